@@ -1,0 +1,13 @@
+/* main.c - the program: prints its version. */
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts(PACKAGE_STRING);
+        return 0;
+    }
+    fputs("usage: tollgate --version\n", stderr);
+    return 2;
+}
