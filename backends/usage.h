@@ -1,0 +1,21 @@
+/* usage.h - what a provider says a call used, in disjoint buckets (OpenTelemetry GenAI and OpenAI names, cached input taken out of input, reasoning out of output). */
+#ifndef TOLLGATE_BACKENDS_USAGE_H
+#define TOLLGATE_BACKENDS_USAGE_H
+
+#include "lib/base/attr.h"
+
+enum usage_bucket { USAGE_INPUT, USAGE_CACHED_INPUT, USAGE_AUDIO_INPUT, USAGE_OUTPUT, USAGE_REASONING, USAGE_AUDIO_OUTPUT, USAGE_BUCKETS };
+enum usage_source { USAGE_MISSING, USAGE_UPSTREAM, USAGE_COUNTED, USAGE_ESTIMATED };
+
+struct usage {
+    struct {
+        int64_t n;
+        enum usage_source source;
+    } bucket[USAGE_BUCKETS];
+};
+
+/* "input_tokens", … the unit's name in prices and events. */
+const char *usage_bucket_name(enum usage_bucket b);
+void usage_set(struct usage *u, enum usage_bucket b, int64_t n, enum usage_source source);
+
+#endif

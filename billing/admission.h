@@ -1,0 +1,81 @@
+/* admission.h - may this call run? One script call in the account's partition decides and places a hold, atomically over account and key.
+ *
+ * A hold is an entry (request id, writer, amount) for the most that the call can cost. It ends when the call's END is applied, when it is released, or when the
+ * sweeper finds it unrenewed by two looks 60 s apart. Workers renew theirs every 10 s and put them again after Redis lost them. Concurrency is the count of entries. */
+#ifndef TOLLGATE_BILLING_ADMISSION_H
+#define TOLLGATE_BILLING_ADMISSION_H
+
+#include "billing/event.h"
+#include "lib/net/redis.h"
+
+enum verdict {
+    VERDICT_ADMITTED,
+    VERDICT_CREDIT,        /* the hold is more than what is left */
+    VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
+    VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
+    VERDICT_ACCOUNT_UNKNOWN,
+    VERDICT_RECOVERING,    /* after waiting: the partition's writers have not all come back yet */
+    VERDICT_UNAVAILABLE,   /* Redis is away or did not answer: unknown, so no */
+    VERDICT_WRONG_REDIS,   /* another installation's data */
+};
+
+struct admission_answer {
+    enum verdict verdict;
+    struct money left;       /* credit still free: before the hold when refused, after it when admitted */
+    int64_t open, open_max;  /* calls running, and how many may */
+    int64_t retry_after_ms;  /* 0: retrying will not help by itself */
+};
+
+struct admission;
+struct admission_config {
+    const char *installation;
+    const char *writer;
+    int64_t recovering_wait_ms; /* how long a call waits out RECOVERING, polling */
+};
+struct admission *admission_new(struct loop *loop, struct redis *redis, const struct admission_config *config) MUST_USE;
+void admission_free(struct admission *a);
+DEFINE_AUTO(admission)
+
+/* One call's hold, from admit until its END is durable or it is released. */
+struct hold;
+struct admission_request {
+    const char *request_id, *account, *key; /* public id */
+    int64_t amount_nanos;
+};
+typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
+/* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */
+struct hold *admission_admit(struct admission *a, const struct admission_request *request, admission_on_answer *on_answer, void *arg) MUST_USE;
+/* The END is durable: the apply script removes the entry. Frees the hold (also when it was refused). */
+void hold_settled(struct hold *h);
+/* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */
+void hold_abandon(struct hold *h);
+/* Raises (never lowers) the amount; false answer: not enough credit, the hold stands as it was. */
+void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
+int64_t hold_amount(const struct hold *h);
+
+/* After Redis came back under another run_id: puts every open hold again, then calls back. */
+void admission_put_again(struct admission *a, void (*on_done)(void *), void *arg);
+
+/* Reading and changing what belongs to accounts is by records (record.h); these read the projection. Replies as redis gives them. */
+struct key_state {
+    char owner_kind; /* 'a' account, 'c' creator */
+    char owner[ID_TEXT];
+    unsigned char hash[32];
+    bool revoked;
+    int64_t expires_at; /* 0: never */
+};
+/* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent. */
+typedef void key_on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
+void key_read(struct redis *redis, const char *public_id, key_on_state *on_state, void *arg);
+
+struct account_state {
+    char currency[CURRENCY_TEXT];
+    bool prepaid, opened;
+    int64_t balance, credit_limit, room; /* nanos; room = balance + credit_limit - holds */
+    int64_t concurrency, open;           /* limit (0: none) and calls running */
+    int64_t revision;
+};
+typedef void account_on_state(void *arg, bool found, const struct account_state *state, const struct err *err);
+void account_read(struct redis *redis, const char *account, account_on_state *on_state, void *arg);
+
+#endif

@@ -1,0 +1,49 @@
+/* archive.h - all numbered records for ever: archive/<writer>/<segment, 8 digits>.jsonl.zst, hash-chained, readable with zstd, sha256sum and jq.
+ *
+ * The first line of a file is {"kind":"archive","format":1,"installation","writer","segment","previous" (SHA-256 of the uncompressed file before, null for the first),
+ * "records","first_at","last_at"}; then the records' lines as the journal holds them, in order, numbered ones and SEALs. Segment numbers are dense per writer.
+ * Files are written aside, fsynced, linked to their name, the directory fsynced; a name is never replaced.
+ * archive/writers/<writer>.json: {"format":1,"writer","installation","first_period","registered_at"}. archive/closes/<period>/ are closed periods (settle.h).
+ * No single process is assumed: any host may read while another adds. */
+#ifndef TOLLGATE_BILLING_ARCHIVE_H
+#define TOLLGATE_BILLING_ARCHIVE_H
+
+#include "billing/journal.h"
+#include "billing/record.h"
+
+/* Creates archive/writers/<writer>.json unless it is there. */
+bool archive_register(const char *archive, const char *installation, const char *writer, struct period first, struct err *err) MUST_USE;
+
+/* Archives every sealed segment under `journal_root` that is not archived yet, in order per writer; *added counts. Needs no lock: sealed segments do not change. */
+bool archive_add_sealed(const char *archive, const char *journal_root, size_t *added, struct err *err) MUST_USE;
+/* Removes journal segments that are archived, older than `age_ns`, and whose last record's period is closed (archive/closes/<period>). */
+bool archive_release_segments(const char *archive, const char *journal_root, int64_t age_ns, size_t *removed, struct err *err) MUST_USE;
+
+struct archive_writer {
+    char writer[WRITER_TEXT];
+    struct period first_period;
+    uint64_t segments;  /* highest archived number, 0 if none */
+};
+bool archive_writers(const char *archive, struct archive_writer **writers, size_t *count, struct err *err) MUST_USE; /* free() */
+
+/* Reads all lines of a writer in order, verifying chain, header and density; or of one file. */
+struct archive_reader;
+struct archive_reader *archive_reader_open(const char *archive, const char *writer, struct err *err) MUST_USE;
+void archive_reader_free(struct archive_reader *r);
+DEFINE_AUTO(archive_reader)
+/* 1: a record line (valid until the next call); 0: the end; -1: damaged: err names file and line. */
+int archive_reader_next(struct archive_reader *r, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
+/* SHA-256 (hex) of the last whole segment read. */
+const char *archive_reader_chain(const struct archive_reader *r);
+
+/* A SEAL: what one writer did in one period. {"period","at","records","events","sums":{"CNY":"…"},"heads":{"a17":[n,"crc"],…}} */
+struct seal {
+    char writer[WRITER_TEXT];
+    int64_t at;
+    struct writer_totals totals;
+    struct record_heads heads; /* cumulative, at the period's end */
+};
+bool seal_write(const struct seal *s, struct buf *json_body);
+bool seal_parse(struct span line, struct seal *out, struct err *err) MUST_USE;
+
+#endif

@@ -1,0 +1,51 @@
+/* projection.h - ships one writer's durable records to Redis exactly once, and brings Redis back when it lost a suffix.
+ *
+ * For each partition the writer's records carry dense numbers, and the partition keeps per writer a cursor (n, CRC). A batch applies a record iff n == cursor + 1. On every new
+ * connection, and once a minute, all cursors are read; shipping goes on from the lowest, out of the archive where the journal no longer holds it.
+ * A cursor above the journal's head, or the same n with another CRC, stops shipping with an alarm (on_stopped). A partition is recovered for this writer
+ * when everything durable at connection was applied and its holds were put again. */
+#ifndef TOLLGATE_BILLING_PROJECTION_H
+#define TOLLGATE_BILLING_PROJECTION_H
+
+#include "billing/journal.h"
+#include "lib/net/redis.h"
+
+struct projection;
+
+struct projection_config {
+    const char *installation;
+    const char *archive;
+    size_t batch_records;  /* per script call */
+    size_t batches_max;    /* in flight */
+};
+
+struct projection_handlers {
+    /* The writer must put its holds again, then call projection_holds_are_back(). Null: it has none. */
+    void (*on_put_holds)(void *arg);
+    void (*on_recovered)(void *arg); /* every partition admits under the present run_id as far as this writer is concerned */
+    void (*on_stopped)(void *arg, const struct err *err); /* never ship again from this directory: an operator must look */
+};
+
+/* Borrows loop, redis and journal, which must outlive it. */
+struct projection *projection_new(struct loop *loop, struct redis *redis, struct journal *journal, const struct projection_config *config,
+                                  const struct projection_handlers *handlers, void *arg) MUST_USE;
+void projection_free(struct projection *p);
+DEFINE_AUTO(projection)
+/* The owner of the redis passes its events on. */
+void projection_redis_ready(struct projection *p);
+void projection_redis_lost(struct projection *p);
+/* New records are durable: ships them soon (within a turn or two; batches form by themselves). */
+void projection_wake(struct projection *p);
+void projection_holds_are_back(struct projection *p);
+bool projection_is_recovered(const struct projection *p);
+/* Everything durable now has been applied. */
+bool projection_is_current(const struct projection *p);
+/* Calls back once everything that is durable at this moment has been applied. */
+void projection_when_current(struct projection *p, void (*on_current)(void *), void *arg);
+/* Records applied, answered DUP, and put to suspense since start; for reports and metrics. */
+struct projection_counts {
+    uint64_t applied, duplicates, suspended, gaps, replays;
+};
+struct projection_counts projection_counts(const struct projection *p);
+
+#endif

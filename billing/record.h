@@ -1,0 +1,60 @@
+/* record.h - the line of JSON that a journal frame, an archive line and a Redis stream entry hold: every change that outlives a call.
+ *
+ * A numbered record is {"kind":…,"writer":…,"a":17,"an":1234,"m":5,"mn":88, …body}: `an` is its dense number among this writer's records
+ * for account partition a17, `mn` for model partition m05; a record has one or both. Its bytes never change; its CRC32C
+ * is part of every cursor. Kinds, and the members of their bodies:
+ *
+ *   call      account + model   an event (event.h)
+ *   account   account           account, currency, mode prepaid|postpaid, credit_limit, concurrency, revision, at, op
+ *   key       account           key (public id), owner_kind account|creator, owner, hash (hex HMAC), state active|revoked, expires_at (or null), revision, at, op
+ *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
+ *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
+ *
+ * Unnumbered, journal only: segment (a segment's first frame), sync (states what is durable), begin, progress.
+ * Unnumbered, archived but not shipped: seal (a period's end of one writer). */
+#ifndef TOLLGATE_BILLING_RECORD_H
+#define TOLLGATE_BILLING_RECORD_H
+
+#include "billing/event.h"
+#include "billing/partition.h"
+
+enum record_kind {
+    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, /* numbered */
+    RECORD_SEAL,                                                              /* archived */
+    RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,               /* journal only */
+    RECORD_KINDS
+};
+const char *record_kind_name(enum record_kind k);
+
+#define WRITER_TEXT 20 /* "w-" and 16 of [0-9a-z] */
+#define RECORD_BYTES_MAX (64 * 1024) /* catalogue bodies; calls are under EVENT_BYTES_MAX */
+
+/* Where a record stands in its writer's order: for each side, whether it is there, the partition, the number. */
+struct record_place {
+    bool on[SIDES];
+    unsigned partition[SIDES];
+    uint64_t n[SIDES];
+};
+
+/* What every record says of itself, found by one scan. The spans point into the line. */
+struct record_head {
+    enum record_kind kind;
+    char writer[WRITER_TEXT];
+    struct record_place place;
+};
+bool record_head_parse(struct span line, struct record_head *out, struct err *err) MUST_USE;
+bool record_is_numbered(enum record_kind k);
+
+/* "{"kind":…,"writer":…,"a":…" + the members of `body` (a JSON object with at least one member). */
+bool record_compose(struct buf *out, enum record_kind kind, const char *writer, const struct record_place *place, struct span body);
+
+/* Heads of one writer: the last number and its CRC per partition and side. */
+struct record_cursor {
+    uint64_t n;
+    uint32_t crc;
+};
+struct record_heads {
+    struct record_cursor at[SIDES][PARTITIONS];
+};
+
+#endif

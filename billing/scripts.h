@@ -1,0 +1,19 @@
+/* scripts.h - the Lua programs that Redis runs, embedded at build from billing/scripts/. Each touches one partition (one hash slot) and declares all its keys. */
+#ifndef TOLLGATE_BILLING_SCRIPTS_H
+#define TOLLGATE_BILLING_SCRIPTS_H
+
+#include "lib/net/redis.h"
+
+enum script {
+    SCRIPT_APPLY_ACCOUNT, /* a batch of records into an account partition */
+    SCRIPT_APPLY_MODEL,   /* a batch of records into a model partition */
+    SCRIPT_ADMIT,         /* may this call run? places its hold */
+    SCRIPT_HOLD,          /* renews, raises, puts again or releases holds of one account */
+    SCRIPT_RECOVERED,     /* a writer has replayed all and put its holds again under this run_id */
+    SCRIPT_SWEEP,         /* removes holds that nobody renewed */
+    SCRIPT_COUNT
+};
+/* Digests are computed on first use. */
+const struct redis_script *script_get(enum script s);
+
+#endif

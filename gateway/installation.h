@@ -1,0 +1,20 @@
+/* installation.h - what is made once and kept in the state directory: id, pepper, signing key, tokens. Files of mode 0600.
+ * state/: installation.json {"format":1,"installation","partitions","zone","created_at"}, pepper, signing.pem, operator.token, finance.token, admin.sock, console.lock */
+#ifndef TOLLGATE_GATEWAY_INSTALLATION_H
+#define TOLLGATE_GATEWAY_INSTALLATION_H
+
+#include "lib/base/crypto.h"
+#include "lib/base/secret.h"
+
+struct installation {
+    char id[40]; /* "in-" and 16 of [0-9a-z] */
+    struct secret pepper;
+    struct signing_key *signing_key;
+    struct secret operator_token, finance_token;
+};
+/* Makes what is missing, in a directory it creates (0700); refuses an installation whose zone or partitions differ. */
+bool installation_open(const char *state, const char *zone, struct installation *out, struct err *err) MUST_USE;
+void installation_clear(struct installation *i);
+DEFINE_AUTO_CLEAR(installation)
+
+#endif

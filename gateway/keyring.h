@@ -1,0 +1,45 @@
+/* keyring.h - who is calling: `sk-tg-<public id>-<secret>` (accounts) and `ck-tg-…` (creators) against the hashes that Redis holds.
+ * The public id is 12 characters of [0-9a-z], the first two the decimal number of its partition; the secret 32 of [0-9a-z]. Only HMAC-SHA256(pepper, secret) is kept. */
+#ifndef TOLLGATE_GATEWAY_KEYRING_H
+#define TOLLGATE_GATEWAY_KEYRING_H
+
+#include "billing/admission.h"
+#include "lib/net/httpd.h"
+
+#define KEY_SECRET_TEXT 33
+#define KEY_TEXT 64 /* the whole key */
+
+struct api_key {
+    char kind; /* 'a' account, 'c' creator */
+    char public_id[KEY_ID_PUBLIC];
+    struct secret secret;
+};
+/* From `Authorization: Bearer` or `x-api-key`. False: none or malformed; *present says which. */
+bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present) MUST_USE;
+bool api_key_parse(struct span text, struct api_key *out) MUST_USE;
+/* A new key for an owner whose partition it will name. */
+void api_key_make(char kind, const char *owner, struct api_key *out);
+void api_key_text(const struct api_key *k, struct buf *out); /* the one place where the secret is spelled */
+void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned char out[32]);
+
+enum key_verdict { KEY_GOOD, KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED, KEY_UNREADABLE /* Redis is away */ };
+struct key_holder {
+    char public_id[KEY_ID_PUBLIC];
+    char kind;
+    char owner[ID_TEXT];
+};
+
+struct keyring;
+/* Good answers are cached 30 s, at most `entries_max`; keyring_forget() when tg:changes says so. */
+struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper, size_t entries_max) MUST_USE;
+void keyring_free(struct keyring *k);
+DEFINE_AUTO(keyring)
+typedef void key_on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
+/* `fresh`: never from the cache (routes without admit, so that a revoked key fails at once there too). A cached answer calls back before returning;
+ * returns null then, else a handle for key_check_cancel(). */
+struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh, key_on_verdict *on_verdict, void *arg);
+void key_check_cancel(struct key_check *c);
+void keyring_forget(struct keyring *k, const char *public_id);
+void keyring_forget_all(struct keyring *k);
+
+#endif

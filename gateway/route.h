@@ -1,0 +1,33 @@
+/* route.h - routes as a table: method, pattern, who may enter, handler. A row without access stated refuses to start.
+ * Patterns have ":name" for one segment and ":name+" (last) for the rest of the path, so that a model id may hold '/' as itself or as %2F. */
+#ifndef TOLLGATE_GATEWAY_ROUTE_H
+#define TOLLGATE_GATEWAY_ROUTE_H
+
+#include "lib/net/httpd.h"
+
+enum access { ACCESS_UNSTATED, ANYONE, CALLER, CREATOR, FINANCE, OPERATOR, LOCAL /* admin.sock: whoever may open it */ };
+
+#define ROUTE_PARAMS 3
+#define ROUTE_PARAM_TEXT 200
+struct route_match {
+    const struct route *route;
+    size_t count;
+    char value[ROUTE_PARAMS][ROUTE_PARAM_TEXT]; /* percent-decoded */
+};
+
+struct route {
+    const char *method, *pattern;
+    enum access access;
+    size_t body_max_kib;   /* 0: takes no body */
+    /* `server` is the process's own struct (worker, console). Called when access was granted and the body is in. */
+    void (*handle)(void *server, struct http_request *r, const struct route_match *match);
+};
+
+enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_WRONG_METHOD, ROUTE_BAD_PATH };
+enum route_result route_find(const struct route *table, size_t count, struct span method, struct span path, struct route_match *out) MUST_USE;
+/* False (and says which) if a row has no access or no handler. */
+bool route_table_is_complete(const struct route *table, size_t count, struct err *err) MUST_USE;
+/* One query parameter, percent-decoded; false when absent or too long. */
+bool query_get(struct span query, const char *name, char *out, size_t out_size) MUST_USE;
+
+#endif

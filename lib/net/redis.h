@@ -1,0 +1,64 @@
+/* redis.h - a Redis client over streams, with hiredis as codec: pipelined commands, scripts by digest, deadlines, reconnection.
+ *
+ * One `struct redis` is one logical connection that reconnects by itself (50 ms doubling to 2 s). On every new connection, before anything else,
+ * it authenticates, reads INFO (run_id, version, AOF state) and, when the server has AOF on and has not finished a
+ * rewrite since its start, asks for BGREWRITEAOF and waits for its end: a Redis that restarted may hold an AOF cut inside a script, after
+ * which later writes load wrongly. Only then on_ready is called. Commands given while it is not ready fail with ERR_UNAVAILABLE at once.
+ * What was sent and not answered when a connection breaks ends with ERR_TIMEOUT: unknown. */
+#ifndef TOLLGATE_NET_REDIS_H
+#define TOLLGATE_NET_REDIS_H
+
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/base/secret.h"
+#include "lib/net/loop.h"
+
+/* "unix:/path", "redis://host:port", "redis://user@host:port"; the password from a file. TLS, Sentinel and Cluster come behind this same address. */
+struct redis_config {
+    const char *address;
+    const struct secret *password; /* null: none */
+    const char *user;              /* null: default */
+    int64_t connect_ms, command_ms;
+    size_t pending_max;            /* commands in flight; one more fails with ERR_LIMIT */
+};
+
+/* A reply, valid inside its callback (it is hiredis's tree, shown read-only). */
+enum redis_type { REDIS_NIL, REDIS_INT, REDIS_TEXT, REDIS_STATUS, REDIS_ARRAY, REDIS_ERROR };
+struct redis_reply;
+enum redis_type redis_reply_type(const struct redis_reply *r);
+int64_t redis_reply_int(const struct redis_reply *r);
+struct span redis_reply_text(const struct redis_reply *r); /* TEXT, STATUS, ERROR; empty for others */
+size_t redis_reply_count(const struct redis_reply *r);     /* elements of an ARRAY */
+const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i);
+
+struct redis;
+struct redis_handlers {
+    void (*on_ready)(void *arg);                          /* connected, checked, rewritten */
+    void (*on_lost)(void *arg, const struct err *err);    /* after on_ready, when the connection broke; and at each failed attempt */
+};
+struct redis *redis_new(struct loop *loop, const struct redis_config *config, const struct redis_handlers *handlers, void *arg, struct err *err) MUST_USE;
+/* Pending callbacks run with ERR_CANCELLED first. */
+void redis_free(struct redis *r);
+DEFINE_AUTO(redis)
+bool redis_is_ready(const struct redis *r);
+const char *redis_run_id(const struct redis *r); /* of the present connection; "" when not ready */
+size_t redis_pending(const struct redis *r);
+
+/* Exactly one call of on_reply per command, never inside redis_command(). `reply` is null on failure, then err says why.
+ * A reply of type ERROR is a reply. Arguments are copied. */
+typedef void redis_on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
+void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply, void *arg);
+/* A blocking command (XREAD BLOCK) may take `wait_ms` longer than command_ms. */
+void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms, redis_on_reply *on_reply, void *arg);
+
+/* A script known by its SHA-1; a NOSCRIPT answer loads it and retries once. The struct is const data of the caller. */
+struct redis_script {
+    const char *name;
+    const char *text;
+    char sha1[41]; /* filled by redis_script_init() */
+};
+void redis_script_init(struct redis_script *s);
+void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys, size_t key_count, const struct span *args,
+                size_t arg_count, redis_on_reply *on_reply, void *arg);
+
+#endif

@@ -1,0 +1,59 @@
+/* stream.h - a connection as bytes in order: TCP or unix, plain or TLS, with back-pressure and absolute deadlines.
+ *
+ * All writes of one loop turn leave in one write at its end. Reads are delivered from the loop's scratch buffer; the
+ * handler takes every byte or keeps its own copy. Handlers never run inside stream_* calls made by their owner, and
+ * after stream_free() none runs again; a handler may free its stream. */
+#ifndef TOLLGATE_NET_STREAM_H
+#define TOLLGATE_NET_STREAM_H
+
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/net/addr.h"
+#include "lib/net/loop.h"
+#include "lib/net/tls.h"
+
+struct stream;
+
+struct stream_handlers {
+    void (*on_open)(void *arg);                              /* connected, and through the TLS handshake */
+    void (*on_bytes)(void *arg, const char *bytes, size_t n);
+    void (*on_eof)(void *arg);                               /* the peer will send no more (half-close) */
+    void (*on_drained)(void *arg);                           /* queued bytes fell to the low mark after having passed the high mark */
+    void (*on_failed)(void *arg, const struct err *err);     /* reset, TLS error, deadline: nothing more will come */
+};
+
+struct stream_limits {
+    size_t queue_max;  /* a write that would queue more fails the stream with ERR_LIMIT */
+    size_t high, low;  /* marks for stream_is_full() and on_drained: 256 KB and 64 KB */
+};
+
+/* Takes over `fd` (non-blocking). `tls` null: plain. Copies handlers and limits. */
+struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tls, const struct stream_limits *limits,
+                               const struct stream_handlers *handlers, void *arg) MUST_USE;
+struct stream *stream_connect(struct loop *loop, const struct addr *to, struct tls_context *tls, const char *tls_host,
+                              const struct stream_limits *limits, const struct stream_handlers *handlers, void *arg,
+                              struct err *err) MUST_USE;
+void stream_free(struct stream *s); /* closes at once, dropping what is queued */
+DEFINE_AUTO(stream)
+/* The handlers change hands (a pooled connection serves another call). */
+void stream_rebind(struct stream *s, const struct stream_handlers *handlers, void *arg);
+
+/* Copies into the queue. Failure to queue or to send is reported by on_failed in a later turn. */
+void stream_write(struct stream *s, const void *bytes, size_t n);
+/* Bytes given to stream_write() so far, and how many of them the socket (or TLS) has taken: what was handed over. */
+uint64_t stream_offered(const struct stream *s);
+uint64_t stream_taken(const struct stream *s);
+bool stream_is_full(const struct stream *s); /* queued > high */
+/* After what is queued: close_notify and half-close, read and drop until the peer closes or 2 s passed, then free itself.
+ * The handlers are not called again and the caller's pointer is dead. */
+void stream_finish(struct stream *s);
+
+void stream_pause(struct stream *s);  /* stop reading; a hang-up is still noticed */
+void stream_resume(struct stream *s);
+
+/* One absolute deadline at a time: `ms` from now, then on_failed with ERR_TIMEOUT and this (borrowed, static) sentence. 0 removes it. */
+void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
+
+const struct addr *stream_peer(const struct stream *s);
+
+#endif
