@@ -18,10 +18,11 @@ enum conf_type {
 struct conf_option {
     const char *name;
     enum conf_type type;
-    const char *initial; /* the default, as it would be written in the file; null: no default, may be absent */
-    int64_t min, max;    /* for the numeric types */
-    size_t offset;       /* of the field in the caller's struct */
-    const char *about;   /* one or more sentences */
+    const char *
+        initial; /* the default, as it would be written in the file; null: no default, may be absent */
+    int64_t min, max;  /* for the numeric types */
+    size_t offset;     /* of the field in the caller's struct */
+    const char *about; /* one or more sentences */
 };
 
 /* Options that may stand several times with a title: backend "name" { … }. Their values are appended to an array. */
@@ -29,9 +30,9 @@ struct conf_section {
     const char *name;
     const struct conf_option *options;
     size_t option_count;
-    size_t item_size;      /* of one struct; its first member is `char *title` */
-    size_t array_offset;   /* of `void *` items in the caller's struct */
-    size_t count_offset;   /* of `size_t` */
+    size_t item_size;    /* of one struct; its first member is `char *title` */
+    size_t array_offset; /* of `void *` items in the caller's struct */
+    size_t count_offset; /* of `size_t` */
     const char *about;
 };
 
@@ -44,7 +45,8 @@ struct conf_table {
 
 /* Reads `path` into the struct at `out` (zeroed by the caller; strings are owned by it and freed by conf_clear()).
  * On failure `out` is cleared and `problems` has every mistake, one "file:line: sentence" a line. */
-bool conf_read(const struct conf_table *table, const char *path, void *out, struct buf *problems) MUST_USE;
+bool conf_read(const struct conf_table *table, const char *path, void *out,
+               struct buf *problems) MUST_USE;
 /* The defaults alone. */
 void conf_defaults(const struct conf_table *table, void *out);
 void conf_clear(const struct conf_table *table, void *out);
