@@ -6,7 +6,8 @@
 #
 # A module is NAME.c with NAME.h; includes are project headers, written from the root in quotes, and
 # outside headers in <>. The headers of libc and the compiler are free to all, but for those of the
-# network. The first row that matches a file is its law.
+# network. The first row that matches a file is its law. A circle is one of modules, not only of
+# headers; but X_PART.c, a part of module X, may use X.h while X.c uses X_PART.h.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -44,9 +45,10 @@ network='net/ netinet/ arpa/ netdb.h resolv.h sys/socket.h sys/un.h'
 
 # Prints FILE and what it includes ("lib/base/buf.h" or <stdio.h>), a line each.
 list_includes() {
-    find lib backends billing gateway tests -name '*.[ch]' 2>/dev/null | sort | while read -r file; do
-        sed -n "s|^[[:space:]]*#[[:space:]]*include[[:space:]]*|$file |p" "$file"
-    done
+    find lib backends billing gateway tests -name '*.[ch]' 2>/dev/null | sort |
+        while read -r file; do
+            sed -n "s|^[[:space:]]*#[[:space:]]*include[[:space:]]*|$file |p" "$file"
+        done
 }
 
 # Prints a sentence for each of the includes that the rules do not allow.
@@ -108,6 +110,7 @@ find_violations() {
 # Prints tsort's words for each circle of modules.
 find_cycles() {
     sed -n 's|^\([^ ]*\)\.[ch] "\(.*\)\.h".*|\1 \2|p' "$paper/includes" | sort -u |
+        awk 'index($1, $2 "_") != 1' |
         tsort 2>&1 >/dev/null || :
 }
 
@@ -133,7 +136,8 @@ plant() {
     (
         cd "$garden/tree"
         echo '#include <stdint.h>' >lib/base/buf.h
-        echo '#include "lib/base/buf.h"' >lib/base/buf.c
+        printf '#include "lib/base/buf.h"\n#include "lib/base/buf_part.h"\n' >lib/base/buf.c
+        echo '#include "lib/base/buf.h"' >lib/base/buf_part.h
         printf '#include "lib/base/buf.h"\n#include <event2/event.h>\n' >lib/net/loop.h
         printf '#include "lib/net/loop.h"\n#  include <sys/socket.h>\n' >lib/net/loop.c
         printf '#include "lib/base/buf.h"\n#include <zstd.h>\n' >billing/money.h
@@ -158,7 +162,7 @@ plant() {
 self_test() {
     garden=$(mktemp -d)
     trap 'rm -rf "$garden"' EXIT
-    plant lib/base/buf.c '#include "lib/net/loop.h"' 'lib/base/buf.c: may not include lib/net/loop.h'
+    plant lib/base/buf.c '#include "lib/net/loop.h"' 'may not include lib/net/loop.h'
     plant billing/money.h '#include "backends/echo.h"' 'may not include backends/echo.h'
     plant billing/money.h '#include "lib/net/loop.h"' 'may not include lib/net/loop.h'
     plant backends/echo.h ' #  include "billing/money.h"' 'may not include billing/money.h'
