@@ -10,8 +10,9 @@
 #include "lib/net/http_head.h"
 
 struct http_framing {
-    struct http_head *head; /* whose host, body, length, keep_alive and expect_continue are filled in */
-    struct span authority;  /* of an absolute target: must be what Host says */
+    struct http_head
+        *head; /* whose host, body, length, keep_alive and expect_continue are filled in */
+    struct span authority; /* of an absolute target: must be what Host says */
     bool is_request;
     bool has_host, has_length, is_chunked;
     bool asks_close, asks_keep_alive;
@@ -23,6 +24,7 @@ bool http_framing_take(struct http_framing *f, const struct http_header *header,
                        struct err *err) MUST_USE;
 /* After the last header. */
 bool http_framing_end_request(struct http_framing *f, unsigned *status, struct err *err) MUST_USE;
-bool http_framing_end_response(struct http_framing *f, struct span method, struct err *err) MUST_USE;
+bool http_framing_end_response(struct http_framing *f, struct span method,
+                               struct err *err) MUST_USE;
 
 #endif
