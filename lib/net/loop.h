@@ -12,8 +12,8 @@ struct loop;
 struct loop *loop_new(struct err *err) MUST_USE;
 void loop_free(struct loop *loop);
 DEFINE_AUTO(loop)
-void loop_run(struct loop *loop);       /* until loop_stop() */
-void loop_stop(struct loop *loop);      /* after the present turn */
+void loop_run(struct loop *loop);  /* until loop_stop() */
+void loop_stop(struct loop *loop); /* after the present turn */
 /* Runs turns until *done or timeout_ms has passed; for command line programs that wait for an answer. True if *done. */
 bool loop_run_until(struct loop *loop, const bool *done, int64_t timeout_ms) MUST_USE;
 /* After fork() the child must call this before anything else on an inherited loop. */
@@ -29,13 +29,15 @@ DEFINE_AUTO(timer)
 
 /* Level triggered. */
 struct watch;
-struct watch *watch_new(struct loop *loop, int fd, void (*on_readable)(void *), void (*on_writable)(void *), void *arg) MUST_USE;
+struct watch *watch_new(struct loop *loop, int fd, void (*on_readable)(void *),
+                        void (*on_writable)(void *), void *arg) MUST_USE;
 void watch_want(struct watch *w, bool readable, bool writable);
 void watch_free(struct watch *w);
 DEFINE_AUTO(watch)
 
 struct signal_watch;
-struct signal_watch *signal_watch_new(struct loop *loop, int signo, void (*on_signal)(void *), void *arg) MUST_USE;
+struct signal_watch *signal_watch_new(struct loop *loop, int signo, void (*on_signal)(void *),
+                                      void *arg) MUST_USE;
 void signal_watch_free(struct signal_watch *w);
 DEFINE_AUTO(signal_watch)
 

@@ -19,7 +19,7 @@ struct redis_config {
     const struct secret *password; /* null: none */
     const char *user;              /* null: default */
     int64_t connect_ms, command_ms;
-    size_t pending_max;            /* commands in flight; one more fails with ERR_LIMIT */
+    size_t pending_max; /* commands in flight; one more fails with ERR_LIMIT */
 };
 
 /* A reply, valid inside its callback (it is hiredis's tree, shown read-only). */
@@ -27,16 +27,19 @@ enum redis_type { REDIS_NIL, REDIS_INT, REDIS_TEXT, REDIS_STATUS, REDIS_ARRAY, R
 struct redis_reply;
 enum redis_type redis_reply_type(const struct redis_reply *r);
 int64_t redis_reply_int(const struct redis_reply *r);
-struct span redis_reply_text(const struct redis_reply *r); /* TEXT, STATUS, ERROR; empty for others */
-size_t redis_reply_count(const struct redis_reply *r);     /* elements of an ARRAY */
+/* TEXT, STATUS, ERROR; empty for others. */
+struct span redis_reply_text(const struct redis_reply *r);
+size_t redis_reply_count(const struct redis_reply *r); /* elements of an ARRAY */
 const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i);
 
 struct redis;
 struct redis_handlers {
-    void (*on_ready)(void *arg);                          /* connected, checked, rewritten */
-    void (*on_lost)(void *arg, const struct err *err);    /* after on_ready, when the connection broke; and at each failed attempt */
+    void (*on_ready)(void *arg); /* connected, checked, rewritten */
+    /* After on_ready, when the connection broke; and at each failed attempt. */
+    void (*on_lost)(void *arg, const struct err *err);
 };
-struct redis *redis_new(struct loop *loop, const struct redis_config *config, const struct redis_handlers *handlers, void *arg, struct err *err) MUST_USE;
+struct redis *redis_new(struct loop *loop, const struct redis_config *config,
+                        const struct redis_handlers *handlers, void *arg, struct err *err) MUST_USE;
 /* Pending callbacks run with ERR_CANCELLED first. */
 void redis_free(struct redis *r);
 DEFINE_AUTO(redis)
@@ -47,9 +50,11 @@ size_t redis_pending(const struct redis *r);
 /* Exactly one call of on_reply per command, never inside redis_command(). `reply` is null on failure, then err says why.
  * A reply of type ERROR is a reply. Arguments are copied. */
 typedef void redis_on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
-void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply, void *arg);
+void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
+                   void *arg);
 /* A blocking command (XREAD BLOCK) may take `wait_ms` longer than command_ms. */
-void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms, redis_on_reply *on_reply, void *arg);
+void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms,
+                        redis_on_reply *on_reply, void *arg);
 
 /* A script known by its SHA-1; a NOSCRIPT answer loads it and retries once. The struct is const data of the caller. */
 struct redis_script {
@@ -58,7 +63,8 @@ struct redis_script {
     char sha1[41]; /* filled by redis_script_init() */
 };
 void redis_script_init(struct redis_script *s);
-void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys, size_t key_count, const struct span *args,
-                size_t arg_count, redis_on_reply *on_reply, void *arg);
+void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
+                size_t key_count, const struct span *args, size_t arg_count,
+                redis_on_reply *on_reply, void *arg);
 
 #endif

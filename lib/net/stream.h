@@ -14,24 +14,29 @@
 
 struct stream;
 
+/* Each may be null. on_open comes for accepted connections too. */
 struct stream_handlers {
-    void (*on_open)(void *arg);                              /* connected, and through the TLS handshake */
+    void (*on_open)(void *arg); /* connected, and through the TLS handshake */
     void (*on_bytes)(void *arg, const char *bytes, size_t n);
-    void (*on_eof)(void *arg);                               /* the peer will send no more (half-close) */
-    void (*on_drained)(void *arg);                           /* queued bytes fell to the low mark after having passed the high mark */
-    void (*on_failed)(void *arg, const struct err *err);     /* reset, TLS error, deadline: nothing more will come */
+    void (*on_eof)(void *arg);  /* the peer will send no more (half-close) */
+    /* Queued bytes fell to the low mark after having passed the high mark. */
+    void (*on_drained)(void *arg);
+    /* Reset, TLS error, deadline: nothing more will come. */
+    void (*on_failed)(void *arg, const struct err *err);
 };
 
 struct stream_limits {
-    size_t queue_max;  /* a write that would queue more fails the stream with ERR_LIMIT */
-    size_t high, low;  /* marks for stream_is_full() and on_drained: 256 KB and 64 KB */
+    size_t queue_max; /* a write that would queue more fails the stream with ERR_LIMIT */
+    size_t high, low; /* marks for stream_is_full() and on_drained: 256 KB and 64 KB */
 };
 
 /* Takes over `fd` (non-blocking). `tls` null: plain. Copies handlers and limits. */
-struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tls, const struct stream_limits *limits,
+struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tls,
+                               const struct stream_limits *limits,
                                const struct stream_handlers *handlers, void *arg) MUST_USE;
-struct stream *stream_connect(struct loop *loop, const struct addr *to, struct tls_context *tls, const char *tls_host,
-                              const struct stream_limits *limits, const struct stream_handlers *handlers, void *arg,
+struct stream *stream_connect(struct loop *loop, const struct addr *to, struct tls_context *tls,
+                              const char *tls_host, const struct stream_limits *limits,
+                              const struct stream_handlers *handlers, void *arg,
                               struct err *err) MUST_USE;
 void stream_free(struct stream *s); /* closes at once, dropping what is queued */
 DEFINE_AUTO(stream)
@@ -48,7 +53,9 @@ bool stream_is_full(const struct stream *s); /* queued > high */
  * The handlers are not called again and the caller's pointer is dead. */
 void stream_finish(struct stream *s);
 
-void stream_pause(struct stream *s);  /* stop reading; a hang-up is still noticed */
+/* Stop reading. A hang-up is still noticed: up to 16 KB are read ahead and kept, in order, for the resumption; on_eof comes
+ * while paused only if nothing stands before it, a reset at once. */
+void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
 
 /* One absolute deadline at a time: `ms` from now, then on_failed with ERR_TIMEOUT and this (borrowed, static) sentence. 0 removes it. */

@@ -9,7 +9,8 @@
 
 struct tls_context; /* shared by sessions; freed when the last is gone */
 /* ALPN offers http/1.1. Session tickets are on; keys are made before workers fork, so that all share them. */
-struct tls_context *tls_server_new(const char *certificate_file, const char *key_file, struct err *err) MUST_USE;
+struct tls_context *tls_server_new(const char *certificate_file, const char *key_file,
+                                   struct err *err) MUST_USE;
 /* Verifies the peer against `ca_file`, or the system's store when null. */
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) MUST_USE;
 void tls_context_free(struct tls_context *c);
@@ -25,7 +26,8 @@ enum tls_want { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
 enum tls_want tls_handshake(struct tls *t, struct err *err) MUST_USE;
 enum tls_want tls_read(struct tls *t, char *out, size_t size, size_t *n, struct err *err) MUST_USE;
 /* May take less than n (partial write). */
-enum tls_want tls_write(struct tls *t, const char *bytes, size_t n, size_t *taken, struct err *err) MUST_USE;
+enum tls_want tls_write(struct tls *t, const char *bytes, size_t n, size_t *taken,
+                        struct err *err) MUST_USE;
 bool tls_has_pending(const struct tls *t);
 void tls_shutdown(struct tls *t); /* sends close_notify once, without waiting */
 
