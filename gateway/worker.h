@@ -1,0 +1,21 @@
+/* worker.h - a worker process: one loop, one journal directory, the public API. Forked by the master. */
+#ifndef TOLLGATE_GATEWAY_WORKER_H
+#define TOLLGATE_GATEWAY_WORKER_H
+
+#include "gateway/installation.h"
+#include "gateway/options.h"
+#include "lib/net/tls.h"
+
+struct worker_start {
+    const struct options *options;
+    const struct installation *installation;
+    int listen_fd; /* taken over */
+    struct tls_context *tls;
+    unsigned slot; /* 0, 1, 2 … */
+};
+
+/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code (0: drained). Zone, clock offset, log
+ * level and process name are set already; signals have their default action. */
+int worker_run(const struct worker_start *start) MUST_USE;
+
+#endif
