@@ -75,7 +75,8 @@ const char *clock_format(int64_t nanos, char out[CLOCK_TEXT])
     int64_t seconds = floor_div(nanos, NANOS_PER_SECOND);
     int64_t days = floor_div(seconds, SECONDS_PER_DAY);
     unsigned in_day = (unsigned)(seconds - days * SECONDS_PER_DAY);
-    unsigned ms = (unsigned)((nanos - seconds * NANOS_PER_SECOND) / NANOS_PER_MS);
+    int64_t rest = nanos % NANOS_PER_SECOND;
+    unsigned ms = (unsigned)((rest < 0 ? rest + NANOS_PER_SECOND : rest) / NANOS_PER_MS);
     struct civil date = civil_of_days(days);
 
     memcpy(out, "0000-00-00T00:00:00.000Z", 25);

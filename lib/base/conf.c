@@ -24,6 +24,7 @@ struct unknown {
 struct reader {
     const struct conf_table *table;
     const char *path;
+    struct conf_places *places; /* null: nobody asks */
     struct buf *problems;
     size_t problem_count;
     struct unknown unknown[UNKNOWN_MAX];
@@ -40,6 +41,8 @@ static void free_root_options(const struct reader *r, cfg_opt_t *list);
 static void problem(struct reader *r, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result);
 static void check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value);
+static void remember_place(struct conf_places *places, const char *title, const char *name,
+                           int line);
 static void on_error(cfg_t *cfg, const char *format, va_list args);
 static void on_unknown(struct reader *r, const cfg_t *cfg, const char *name);
 static bool is_unknown(const struct reader *r, const char *name);
@@ -57,8 +60,14 @@ static _Thread_local struct reader *reading;
 
 bool conf_read(const struct conf_table *table, const char *path, void *out, struct buf *problems)
 {
+    return conf_read_places(table, path, out, NULL, problems);
+}
+
+bool conf_read_places(const struct conf_table *table, const char *path, void *out,
+                      struct conf_places *places, struct buf *problems)
+{
     AUTO_CLEAR(buf) text = {.max = FILE_BYTES_MAX};
-    struct reader r = {.table = table, .path = path, .problems = problems};
+    struct reader r = {.table = table, .path = path, .places = places, .problems = problems};
     cfg_t *cfg;
     bool ok;
 
@@ -99,6 +108,8 @@ static cfg_t *read_all(struct reader *r, const char *text)
 
     do {
         buf_truncate(r->problems, before);
+        if (r->places)
+            conf_places_clear(r->places);
         r->problem_count = 0;
         r->again = false;
         cfg = read_once(r, text);
@@ -195,11 +206,21 @@ static void check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value)
     }
     if (cfg_opt_getnstr(opt, 0))
         problem(reading, cfg->line, "%s is set a second time", opt->name);
+    if (reading->places)
+        remember_place(reading->places, section_of(reading, cfg) ? cfg_title(cfg) : NULL,
+                       option->name, cfg->line);
     if (conf_value_parse(option, value, &number))
         return;
     conf_value_allowed(option, &allowed);
     problem(reading, cfg->line, "%s = \"%.80s\" is not allowed: it must be %s", opt->name, value,
             allowed.data ? allowed.data : "");
+}
+
+static void remember_place(struct conf_places *places, const char *title, const char *name,
+                           int line)
+{
+    places->at = xrealloc_array(places->at, places->count + 1, sizeof *places->at);
+    places->at[places->count++] = (struct conf_place){title ? xstrdup(title) : NULL, name, line};
 }
 
 static void problem(struct reader *r, int line, const char *format, ...)
@@ -330,6 +351,26 @@ static void store(const struct conf_option *option, const char *text, void *out)
         *(bool *)field = number != 0;
     else
         *(int64_t *)field = number;
+}
+
+int conf_places_line(const struct conf_places *places, const char *title, const char *name)
+{
+    for (size_t i = 0; i < places->count; i++) {
+        const struct conf_place *p = &places->at[i];
+
+        if ((title && p->title ? strcmp(title, p->title) == 0 : title == p->title) &&
+            (!name || strcmp(name, p->name) == 0))
+            return p->line;
+    }
+    return 0;
+}
+
+void conf_places_clear(struct conf_places *places)
+{
+    for (size_t i = 0; i < places->count; i++)
+        free(places->at[i].title);
+    free(places->at);
+    *places = (struct conf_places){0};
 }
 
 void conf_defaults(const struct conf_table *table, void *out)

@@ -47,6 +47,22 @@ struct conf_table {
  * On failure `out` is cleared and `problems` has every mistake, one "file:line: sentence" a line. */
 bool conf_read(const struct conf_table *table, const char *path, void *out,
                struct buf *problems) MUST_USE;
+/* The same, and remembers where each option was set, for checks that can only be made when all is read. */
+struct conf_place {
+    char *title; /* of the section; null: outside of all */
+    const char *name;
+    int line;
+};
+struct conf_places { /* all zero to begin with */
+    size_t count;
+    struct conf_place *at;
+};
+bool conf_read_places(const struct conf_table *table, const char *path, void *out,
+                      struct conf_places *places, struct buf *problems) MUST_USE;
+/* The line on which the option was set; `name` null: the section's first option. 0: nowhere, the default stands. */
+int conf_places_line(const struct conf_places *places, const char *title, const char *name);
+void conf_places_clear(struct conf_places *places);
+DEFINE_AUTO_CLEAR(conf_places)
 /* The defaults alone. */
 void conf_defaults(const struct conf_table *table, void *out);
 void conf_clear(const struct conf_table *table, void *out);

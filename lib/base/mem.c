@@ -15,7 +15,11 @@ void *xcalloc(size_t count, size_t size)
 
 void *xrealloc_array(void *p, size_t count, size_t size)
 {
-    return checked(reallocarray(p, count ? count : 1, size ? size : 1));
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return checked(NULL);
+    return checked(realloc(p, bytes ? bytes : 1));
 }
 
 char *xstrdup(const char *s)

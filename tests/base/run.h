@@ -1,0 +1,48 @@
+/* run.h - what every test program here ends with, and the folder that a test may fill. */
+#ifndef TOLLGATE_TESTS_BASE_RUN_H
+#define TOLLGATE_TESTS_BASE_RUN_H
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/attr.h"
+
+/* Runs the case and gives main()'s result. */
+static inline UNUSED int run_tests(TCase *tcase, const char *name)
+{
+    Suite *suite = suite_create(name);
+    SRunner *runner;
+    int failed;
+
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* A fixture: the test runs in an empty folder of its own, which is removed after it. */
+static inline UNUSED void enter_scratch_folder(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/base-test-XXXXXX", parent ? parent : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    ck_assert_int_eq(chdir(path), 0);
+}
+
+static inline UNUSED void leave_scratch_folder(void)
+{
+    char path[256];
+
+    ck_assert_ptr_nonnull(getcwd(path, sizeof path));
+    ck_assert_int_eq(chdir("/"), 0);
+    ck_assert_int_eq(execlp("rm", "rm", "-rf", "--", path, (char *)NULL), 0);
+}
+
+#endif
