@@ -1,11 +1,16 @@
-/* unit.h - what is counted and priced: an open table of disjoint units, each with its parent and scale. */
+/* unit.h - what is counted and priced: an open table of disjoint units, each with its parent and
+ * scale. */
 #ifndef TOLLGATE_BILLING_UNIT_H
 #define TOLLGATE_BILLING_UNIT_H
 
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 
-enum unit_side { UNIT_INPUT, UNIT_OUTPUT, UNIT_OTHER }; /* what bounds it in a worst case: the body, the output cap, or n */
+enum unit_side {
+    UNIT_INPUT,
+    UNIT_OUTPUT,
+    UNIT_OTHER
+}; /* what bounds it in a worst case: the body, the output cap, or n */
 
 struct unit {
     const char *name;   /* "cached_input_tokens" */
@@ -36,7 +41,8 @@ struct used {
     } item[USED_MAX];
 };
 /* Sets or replaces. ERR_LIMIT when USED_MAX units are there already. */
-bool used_set(struct used *u, const struct unit *unit, int64_t n, enum provenance p, struct err *err) MUST_USE;
+bool used_set(struct used *u, const struct unit *unit, int64_t n, enum provenance p,
+              struct err *err) MUST_USE;
 const int64_t *used_get(const struct used *u, const char *unit); /* null: missing */
 
 #endif
