@@ -7,7 +7,7 @@
 #include "lib/base/clock.h"
 
 #define PERIOD_TEXT 8
-#define DAY_TEXT 11
+#define DAY_TEXT    11
 
 struct period {
     char text[PERIOD_TEXT];
