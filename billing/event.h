@@ -9,15 +9,24 @@
 #include "billing/unit.h"
 #include "lib/base/json.h"
 
-#define REQUEST_ID_TEXT 40
-#define ID_TEXT 65
-#define MODEL_TEXT 130 /* creator/name */
-#define KEY_ID_PUBLIC 13
-#define OWNERS_MAX 16
+#define REQUEST_ID_TEXT   40
+#define ID_TEXT           65
+#define MODEL_TEXT        130 /* creator/name */
+#define KEY_ID_PUBLIC     13
+#define OWNERS_MAX        16
 #define OWNER_WEIGHTS_MAX (INT64_C(1) << 62) /* what a split takes */
 
-enum outcome { OUTCOME_COMPLETE, OUTCOME_CLIENT_CLOSED, OUTCOME_UPSTREAM_ERROR, OUTCOME_TIMEOUT, OUTCOME_KILLED, OUTCOME_LIMIT, OUTCOME_VOID };
-const char *outcome_name(enum outcome o); /* complete, client_closed, upstream_error, timeout, killed, limit, void */
+enum outcome {
+    OUTCOME_COMPLETE,
+    OUTCOME_CLIENT_CLOSED,
+    OUTCOME_UPSTREAM_ERROR,
+    OUTCOME_TIMEOUT,
+    OUTCOME_KILLED,
+    OUTCOME_LIMIT,
+    OUTCOME_VOID
+};
+const char *outcome_name(
+    enum outcome o); /* complete, client_closed, upstream_error, timeout, killed, limit, void */
 bool outcome_parse(struct span word, enum outcome *out) MUST_USE;
 
 struct owner {
@@ -43,17 +52,20 @@ struct event {
     struct period period, orig_period; /* equal unless booked late */
 };
 
-/* The members of a "call" record as one JSON object, in the order of the design's `usage list` line, then contract and
- * share_bp. Times are written to the millisecond: settlement sorts by these. */
+/* The members of a "call" record as one JSON object, in the order of the design's `usage list`
+ * line, then contract and share_bp. Times are written to the millisecond: settlement sorts by
+ * these. */
 void event_write(const struct event *e, struct jw *w);
-/* From a parsed record or usage line (the members of a record's head may stand beside the event's, no others). Every member
- * is checked: ids, spelling of decimals and times, owners' order, the contract being the first owner's, orig_period being
- * that of ended_at, period not before it. `backend` may be empty: none was chosen. What is accepted is written the same again. */
+/* From a parsed record or usage line (the members of a record's head may stand beside the event's,
+ * no others). Every member is checked: ids, spelling of decimals and times, owners' order, the
+ * contract being the first owner's, orig_period being that of ended_at, period not before it.
+ * `backend` may be empty: none was chosen. What is accepted is written the same again. */
 bool event_parse(const json_t *object, struct event *out, struct err *err) MUST_USE;
 /* An upper bound of event_write()'s bytes: what the journal reserves for an END. */
 #define EVENT_BYTES_MAX 8192
 
-/* "req_" and 32 hexadecimal digits: 48 bits of milliseconds, 80 of chance (as UUIDv7 orders them). */
+/* "req_" and 32 hexadecimal digits: 48 bits of milliseconds, 80 of chance (as UUIDv7 orders
+ * them). */
 void request_id_make(char out[REQUEST_ID_TEXT]);
 bool request_id_is_valid(struct span id);
 
