@@ -1,4 +1,4 @@
-/* linger.c - a connection without an owner. It never calls anybody; its sending and its waiting have absolute ends. */
+/* linger.c - a connection without an owner. Its sending and its waiting have absolute ends. */
 #include "lib/net/linger.h"
 
 #include <assert.h>
@@ -18,6 +18,8 @@ struct lingering {
     struct event event;
     struct timer *timer;
     struct turn_end at_loop_end;
+    void (*on_over)(void *arg);
+    void *arg;
 };
 
 static void take_over(struct lingering *l, struct wire *wire, struct write_queue *queue);
@@ -27,12 +29,15 @@ static void half_close(struct lingering *l);
 static void discard(evutil_socket_t fd, short what, void *arg);
 static void lingering_free(void *arg);
 
-void linger(struct loop *loop, struct wire *wire, struct write_queue *queue)
+void linger(struct loop *loop, struct wire *wire, struct write_queue *queue,
+            void (*on_over)(void *arg), void *arg)
 {
     struct lingering *l = xcalloc(1, sizeof *l);
     size_t len = write_queue_len(queue);
 
     l->loop = loop;
+    l->on_over = on_over;
+    l->arg = arg;
     take_over(l, wire, queue);
     l->timer = timer_new(loop, lingering_free, l);
     timer_start(l->timer, SEND_MS + (int64_t)(len / SEND_RATE) * 1000);
@@ -104,5 +109,7 @@ static void lingering_free(void *arg)
     turn_end_cancel(&l->at_loop_end);
     wire_close(&l->wire);
     write_queue_clear(&l->queue);
+    if (l->on_over)
+        l->on_over(l->arg);
     free(l);
 }

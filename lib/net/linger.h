@@ -8,7 +8,8 @@
 #include "lib/net/write_queue.h"
 
 /* Takes over both, empties the caller's, and frees itself: 2 s after the last byte was sent at the latest, or when the queue could
- * not be sent in time, or with the loop. */
-void linger(struct loop *loop, struct wire *wire, struct write_queue *queue);
+ * not be sent in time, or with the loop. Then it calls on_over (may be null), perhaps before linger() returns. */
+void linger(struct loop *loop, struct wire *wire, struct write_queue *queue,
+            void (*on_over)(void *arg), void *arg);
 
 #endif

@@ -548,12 +548,26 @@ static void timed_out(void *arg)
     fail(s, &err);
 }
 
-/* What this turn queued leaves now rather than at its end: nothing can be added to it any more. */
 void stream_finish(struct stream *s)
+{
+    stream_finish_then(s, NULL, NULL);
+}
+
+/* What this turn queued leaves now rather than at its end: nothing can be added to it any more. */
+void stream_finish_then(struct stream *s, void (*on_finished)(void *arg), void *arg)
 {
     if (s->state == STATE_OPEN && !s->is_write_broken) {
         event_del(&s->event);
-        linger(s->loop, &s->wire, &s->queue);
+        linger(s->loop, &s->wire, &s->queue, on_finished, arg);
+        on_finished = NULL;
     }
+    stream_free(s);
+    if (on_finished)
+        on_finished(arg);
+}
+
+void stream_reset(struct stream *s)
+{
+    wire_reset_on_close(&s->wire);
     stream_free(s);
 }

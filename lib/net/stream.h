@@ -18,7 +18,7 @@ struct stream;
 struct stream_handlers {
     void (*on_open)(void *arg); /* connected, and through the TLS handshake */
     void (*on_bytes)(void *arg, const char *bytes, size_t n);
-    void (*on_eof)(void *arg);  /* the peer will send no more (half-close) */
+    void (*on_eof)(void *arg); /* the peer will send no more (half-close) */
     /* Queued bytes fell to the low mark after having passed the high mark. */
     void (*on_drained)(void *arg);
     /* Reset, TLS error, deadline: nothing more will come. */
@@ -52,6 +52,10 @@ bool stream_is_full(const struct stream *s); /* queued > high */
 /* After what is queued: close_notify and half-close, read and drop until the peer closes or 2 s passed, then free itself.
  * The handlers are not called again and the caller's pointer is dead. */
 void stream_finish(struct stream *s);
+/* The same, and on_finished when it has freed itself, which may be at once. */
+void stream_finish_then(struct stream *s, void (*on_finished)(void *arg), void *arg);
+/* Closes at once and, on TCP, with a reset: the peer can't take it for an end. */
+void stream_reset(struct stream *s);
 
 /* Stop reading. A hang-up is still noticed: up to 16 KB are read ahead and kept, in order, for the resumption; on_eof comes
  * while paused only if nothing stands before it, a reset at once. */

@@ -56,6 +56,13 @@ void wire_close(struct wire *w)
     w->fd = -1;
 }
 
+void wire_reset_on_close(struct wire *w)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
 /* A partial record counts as pending in OpenSSL, so the loop also ends on TLS_WANT_READ. */
 enum tls_want wire_read(struct wire *w, char *out, size_t size, size_t *n, struct err *err)
 {

@@ -18,6 +18,8 @@ bool wire_connect(struct wire *w, const struct addr *to, bool *is_pending,
 /* Asks whether a pending connect succeeded. */
 bool wire_connected(struct wire *w, const struct addr *to, struct err *err) MUST_USE;
 void wire_close(struct wire *w);
+/* When it will be closed, the peer gets a reset and what it did not yet get is lost (TCP only). */
+void wire_reset_on_close(struct wire *w);
 
 /* Reads until `size` bytes are there or nothing more is at hand. `*n` bytes are valid with every outcome; TLS_DONE: there may be
  * more at once. */
