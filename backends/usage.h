@@ -1,15 +1,24 @@
-/* usage.h - what a provider says a call used, in disjoint buckets (OpenTelemetry GenAI and OpenAI names, cached input taken out of input, reasoning out of output). */
+/* usage.h - what a provider says a call used, in disjoint buckets (OpenTelemetry GenAI and OpenAI names, cached input
+ * taken out of input, reasoning out of output). All zero is a usage of which nothing is known. */
 #ifndef TOLLGATE_BACKENDS_USAGE_H
 #define TOLLGATE_BACKENDS_USAGE_H
 
 #include "lib/base/attr.h"
 
-enum usage_bucket { USAGE_INPUT, USAGE_CACHED_INPUT, USAGE_AUDIO_INPUT, USAGE_OUTPUT, USAGE_REASONING, USAGE_AUDIO_OUTPUT, USAGE_BUCKETS };
+enum usage_bucket {
+    USAGE_INPUT,
+    USAGE_CACHED_INPUT,
+    USAGE_AUDIO_INPUT,
+    USAGE_OUTPUT,
+    USAGE_REASONING,
+    USAGE_AUDIO_OUTPUT,
+    USAGE_BUCKETS
+};
 enum usage_source { USAGE_MISSING, USAGE_UPSTREAM, USAGE_COUNTED, USAGE_ESTIMATED };
 
 struct usage {
     struct {
-        int64_t n;
+        int64_t n; /* ≥ 0; 0 while the source is USAGE_MISSING */
         enum usage_source source;
     } bucket[USAGE_BUCKETS];
 };

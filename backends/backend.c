@@ -1,0 +1,70 @@
+/* backend.c - the kinds of backend there are, and how a call finds its kind. */
+#include "backends/backend.h"
+
+#include "backends/echo.h"
+#include "backends/openai.h"
+
+static const struct backend_kind *find(const char *name);
+
+static const struct backend_kind *const kinds[] = {
+    &echo_kind,
+    &openai_kind,
+};
+
+struct backend *backend_open(struct loop *loop, const struct backend_config *config,
+                             struct err *err)
+{
+    const struct backend_kind *kind = find(config->kind);
+
+    if (!kind) {
+        err_set(err, ERR_INPUT, "no kind of backend is called \"%s\"", config->kind);
+        return NULL;
+    }
+    return kind->open(loop, config, err);
+}
+
+static const struct backend_kind *find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    return NULL;
+}
+
+bool backend_kind_is_known(const char *kind)
+{
+    return find(kind) != NULL;
+}
+
+void backend_free(struct backend *b)
+{
+    if (b)
+        b->kind->free(b);
+}
+
+struct backend_call *backend_start(struct backend *b, const struct backend_request *request,
+                                   const struct backend_handlers *handlers, void *arg,
+                                   struct err *err)
+{
+    return b->kind->start(b, request, handlers, arg, err);
+}
+
+void backend_pause(struct backend_call *call)
+{
+    call->kind->pause(call);
+}
+
+void backend_resume(struct backend_call *call)
+{
+    call->kind->resume(call);
+}
+
+void backend_cancel(struct backend_call *call)
+{
+    call->kind->cancel(call);
+}
+
+const struct usage *backend_usage(const struct backend_call *call)
+{
+    return &call->usage;
+}

@@ -1,0 +1,142 @@
+/* openai.c - where the calls of one backend go: its URL taken apart, its key, its pool of connections. */
+#include "backends/openai.h"
+
+#include <string.h>
+
+#include "backends/openai_call.h"
+#include "lib/base/mem.h"
+#include "lib/net/tls.h"
+
+#define HEAD_BYTES_MAX  65536
+#define EVENT_BYTES_MAX 65536 /* where the config states nothing */
+
+struct openai {
+    struct backend base;
+    struct openai_server server;
+    struct tls_context *tls;
+};
+
+static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
+                                   struct err *err);
+static void openai_backend_free(struct backend *b);
+static struct backend_call *openai_start(struct backend *b, const struct backend_request *request,
+                                         const struct backend_handlers *handlers, void *arg,
+                                         struct err *err);
+static bool set_up(struct openai *o, const struct backend_config *config, struct err *err);
+static char *origin_of(const char *url, const char **path, bool *is_tls);
+static bool copy_key(struct openai *o, const struct secret *key, struct err *err);
+static void openai_free(struct openai *o);
+DEFINE_AUTO(openai)
+
+const struct backend_kind openai_kind = {
+    .name = "openai",
+    .about = "any server that speaks OpenAI's chat completions over HTTP or HTTPS",
+    .open = openai_open,
+    .free = openai_backend_free,
+    .start = openai_start,
+    .pause = openai_call_pause,
+    .resume = openai_call_resume,
+    .cancel = openai_call_cancel,
+};
+
+static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
+                                   struct err *err)
+{
+    AUTO(openai) o = xcalloc(1, sizeof *o);
+
+    o->base.kind = &openai_kind;
+    o->server.loop = loop;
+    o->server.head_bytes_max = HEAD_BYTES_MAX;
+    o->server.reply_bytes_max = (size_t)config->reply_bytes_max;
+    o->server.event_bytes_max =
+        config->event_bytes_max > 0 ? (size_t)config->event_bytes_max : EVENT_BYTES_MAX;
+    if (!set_up(o, config, err))
+        return NULL;
+    return &KEEP(o)->base;
+}
+
+static bool set_up(struct openai *o, const struct backend_config *config, struct err *err)
+{
+    const struct httpc_limits limits = {
+        .idle_max = (size_t)config->idle_max,
+        .idle_ms = config->idle_ms,
+        .connect_ms = config->connect_ms,
+        .first_byte_ms = config->first_byte_ms,
+        .between_bytes_ms = config->between_bytes_ms,
+        .head = {.head_bytes_max = HEAD_BYTES_MAX},
+    };
+    const char *path;
+    bool is_tls;
+    AUTO_STRING origin = origin_of(config->url, &path, &is_tls);
+
+    if (!origin)
+        return err_set(err, ERR_INPUT,
+                       "the url of an openai backend must look like http://host:port/v1");
+    o->server.target = xasprintf("%s%schat/completions", path,
+                                 path[0] && path[strlen(path) - 1] == '/' ? "" : "/");
+    if (is_tls && !(o->tls = tls_client_new(config->ca_file, err)))
+        return false;
+    if (!copy_key(o, config->key, err))
+        return false;
+    o->server.http = httpc_new(o->server.loop, origin, o->tls, &limits, err);
+    return o->server.http != NULL;
+}
+
+/* "http://host:port" of "http://host:port/v1", and the path; null when it is no such URL. */
+static char *origin_of(const char *url, const char **path, bool *is_tls)
+{
+    size_t host;
+
+    if (!url)
+        return NULL;
+    *is_tls = strncmp(url, "https://", 8) == 0;
+    host = *is_tls ? 8 : 7;
+    if (!*is_tls && strncmp(url, "http://", 7) != 0)
+        return NULL;
+    *path = url + host + strcspn(url + host, "/?#");
+    if (*path == url + host || strpbrk(*path, "?# \t\r\n"))
+        return NULL;
+    return xstrndup(url, (size_t)(*path - url));
+}
+
+/* What is sent in a header must not be able to end it. */
+static bool copy_key(struct openai *o, const struct secret *key, struct err *err)
+{
+    struct span text;
+
+    if (!key)
+        return true;
+    text = secret_reveal(key);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return err_set(err, ERR_INPUT,
+                           "the backend's key has a blank or a character beyond ASCII in it");
+    o->server.key = *key;
+    o->server.has_key = true;
+    return true;
+}
+
+static void openai_backend_free(struct backend *b)
+{
+    openai_free((struct openai *)b);
+}
+
+static void openai_free(struct openai *o)
+{
+    if (!o)
+        return;
+    httpc_free(o->server.http);
+    tls_context_free(o->tls);
+    secret_clear(&o->server.key);
+    free(o->server.target);
+    free(o);
+}
+
+static struct backend_call *openai_start(struct backend *b, const struct backend_request *request,
+                                         const struct backend_handlers *handlers, void *arg,
+                                         struct err *err)
+{
+    const struct openai *o = (struct openai *)b;
+
+    return openai_call_start(&openai_kind, &o->server, request, handlers, arg, err);
+}

@@ -1,0 +1,29 @@
+/* openai_call.h - one chat completion at a server that speaks OpenAI's dialect. */
+#ifndef TOLLGATE_BACKENDS_OPENAI_CALL_H
+#define TOLLGATE_BACKENDS_OPENAI_CALL_H
+
+#include "backends/kind.h"
+#include "lib/net/httpc.h"
+
+/* What calls need to know of where they go; it outlives them. */
+struct openai_server {
+    struct loop *loop;
+    struct httpc *http;
+    char *target; /* "/v1/chat/completions" */
+    bool has_key;
+    struct secret key;
+    size_t head_bytes_max; /* of a request */
+    size_t reply_bytes_max, event_bytes_max;
+};
+
+/* The promises of backend_start() and the others. */
+struct backend_call *openai_call_start(const struct backend_kind *kind,
+                                       const struct openai_server *server,
+                                       const struct backend_request *request,
+                                       const struct backend_handlers *handlers, void *arg,
+                                       struct err *err) MUST_USE;
+void openai_call_pause(struct backend_call *base);
+void openai_call_resume(struct backend_call *base);
+void openai_call_cancel(struct backend_call *base);
+
+#endif

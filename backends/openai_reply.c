@@ -1,0 +1,97 @@
+/* openai_reply.c - an answer is passed on as it came, but only once it is known to be one: valid JSON, an object, and not
+ * an error sent with status 200, as some routers do. */
+#include "backends/openai_reply.h"
+
+#include "backends/openai_usage.h"
+#include "lib/base/jscan.h"
+
+#define BYTES_PER_TOKEN 4
+#define STATUS_UNKNOWN  502 /* of an error that states none */
+
+enum path {
+    CHOICES = OPENAI_USAGE_PATH_COUNT,
+    FAILURE,
+    FAILURE_CODE,
+    FIRST_TEXT,
+    LAST_TEXT = FIRST_TEXT + 4,
+};
+
+static const char *const paths[] = {
+    OPENAI_USAGE_PATHS,
+    [CHOICES] = "choices",
+    [FAILURE] = "error",
+    [FAILURE_CODE] = "error.code",
+    [FIRST_TEXT] = "choices.*.message.content",
+    "choices.*.message.reasoning_content",
+    "choices.*.message.reasoning",
+    "choices.*.message.refusal",
+    "choices.*.message.tool_calls.*.function.arguments",
+};
+
+static bool scan(struct jscan *scanner, struct span body, struct err *err);
+static unsigned refused_status(const struct jscan *scanner);
+static void count_content(const struct jscan *scanner, int64_t *choices, int64_t *bytes);
+
+bool openai_reply_read(struct span body, struct openai_reply *out, struct usage *usage,
+                       struct err *err)
+{
+    AUTO(jscan) scanner = jscan_new(paths, ARRAY_LEN(paths));
+    struct openai_reply reply = {.usage_as_stated = true};
+    struct openai_counts counts;
+    int64_t bytes;
+
+    if (!scan(scanner, body, err))
+        return false;
+    reply.refused_status = refused_status(scanner);
+    count_content(scanner, &reply.content, &bytes);
+    if (openai_counts_read(scanner, &counts))
+        reply.usage_as_stated = openai_counts_to_usage(&counts, usage);
+    if (usage->bucket[USAGE_OUTPUT].source == USAGE_MISSING)
+        usage_set(usage, USAGE_OUTPUT, bytes / BYTES_PER_TOKEN, USAGE_ESTIMATED);
+    *out = reply;
+    return true;
+}
+
+static bool scan(struct jscan *scanner, struct span body, struct err *err)
+{
+    static const char what[] = "the backend's answer is no JSON object";
+    struct err why = {.text = ""};
+    size_t at = 0;
+
+    while (at < body.len && strchr(" \t\r\n", body.data[at]))
+        at++;
+    if (at == body.len || body.data[at] != '{')
+        return err_set(err, ERR_PROTOCOL, "%s", what);
+    if (jscan_feed(scanner, body.data, body.len, &why) == JSCAN_BAD || !jscan_end(scanner, &why))
+        return err_set(err, ERR_PROTOCOL, "%s: %s", what, why.text);
+    return true;
+}
+
+static unsigned refused_status(const struct jscan *scanner)
+{
+    const struct jscan_hit *failure = jscan_get(scanner, FAILURE);
+    int64_t code;
+
+    if (!failure->seen || failure->type == JSCAN_NULL || jscan_get(scanner, CHOICES)->seen)
+        return 0;
+    if (jscan_int(jscan_get(scanner, FAILURE_CODE), &code) && code >= 400 && code <= 599)
+        return (unsigned)code;
+    return STATUS_UNKNOWN;
+}
+
+/* Of several choices the scanner keeps the last, whose length then stands for each. */
+static void count_content(const struct jscan *scanner, int64_t *choices, int64_t *bytes)
+{
+    int64_t most = 0, total = 0, all = jscan_get(scanner, CHOICES)->count;
+
+    for (size_t i = FIRST_TEXT; i <= LAST_TEXT; i++) {
+        const struct jscan_hit *text = jscan_get(scanner, i);
+
+        if (text->nonempty > most)
+            most = text->nonempty;
+        if (text->type == JSCAN_STRING)
+            total += (int64_t)(text->end - text->start - 2) * text->nonempty;
+    }
+    *choices = most < all ? most : all;
+    *bytes = total;
+}

@@ -1,0 +1,18 @@
+/* openai_reply.h - the plain answer of a chat completion, read whole from its bytes without a tree. */
+#ifndef TOLLGATE_BACKENDS_OPENAI_REPLY_H
+#define TOLLGATE_BACKENDS_OPENAI_REPLY_H
+
+#include "backends/kind.h"
+
+struct openai_reply {
+    unsigned
+        refused_status; /* 0: an answer; else it is an error in spite of a good HTTP status: 400 to 599 */
+    int64_t content;      /* choices that have any */
+    bool usage_as_stated; /* false: the provider's numbers contradict each other */
+};
+
+/* ERR_PROTOCOL unless the body is one JSON object. Sets in `usage` what the provider states, else estimates the output. */
+bool openai_reply_read(struct span body, struct openai_reply *out, struct usage *usage,
+                       struct err *err) MUST_USE;
+
+#endif
