@@ -16,6 +16,10 @@
 #define FILE_BYTES_MAX (1 << 20)
 #define UNKNOWN_MAX    32
 
+/* An option that we add as the last line. libconfuse does not mind when the file ends within a section or a comment;
+ * but then this one is met where it is unknown, or not at all. */
+#define END_MARK "end_of_file"
+
 struct unknown {
     const struct conf_section *section; /* null: outside of all */
     char *name;
@@ -24,6 +28,7 @@ struct unknown {
 struct reader {
     const struct conf_table *table;
     const char *path;
+    int last_line;              /* of the file; what is missing at its end is missing there */
     struct conf_places *places; /* null: nobody asks */
     struct buf *problems;
     size_t problem_count;
@@ -33,6 +38,7 @@ struct reader {
 };
 
 static bool read_text(const char *path, struct buf *text, struct buf *problems);
+static int count_lines(struct span text);
 static cfg_t *read_all(struct reader *r, const char *text);
 static cfg_t *read_once(struct reader *r, const char *text);
 static cfg_opt_t *options_for(const struct reader *r, const struct conf_section *section);
@@ -73,6 +79,7 @@ bool conf_read_places(const struct conf_table *table, const char *path, void *ou
 
     if (!read_text(path, &text, problems))
         return false;
+    r.last_line = count_lines(buf_span(&text)) - 1; /* the mark is not the reader's */
     cfg = read_all(&r, text.data);
     ok = cfg && r.problem_count == 0;
     if (ok)
@@ -97,7 +104,18 @@ static bool read_text(const char *path, struct buf *text, struct buf *problems)
         buf_printf(problems, "%s:1: the file is not text: it has a NUL byte\n", path);
         return false;
     }
-    return buf_add_char(text, '\n');
+    if (text->len && text->data[text->len - 1] != '\n')
+        buf_add_char(text, '\n');
+    return buf_add_string(text, END_MARK " = 1\n");
+}
+
+static int count_lines(struct span text)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        n += text.data[i] == '\n';
+    return n;
 }
 
 /* Null when libconfuse gave up; it has said why. */
@@ -130,6 +148,8 @@ static cfg_t *read_once(struct reader *r, const char *text)
     reading = r;
     rc = cfg_parse_buf(cfg, text);
     reading = NULL;
+    if (rc == CFG_SUCCESS && r->problem_count == 0 && !cfg_getstr(cfg, END_MARK))
+        problem(r, cfg->line, "a comment is not closed by */");
     if (rc == CFG_SUCCESS)
         return cfg;
     if (!r->again && r->problem_count == 0)
@@ -147,7 +167,8 @@ static cfg_opt_t *root_options(const struct reader *r)
 
     while (list[n].name)
         n++;
-    list = xrealloc_array(list, n + table->section_count + 1, sizeof *list);
+    list = xrealloc_array(list, n + table->section_count + 2, sizeof *list);
+    list[n++] = (cfg_opt_t){.name = END_MARK, .type = CFGT_STR};
     for (size_t i = 0; i < table->section_count; i++)
         list[n++] = (cfg_opt_t){.name = table->sections[i].name,
                                 .type = CFGT_SEC,
@@ -204,7 +225,7 @@ static void check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value)
         on_unknown(reading, cfg, opt->name);
         return;
     }
-    if (cfg_opt_getnstr(opt, 0))
+    if (opt->def.number++ > 0) /* means nothing for strings, so here it counts */
         problem(reading, cfg->line, "%s is set a second time", opt->name);
     if (reading->places)
         remember_place(reading->places, section_of(reading, cfg) ? cfg_title(cfg) : NULL,
@@ -231,6 +252,8 @@ static void problem(struct reader *r, int line, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (line > r->last_line)
+        line = r->last_line > 0 ? r->last_line : 1;
     buf_printf(r->problems, "%s:%d: %s\n", r->path, line, text);
     r->problem_count++;
 }
@@ -259,6 +282,10 @@ static void on_unknown(struct reader *r, const cfg_t *cfg, const char *name)
 {
     const struct conf_section *section = section_of(r, cfg);
 
+    if (section && strcmp(name, END_MARK) == 0) {
+        problem(r, cfg->line, "section %s \"%.80s\" is not closed by }", section->name, cfg->title);
+        return;
+    }
     problem(r, cfg->line, "there is no option \"%.80s\"%s%s", name, section ? " in section " : "",
             section ? section->name : "");
     for (size_t i = 0; i < r->unknown_count; i++)
