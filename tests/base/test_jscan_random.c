@@ -26,6 +26,8 @@ static void agrees(struct span text)
 {
     enum verdict verdict = jansson_says(text);
 
+    if (text.len && memchr(text.data, '\0', text.len))
+        return; /* jansson reads over NUL bytes between tokens */
     if (verdict != NOT_COMPARABLE && accepts(text) != (verdict == TAKEN))
         ck_abort_msg("jansson %s: %.*s", verdict == TAKEN ? "takes" : "refuses", SPAN_FMT(text));
 }
