@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/attr.h"
@@ -39,10 +40,18 @@ static inline UNUSED void enter_scratch_folder(void)
 static inline UNUSED void leave_scratch_folder(void)
 {
     char path[256];
+    pid_t child;
+    int status;
 
     ck_assert_ptr_nonnull(getcwd(path, sizeof path));
     ck_assert_int_eq(chdir("/"), 0);
-    ck_assert_int_eq(execlp("rm", "rm", "-rf", "--", path, (char *)NULL), 0);
+    child = fork();
+    if (child == 0) {
+        execlp("rm", "rm", "-rf", "--", path, (char *)NULL);
+        _exit(1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
 }
 
 #endif

@@ -20,6 +20,15 @@ START_TEST(sha256_is_as_in_fips_180)
 }
 END_TEST
 
+START_TEST(sha1_is_as_in_fips_180)
+{
+    char hex[SHA1_HEX];
+
+    sha1_hex("abc", 3, hex);
+    ck_assert_str_eq(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+}
+END_TEST
+
 START_TEST(a_stream_hashes_as_the_whole_however_cut)
 {
     unsigned char bytes[300];
@@ -288,6 +297,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, enter_scratch_folder, leave_scratch_folder);
     tcase_add_test(tcase, sha256_is_as_in_fips_180);
+    tcase_add_test(tcase, sha1_is_as_in_fips_180);
     tcase_add_test(tcase, a_stream_hashes_as_the_whole_however_cut);
     tcase_add_loop_test(tcase, hmac_is_as_in_rfc_4231, 0, ARRAY_LEN(macs));
     tcase_add_test(tcase, keys_of_any_length_are_used_whole);
