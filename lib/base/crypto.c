@@ -73,6 +73,14 @@ void sha256_hex(const void *bytes, size_t n, char out[SHA256_HEX])
     hex_encode(digest, sizeof digest, out);
 }
 
+void sha1_hex(const void *bytes, size_t n, char out[SHA1_HEX])
+{
+    unsigned char digest[(SHA1_HEX - 1) / 2];
+
+    must(EVP_Digest(bytes, n, digest, NULL, EVP_sha1(), NULL) == 1);
+    hex_encode(digest, sizeof digest, out);
+}
+
 struct sha256_stream *sha256_stream_new(void)
 {
     struct sha256_stream *s = xcalloc(1, sizeof *s);

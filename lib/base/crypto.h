@@ -14,6 +14,10 @@
 void sha256(const void *bytes, size_t n, unsigned char out[SHA256_LEN]);
 void sha256_hex(const void *bytes, size_t n, char out[SHA256_HEX]);
 
+/* SHA-1, only because Redis names its scripts by it. Hashed a few times at start. */
+#define SHA1_HEX 41
+void sha1_hex(const void *bytes, size_t n, char out[SHA1_HEX]);
+
 struct sha256_stream;
 struct sha256_stream *sha256_stream_new(void) MUST_USE;
 void sha256_stream_free(struct sha256_stream *s);
