@@ -123,14 +123,14 @@ static void set_flag(void *arg)
     *(bool *)arg = true;
 }
 
-/* What was scheduled outside of any turn runs before the loop waits; what still schedules more after some
- * rounds goes on in the next turn, which then does not wait. */
+/* What was scheduled outside of any turn runs first, and may have stopped the loop; so then, and when work that schedules more
+ * has not come to rest, the turn does not wait. */
 static void run_turn(struct loop *loop)
 {
-    int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+    int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (loop->ends ? EVLOOP_NONBLOCK : 0);
 
     run_turn_ends(loop);
-    event_base_loop(loop->base, loop->ends ? flags | EVLOOP_NONBLOCK : flags);
+    event_base_loop(loop->base, flags);
     run_turn_ends(loop);
 }
 
