@@ -8,15 +8,17 @@
 #ifndef TOLLGATE_BILLING_ARCHIVE_H
 #define TOLLGATE_BILLING_ARCHIVE_H
 
-#include "billing/journal.h"
 #include "billing/record.h"
+#include "billing/seal.h"
 
-/* Creates archive/writers/<writer>.json unless it is there. */
+/* Creates archive/writers/<writer>.json unless it is there; ERR_CORRUPT when what is there is another installation's. */
 bool archive_register(const char *archive, const char *installation, const char *writer, struct period first, struct err *err) MUST_USE;
 
-/* Archives every sealed segment under `journal_root` that is not archived yet, in order per writer; *added counts. Needs no lock: sealed segments do not change. */
+/* Archives every sealed segment under `journal_root` that is not archived yet, in order per writer; *added counts. Needs no lock: sealed segments do not change.
+ * One writer's trouble does not stop the others: all are tried, then the first failure is told. */
 bool archive_add_sealed(const char *archive, const char *journal_root, size_t *added, struct err *err) MUST_USE;
-/* Removes journal segments that are archived, older than `age_ns`, and whose last record's period is closed (archive/closes/<period>). */
+/* Removes journal segments that are archived, older than `age_ns`, and whose last record's period is closed (archive/closes/<period>).
+ * Oldest first, and never what recovery may need: the last two, and whatever stands at or after the last header's open_position. */
 bool archive_release_segments(const char *archive, const char *journal_root, int64_t age_ns, size_t *removed, struct err *err) MUST_USE;
 
 struct archive_writer {
@@ -26,7 +28,7 @@ struct archive_writer {
 };
 bool archive_writers(const char *archive, struct archive_writer **writers, size_t *count, struct err *err) MUST_USE; /* free() */
 
-/* Reads all lines of a writer in order, verifying chain, header and density; or of one file. */
+/* Reads all lines of a writer in order, verifying chain, header and density. */
 struct archive_reader;
 struct archive_reader *archive_reader_open(const char *archive, const char *writer, struct err *err) MUST_USE;
 void archive_reader_free(struct archive_reader *r);
@@ -35,15 +37,7 @@ DEFINE_AUTO(archive_reader)
 int archive_reader_next(struct archive_reader *r, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
 /* SHA-256 (hex) of the last whole segment read. */
 const char *archive_reader_chain(const struct archive_reader *r);
-
-/* A SEAL: what one writer did in one period. {"period","at","records","events","sums":{"CNY":"…"},"heads":{"a17":[n,"crc"],…}} */
-struct seal {
-    char writer[WRITER_TEXT];
-    int64_t at;
-    struct writer_totals totals;
-    struct record_heads heads; /* cumulative, at the period's end */
-};
-bool seal_write(const struct seal *s, struct buf *json_body);
-bool seal_parse(struct span line, struct seal *out, struct err *err) MUST_USE;
+/* The segment that the line last returned stands in; 0 before the first. */
+uint64_t archive_reader_segment(const struct archive_reader *r);
 
 #endif
