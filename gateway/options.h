@@ -44,6 +44,8 @@ extern const struct conf_table options_table;
  * `problems` gets one "file:line: sentence" (or "file: sentence") a line; on failure `out` is cleared. */
 bool options_load(const char *path, struct options *out, struct buf *problems) MUST_USE;
 void options_clear(struct options *o);
+/* Zone, clock offset and log level become those of this process: once at its start, before any thread or child. */
+bool options_take_effect(const struct options *o, struct err *err) MUST_USE;
 DEFINE_AUTO_CLEAR(options)
 
 #endif
