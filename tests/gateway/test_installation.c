@@ -1,0 +1,208 @@
+/* The installation: made once, found again, and never made anew over what is missing. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gateway/installation.h"
+#include "lib/base/file.h"
+
+static char folder[64];
+
+static void enter_folder(void)
+{
+    strcpy(folder, "/tmp/tollgate-installation-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_int_eq(chdir(folder), 0);
+}
+
+static void leave_folder(void)
+{
+    char command[128];
+
+    ck_assert_int_eq(chdir("/"), 0);
+    snprintf(command, sizeof command, "rm -rf -- %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void open_it(struct installation *out)
+{
+    struct err err;
+
+    ck_assert_msg(installation_open("state", "Asia/Shanghai", out, &err), "%s", err.text);
+}
+
+static void expect_refusal(const char *zone, enum err_code code, const char *words)
+{
+    AUTO_CLEAR(installation) i = {.signing_key = NULL};
+    struct err err;
+
+    ck_assert(!installation_open("state", zone, &i, &err));
+    ck_assert_msg(err.code == code && strstr(err.text, words), "%s: %s", err_code_name(err.code),
+                  err.text);
+}
+
+static void rewrite(const char *name, const char *from, const char *to)
+{
+    char command[256];
+
+    snprintf(command, sizeof command, "sed -i 's/%s/%s/' state/%s", from, to, name);
+    ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(what_was_made_is_found_again)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    AUTO_CLEAR(installation) b = {.signing_key = NULL};
+    unsigned char raw_a[ED25519_PUBLIC_LEN], raw_b[ED25519_PUBLIC_LEN];
+
+    open_it(&a);
+    open_it(&b);
+    ck_assert_str_eq(a.id, b.id);
+    ck_assert_uint_eq(strlen(a.id), 19);
+    ck_assert(secret_equal(&a.pepper, &b.pepper));
+    ck_assert(secret_equal(&a.operator_token, &b.operator_token));
+    ck_assert(secret_equal(&a.finance_token, &b.finance_token));
+    ck_assert(!secret_equal(&a.operator_token, &b.finance_token));
+    signing_key_public_raw(a.signing_key, raw_a);
+    signing_key_public_raw(b.signing_key, raw_b);
+    ck_assert(memcmp(raw_a, raw_b, sizeof raw_a) == 0);
+}
+END_TEST
+
+START_TEST(two_installations_share_nothing)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    AUTO_CLEAR(installation) b = {.signing_key = NULL};
+    struct err err;
+
+    open_it(&a);
+    ck_assert(installation_open("other", "Asia/Shanghai", &b, &err));
+    ck_assert_str_ne(a.id, b.id);
+    ck_assert(!secret_equal(&a.pepper, &b.pepper));
+    ck_assert(!secret_equal(&a.operator_token, &b.operator_token));
+}
+END_TEST
+
+START_TEST(only_the_owner_may_read_it)
+{
+    static const char *const names[] = {"state/pepper", "state/signing.pem", "state/operator.token",
+                                        "state/finance.token", "state/installation.json"};
+    AUTO_CLEAR(installation) i = {.signing_key = NULL};
+    struct stat st;
+
+    open_it(&i);
+    ck_assert_int_eq(stat("state", &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0700);
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        ck_assert_int_eq(stat(names[k], &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777, 0600);
+    }
+}
+END_TEST
+
+START_TEST(another_zone_or_partition_count_is_refused)
+{
+    AUTO_CLEAR(installation) i = {.signing_key = NULL};
+
+    open_it(&i);
+    expect_refusal("Europe/Berlin", ERR_INPUT, "a zone can't be changed");
+    rewrite("installation.json", "64", "32");
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "32 partitions");
+    rewrite("installation.json", "\"format\":1", "\"format\":2");
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "format 2");
+}
+END_TEST
+
+START_TEST(a_missing_part_is_not_made_anew)
+{
+    static const char *const names[] = {"pepper", "signing.pem", "operator.token", "finance.token"};
+
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        AUTO_CLEAR(installation) i = {.signing_key = NULL};
+        char path[64], aside[80];
+
+        open_it(&i);
+        snprintf(path, sizeof path, "state/%s", names[k]);
+        snprintf(aside, sizeof aside, "%s.aside", path);
+        ck_assert_int_eq(rename(path, aside), 0);
+        expect_refusal("Asia/Shanghai", ERR_NOT_FOUND, names[k]);
+        ck_assert(!file_exists(path));
+        ck_assert_int_eq(rename(aside, path), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_lax_mode_is_refused)
+{
+    AUTO_CLEAR(installation) i = {.signing_key = NULL};
+
+    open_it(&i);
+    ck_assert_int_eq(chmod("state/pepper", 0640), 0);
+    expect_refusal("Asia/Shanghai", ERR_DENIED, "chmod 600");
+}
+END_TEST
+
+START_TEST(an_interrupted_making_is_finished)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    AUTO_CLEAR(installation) b = {.signing_key = NULL};
+
+    open_it(&a);
+    ck_assert_int_eq(unlink("state/installation.json"), 0);
+    ck_assert_int_eq(unlink("state/signing.pem"), 0);
+    open_it(&b);
+    ck_assert(secret_equal(&a.pepper, &b.pepper));
+}
+END_TEST
+
+START_TEST(programs_that_come_at_once_agree)
+{
+    enum { PROGRAMS = 8 };
+    AUTO_CLEAR(installation) mine = {.signing_key = NULL};
+    int pipes[2], status;
+    char id[sizeof mine.id];
+
+    ck_assert_int_eq(pipe(pipes), 0);
+    for (int i = 0; i < PROGRAMS; i++) {
+        if (fork() == 0) {
+            open_it(&mine);
+            _exit(write(pipes[1], mine.id, sizeof mine.id) != sizeof mine.id);
+        }
+    }
+    open_it(&mine);
+    for (int i = 0; i < PROGRAMS; i++) {
+        ck_assert_int_gt(wait(&status), 0);
+        ck_assert_int_eq(status, 0);
+        ck_assert_int_eq(read(pipes[0], id, sizeof id), sizeof id);
+        ck_assert_str_eq(id, mine.id);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("installation");
+    TCase *tcase = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, enter_folder, leave_folder);
+    tcase_add_test(tcase, what_was_made_is_found_again);
+    tcase_add_test(tcase, two_installations_share_nothing);
+    tcase_add_test(tcase, only_the_owner_may_read_it);
+    tcase_add_test(tcase, another_zone_or_partition_count_is_refused);
+    tcase_add_test(tcase, a_missing_part_is_not_made_anew);
+    tcase_add_test(tcase, a_lax_mode_is_refused);
+    tcase_add_test(tcase, an_interrupted_making_is_finished);
+    tcase_add_test(tcase, programs_that_come_at_once_agree);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
