@@ -1,0 +1,12 @@
+/* privileges.h - started as root, a server becomes an ordinary user before it serves anybody. */
+#ifndef TOLLGATE_GATEWAY_PRIVILEGES_H
+#define TOLLGATE_GATEWAY_PRIVILEGES_H
+
+#include "gateway/options.h"
+
+/* Makes state, journal and archive where they are missing, and gives what it made to the options' user. */
+bool privileges_make_dirs(const struct options *options, struct err *err) MUST_USE;
+/* Becomes `user` (null: stays) with its groups, for good; does nothing unless this process is root. */
+bool privileges_drop(const char *user, struct err *err) MUST_USE;
+
+#endif
