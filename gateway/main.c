@@ -1,13 +1,7 @@
-/* main.c - the program: prints its version. */
-#include <stdio.h>
-#include <string.h>
+/* main.c - the program. */
+#include "gateway/cli_commands.h"
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        puts(PACKAGE_STRING);
-        return 0;
-    }
-    fputs("usage: tollgate --version\n", stderr);
-    return 2;
+    return cli_run(cli_commands, cli_command_count, argc, argv);
 }
