@@ -14,11 +14,17 @@ struct api_key {
     char public_id[KEY_ID_PUBLIC];
     struct secret secret;
 };
+static inline UNUSED void api_key_clear(struct api_key *k)
+{
+    secret_clear(&k->secret);
+}
+DEFINE_AUTO_CLEAR(api_key)
 /* From `Authorization: Bearer` or `x-api-key`. False: none or malformed; *present says which. */
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present) MUST_USE;
 bool api_key_parse(struct span text, struct api_key *out) MUST_USE;
-/* A new key for an owner whose partition it will name. */
-void api_key_make(char kind, const char *owner, struct api_key *out);
+/* The key that the operation `op` makes for an owner, whose partition it names: derived by HMAC from the pepper, so that an operation that is
+ * repeated makes the same key and never two. Who lacks the pepper learns nothing from `op`. */
+void api_key_derive(char kind, const char *owner, const char *op, const struct secret *pepper, struct api_key *out);
 void api_key_text(const struct api_key *k, struct buf *out); /* the one place where the secret is spelled */
 void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned char out[32]);
 
@@ -36,7 +42,7 @@ void keyring_free(struct keyring *k);
 DEFINE_AUTO(keyring)
 typedef void key_on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
 /* `fresh`: never from the cache (routes without admit, so that a revoked key fails at once there too). A cached answer calls back before returning;
- * returns null then, else a handle for key_check_cancel(). */
+ * then null is returned, else a handle for key_check_cancel(). */
 struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh, key_on_verdict *on_verdict, void *arg);
 void key_check_cancel(struct key_check *c);
 void keyring_forget(struct keyring *k, const char *public_id);

@@ -19,6 +19,7 @@ struct problem_row {
     const char *type;    /* "insufficient_quota" */
     const char *code;    /* OpenAI's own code, or null */
     signed char retry;   /* x-should-retry: 1 true, -1 false, 0 not sent */
+    const char *message; /* what is said when the place has nothing more exact to say */
 };
 const struct problem_row *problem_row(enum problem p);
 

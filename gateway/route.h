@@ -19,6 +19,7 @@ struct route {
     const char *method, *pattern;
     enum access access;
     size_t body_max_kib;   /* 0: takes no body */
+    bool key_may_be_cached; /* admission looks at the key again; elsewhere a revoked key must fail at once by itself */
     /* `server` is the process's own struct (worker, console). Called when access was granted and the body is in. */
     void (*handle)(void *server, struct http_request *r, const struct route_match *match);
 };

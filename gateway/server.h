@@ -28,14 +28,8 @@ struct server {
     struct catalogue *catalogue;   /* the present snapshot; null until first loaded */
     struct served_backend *backends;
     size_t backend_count;
-    size_t open_calls;
+    struct paid_calls *calls;      /* null while there is no journal */
     bool draining;
-};
-
-/* What every handler of a call needs: set as the request's data by the worker once the key was checked. */
-struct caller {
-    struct key_holder holder;
-    char request_id[REQUEST_ID_TEXT];
 };
 
 #endif

@@ -1,0 +1,322 @@
+/* account_admin.c - what a person may do to an account, checked in full before the record is written. */
+#include "gateway/account_admin.h"
+
+#include <stdlib.h>
+
+#include "billing/admission.h"
+#include "gateway/desk.h"
+#include "gateway/scan.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define ANSWER_MAX      (8 * 1024 * 1024)
+#define RECORD_MAX      4096
+#define CONCURRENCY_MAX 1000000
+
+/* What an account is to be: from the request, into the record. */
+struct account_terms {
+    const char *id, *currency, *mode;
+    int64_t credit_limit, concurrency;
+};
+
+static bool read_terms(const json_t *body, struct account_terms *t, struct err *err);
+static bool read_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
+                        struct err *err);
+static void write_account(struct jw *w, const char *id, const struct account_state *state);
+
+void account_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    struct account_terms t = {.mode = "prepaid"};
+    char limit[DECIMAL_TEXT];
+    struct err err;
+    struct jw w;
+
+    (void)match;
+    if (!body)
+        return;
+    if (!read_terms(body, &t, &err)) {
+        reply_err(r, &err);
+        return;
+    }
+    jw_init(&w, &record);
+    jw_object(&w);
+    jw_string_member(&w, "account", t.id);
+    jw_string_member(&w, "currency", t.currency);
+    jw_string_member(&w, "mode", t.mode);
+    jw_string_member(&w, "credit_limit", decimal_format(t.credit_limit, limit));
+    jw_int_member(&w, "concurrency", t.concurrency);
+    jw_int_member(&w, "revision", console_revision(c));
+    jw_time_member(&w, "at", journal_now(c->journal));
+    jw_string_member(&w, "op", op);
+    jw_object_end(&w);
+    desk_post(c, r, RECORD_ACCOUNT, buf_span(&record), partition_of(SIDE_ACCOUNT, span_of(t.id)),
+              buf_span(&record));
+}
+
+static bool read_terms(const json_t *body, struct account_terms *t, struct err *err)
+{
+    static const char *const members[] = {"id",          "currency", "mode", "credit_limit",
+                                          "concurrency", "op",       NULL};
+
+    if (!json_only_members(body, members, "the account", err) ||
+        !json_get_string(body, "id", &t->id, "the account", err) ||
+        !json_get_string(body, "currency", &t->currency, "the account", err) ||
+        !json_get_string_or(body, "mode", &t->mode, "the account", err) ||
+        !read_amount(body, "credit_limit", false, &t->credit_limit, err) ||
+        !json_get_int_or(body, "concurrency", &t->concurrency, "the account", err))
+        return false;
+    if (!id_is_valid(span_of(t->id)))
+        return err_set(err, ERR_INPUT, "'%.80s' is no account id: 1 to 64 of A-Z a-z 0-9 . _ -",
+                       t->id);
+    if (!currency_is_known(span_of(t->currency)))
+        return err_set(err, ERR_INPUT, "'%.20s' is no currency that is settled here", t->currency);
+    if (strcmp(t->mode, "prepaid") != 0 && strcmp(t->mode, "postpaid") != 0)
+        return err_set(err, ERR_INPUT, "'mode' must be prepaid or postpaid");
+    if (t->credit_limit < 0 || (t->credit_limit && strcmp(t->mode, "prepaid") == 0))
+        return err_set(err, ERR_INPUT,
+                       "'credit_limit' goes with postpaid and is not negative; a prepaid account "
+                       "is credited instead");
+    if (t->concurrency < 0 || t->concurrency > CONCURRENCY_MAX)
+        return err_set(err, ERR_INPUT, "'concurrency' must be from 1 to %d, or 0 for no limit",
+                       CONCURRENCY_MAX);
+    return true;
+}
+
+static bool read_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
+                        struct err *err)
+{
+    const char *text = NULL;
+
+    if (required ? !json_get_string(body, name, &text, "the request", err)
+                 : !json_get_string_or(body, name, &text, "the request", err))
+        return false;
+    if (!text)
+        return true;
+    if (!decimal_parse(span_of(text), nanos, err))
+        return err_context(err, "'%s'", name);
+    return (*nanos <= AMOUNT_NANOS_MAX && *nanos >= -AMOUNT_NANOS_MAX) ||
+           err_set(err, ERR_LIMIT, "'%s' may be at most 9000000", name);
+}
+
+/* ------------------------------------------------------------------ credit */
+
+/* A credit whose account is being looked at first: its currency is the account's. */
+struct credit {
+    struct console *console;
+    struct http_request *request;
+    char account[ID_TEXT], op[OP_TEXT];
+    char *reason;
+    int64_t nanos;
+};
+
+static void on_credited_account(void *arg, bool found, const struct account_state *state,
+                                const struct err *err);
+static void post_credit(struct credit *k, const struct account_state *state);
+
+void credit_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const char *const members[] = {"amount", "reason", "op", NULL};
+    struct console *c = server;
+    const char *op, *reason = "top-up";
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct credit *k;
+    int64_t nanos = 0;
+    struct err err;
+
+    if (!body)
+        return;
+    if (!json_only_members(body, members, "the credit", &err) ||
+        !read_amount(body, "amount", true, &nanos, &err) ||
+        !json_get_string_or(body, "reason", &reason, "the credit", &err) ||
+        !(nanos != 0 || err_set(&err, ERR_INPUT, "'amount' must not be zero")) ||
+        !(strlen(reason) <= 200 ||
+          err_set(&err, ERR_LIMIT, "'reason' may have at most 200 bytes")) ||
+        !(id_is_valid(span_of(match->value[0])) ||
+          err_set(&err, ERR_NOT_FOUND, "there is no account '%.80s'", match->value[0]))) {
+        reply_err(r, &err);
+        return;
+    }
+    k = xcalloc(1, sizeof *k);
+    k->console = c;
+    k->nanos = nanos;
+    k->reason = xstrdup(reason);
+    memcpy(k->account, match->value[0], strlen(match->value[0]) + 1);
+    memcpy(k->op, op, strlen(op) + 1);
+    request_keep(r, &k->request);
+    account_read(c->redis, k->account, on_credited_account, k);
+}
+
+static void on_credited_account(void *arg, bool found, const struct account_state *state,
+                                const struct err *err)
+{
+    struct credit *k = arg;
+
+    if (k->request && err)
+        reply_err(k->request, err);
+    else if (k->request && (!found || !state->opened))
+        reply_problem(k->request, CALLER_NOT_FOUND,
+                      "There is no account '%s'; open it with 'tollgate account create'",
+                      k->account);
+    else if (k->request)
+        post_credit(k, state);
+    free(k->reason);
+    free(k);
+}
+
+static void post_credit(struct credit *k, const struct account_state *state)
+{
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    char amount[DECIMAL_TEXT];
+    struct jw w;
+
+    jw_init(&w, &record);
+    jw_object(&w);
+    jw_string_member(&w, "account", k->account);
+    jw_string_member(&w, "amount", decimal_format(k->nanos, amount));
+    jw_string_member(&w, "currency", state->currency);
+    jw_string_member(&w, "reason", k->reason);
+    jw_time_member(&w, "at", journal_now(k->console->journal));
+    jw_string_member(&w, "op", k->op);
+    jw_object_end(&w);
+    desk_post(k->console, k->request, RECORD_CREDIT, buf_span(&record),
+              partition_of(SIDE_ACCOUNT, span_of(k->account)), buf_span(&record));
+}
+
+/* ------------------------------------------------------------------ showing */
+
+struct show {
+    struct console *console;
+    struct http_request *request;
+    bool one;
+    char **names;
+    size_t count, next;
+    struct buf json;
+    struct jw w;
+};
+
+static struct show *show_new(struct console *c, struct http_request *r, bool one);
+static void on_names(void *arg, char *const *names, size_t count, const struct err *err);
+static void show_next(struct show *s);
+static void on_shown(void *arg, bool found, const struct account_state *state,
+                     const struct err *err);
+static void show_end(struct show *s, const struct err *err);
+
+void accounts_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+
+    (void)match;
+    scan_names(c->redis, "tg:{a*}:account:*", on_names, show_new(c, r, false));
+}
+
+void account_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const char *const names[] = {match->value[0]};
+
+    on_names(show_new(server, r, true), (char *const *)names, 1, NULL);
+}
+
+static struct show *show_new(struct console *c, struct http_request *r, bool one)
+{
+    struct show *s = xcalloc(1, sizeof *s);
+
+    s->console = c;
+    s->one = one;
+    request_keep(r, &s->request);
+    buf_init(&s->json, ANSWER_MAX);
+    jw_init(&s->w, &s->json);
+    return s;
+}
+
+static void on_names(void *arg, char *const *names, size_t count, const struct err *err)
+{
+    struct show *s = arg;
+
+    if (err) {
+        show_end(s, err);
+        return;
+    }
+    s->names = xcalloc(count + 1, sizeof *s->names);
+    for (s->count = 0; s->count < count; s->count++)
+        s->names[s->count] = xstrdup(names[s->count]);
+    if (!s->one) {
+        jw_object(&s->w);
+        jw_key(&s->w, "data");
+        jw_array(&s->w);
+    }
+    show_next(s);
+}
+
+static void show_next(struct show *s)
+{
+    if (s->next < s->count && s->request) {
+        account_read(s->console->redis, s->names[s->next], on_shown, s);
+        return;
+    }
+    if (!s->one) {
+        jw_array_end(&s->w);
+        jw_object_end(&s->w);
+    }
+    show_end(s, NULL);
+}
+
+static void on_shown(void *arg, bool found, const struct account_state *state,
+                     const struct err *err)
+{
+    struct show *s = arg;
+    struct err absent;
+
+    if (!err && !found && s->one) {
+        err_set(&absent, ERR_NOT_FOUND, "there is no account '%s'", s->names[s->next]);
+        err = &absent;
+    }
+    if (err) {
+        show_end(s, err);
+        return;
+    }
+    if (found)
+        write_account(&s->w, s->names[s->next], state);
+    s->next++;
+    show_next(s);
+}
+
+static void write_account(struct jw *w, const char *id, const struct account_state *state)
+{
+    char text[DECIMAL_TEXT];
+
+    jw_object(w);
+    jw_string_member(w, "account", id);
+    jw_bool_member(w, "opened", state->opened);
+    jw_string_member(w, "currency", state->currency);
+    jw_string_member(w, "mode", state->prepaid ? "prepaid" : "postpaid");
+    jw_string_member(w, "balance", decimal_format(state->balance, text));
+    jw_string_member(
+        w, "held",
+        decimal_format((int128)state->balance + state->credit_limit - state->room, text));
+    jw_string_member(w, "available", decimal_format(state->room, text));
+    jw_string_member(w, "credit_limit", decimal_format(state->credit_limit, text));
+    jw_int_member(w, "concurrency", state->concurrency);
+    jw_int_member(w, "open_calls", state->open);
+    jw_object_end(w);
+}
+
+static void show_end(struct show *s, const struct err *err)
+{
+    struct err too_long;
+
+    if (!err && !buf_ok(&s->json, "the list of accounts", &too_long))
+        err = &too_long;
+    if (s->request && err)
+        reply_err(s->request, err);
+    else if (s->request)
+        reply_json(s->request, 200, buf_span(&s->json));
+    for (size_t i = 0; i < s->count; i++)
+        free(s->names[i]);
+    free(s->names);
+    buf_clear(&s->json);
+    free(s);
+}

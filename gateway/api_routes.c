@@ -1,0 +1,77 @@
+/* api_routes.c - the public API's table, and the handlers too small for a file of their own. */
+#include "gateway/api_routes.h"
+
+#include "billing/receipt.h"
+#include "gateway/model_routes.h"
+#include "gateway/paid_call.h"
+#include "gateway/readiness.h"
+#include "gateway/usage_routes.h"
+
+static void chat_post(void *server, struct http_request *r, const struct route_match *match);
+static void health_get(void *server, struct http_request *r, const struct route_match *match);
+static void ready_get(void *server, struct http_request *r, const struct route_match *match);
+static void jwks_get(void *server, struct http_request *r, const struct route_match *match);
+
+const struct route api_routes[] = {
+    {"POST", "/v1/chat/completions", CALLER, SIZE_MAX / 1024, true, chat_post},
+    {"GET", "/v1/models", CALLER, 0, false, models_get},
+    {"GET", "/v1/models/:id+", CALLER, 0, false, model_get},
+    {"GET", "/v1/usage", CALLER, 0, false, usage_list_get},
+    {"GET", "/v1/usage/:id", CALLER, 0, false, usage_get},
+    {"GET", "/v1/usage/:id/receipt", CALLER, 0, false, receipt_get},
+    {"GET", "/v1/balance", CALLER, 0, false, balance_get},
+    {"GET", "/healthz", ANYONE, 0, false, health_get},
+    {"GET", "/readyz", ANYONE, 0, false, ready_get},
+    {"GET", "/.well-known/tollgate-jwks.json", ANYONE, 0, false, jwks_get},
+};
+const size_t api_route_count = ARRAY_LEN(api_routes);
+
+static void chat_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct server *s = server;
+    struct caller caller = *request_caller(r);
+
+    (void)match;
+    if (!s->calls || !s->catalogue) {
+        reply_problem(r, s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL, "%s",
+                      problem_row(s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL)->message);
+        return;
+    }
+    request_release(r);
+    paid_call_start(s->calls, r, &caller);
+}
+
+static void health_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    (void)server;
+    (void)match;
+    reply_json(r, 200, SPAN("{\"status\":\"ok\"}"));
+}
+
+static void ready_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const char *reason = readiness_reason(server);
+    AUTO_CLEAR(buf) json = {.max = 1024};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "status", reason ? "not ready" : "ready");
+    if (reason)
+        jw_string_member(&w, "reason", reason);
+    jw_object_end(&w);
+    reply_json(r, reason ? 503 : 200, buf_span(&json));
+}
+
+static void jwks_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct server *s = server;
+    AUTO_CLEAR(buf) json = {.max = 16 * 1024};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jwks_write(s->installation->signing_key, &w);
+    reply_json(r, 200, buf_span(&json));
+}

@@ -1,0 +1,243 @@
+/* catalogue_admin.c - a catalogue file becomes one record per object that changed; a dry run only names them. */
+#include "gateway/catalogue_admin.h"
+
+#include <stdlib.h>
+
+#include "gateway/catalogue_load.h"
+#include "gateway/desk.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define ANSWER_MAX (4 * 1024 * 1024)
+
+/* A file that is being applied. What each change is turned into: a row of the answer and, unless it is a dry run, a record. */
+struct application {
+    struct console *console;
+    struct http_request *request;
+    json_t *file;
+    bool is_dry;
+    char op[OP_TEXT];
+    struct desk_batch *batch; /* null: a dry run */
+    struct buf json;
+    struct jw answer;
+};
+
+static void on_present(void *arg, struct catalogue *present, const struct err *err);
+static void apply(struct application *a, const struct catalogue *present);
+static bool take_change(void *arg, const char *object, const char *id, int64_t revision,
+                        const json_t *body, struct err *err);
+static bool add_record(struct application *a, const char *object, const char *id, int64_t revision,
+                       const json_t *body, struct err *err);
+static void write_model(const struct console *c, const struct model *m, struct jw *w);
+
+void catalogue_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    struct application *a;
+    char dry[8] = "", op[OP_TEXT] = "";
+    struct err err;
+
+    (void)match;
+    AUTO_JSON file = json_parse(http_request_body(r), &err);
+    if (!file) {
+        reply_err(r, &err);
+        return;
+    }
+    if (!c->journal) {
+        reply_problem(
+            r, GATEWAY_JOURNAL_FULL,
+            "The console's journal can't be opened, so nothing can be changed; see its log");
+        return;
+    }
+    if (!query_get(http_request_query(r), "dry_run", dry, sizeof dry) &&
+        (!query_get(http_request_query(r), "op", op, sizeof op) || !id_is_valid(span_of(op)))) {
+        reply_problem(r, CALLER_BAD_REQUEST, "An operation id is needed: ?op=…");
+        return;
+    }
+    a = xcalloc(1, sizeof *a);
+    a->console = c;
+    a->file = KEEP(file);
+    a->is_dry = dry[0] != '\0';
+    memcpy(a->op, op, sizeof op);
+    buf_init(&a->json, ANSWER_MAX);
+    request_keep(r, &a->request);
+    catalogue_load(c->redis, on_present, a);
+}
+
+static void on_present(void *arg, struct catalogue *present, const struct err *err)
+{
+    struct application *a = arg;
+
+    if (a->request && present)
+        apply(a, present);
+    else if (a->request)
+        reply_err(a->request, err);
+    catalogue_free(present);
+    json_decref(a->file);
+    buf_clear(&a->json);
+    free(a);
+}
+
+static void apply(struct application *a, const struct catalogue *present)
+{
+    struct http_request *r = a->request;
+    struct jw *w = &a->answer;
+    struct err err;
+    bool applied;
+
+    jw_init(w, &a->json);
+    if (!a->is_dry)
+        a->batch = desk_batch_new(a->console, r);
+    jw_object(w);
+    jw_bool_member(w, "dry_run", a->is_dry);
+    jw_key(w, "changes");
+    jw_array(w);
+    applied =
+        catalogue_diff(present, a->file, journal_now(a->console->journal), take_change, a, &err);
+    jw_array_end(w);
+    jw_object_end(w);
+    if (a->batch)
+        desk_batch_end(a->batch, buf_span(&a->json), applied ? NULL : &err);
+    else if (applied)
+        reply_built(r, &a->json);
+    else
+        reply_err(r, &err);
+}
+
+static bool take_change(void *arg, const char *object, const char *id, int64_t revision,
+                        const json_t *body, struct err *err)
+{
+    struct application *a = arg;
+
+    jw_object(&a->answer);
+    jw_string_member(&a->answer, "object", object);
+    jw_string_member(&a->answer, "id", id);
+    jw_int_member(&a->answer, "revision", revision);
+    jw_object_end(&a->answer);
+    return !a->batch || add_record(a, object, id, revision, body, err);
+}
+
+static bool add_record(struct application *a, const char *object, const char *id, int64_t revision,
+                       const json_t *body, struct err *err)
+{
+    AUTO_CLEAR(buf) record = {.max = RECORD_BYTES_MAX};
+    AUTO_CLEAR(buf) text = {.max = RECORD_BYTES_MAX};
+    struct jw w;
+
+    if (!json_dump(body, &text))
+        return buf_ok(&text, "a catalogue object", err);
+    jw_init(&w, &record);
+    jw_object(&w);
+    jw_string_member(&w, "object", object);
+    jw_string_member(&w, "id", id);
+    jw_int_member(&w, "revision", revision);
+    jw_time_member(&w, "at", journal_now(a->console->journal));
+    jw_string_member(&w, "op", a->op);
+    jw_key(&w, "body");
+    jw_raw(&w, buf_span(&text));
+    jw_object_end(&w);
+    return buf_ok(&record, "a catalogue object", err) &&
+           desk_batch_add(a->batch, RECORD_CATALOGUE, buf_span(&record), partition_catalogue(),
+                          err);
+}
+
+void creators_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct console *c = server;
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_key(&w, "data");
+    jw_array(&w);
+    for (size_t i = 0; c->catalogue && i < catalogue_creator_count(c->catalogue); i++) {
+        const struct creator *creator = catalogue_creator_at(c->catalogue, i);
+        const struct contract *contract =
+            catalogue_contract(c->catalogue, creator->id, clock_now());
+
+        jw_object(&w);
+        jw_string_member(&w, "creator", creator->id);
+        jw_string_member(&w, "name", creator->name);
+        if (contract) {
+            jw_string_member(&w, "contract", contract->version);
+            jw_int_member(&w, "share_bp", contract->share_bp);
+        }
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    jw_object_end(&w);
+    reply_built(r, &json);
+}
+
+void models_list_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct console *c = server;
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_key(&w, "data");
+    jw_array(&w);
+    for (size_t i = 0; c->catalogue && i < catalogue_model_count(c->catalogue); i++)
+        write_model(c, catalogue_model_at(c->catalogue, i), &w);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    reply_built(r, &json);
+}
+
+void model_show_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct console *c = server;
+    const struct model *m = c->catalogue ? catalogue_model(c->catalogue, match->value[0]) : NULL;
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    struct jw w;
+
+    if (!m) {
+        reply_problem(r, CALLER_NOT_FOUND, "There is no model '%s'", match->value[0]);
+        return;
+    }
+    jw_init(&w, &json);
+    write_model(c, m, &w);
+    reply_built(r, &json);
+}
+
+static void write_model(const struct console *c, const struct model *m, struct jw *w)
+{
+    const struct price *price = catalogue_price(c->catalogue, m->price, clock_now());
+
+    jw_object(w);
+    jw_string_member(w, "model", m->id);
+    jw_key(w, "owners");
+    jw_array(w);
+    for (size_t i = 0; i < m->owner_count; i++) {
+        jw_object(w);
+        jw_string_member(w, "creator", m->owners[i].id);
+        jw_int_member(w, "weight", m->owners[i].weight);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_key(w, "backends");
+    jw_array(w);
+    for (size_t i = 0; i < m->backend_count; i++) {
+        jw_object(w);
+        jw_string_member(w, "name", m->backends[i].name);
+        jw_string_member(w, "model", m->backends[i].model);
+        jw_int_member(w, "weight", m->backends[i].weight);
+        jw_int_member(w, "priority", m->backends[i].priority);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_int_member(w, "max_output_tokens", m->max_output_tokens);
+    jw_string_member(w, "on_disconnect", m->drain_on_disconnect ? "drain" : "cancel");
+    if (price) {
+        jw_key(w, "price");
+        price_write(price, w);
+    }
+    jw_key(w, "card");
+    jw_raw(w, span_of(m->card_json));
+    jw_object_end(w);
+}

@@ -1,0 +1,72 @@
+/* console_routes.c - who may see and do what, row by row. */
+#include "gateway/console_routes.h"
+
+#include "gateway/account_admin.h"
+#include "gateway/catalogue_admin.h"
+#include "gateway/console_state.h"
+#include "gateway/creator_routes.h"
+#include "gateway/journal_admin.h"
+#include "gateway/key_admin.h"
+#include "gateway/service.h"
+#include "gateway/usage_admin.h"
+
+#define SMALL_KIB     64
+#define CATALOGUE_KIB 4096
+
+static void health_get(void *server, struct http_request *r, const struct route_match *match);
+static void status_get(void *server, struct http_request *r, const struct route_match *match);
+
+const struct route console_routes[] = {
+    {"GET", "/api/v1/creator/earnings", CREATOR, 0, false, creator_earnings_get},
+    {"GET", "/healthz", ANYONE, 0, false, health_get},
+};
+const size_t console_route_count = ARRAY_LEN(console_routes);
+
+const struct route admin_routes[] = {
+    {"GET", "/admin/v1/status", LOCAL, 0, false, status_get},
+    {"POST", "/admin/v1/catalogue", LOCAL, CATALOGUE_KIB, false, catalogue_post},
+    {"GET", "/admin/v1/creators", LOCAL, 0, false, creators_get},
+    {"GET", "/admin/v1/creators/:id", LOCAL, 0, false, creator_show_get},
+    {"GET", "/admin/v1/models", LOCAL, 0, false, models_list_get},
+    {"GET", "/admin/v1/models/:id+", LOCAL, 0, false, model_show_get},
+    {"POST", "/admin/v1/accounts", LOCAL, SMALL_KIB, false, account_post},
+    {"GET", "/admin/v1/accounts", LOCAL, 0, false, accounts_get},
+    {"GET", "/admin/v1/accounts/:id", LOCAL, 0, false, account_get},
+    {"POST", "/admin/v1/accounts/:id/credit", LOCAL, SMALL_KIB, false, credit_post},
+    {"POST", "/admin/v1/keys", LOCAL, SMALL_KIB, false, key_post},
+    {"GET", "/admin/v1/keys", LOCAL, 0, false, keys_get},
+    {"POST", "/admin/v1/keys/:id/revoke", LOCAL, SMALL_KIB, false, key_revoke_post},
+    {"GET", "/admin/v1/usage", LOCAL, 0, false, usage_admin_list_get},
+    {"GET", "/admin/v1/usage/:id", LOCAL, 0, false, usage_admin_get},
+    {"GET", "/admin/v1/usage/:id/receipt", LOCAL, 0, false, receipt_admin_get},
+    {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
+    {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
+    {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},
+    {"POST", "/admin/v1/journal/rebuild", LOCAL, SMALL_KIB, false, journal_rebuild_post},
+};
+const size_t admin_route_count = ARRAY_LEN(admin_routes);
+
+static void health_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    (void)server;
+    (void)match;
+    reply_json(r, 200, SPAN("{\"status\":\"ok\"}"));
+}
+
+static void status_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct console *c = server;
+    AUTO_CLEAR(buf) json = {.max = 4096};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "installation", c->installation->id);
+    jw_bool_member(&w, "redis", redis_is_ready(c->redis));
+    jw_bool_member(&w, "journal", c->journal != NULL);
+    jw_bool_member(&w, "recovered", c->projection && projection_is_recovered(c->projection));
+    jw_bool_member(&w, "catalogue", c->catalogue != NULL);
+    jw_object_end(&w);
+    reply_built(r, &json);
+}

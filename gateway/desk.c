@@ -1,0 +1,136 @@
+/* desk.c - one way for every change: a record first, an answer after. */
+#include "gateway/desk.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define SHIP_WAIT_MS 5000
+
+/* Counts records that are not durable yet, plus one while they are being added. */
+struct desk_batch {
+    struct console *console;
+    struct http_request *request; /* null once the client is gone */
+    size_t waiting;
+    struct timer *patience;
+    bool is_answered;
+    bool is_shipping;
+    char *answer;
+};
+
+static void on_durable(void *arg);
+static void on_current(void *arg);
+static void on_patience(void *arg);
+static void answer(struct desk_batch *b, unsigned status);
+static void batch_free(struct desk_batch *b);
+
+json_t *desk_body(struct console *c, struct http_request *r, const char **op)
+{
+    struct err err;
+    AUTO_JSON body = json_parse(http_request_body(r), &err);
+
+    if (!body || !json_get_string(body, "op", op, "the request", &err)) {
+        reply_err(r, &err);
+        return NULL;
+    }
+    if (!c->journal) {
+        reply_problem(
+            r, GATEWAY_JOURNAL_FULL,
+            "The console's journal can't be opened, so nothing can be changed; see its log");
+        return NULL;
+    }
+    if (!id_is_valid(span_of(*op))) {
+        reply_problem(r, CALLER_BAD_REQUEST, "'op' must be 1 to 64 of A-Z a-z 0-9 . _ -");
+        return NULL;
+    }
+    return KEEP(body);
+}
+
+void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,
+               struct partition p, struct span text)
+{
+    struct desk_batch *b = desk_batch_new(c, r);
+    struct err err;
+
+    if (desk_batch_add(b, kind, body, p, &err))
+        desk_batch_end(b, text, NULL);
+    else
+        desk_batch_end(b, text, &err);
+}
+
+struct desk_batch *desk_batch_new(struct console *c, struct http_request *r)
+{
+    struct desk_batch *b = xcalloc(1, sizeof *b);
+
+    b->console = c;
+    b->waiting = 1;
+    request_keep(r, &b->request);
+    return b;
+}
+
+bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
+                    struct partition p, struct err *err)
+{
+    if (!journal_change(b->console->journal, kind, body, p, on_durable, b, err))
+        return false;
+    b->waiting++;
+    return true;
+}
+
+void desk_batch_end(struct desk_batch *b, struct span text, const struct err *err)
+{
+    if (err) {
+        if (b->request)
+            reply_err(b->request, err);
+        b->request = NULL;
+        b->is_answered = true;
+    }
+    b->answer = xstrndup(text.data, text.len);
+    on_durable(b);
+}
+
+static void on_durable(void *arg)
+{
+    struct desk_batch *b = arg;
+
+    if (--b->waiting)
+        return;
+    if (b->is_answered || !b->console->projection) {
+        answer(b, 200);
+        batch_free(b);
+        return;
+    }
+    b->is_shipping = true;
+    b->patience = timer_new(b->console->loop, on_patience, b);
+    timer_start(b->patience, SHIP_WAIT_MS);
+    projection_wake(b->console->projection);
+    projection_when_current(b->console->projection, on_current, b);
+}
+
+static void on_current(void *arg)
+{
+    answer(arg, 200);
+    batch_free(arg);
+}
+
+/* It is durable and will be shipped; the batch itself stays until then. */
+static void on_patience(void *arg)
+{
+    answer(arg, 202);
+}
+
+static void answer(struct desk_batch *b, unsigned status)
+{
+    if (b->request)
+        reply_json(b->request, status, span_of(b->answer));
+    b->request = NULL;
+    b->is_answered = true;
+}
+
+static void batch_free(struct desk_batch *b)
+{
+    timer_free(b->patience);
+    free(b->answer);
+    free(b);
+}

@@ -1,0 +1,316 @@
+/* key_admin.c - a key is derived from its operation id and the pepper, so an operation that is repeated gives the same key
+ * and never two; only its hash is recorded. */
+#include "gateway/key_admin.h"
+
+#include <stdlib.h>
+
+#include "gateway/catalogue_load.h"
+#include "gateway/desk.h"
+#include "gateway/scan.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define RECORD_MAX 2048
+#define ANSWER_MAX (8 * 1024 * 1024)
+
+/* A change of a key, while what it depends on is being read. */
+struct key_change {
+    struct console *console;
+    struct http_request *request;
+    char op[OP_TEXT];
+    char kind; /* 'a' account, 'c' creator */
+    char owner[ID_TEXT];
+    char public_id[KEY_ID_PUBLIC];
+    int64_t expires_at;
+};
+
+static bool read_change(const json_t *body, struct key_change *k, struct err *err);
+static void on_owner(void *arg, bool found, const struct account_state *state,
+                     const struct err *err);
+static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err);
+static void create(struct key_change *k);
+static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
+                         const char *state, struct buf *record);
+
+void key_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct key_change change = {.console = c}, *k;
+    struct err err;
+
+    (void)match;
+    if (!body)
+        return;
+    if (!read_change(body, &change, &err)) {
+        reply_err(r, &err);
+        return;
+    }
+    memcpy(change.op, op, strlen(op) + 1);
+    k = xcalloc(1, sizeof *k);
+    *k = change;
+    request_keep(r, &k->request);
+    if (k->kind == 'a')
+        account_read(c->redis, k->owner, on_owner, k);
+    else
+        catalogue_load(c->redis, on_creators, k);
+}
+
+static bool read_change(const json_t *body, struct key_change *k, struct err *err)
+{
+    static const char *const members[] = {"account", "creator", "expires_at", "op", NULL};
+    const char *account = NULL, *creator = NULL, *expires = NULL;
+
+    if (!json_only_members(body, members, "the key", err) ||
+        !json_get_string_or(body, "account", &account, "the key", err) ||
+        !json_get_string_or(body, "creator", &creator, "the key", err) ||
+        !json_get_string_or(body, "expires_at", &expires, "the key", err))
+        return false;
+    if (!account == !creator)
+        return err_set(err, ERR_INPUT, "a key belongs either to an 'account' or to a 'creator'");
+    k->kind = account ? 'a' : 'c';
+    if (!id_is_valid(span_of(account ? account : creator)) ||
+        !span_copy(span_of(account ? account : creator), k->owner, sizeof k->owner))
+        return err_set(err, ERR_INPUT, "'%.80s' is no id: 1 to 64 of A-Z a-z 0-9 . _ -",
+                       account ? account : creator);
+    if (expires && !clock_parse(span_of(expires), &k->expires_at, err))
+        return err_context(err, "'expires_at'");
+    if (expires && k->expires_at <= clock_now())
+        return err_set(err, ERR_INPUT, "'expires_at' is not in the future");
+    return true;
+}
+
+static void on_owner(void *arg, bool found, const struct account_state *state,
+                     const struct err *err)
+{
+    struct key_change *k = arg;
+
+    if (k->request && !err && found && state->opened) {
+        create(k);
+        return;
+    }
+    if (k->request && err)
+        reply_err(k->request, err);
+    else if (k->request)
+        reply_problem(k->request, CALLER_NOT_FOUND,
+                      "There is no account '%s'; open it with 'tollgate account create'", k->owner);
+    free(k);
+}
+
+/* Read anew, since a catalogue may have been applied a moment ago. */
+static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err)
+{
+    struct key_change *k = arg;
+
+    if (k->request && catalogue && catalogue_creator(catalogue, k->owner)) {
+        create(k);
+    } else {
+        if (k->request && err)
+            reply_err(k->request, err);
+        else if (k->request)
+            reply_problem(k->request, CALLER_NOT_FOUND,
+                          "There is no creator '%s'; apply a catalogue that names it", k->owner);
+        free(k);
+    }
+    catalogue_free(catalogue);
+}
+
+static void create(struct key_change *k)
+{
+    const struct secret *pepper = &k->console->installation->pepper;
+    AUTO_CLEAR(api_key) key = {0};
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    AUTO_CLEAR(buf) answer = {.max = RECORD_MAX};
+    AUTO_CLEAR(buf) text = {.max = 2 * KEY_TEXT};
+    unsigned char hash[SHA256_LEN];
+    struct jw w;
+
+    api_key_derive(k->kind, k->owner, k->op, pepper, &key);
+    memcpy(k->public_id, key.public_id, sizeof k->public_id);
+    api_key_hash(&key, pepper, hash);
+    write_record(k, hash, "active", &record);
+    api_key_text(&key, &text);
+    jw_init(&w, &answer);
+    jw_object(&w);
+    jw_string_member(&w, "public_id", key.public_id);
+    jw_string_member(&w, k->kind == 'a' ? "account" : "creator", k->owner);
+    jw_span_member(&w, "secret", buf_span(&text));
+    jw_object_end(&w);
+    desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
+              partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&answer));
+    explicit_bzero(text.data, text.len);
+    explicit_bzero(answer.data, answer.len);
+    free(k);
+}
+
+static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
+                         const char *state, struct buf *record)
+{
+    char hex[SHA256_HEX];
+    struct jw w;
+
+    hex_encode(hash, SHA256_LEN, hex);
+    jw_init(&w, record);
+    jw_object(&w);
+    jw_string_member(&w, "key", k->public_id);
+    jw_string_member(&w, "owner_kind", k->kind == 'a' ? "account" : "creator");
+    jw_string_member(&w, "owner", k->owner);
+    jw_string_member(&w, "hash", hex);
+    jw_string_member(&w, "state", state);
+    if (k->expires_at) {
+        jw_time_member(&w, "expires_at", k->expires_at);
+    } else {
+        jw_key(&w, "expires_at");
+        jw_null(&w);
+    }
+    jw_int_member(&w, "revision", console_revision(k->console));
+    jw_time_member(&w, "at", journal_now(k->console->journal));
+    jw_string_member(&w, "op", k->op);
+    jw_object_end(&w);
+}
+
+/* ------------------------------------------------------------------ revoking */
+
+static void on_revoked_key(void *arg, bool found, const struct key_state *state,
+                           const struct err *err);
+
+void key_revoke_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct key_change *k;
+
+    if (!body)
+        return;
+    k = xcalloc(1, sizeof *k);
+    k->console = c;
+    memcpy(k->op, op, strlen(op) + 1);
+    if (!span_copy(span_of(match->value[0]), k->public_id, sizeof k->public_id) ||
+        strlen(k->public_id) != KEY_ID_PUBLIC - 1) {
+        reply_problem(r, CALLER_NOT_FOUND,
+                      "'%.40s' is no public id of a key: 12 characters, the part after sk-tg-",
+                      match->value[0]);
+        free(k);
+        return;
+    }
+    request_keep(r, &k->request);
+    key_read(c->redis, k->public_id, on_revoked_key, k);
+}
+
+static void on_revoked_key(void *arg, bool found, const struct key_state *state,
+                           const struct err *err)
+{
+    struct key_change *k = arg;
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+
+    if (k->request && err) {
+        reply_err(k->request, err);
+    } else if (k->request && !found) {
+        reply_problem(k->request, CALLER_NOT_FOUND, "There is no key %s", k->public_id);
+    } else if (k->request) {
+        k->kind = state->owner_kind;
+        k->expires_at = state->expires_at;
+        memcpy(k->owner, state->owner, sizeof k->owner);
+        write_record(k, state->hash, "revoked", &record);
+        desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
+                  partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&record));
+    }
+    free(k);
+}
+
+/* ------------------------------------------------------------------ listing */
+
+struct listing {
+    struct console *console;
+    struct http_request *request;
+    char **ids;
+    size_t count, next;
+    struct buf json;
+    struct jw w;
+};
+
+static void on_ids(void *arg, char *const *ids, size_t count, const struct err *err);
+static void list_next(struct listing *l);
+static void on_listed(void *arg, bool found, const struct key_state *state, const struct err *err);
+static void list_end(struct listing *l, const struct err *err);
+
+void keys_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    struct listing *l = xcalloc(1, sizeof *l);
+
+    (void)match;
+    l->console = c;
+    request_keep(r, &l->request);
+    buf_init(&l->json, ANSWER_MAX);
+    jw_init(&l->w, &l->json);
+    scan_names(c->redis, "tg:{a*}:key:*", on_ids, l);
+}
+
+static void on_ids(void *arg, char *const *ids, size_t count, const struct err *err)
+{
+    struct listing *l = arg;
+
+    if (err) {
+        list_end(l, err);
+        return;
+    }
+    l->ids = xcalloc(count + 1, sizeof *l->ids);
+    for (l->count = 0; l->count < count; l->count++)
+        l->ids[l->count] = xstrdup(ids[l->count]);
+    jw_object(&l->w);
+    jw_key(&l->w, "data");
+    jw_array(&l->w);
+    list_next(l);
+}
+
+static void list_next(struct listing *l)
+{
+    if (l->next < l->count && l->request) {
+        key_read(l->console->redis, l->ids[l->next], on_listed, l);
+        return;
+    }
+    jw_array_end(&l->w);
+    jw_object_end(&l->w);
+    list_end(l, NULL);
+}
+
+static void on_listed(void *arg, bool found, const struct key_state *state, const struct err *err)
+{
+    struct listing *l = arg;
+
+    if (err) {
+        list_end(l, err);
+        return;
+    }
+    if (found) {
+        jw_object(&l->w);
+        jw_string_member(&l->w, "public_id", l->ids[l->next]);
+        jw_string_member(&l->w, state->owner_kind == 'a' ? "account" : "creator", state->owner);
+        jw_string_member(&l->w, "state", state->revoked ? "revoked" : "active");
+        if (state->expires_at)
+            jw_time_member(&l->w, "expires_at", state->expires_at);
+        jw_object_end(&l->w);
+    }
+    l->next++;
+    list_next(l);
+}
+
+static void list_end(struct listing *l, const struct err *err)
+{
+    struct err too_long;
+
+    if (!err && !buf_ok(&l->json, "the list of keys", &too_long))
+        err = &too_long;
+    if (l->request && err)
+        reply_err(l->request, err);
+    else if (l->request)
+        reply_json(l->request, 200, buf_span(&l->json));
+    for (size_t i = 0; i < l->count; i++)
+        free(l->ids[i]);
+    free(l->ids);
+    buf_clear(&l->json);
+    free(l);
+}

@@ -1,0 +1,305 @@
+/* keyring.c - checks presented keys. Only good answers are cached, and only for as long as a lost change may go unnoticed;
+ * admission checks a key's state again in the account's own partition, so a revoked key fails at its next call anyway. */
+#include "gateway/keyring.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "billing/partition.h"
+#include "lib/base/clock.h"
+#include "lib/base/crypto.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define CACHE_MS      30000
+#define PUBLIC_ID_LEN (KEY_ID_PUBLIC - 1)
+#define SECRET_LEN    (KEY_SECRET_TEXT - 1)
+#define BUCKETS       4096
+
+struct entry {
+    struct entry *next; /* of its bucket */
+    struct key_holder holder;
+    unsigned char hash[SHA256_LEN];
+    int64_t expires_at; /* the key's own, 0: never */
+    int64_t stale_ms;
+};
+
+struct keyring {
+    struct loop *loop;
+    struct redis *redis;
+    const struct secret *pepper;
+    size_t entries, entries_max;
+    struct entry *bucket[BUCKETS];
+};
+
+struct key_check {
+    struct keyring *keyring;
+    struct key_holder holder;
+    unsigned char hash[SHA256_LEN];
+    key_on_verdict *on_verdict; /* null once cancelled */
+    void *arg;
+};
+
+static bool key_from_authorization(struct span value, struct span *key);
+static struct entry **find(struct keyring *k, const char *public_id);
+static void drop(struct keyring *k, struct entry **link);
+static bool check_cached(struct keyring *k, const struct api_key *key,
+                         const unsigned char hash[SHA256_LEN], key_on_verdict *on_verdict,
+                         void *arg);
+static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
+static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
+                              const struct err *err);
+static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state);
+
+bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present)
+{
+    struct span authorization = http_header_get(head, "authorization");
+    struct span key = http_header_get(head, "x-api-key");
+
+    *present = authorization.data || key.data;
+    if (authorization.data && !key_from_authorization(authorization, &key))
+        return false;
+    return *present && api_key_parse(key, out);
+}
+
+static bool key_from_authorization(struct span value, struct span *key)
+{
+    const size_t scheme = strlen("Bearer ");
+
+    if (value.len < scheme ||
+        !span_equal_nocase((struct span){value.data, scheme}, SPAN("Bearer ")))
+        return false;
+    *key = (struct span){value.data + scheme, value.len - scheme};
+    return true;
+}
+
+static bool is_key_text(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!(text.data[i] >= '0' && text.data[i] <= '9') &&
+            !(text.data[i] >= 'a' && text.data[i] <= 'z'))
+            return false;
+    return true;
+}
+
+bool api_key_parse(struct span text, struct api_key *out)
+{
+    const size_t head = strlen("sk-tg-");
+    struct span public_id, secret;
+    uint64_t partition;
+
+    if (text.len != head + PUBLIC_ID_LEN + 1 + SECRET_LEN || text.data[head + PUBLIC_ID_LEN] != '-')
+        return false;
+    if (!span_starts(text, SPAN("sk-tg-")) && !span_starts(text, SPAN("ck-tg-")))
+        return false;
+    public_id = (struct span){text.data + head, PUBLIC_ID_LEN};
+    secret = (struct span){text.data + head + PUBLIC_ID_LEN + 1, SECRET_LEN};
+    if (!is_key_text(public_id) || !is_key_text(secret) ||
+        !digits_parse((struct span){public_id.data, 2}, PARTITIONS - 1, &partition))
+        return false;
+    out->kind = text.data[0] == 's' ? 'a' : 'c';
+    return span_copy(public_id, out->public_id, sizeof out->public_id) &&
+           secret_set(&out->secret, secret, NULL);
+}
+
+/* n characters of [0-9a-z] out of digest bytes; the slight bias (256 is no multiple of 36) costs less than a bit of 165. */
+static void spell(const unsigned char *digest, char *out, size_t n)
+{
+    static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = letters[digest[i] % 36];
+    out[n] = '\0';
+}
+
+static void derive(const char *what, char kind, const char *owner, const char *op,
+                   const struct secret *pepper, unsigned char digest[SHA256_LEN])
+{
+    AUTO_CLEAR(buf) text = {.max = 512};
+
+    buf_printf(&text, "%s\n%c\n%s\n%s", what, kind, owner, op);
+    assert(!text.failed);
+    hmac_sha256(pepper, buf_span(&text), digest);
+}
+
+void api_key_derive(char kind, const char *owner, const char *op, const struct secret *pepper,
+                    struct api_key *out)
+{
+    struct partition p = partition_of(SIDE_ACCOUNT, span_of(owner));
+    unsigned char digest[SHA256_LEN];
+    char secret[KEY_SECRET_TEXT];
+    bool fits;
+
+    out->kind = kind;
+    out->public_id[0] = (char)('0' + p.index / 10);
+    out->public_id[1] = (char)('0' + p.index % 10);
+    derive("public id", kind, owner, op, pepper, digest);
+    spell(digest, out->public_id + 2, PUBLIC_ID_LEN - 2);
+    derive("secret", kind, owner, op, pepper, digest);
+    spell(digest, secret, SECRET_LEN);
+    fits = secret_set(&out->secret, (struct span){secret, SECRET_LEN}, NULL);
+    assert(fits);
+    explicit_bzero(digest, sizeof digest);
+    explicit_bzero(secret, sizeof secret);
+}
+
+void api_key_text(const struct api_key *k, struct buf *out)
+{
+    buf_printf(out, "%s-tg-%s-", k->kind == 'a' ? "sk" : "ck", k->public_id);
+    buf_add_span(out, secret_reveal(&k->secret));
+}
+
+void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned char out[32])
+{
+    hmac_sha256(pepper, secret_reveal(&k->secret), out);
+}
+
+struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper,
+                            size_t entries_max)
+{
+    struct keyring *k = xcalloc(1, sizeof *k);
+
+    k->loop = loop;
+    k->redis = redis;
+    k->pepper = pepper;
+    k->entries_max = entries_max;
+    return k;
+}
+
+void keyring_free(struct keyring *k)
+{
+    if (k)
+        keyring_forget_all(k);
+    free(k);
+}
+
+struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh,
+                                key_on_verdict *on_verdict, void *arg)
+{
+    unsigned char hash[SHA256_LEN];
+    struct key_check *c;
+
+    api_key_hash(key, k->pepper, hash);
+    if (!fresh && check_cached(k, key, hash, on_verdict, arg))
+        return NULL;
+    c = xcalloc(1, sizeof *c);
+    c->keyring = k;
+    c->holder.kind = key->kind;
+    memcpy(c->holder.public_id, key->public_id, sizeof c->holder.public_id);
+    memcpy(c->hash, hash, sizeof c->hash);
+    c->on_verdict = on_verdict;
+    c->arg = arg;
+    key_read(k->redis, key->public_id, on_state, c);
+    return c;
+}
+
+void key_check_cancel(struct key_check *c)
+{
+    c->on_verdict = NULL;
+}
+
+static bool check_cached(struct keyring *k, const struct api_key *key,
+                         const unsigned char hash[SHA256_LEN], key_on_verdict *on_verdict,
+                         void *arg)
+{
+    struct entry **link = find(k, key->public_id);
+    struct entry *e = *link;
+    struct key_holder holder;
+
+    if (!e)
+        return false;
+    if (clock_monotonic_ms() >= e->stale_ms || (e->expires_at && clock_now() >= e->expires_at)) {
+        drop(k, link);
+        return false;
+    }
+    if (e->holder.kind != key->kind || !crypto_equal(e->hash, hash, SHA256_LEN))
+        return false;
+    holder = e->holder;
+    on_verdict(arg, KEY_GOOD, &holder);
+    return true;
+}
+
+static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err)
+{
+    struct key_check *c = arg;
+    enum key_verdict verdict = judge(c, found, state, err);
+
+    if (verdict == KEY_GOOD) {
+        memcpy(c->holder.owner, state->owner, sizeof c->holder.owner);
+        remember(c->keyring, c, state);
+    }
+    if (c->on_verdict)
+        c->on_verdict(c->arg, verdict, &c->holder);
+    free(c);
+}
+
+/* Who does not have the secret learns nothing of the key's state. */
+static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
+                              const struct err *err)
+{
+    if (err)
+        return KEY_UNREADABLE;
+    if (!found || state->owner_kind != c->holder.kind ||
+        !crypto_equal(state->hash, c->hash, SHA256_LEN))
+        return KEY_UNKNOWN;
+    if (state->revoked)
+        return KEY_REVOKED;
+    return state->expires_at && clock_now() >= state->expires_at ? KEY_EXPIRED : KEY_GOOD;
+}
+
+/* A full cache is emptied: refilling it costs one look-up a key, and happens only under floods of keys. */
+static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state)
+{
+    struct entry **link, *e;
+
+    if (k->entries >= k->entries_max)
+        keyring_forget_all(k);
+    link = find(k, c->holder.public_id);
+    if (!*link) {
+        *link = xcalloc(1, sizeof **link);
+        k->entries++;
+    }
+    e = *link;
+    e->holder = c->holder;
+    memcpy(e->hash, c->hash, sizeof e->hash);
+    e->expires_at = state->expires_at;
+    e->stale_ms = clock_monotonic_ms() + CACHE_MS;
+}
+
+/* The link that points to the entry, or the null one at its bucket's end. */
+static struct entry **find(struct keyring *k, const char *public_id)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+    struct entry **link;
+
+    for (const char *p = public_id; *p; p++)
+        h = (h ^ (unsigned char)*p) * 16777619u;
+    link = &k->bucket[h % BUCKETS];
+    while (*link && strcmp((*link)->holder.public_id, public_id) != 0)
+        link = &(*link)->next;
+    return link;
+}
+
+static void drop(struct keyring *k, struct entry **link)
+{
+    struct entry *e = *link;
+
+    *link = e->next;
+    k->entries--;
+    free(e);
+}
+
+void keyring_forget(struct keyring *k, const char *public_id)
+{
+    struct entry **link = find(k, public_id);
+
+    if (*link)
+        drop(k, link);
+}
+
+void keyring_forget_all(struct keyring *k)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (k->bucket[i])
+            drop(k, &k->bucket[i]);
+}

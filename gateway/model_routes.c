@@ -1,0 +1,66 @@
+/* model_routes.c - the catalogue as clients see it: {"id","object":"model","created","owned_by","price":{…},"card":{…}}. */
+#include "gateway/model_routes.h"
+
+#include "gateway/server.h"
+#include "gateway/service.h"
+
+#define LIST_BYTES_MAX (4 * 1024 * 1024)
+
+static void write_model(const struct catalogue *c, const struct model *m, struct jw *w);
+
+void models_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct catalogue *c = ((struct server *)server)->catalogue;
+    AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
+    struct jw w;
+
+    (void)match;
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "object", "list");
+    jw_key(&w, "data");
+    jw_array(&w);
+    for (size_t i = 0; i < catalogue_model_count(c); i++)
+        write_model(c, catalogue_model_at(c, i), &w);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    reply_built(r, &json);
+}
+
+void model_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    const struct catalogue *c = ((struct server *)server)->catalogue;
+    const struct model *m = catalogue_model(c, match->value[0]);
+    AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
+    struct jw w;
+
+    if (!m) {
+        reply_problem(r, CALLER_UNKNOWN_MODEL,
+                      "The model '%s' does not exist; GET /v1/models lists what this key may call",
+                      match->value[0]);
+        return;
+    }
+    jw_init(&w, &json);
+    write_model(c, m, &w);
+    reply_built(r, &json);
+}
+
+static void write_model(const struct catalogue *c, const struct model *m, struct jw *w)
+{
+    const struct price *price = catalogue_price(c, m->price, clock_now());
+
+    jw_object(w);
+    jw_string_member(w, "id", m->id);
+    jw_string_member(w, "object", "model");
+    jw_int_member(w, "created", m->created_at / NANOS_PER_SECOND);
+    jw_span_member(w, "owned_by", (struct span){m->id, strcspn(m->id, "/")});
+    jw_int_member(w, "max_output_tokens", m->max_output_tokens);
+    if (price) {
+        jw_key(w, "price");
+        price_write(price, w);
+    }
+    jw_string_member(w, "on_disconnect", m->drain_on_disconnect ? "drain" : "cancel");
+    jw_key(w, "card");
+    jw_raw(w, span_of(m->card_json));
+    jw_object_end(w);
+}

@@ -1,0 +1,587 @@
+/* paid_call.c - the life of one paid call. Whatever happens — an answer, a hang-up, a lost backend, a deadline — the call
+ * passes through settle() once, and what ends its answer leaves only from on_durable(). */
+#include "gateway/paid_call.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/meter.h"
+#include "gateway/refusal.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/rand.h"
+
+#define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
+#define CONTENT_TYPE_TEXT 128
+
+enum call_state {
+    CALL_ADMITTING, /* waits for the ledger's yes */
+    CALL_WAITING,   /* BEGIN is queued, a backend is at work, nothing of its answer is here yet */
+    CALL_ANSWERING, /* the answer has begun */
+    CALL_SETTLING,  /* END is queued; the last bytes wait for it */
+};
+
+/* Why we stopped a backend ourselves. */
+enum stop { STOP_NONE, STOP_CLIENT_GONE, STOP_TIMEOUT, STOP_LIMIT };
+
+struct paid_calls {
+    struct server *server;
+    struct jscan *scanner;
+    struct paid_call *first;
+    size_t open;
+};
+
+struct paid_call {
+    struct paid_calls *all;
+    struct paid_call *next, **link;
+    enum call_state state;
+    enum stop stop;
+
+    struct http_request *request; /* null once the client is gone */
+    struct buf body;
+    struct chat_request chat;
+
+    struct catalogue *catalogue; /* held, since `model` and `price` live in it */
+    const struct model *model;
+    const struct price *price;
+    struct event event;
+    struct hold *hold;
+
+    uint64_t tried; /* one bit a backend of the model */
+    struct backend_call *backend;
+    struct timer *deadline;
+
+    char content_type[CONTENT_TYPE_TEXT];
+    int64_t content; /* chunks given to the client's queue */
+    struct meter_marks marks;
+    struct buf held; /* what leaves after END */
+    bool answered;   /* an answer had begun when it settled */
+    bool has_failed;
+    struct failure failure;
+};
+
+static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
+                                  const struct caller *caller);
+static void call_free(struct paid_call *c);
+static bool read_chat(struct paid_call *c);
+static bool choose_model(struct paid_call *c, const struct caller *caller);
+static bool reserve(struct paid_call *c);
+static void admit(struct paid_call *c);
+static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err);
+static void on_client_gone(void *arg);
+static bool try_next_backend(struct paid_call *c, struct err *err);
+static void settle(struct paid_call *c, enum outcome outcome);
+static void refuse(struct paid_call *c, enum problem p, const char *param, const char *text);
+
+struct paid_calls *paid_calls_new(struct server *server)
+{
+    struct paid_calls *all = xcalloc(1, sizeof *all);
+
+    all->server = server;
+    all->scanner = chat_request_scanner();
+    return all;
+}
+
+void paid_calls_free(struct paid_calls *all)
+{
+    if (!all)
+        return;
+    assert(!all->first);
+    jscan_free(all->scanner);
+    free(all);
+}
+
+size_t paid_calls_open(const struct paid_calls *all)
+{
+    return all->open;
+}
+
+void paid_call_start(struct paid_calls *all, struct http_request *r, const struct caller *caller)
+{
+    struct paid_call *c = call_new(all, r, caller);
+
+    if (read_chat(c) && choose_model(c, caller) && reserve(c))
+        admit(c);
+    else
+        call_free(c);
+}
+
+static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
+                                  const struct caller *caller)
+{
+    struct paid_call *c = xcalloc(1, sizeof *c);
+
+    c->all = all;
+    c->request = r;
+    memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
+    http_request_take_body(r, &c->body);
+    c->next = all->first;
+    c->link = &all->first;
+    if (c->next)
+        c->next->link = &c->next;
+    all->first = c;
+    all->open++;
+    return c;
+}
+
+static void call_free(struct paid_call *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    c->all->open--;
+    timer_free(c->deadline);
+    catalogue_free(c->catalogue);
+    failure_clear(&c->failure);
+    buf_clear(&c->held);
+    buf_clear(&c->body);
+    free(c);
+}
+
+static bool read_chat(struct paid_call *c)
+{
+    struct err err;
+    const char *param;
+
+    if (chat_request_read(c->all->scanner, buf_span(&c->body), &c->chat, &param, &err))
+        return true;
+    refuse(c, param ? CALLER_BAD_REQUEST : CALLER_BAD_JSON, param, err.text);
+    return false;
+}
+
+static bool choose_model(struct paid_call *c, const struct caller *caller)
+{
+    struct server *server = c->all->server;
+    struct meter_subject subject = {caller->request_id, caller->holder.owner,
+                                    caller->holder.public_id, NULL};
+    char text[ERR_TEXT_MAX];
+    struct err err;
+
+    c->catalogue = catalogue_hold(server->catalogue);
+    subject.model = c->model = catalogue_model(c->catalogue, c->chat.model);
+    if (!c->model) {
+        snprintf(text, sizeof text,
+                 "The model '%s' does not exist; GET /v1/models lists what this key may call",
+                 c->chat.model);
+        refuse(c, CALLER_UNKNOWN_MODEL, "model", text);
+        return false;
+    }
+    if (!meter_begin(c->catalogue, &subject, journal_now(server->journal), &c->event, &c->price,
+                     &err)) {
+        refuse(c, CALLER_UNKNOWN_MODEL, "model", err.text);
+        return false;
+    }
+    return true;
+}
+
+static bool reserve(struct paid_call *c)
+{
+    struct err err;
+
+    if (journal_reserve(c->all->server->journal, &err))
+        return true;
+    log_warn("journal_full", "a call was refused: %s", err.text);
+    refuse(c, GATEWAY_JOURNAL_FULL, NULL, problem_row(GATEWAY_JOURNAL_FULL)->message);
+    return false;
+}
+
+static int64_t output_cap(const struct paid_call *c)
+{
+    return c->chat.cap && c->chat.cap < c->model->max_output_tokens ? c->chat.cap
+                                                                    : c->model->max_output_tokens;
+}
+
+static void admit(struct paid_call *c)
+{
+    struct admission_request request = {c->event.request_id, c->event.account, c->event.key, 0};
+    struct err err;
+
+    if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
+                          &request.amount_nanos, &err)) {
+        journal_unreserve(c->all->server->journal);
+        refuse(c, CALLER_BAD_REQUEST, NULL, err.text);
+        call_free(c);
+        return;
+    }
+    http_request_set_data(c->request, c);
+    http_request_watch(c->request, on_client_gone, NULL);
+    c->state = CALL_ADMITTING;
+    c->hold = admission_admit(c->all->server->admission, &request, on_admitted, c);
+}
+
+/* Before BEGIN: the request is answered and nothing is recorded. */
+static void refuse(struct paid_call *c, enum problem p, const char *param, const char *text)
+{
+    struct problem_details details = {.request_id = c->event.request_id, .param = param};
+
+    http_request_watch(c->request, NULL, NULL);
+    problem_reply(c->request, p, &details, "%s", text);
+}
+
+static void on_deadline(void *arg);
+static void fail(struct paid_call *c, const struct backend_result *result);
+
+static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err)
+{
+    struct paid_call *c = arg;
+    struct server *server = c->all->server;
+    struct err reason = {0};
+
+    if (answer->verdict != VERDICT_ADMITTED) {
+        struct money asked = {.nanos = hold_amount(c->hold)};
+
+        memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
+        if (err && err->code)
+            log_warn("admit_failed", "%s", err->text);
+        hold_settled(c->hold);
+        journal_unreserve(server->journal);
+        http_request_watch(c->request, NULL, NULL);
+        refusal_reply(c->request, answer, &asked, c->event.request_id);
+        call_free(c);
+        return;
+    }
+    c->state = CALL_WAITING;
+    journal_begin(server->journal, &c->event);
+    c->deadline = timer_new(server->loop, on_deadline, c);
+    timer_start(c->deadline, server->options->total_timeout);
+    if (!try_next_backend(c, &reason))
+        fail(c, &(struct backend_result){.outcome = BACKEND_BROKEN, .err = reason});
+}
+
+/* ------------------------------------------------------------------ the backend */
+
+static const struct model_backend *choose_backend(struct paid_call *c);
+static struct backend *find_backend(const struct server *server, const char *name);
+static void on_backend_start(void *arg, unsigned status, struct span content_type);
+static void on_backend_event(void *arg, const struct backend_event *event);
+static void on_backend_end(void *arg, const struct backend_result *result);
+
+static bool try_next_backend(struct paid_call *c, struct err *err)
+{
+    static const struct backend_handlers handlers = {on_backend_start, on_backend_event,
+                                                     on_backend_end};
+    const struct model_backend *choice;
+    struct backend_request request = {
+        .dialect = DIALECT_OPENAI_CHAT,
+        .body = buf_span(&c->body),
+        .model_value = c->chat.model_value,
+        .stream = c->chat.stream,
+        .choices = c->chat.n,
+        .output_cap = output_cap(c),
+        .cap_value = c->chat.cap_value,
+        .stream_options = c->chat.stream_options,
+        .usage_wanted = c->chat.usage_wanted,
+        .request_id = c->event.request_id,
+    };
+
+    while ((choice = choose_backend(c))) {
+        struct backend *backend = find_backend(c->all->server, choice->name);
+
+        request.model = choice->model;
+        if (!backend) {
+            err_set(err, ERR_NOT_FOUND, "backend %s of model %s is not configured", choice->name,
+                    c->model->id);
+            continue;
+        }
+        if ((c->backend = backend_start(backend, &request, &handlers, c, err)) &&
+            span_copy(span_of(choice->name), c->event.backend, sizeof c->event.backend))
+            return true;
+    }
+    return false;
+}
+
+/* The lowest priority number first; among equals by weight. */
+static const struct model_backend *choose_backend(struct paid_call *c)
+{
+    const struct model *m = c->model;
+    uint64_t weights = 0, draw;
+    int64_t best = INT64_MAX;
+
+    for (size_t i = 0; i < m->backend_count; i++)
+        if (!(c->tried >> i & 1) && m->backends[i].priority < best)
+            best = m->backends[i].priority;
+    for (size_t i = 0; i < m->backend_count; i++)
+        if (!(c->tried >> i & 1) && m->backends[i].priority == best)
+            weights += (uint64_t)m->backends[i].weight;
+    draw = weights ? rand_below(weights) : 0;
+    for (size_t i = 0; i < m->backend_count; i++) {
+        if ((c->tried >> i & 1) || m->backends[i].priority != best)
+            continue;
+        if (draw < (uint64_t)m->backends[i].weight || weights == 0) {
+            c->tried |= UINT64_C(1) << i;
+            return &m->backends[i];
+        }
+        draw -= (uint64_t)m->backends[i].weight;
+    }
+    return NULL;
+}
+
+static struct backend *find_backend(const struct server *server, const char *name)
+{
+    for (size_t i = 0; i < server->backend_count; i++)
+        if (strcmp(server->backends[i].name, name) == 0)
+            return server->backends[i].backend;
+    return NULL;
+}
+
+static void begin_stream(struct paid_call *c);
+static void on_client_drained(void *arg);
+static void stop_backend(struct paid_call *c, enum stop why);
+
+static void on_backend_start(void *arg, unsigned status, struct span content_type)
+{
+    struct paid_call *c = arg;
+
+    (void)status;
+    c->state = CALL_ANSWERING;
+    buf_init(&c->held,
+             c->chat.stream ? CLOSING_BYTES_MAX : (size_t)c->all->server->options->reply_bytes);
+    if (!span_copy(content_type, c->content_type, sizeof c->content_type))
+        snprintf(c->content_type, sizeof c->content_type, "%s",
+                 c->chat.stream ? "text/event-stream" : "application/json");
+    if (c->chat.stream && c->request)
+        begin_stream(c);
+}
+
+static void begin_stream(struct paid_call *c)
+{
+    const struct http_field fields[] = {
+        {"content-type", c->content_type},
+        {"cache-control", "no-cache"},
+        {"x-accel-buffering", "no"},
+        {"x-request-id", c->event.request_id},
+    };
+
+    http_reply_start(c->request, 200, fields, ARRAY_LEN(fields));
+}
+
+static void on_backend_event(void *arg, const struct backend_event *event)
+{
+    struct paid_call *c = arg;
+
+    if (event->closing || !c->chat.stream) {
+        if (!c->held.len && c->chat.stream)
+            c->held.max = CLOSING_BYTES_MAX;
+        buf_add_span(&c->held, event->bytes);
+        return;
+    }
+    if (!c->request)
+        return;
+    http_reply_write(c->request, event->bytes);
+    c->content += event->content;
+    meter_mark(&c->marks, http_reply_offered(c->request), c->content);
+    if (c->content > output_cap(c) * c->chat.n) {
+        stop_backend(c, STOP_LIMIT);
+    } else if (http_reply_is_full(c->request)) {
+        backend_pause(c->backend);
+        http_reply_on_drained(c->request, on_client_drained);
+    }
+}
+
+static void on_client_drained(void *arg)
+{
+    struct paid_call *c = arg;
+
+    if (c->backend)
+        backend_resume(c->backend);
+}
+
+static void stop_backend(struct paid_call *c, enum stop why)
+{
+    if (c->stop != STOP_NONE)
+        return;
+    c->stop = why;
+    backend_resume(c->backend);
+    backend_cancel(c->backend);
+}
+
+static void on_deadline(void *arg)
+{
+    struct paid_call *c = arg;
+
+    if (c->backend)
+        stop_backend(c, STOP_TIMEOUT);
+}
+
+/* A stream's client that hung up gets what its socket took counted now, since the request is dead afterwards. */
+static void on_client_gone(void *arg)
+{
+    struct paid_call *c = arg;
+
+    if (c->state == CALL_ANSWERING && c->chat.stream)
+        meter_handed(&c->marks, http_reply_taken(c->request));
+    c->request = NULL;
+    if (c->state == CALL_ADMITTING) {
+        hold_abandon(c->hold);
+        journal_unreserve(c->all->server->journal);
+        call_free(c);
+    } else if (c->backend && !c->model->drain_on_disconnect) {
+        stop_backend(c, STOP_CLIENT_GONE);
+    } else if (c->backend) {
+        backend_resume(c->backend);
+    }
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void on_durable(void *arg);
+static void complete(struct paid_call *c, const struct usage *usage);
+static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome);
+static int64_t handed(struct paid_call *c);
+static void finish_answer(struct paid_call *c);
+static void finish_failure(struct paid_call *c);
+
+static void on_backend_end(void *arg, const struct backend_result *result)
+{
+    static const enum outcome outcomes[] = {[STOP_CLIENT_GONE] = OUTCOME_CLIENT_CLOSED,
+                                            [STOP_TIMEOUT] = OUTCOME_TIMEOUT,
+                                            [STOP_LIMIT] = OUTCOME_LIMIT};
+    struct paid_call *c = arg;
+    struct err err;
+
+    c->backend = NULL;
+    if (result->outcome == BACKEND_COMPLETE && c->stop == STOP_NONE && !c->held.failed) {
+        complete(c, &result->usage);
+        return;
+    }
+    if (c->stop == STOP_NONE && c->request && !result->accepted && c->state == CALL_WAITING &&
+        try_next_backend(c, &err))
+        return;
+    if (c->stop == STOP_NONE) {
+        fail(c, result);
+        return;
+    }
+    c->has_failed = true;
+    failure_of_stop(&c->failure, c->stop == STOP_TIMEOUT);
+    cut(c, &result->usage, outcomes[c->stop]);
+}
+
+static void complete(struct paid_call *c, const struct usage *usage)
+{
+    struct err err;
+
+    if (!meter_whole(&c->event, c->price, usage, &err)) {
+        log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
+                  c->event.request_id, c->model->id, err.text);
+        meter_nothing(&c->event);
+    }
+    if (c->event.amount.nanos > hold_amount(c->hold))
+        log_error(
+            "hold_exceeded",
+            "call %s of model %s costs more than its hold: the backend ignored the output cap",
+            c->event.request_id, c->model->id);
+    settle(c, OUTCOME_COMPLETE);
+}
+
+static void fail(struct paid_call *c, const struct backend_result *result)
+{
+    log_warn("upstream_failed", "call %s of model %s: backend %s: %s", c->event.request_id,
+             c->model->id, c->event.backend[0] ? c->event.backend : "none",
+             result->err.code ? result->err.text : "refused the call");
+    c->has_failed = true;
+    failure_from(&c->failure, result);
+    cut(c, &result->usage,
+        result->outcome == BACKEND_TIMED_OUT ? OUTCOME_TIMEOUT : OUTCOME_UPSTREAM_ERROR);
+}
+
+/* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
+static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
+{
+    struct err err;
+
+    meter_nothing(&c->event);
+    if (c->state == CALL_ANSWERING && c->chat.stream &&
+        !meter_cut(&c->event, c->price, usage, (int64_t)c->body.len, handed(c), &err)) {
+        log_error("unrated_call", "call %s could not be rated and is not charged: %s",
+                  c->event.request_id, err.text);
+        meter_nothing(&c->event);
+    }
+    settle(c, outcome);
+}
+
+static int64_t handed(struct paid_call *c)
+{
+    return meter_handed(&c->marks, c->request ? http_reply_taken(c->request) : 0);
+}
+
+static void settle(struct paid_call *c, enum outcome outcome)
+{
+    struct journal *journal = c->all->server->journal;
+
+    c->event.outcome = outcome;
+    c->event.ended_at = journal_now(journal);
+    c->event.period = c->event.orig_period = period_of(c->event.ended_at);
+    timer_stop(c->deadline);
+    c->answered = c->state == CALL_ANSWERING;
+    c->state = CALL_SETTLING;
+    journal_call(journal, &c->event, on_durable, c);
+}
+
+static void on_durable(void *arg)
+{
+    struct paid_call *c = arg;
+
+    hold_settled(c->hold);
+    projection_wake(c->all->server->projection);
+    if (c->request) {
+        http_request_watch(c->request, NULL, NULL);
+        if (c->has_failed)
+            finish_failure(c);
+        else
+            finish_answer(c);
+    }
+    call_free(c);
+}
+
+static void finish_answer(struct paid_call *c)
+{
+    char cost[DECIMAL_TEXT], receipt[REQUEST_ID_TEXT + 32];
+    AUTO_CLEAR(buf) note = {.max = 256};
+
+    decimal_format(c->event.amount.nanos, cost);
+    snprintf(receipt, sizeof receipt, "/v1/usage/%s/receipt", c->event.request_id);
+    if (!c->chat.stream) {
+        const struct http_field fields[] = {
+            {"content-type", c->content_type},
+            {"x-request-id", c->event.request_id},
+            {"x-tollgate-cost", cost},
+            {"x-tollgate-receipt", receipt},
+        };
+
+        http_reply(c->request, 200, fields, ARRAY_LEN(fields), buf_span(&c->held));
+        return;
+    }
+    buf_printf(&note, ": x-tollgate-cost: %s\n: x-tollgate-receipt: %s\n\n", cost, receipt);
+    http_reply_write(c->request, buf_span(&note));
+    http_reply_write(c->request, buf_span(&c->held));
+    http_reply_end(c->request);
+}
+
+/* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. */
+static void finish_failure(struct paid_call *c)
+{
+    AUTO_CLEAR(buf) event = {.max = ERR_TEXT_MAX * 8};
+
+    if (!c->answered || !c->chat.stream) {
+        failure_reply(c->request, &c->failure, c->event.request_id);
+        return;
+    }
+    failure_event(&c->failure, &event);
+    http_reply_write(c->request, buf_span(&event));
+    http_reply_end(c->request);
+}
+
+void paid_calls_progress(struct paid_calls *all)
+{
+    for (struct paid_call *c = all->first; c; c = c->next) {
+        int64_t before = c->event.amount.nanos;
+
+        if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request || !c->backend)
+            continue;
+        if (meter_cut(&c->event, c->price, backend_usage(c->backend), (int64_t)c->body.len,
+                      handed(c), NULL) &&
+            c->event.amount.nanos != before)
+            journal_progress(all->server->journal, &c->event);
+    }
+}

@@ -1,0 +1,21 @@
+/* paid_call.h - one paid call from its body to its bill: admit, BEGIN, relay, END, the last bytes. */
+#ifndef TOLLGATE_GATEWAY_PAID_CALL_H
+#define TOLLGATE_GATEWAY_PAID_CALL_H
+
+#include "gateway/chat_request.h"
+#include "gateway/server.h"
+#include "gateway/service.h"
+
+struct paid_calls; /* those of one worker */
+struct paid_calls *paid_calls_new(struct server *server) MUST_USE;
+/* Calls that still run are cut: their clients see a break, their ENDs are queued. */
+void paid_calls_free(struct paid_calls *calls);
+DEFINE_AUTO(paid_calls)
+
+/* Takes the request over. Its caller (struct caller) is copied. Answers, bills and ends by itself. */
+void paid_call_start(struct paid_calls *calls, struct http_request *r, const struct caller *caller);
+/* Once a second: PROGRESS of every call whose cost has moved. */
+void paid_calls_progress(struct paid_calls *calls);
+size_t paid_calls_open(const struct paid_calls *calls);
+
+#endif

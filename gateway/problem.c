@@ -1,0 +1,164 @@
+/* problem.c - the closed table of what callers can be told, and its one way onto the wire. */
+#include "gateway/problem.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lib/base/json.h"
+
+#define BODY_MAX   8192
+#define FIELDS_MAX 8
+
+static const struct problem_row rows[PROBLEM_COUNT] = {
+    [CALLER_BAD_REQUEST] = {"caller_bad_request", 400, "invalid_request_error", NULL, 0,
+                            "The request is not valid"},
+    [CALLER_BAD_JSON] = {"caller_bad_json", 400, "invalid_request_error", NULL, 0,
+                         "The body is not valid JSON"},
+    [CALLER_BAD_FRAMING] = {"caller_bad_framing", 400, "invalid_request_error", NULL, 0,
+                            "The request is not valid HTTP/1.1"},
+    [CALLER_HEAD_TOO_LARGE] = {"caller_head_too_large", 431, "invalid_request_error", NULL, 0,
+                               "The request's head is too large; send fewer or shorter headers"},
+    [CALLER_TARGET_TOO_LONG] = {"caller_target_too_long", 414, "invalid_request_error", NULL, 0,
+                                "The request's path is too long"},
+    [CALLER_BODY_TOO_LARGE] = {"caller_body_too_large", 413, "invalid_request_error", NULL, -1,
+                               "The request's body is too large"},
+    [CALLER_TIMEOUT] = {"caller_timeout", 408, "invalid_request_error", NULL, 0,
+                        "The request did not arrive in time; send it again"},
+    [CALLER_NO_KEY] =
+        {"caller_no_key", 401, "invalid_request_error", "invalid_api_key", -1,
+         "No API key was given; send it as 'Authorization: Bearer sk-tg-…' or 'x-api-key'"},
+    [CALLER_BAD_KEY] = {"caller_bad_key", 401, "invalid_request_error", "invalid_api_key", -1,
+                        "The API key is not known here; check that it was copied whole"},
+    [CALLER_KEY_REVOKED] = {"caller_key_revoked", 401, "invalid_request_error", "invalid_api_key",
+                            -1, "The API key has been revoked; ask for a new one"},
+    [CALLER_KEY_EXPIRED] = {"caller_key_expired", 401, "invalid_request_error", "invalid_api_key",
+                            -1, "The API key has expired; ask for a new one"},
+    [CALLER_WRONG_ROLE] = {"caller_wrong_role", 403, "invalid_request_error", "permission_denied",
+                           -1,
+                           "This key does not open this path; client keys (sk-tg-…) call models, "
+                           "creator keys (ck-tg-…) see earnings"},
+    [CALLER_NO_ROUTE] = {"caller_no_route", 404, "invalid_request_error", "unknown_url", -1,
+                         "There is nothing at this path; see the list of routes in the manual"},
+    [CALLER_WRONG_METHOD] = {"caller_wrong_method", 405, "invalid_request_error",
+                             "method_not_supported", -1, "This path does not take this method"},
+    [CALLER_UNKNOWN_MODEL] = {"caller_unknown_model", 404, "invalid_request_error",
+                              "model_not_found", -1, "The model does not exist"},
+    [CALLER_NOT_FOUND] = {"caller_not_found", 404, "invalid_request_error", "not_found", -1,
+                          "There is no such thing"},
+    [CALLER_CONFLICT] = {"caller_conflict", 409, "invalid_request_error", "conflict", -1,
+                         "It contradicts what is there already"},
+    [POLICY_NO_CREDIT] = {"policy_no_credit", 402, "insufficient_quota", "insufficient_quota", -1,
+                          "The account has no credit left for this call"},
+    [POLICY_CONCURRENCY] = {"policy_concurrency", 429, "rate_limit_error", "rate_limit_exceeded", 1,
+                            "Too many calls of this account are running"},
+    [UPSTREAM_REFUSED] =
+        {"upstream_refused", 502, "api_error", "upstream_error", 0,
+         "The model's server refused the call; this is not your fault and was not charged"},
+    [UPSTREAM_BROKEN] = {"upstream_broken", 502, "api_error", "upstream_error", 0,
+                         "The model's server broke off before its answer was complete"},
+    [UPSTREAM_TIMEOUT] = {"upstream_timeout", 504, "api_error", "upstream_timeout", 0,
+                          "The model's server did not answer in time"},
+    [UPSTREAM_UNREACHABLE] = {"upstream_unreachable", 503, "api_error", "upstream_unavailable", 1,
+                              "The model's server can't be reached now; retry in a few seconds"},
+    [UPSTREAM_RATE_LIMITED] = {"upstream_rate_limited", 429, "rate_limit_error",
+                               "rate_limit_exceeded", 1,
+                               "The model's server is over its own rate; retry later"},
+    [GATEWAY_UNAVAILABLE] =
+        {"gateway_unavailable", 503, "api_error", "service_unavailable", 1,
+         "The ledger can't be reached, so no call can be admitted; retry in a few seconds"},
+    [GATEWAY_RECOVERING] = {"gateway_recovering", 503, "api_error", "service_unavailable", 1,
+                            "The ledger is recovering; retry in a few seconds"},
+    [GATEWAY_JOURNAL_FULL] = {"gateway_journal_full", 503, "api_error", "service_unavailable", 1,
+                              "The gateway's journal has no room, so no call can be admitted; the "
+                              "operator must free disk space"},
+    [GATEWAY_DRAINING] = {"gateway_draining", 503, "api_error", "service_unavailable", 1,
+                          "The gateway is shutting down; retry at once"},
+    [GATEWAY_INTERNAL] = {"gateway_internal", 500, "api_error", "internal_error", 0,
+                          "The gateway failed; this was logged"},
+};
+
+struct field_list {
+    size_t count;
+    struct http_field field[FIELDS_MAX];
+};
+
+static void add_field(struct field_list *list, const char *name, const char *value);
+
+const struct problem_row *problem_row(enum problem p)
+{
+    assert(p < PROBLEM_COUNT && rows[p].name);
+    return &rows[p];
+}
+
+void problem_write(struct buf *out, enum problem p, const char *param, const char *message)
+{
+    const struct problem_row *row = problem_row(p);
+    struct jw w;
+
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_key(&w, "error");
+    jw_object(&w);
+    jw_string_member(&w, "message", message);
+    jw_string_member(&w, "type", row->type);
+    jw_key(&w, "param");
+    param ? jw_string(&w, param) : jw_null(&w);
+    jw_key(&w, "code");
+    row->code ? jw_string(&w, row->code) : jw_null(&w);
+    jw_object_end(&w);
+    jw_object_end(&w);
+}
+
+void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details,
+                   const char *format, ...)
+{
+    const struct problem_row *row = problem_row(p);
+    char message[ERR_TEXT_MAX * 2], seconds[24], ms[24];
+    struct field_list list = {0};
+    AUTO_CLEAR(buf) body = {.max = BODY_MAX};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    problem_write(&body, p, details->param, message);
+    add_field(&list, "content-type", "application/json");
+    add_field(&list, "x-tollgate-code", row->name);
+    if (details->request_id)
+        add_field(&list, "x-request-id", details->request_id);
+    if (row->retry)
+        add_field(&list, "x-should-retry", row->retry > 0 ? "true" : "false");
+    if (row->status == 401)
+        add_field(&list, "www-authenticate", "Bearer");
+    if (details->retry_after_ms > 0) {
+        snprintf(seconds, sizeof seconds, "%" PRId64, (details->retry_after_ms + 999) / 1000);
+        snprintf(ms, sizeof ms, "%" PRId64, details->retry_after_ms);
+        add_field(&list, "retry-after", seconds);
+        add_field(&list, "retry-after-ms", ms);
+    }
+    http_reply(r, row->status, list.field, list.count, buf_span(&body));
+}
+
+static void add_field(struct field_list *list, const char *name, const char *value)
+{
+    assert(list->count < FIELDS_MAX);
+    list->field[list->count++] = (struct http_field){name, value};
+}
+
+enum problem problem_of_status(unsigned status)
+{
+    switch (status) {
+    case 408:
+        return CALLER_TIMEOUT;
+    case 413:
+        return CALLER_BODY_TOO_LARGE;
+    case 414:
+        return CALLER_TARGET_TOO_LONG;
+    case 431:
+        return CALLER_HEAD_TOO_LARGE;
+    default:
+        return CALLER_BAD_FRAMING;
+    }
+}

@@ -1,0 +1,17 @@
+/* readiness.c - a worker is ready when a call sent to it now would be admitted, were it in credit. */
+#include "gateway/readiness.h"
+
+const char *readiness_reason(const struct server *s)
+{
+    if (s->draining)
+        return "shutting down";
+    if (!s->journal)
+        return "no journal directory can be opened";
+    if (!redis_is_ready(s->redis))
+        return "Redis can't be reached";
+    if (!projection_is_recovered(s->projection))
+        return "Redis is being brought up to the journals";
+    if (!s->catalogue)
+        return "the catalogue has not been read yet";
+    return NULL;
+}

@@ -1,0 +1,160 @@
+/* refusal.c - admission's verdicts and the providers' failures, put into one clear sentence each. */
+#include "gateway/refusal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/base/jscan.h"
+#include "lib/base/text.h"
+
+#define UPSTREAM_ERROR_BYTES    65536
+#define RETRY_AFTER_SECONDS_MAX 3600
+
+static enum problem problem_of_verdict(enum verdict v);
+static bool is_callers_fault(unsigned status);
+static bool is_error_object(struct span body);
+static int64_t retry_after_ms(struct span header);
+static void describe_refusal(struct failure *f, const struct backend_result *result);
+
+void refusal_reply(struct http_request *r, const struct admission_answer *answer,
+                   const struct money *asked, const char *request_id)
+{
+    struct problem_details details = {.request_id = request_id,
+                                      .retry_after_ms = answer->retry_after_ms};
+    enum problem problem = problem_of_verdict(answer->verdict);
+    char left[DECIMAL_TEXT], need[DECIMAL_TEXT];
+
+    switch (answer->verdict) {
+    case VERDICT_CREDIT:
+        problem_reply(r, problem, &details,
+                      "This call may cost up to %s %s, and %s %s of your credit is left; add "
+                      "credit or lower max_completion_tokens",
+                      decimal_format(asked->nanos, need), asked->currency,
+                      decimal_format(answer->left.nanos, left), answer->left.currency);
+        return;
+    case VERDICT_CONCURRENCY:
+        problem_reply(r, problem, &details,
+                      "%" PRId64 " calls of this account are running, and its limit is %" PRId64
+                      "; wait until one ends",
+                      answer->open, answer->open_max);
+        return;
+    case VERDICT_RECOVERING:
+        problem_reply(r, problem, &details, "The ledger is recovering; retry in a few seconds");
+        return;
+    default:
+        problem_reply(r, problem, &details, "%s", problem_row(problem)->message);
+    }
+}
+
+static enum problem problem_of_verdict(enum verdict v)
+{
+    switch (v) {
+    case VERDICT_CREDIT:
+        return POLICY_NO_CREDIT;
+    case VERDICT_CONCURRENCY:
+        return POLICY_CONCURRENCY;
+    case VERDICT_KEY_UNKNOWN:
+    case VERDICT_ACCOUNT_UNKNOWN:
+        return CALLER_BAD_KEY;
+    case VERDICT_KEY_REVOKED:
+        return CALLER_KEY_REVOKED;
+    case VERDICT_KEY_EXPIRED:
+        return CALLER_KEY_EXPIRED;
+    case VERDICT_RECOVERING:
+        return GATEWAY_RECOVERING;
+    default:
+        return GATEWAY_UNAVAILABLE;
+    }
+}
+
+void failure_clear(struct failure *f)
+{
+    buf_clear(&f->body);
+}
+
+void failure_from(struct failure *f, const struct backend_result *result)
+{
+    buf_init(&f->body, UPSTREAM_ERROR_BYTES);
+    f->status = 0;
+    f->retry_after_ms = 0;
+    switch (result->outcome) {
+    case BACKEND_REFUSED:
+        describe_refusal(f, result);
+        return;
+    case BACKEND_TIMED_OUT:
+        f->problem = UPSTREAM_TIMEOUT;
+        break;
+    default:
+        f->problem = result->accepted ? UPSTREAM_BROKEN : UPSTREAM_UNREACHABLE;
+    }
+    snprintf(f->text, sizeof f->text, "%s", problem_row(f->problem)->message);
+}
+
+void failure_of_stop(struct failure *f, bool timed_out)
+{
+    *f = (struct failure){.problem = timed_out ? UPSTREAM_TIMEOUT : UPSTREAM_BROKEN};
+    snprintf(
+        f->text, sizeof f->text, "%s",
+        timed_out
+            ? problem_row(UPSTREAM_TIMEOUT)->message
+            : "The model produced more output than this call was admitted for, and was stopped");
+}
+
+static void describe_refusal(struct failure *f, const struct backend_result *result)
+{
+    f->problem = result->status == 429   ? UPSTREAM_RATE_LIMITED
+                 : result->status == 503 ? UPSTREAM_UNREACHABLE
+                                         : UPSTREAM_REFUSED;
+    f->retry_after_ms = retry_after_ms(result->retry_after);
+    snprintf(f->text, sizeof f->text, "%s", problem_row(f->problem)->message);
+    if (is_callers_fault(result->status) && is_error_object(result->body) &&
+        buf_add_span(&f->body, result->body))
+        f->status = result->status;
+}
+
+static bool is_callers_fault(unsigned status)
+{
+    return status == 400 || status == 404 || status == 409 || status == 413 || status == 422;
+}
+
+static bool is_error_object(struct span body)
+{
+    static const char *const paths[] = {"error"};
+    AUTO(jscan) scan = jscan_new(paths, ARRAY_LEN(paths));
+
+    return jscan_feed(scan, body.data, body.len, NULL) != JSCAN_BAD && jscan_end(scan, NULL) &&
+           jscan_get(scan, 0)->type == JSCAN_OBJECT;
+}
+
+static int64_t retry_after_ms(struct span header)
+{
+    uint64_t seconds;
+
+    return header.len && digits_parse(header, RETRY_AFTER_SECONDS_MAX, &seconds)
+               ? (int64_t)seconds * 1000
+               : 0;
+}
+
+void failure_reply(struct http_request *r, const struct failure *f, const char *request_id)
+{
+    const struct http_field fields[] = {
+        {"content-type", "application/json"},
+        {"x-request-id", request_id},
+        {"x-tollgate-code", problem_row(f->problem)->name},
+    };
+
+    if (f->status)
+        http_reply(r, f->status, fields, ARRAY_LEN(fields), buf_span(&f->body));
+    else
+        problem_reply(r, f->problem,
+                      &(struct problem_details){.request_id = request_id,
+                                                .retry_after_ms = f->retry_after_ms},
+                      "%s", f->text);
+}
+
+void failure_event(const struct failure *f, struct buf *out)
+{
+    buf_add_string(out, "data: ");
+    problem_write(out, f->problem, NULL, f->text);
+    buf_add_string(out, "\n\n");
+}

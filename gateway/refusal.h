@@ -1,0 +1,31 @@
+/* refusal.h - what a caller is told when a paid call may not run or could not be answered. */
+#ifndef TOLLGATE_GATEWAY_REFUSAL_H
+#define TOLLGATE_GATEWAY_REFUSAL_H
+
+#include "backends/backend.h"
+#include "billing/admission.h"
+#include "gateway/problem.h"
+
+/* Admission said no: the problem of its verdict, what is left and when to retry. `asked` is the hold that was too much. */
+void refusal_reply(struct http_request *r, const struct admission_answer *answer, const struct money *asked, const char *request_id);
+
+/* Why an upstream gave no answer, kept until its END is durable. */
+struct failure {
+    enum problem problem;
+    unsigned status;        /* of an upstream refusal that is the caller's own to see; 0: use the problem's */
+    int64_t retry_after_ms;
+    struct buf body;        /* the upstream's error object, passed on with `status` */
+    char text[ERR_TEXT_MAX];
+};
+void failure_clear(struct failure *f);
+/* From a result that is no complete answer. The provider's words reach the caller only where the fault is the caller's (400, 404, 409, 413, 422) and
+ * the body is an OpenAI error object; what concerns our account with the provider (401, 402, 403) never does. */
+void failure_from(struct failure *f, const struct backend_result *result);
+/* We stopped it ourselves: a deadline, or the cap that it was admitted for. */
+void failure_of_stop(struct failure *f, bool timed_out);
+/* The whole reply, when no byte of an answer was sent yet. */
+void failure_reply(struct http_request *r, const struct failure *f, const char *request_id);
+/* An error event for a stream that had begun. */
+void failure_event(const struct failure *f, struct buf *out);
+
+#endif

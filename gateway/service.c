@@ -1,0 +1,291 @@
+/* service.c - nobody reaches a handler but through its row's access, and no body is read before that is settled. */
+#include "gateway/service.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+
+/* One request on its way to its handler and while the handler works. */
+struct exchange {
+    struct service *service;
+    struct http_request *request;
+    struct caller caller;
+    struct route_match match;
+    struct key_check *check;    /* null unless the key is being looked up */
+    struct http_request **slot; /* a handler's own pointer to the request, or null */
+};
+
+static void on_head(void *arg, struct http_request *r);
+static void on_body(void *arg, struct http_request *r);
+static void on_refused(void *arg, struct http_request *r, unsigned status, const struct err *err);
+
+const struct httpd_handler service_handler = {on_head, on_body, on_refused};
+
+static struct exchange *exchange_new(struct service *service, struct http_request *r);
+static bool find_route(struct exchange *x);
+static void authorize(struct exchange *x);
+static void check_key(struct exchange *x, char kind);
+static void check_token(struct exchange *x, const struct secret *token);
+static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
+static void enter(struct exchange *x);
+static void on_gone(void *data);
+static void on_done(void *data);
+
+static void on_head(void *arg, struct http_request *r)
+{
+    struct exchange *x = exchange_new(arg, r);
+
+    if (find_route(x))
+        authorize(x);
+}
+
+static struct exchange *exchange_new(struct service *service, struct http_request *r)
+{
+    struct exchange *x = xcalloc(1, sizeof *x);
+
+    x->service = service;
+    x->request = r;
+    request_id_make(x->caller.request_id);
+    http_request_set_data(r, x);
+    http_request_watch(r, on_gone, on_done);
+    return x;
+}
+
+/* From here on the request may not be answered. */
+static void on_gone(void *data)
+{
+    struct exchange *x = data;
+
+    if (x->check)
+        key_check_cancel(x->check);
+    x->check = NULL;
+    if (x->slot)
+        *x->slot = NULL;
+    x->slot = NULL;
+}
+
+static void on_done(void *data)
+{
+    on_gone(data);
+    free(data);
+}
+
+static bool find_route(struct exchange *x)
+{
+    const struct http_head *head = http_request_head(x->request);
+    struct span path = http_request_path(x->request);
+
+    switch (
+        route_find(x->service->routes, x->service->route_count, head->method, path, &x->match)) {
+    case ROUTE_FOUND:
+        return true;
+    case ROUTE_WRONG_METHOD:
+        reply_problem(x->request, CALLER_WRONG_METHOD, "%.*s does not take %.*s",
+                      (int)(path.len < 200 ? path.len : 200), path.data, SPAN_FMT(head->method));
+        return false;
+    case ROUTE_BAD_PATH:
+        reply_problem(x->request, CALLER_BAD_REQUEST,
+                      "The path has a malformed or too long part; write '/' inside an id as %%2F");
+        return false;
+    default:
+        reply_problem(x->request, CALLER_NO_ROUTE,
+                      "There is nothing at %.*s; the base URL of the API ends in /v1",
+                      (int)(path.len < 200 ? path.len : 200), path.data);
+        return false;
+    }
+}
+
+static void authorize(struct exchange *x)
+{
+    switch (x->match.route->access) {
+    case CALLER:
+        check_key(x, 'a');
+        return;
+    case CREATOR:
+        check_key(x, 'c');
+        return;
+    case OPERATOR:
+        check_token(x, &x->service->installation->operator_token);
+        return;
+    case FINANCE:
+        check_token(x, &x->service->installation->finance_token);
+        return;
+    default:
+        enter(x);
+    }
+}
+
+static void check_key(struct exchange *x, char kind)
+{
+    AUTO_CLEAR(api_key) key = {0};
+    struct key_check *check;
+    bool present;
+
+    if (!api_key_from_head(http_request_head(x->request), &key, &present)) {
+        reply_problem(x->request, present ? CALLER_BAD_KEY : CALLER_NO_KEY, "%s",
+                      problem_row(present ? CALLER_BAD_KEY : CALLER_NO_KEY)->message);
+        return;
+    }
+    if (key.kind != kind) {
+        reply_problem(x->request, CALLER_WRONG_ROLE, "%s", problem_row(CALLER_WRONG_ROLE)->message);
+        return;
+    }
+    check =
+        keyring_check(x->service->keyring, &key, !x->match.route->key_may_be_cached, on_verdict, x);
+    if (check)
+        x->check = check;
+}
+
+static void check_token(struct exchange *x, const struct secret *token)
+{
+    struct span value = http_header_get(http_request_head(x->request), "authorization");
+    AUTO_CLEAR(secret) given = {0};
+
+    if (!span_starts(value, SPAN("Bearer ")) ||
+        !secret_set(&given,
+                    (struct span){value.data + strlen("Bearer "), value.len - strlen("Bearer ")},
+                    NULL)) {
+        reply_problem(x->request, CALLER_NO_KEY,
+                      "No token was given; send it as 'Authorization: Bearer …'");
+        return;
+    }
+    if (!secret_equal(&given, token)) {
+        reply_problem(x->request, CALLER_WRONG_ROLE, "This token does not open this path");
+        return;
+    }
+    enter(x);
+}
+
+static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder)
+{
+    static const enum problem problems[] = {
+        [KEY_UNKNOWN] = CALLER_BAD_KEY,
+        [KEY_REVOKED] = CALLER_KEY_REVOKED,
+        [KEY_EXPIRED] = CALLER_KEY_EXPIRED,
+        [KEY_UNREADABLE] = GATEWAY_UNAVAILABLE,
+    };
+    struct exchange *x = arg;
+
+    x->check = NULL;
+    if (verdict == KEY_GOOD) {
+        x->caller.holder = *holder;
+        enter(x);
+        return;
+    }
+    problem_reply(x->request, problems[verdict],
+                  &(struct problem_details){.request_id = x->caller.request_id,
+                                            .retry_after_ms = verdict == KEY_UNREADABLE ? 1000 : 0},
+                  "%s", problem_row(problems[verdict])->message);
+}
+
+static void enter(struct exchange *x)
+{
+    size_t max = x->match.route->body_max_kib * 1024;
+
+    x->caller.role = x->match.route->access;
+    http_request_accept_body(x->request,
+                             max < x->service->body_bytes_max ? max : x->service->body_bytes_max);
+}
+
+static void on_body(void *arg, struct http_request *r)
+{
+    struct service *service = arg;
+    struct exchange *x = http_request_data(r);
+    struct route_match match = x->match;
+
+    match.route->handle(service->server, r, &match);
+}
+
+/* Heads that could not be parsed have no exchange; bodies that came wrong do, and on_done() ends it. */
+static void on_refused(void *arg, struct http_request *r, unsigned status, const struct err *err)
+{
+    struct exchange *x = http_request_data(r);
+
+    if (!x)
+        x = exchange_new(arg, r);
+    problem_reply(r, problem_of_status(status),
+                  &(struct problem_details){.request_id = x->caller.request_id}, "%s", err->text);
+}
+
+const struct caller *request_caller(const struct http_request *r)
+{
+    const struct exchange *x = http_request_data(r);
+
+    return &x->caller;
+}
+
+void request_release(struct http_request *r)
+{
+    struct exchange *x = http_request_data(r);
+
+    http_request_watch(r, NULL, NULL);
+    http_request_set_data(r, NULL);
+    on_done(x);
+}
+
+void request_keep(struct http_request *r, struct http_request **slot)
+{
+    struct exchange *x = http_request_data(r);
+
+    *slot = r;
+    x->slot = slot;
+}
+
+void reply_json(struct http_request *r, unsigned status, struct span json)
+{
+    const struct http_field fields[] = {
+        {"content-type", "application/json"},
+        {"x-request-id", request_caller(r)->request_id},
+    };
+
+    http_reply(r, status, fields, ARRAY_LEN(fields), json);
+}
+
+void reply_built(struct http_request *r, const struct buf *json)
+{
+    struct err err;
+
+    if (buf_ok(json, "the answer", &err))
+        reply_json(r, 200, buf_span(json));
+    else
+        reply_problem(r, GATEWAY_INTERNAL, "%s", err.text);
+}
+
+void reply_problem(struct http_request *r, enum problem p, const char *format, ...)
+{
+    char text[ERR_TEXT_MAX * 2];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    problem_reply(r, p, &(struct problem_details){.request_id = request_caller(r)->request_id},
+                  "%s", text);
+}
+
+void reply_err(struct http_request *r, const struct err *err)
+{
+    switch (err->code) {
+    case ERR_INPUT:
+    case ERR_LIMIT:
+        reply_problem(r, CALLER_BAD_REQUEST, "%s", err->text);
+        return;
+    case ERR_NOT_FOUND:
+        reply_problem(r, CALLER_NOT_FOUND, "%s", err->text);
+        return;
+    case ERR_EXISTS:
+        reply_problem(r, CALLER_CONFLICT, "%s", err->text);
+        return;
+    case ERR_FULL:
+        reply_problem(r, GATEWAY_JOURNAL_FULL, "%s", err->text);
+        return;
+    case ERR_UNAVAILABLE:
+    case ERR_TIMEOUT:
+        reply_problem(r, GATEWAY_UNAVAILABLE, "%s", err->text);
+        return;
+    default:
+        reply_problem(r, GATEWAY_INTERNAL, "%s", err->text);
+    }
+}

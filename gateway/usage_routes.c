@@ -1,0 +1,214 @@
+/* usage_routes.c - every look-up is by the caller's own account, so another's request id is simply not there. */
+#include "gateway/usage_routes.h"
+
+#include <stdlib.h>
+
+#include "billing/receipt.h"
+#include "gateway/recent.h"
+#include "gateway/server.h"
+#include "gateway/service.h"
+#include "gateway/usage_view.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define LIST_LIMIT      20
+#define LIST_LIMIT_MAX  1000
+#define REPLY_BYTES_MAX (4 * 1024 * 1024)
+
+/* One look-up on its way; `request` is null once the client is gone. */
+struct lookup {
+    struct server *server;
+    struct http_request *request;
+    char request_id[REQUEST_ID_TEXT];
+};
+
+static struct lookup *lookup_new(struct server *server, struct http_request *r);
+static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,
+                    const struct err *err);
+static void start_find(void *server, struct http_request *r, const struct route_match *match,
+                       recent_on_record *on_record);
+static void on_usage(void *arg, const struct span *line, const struct err *err);
+static void on_receipt(void *arg, const struct span *line, const struct err *err);
+static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err);
+static bool write_line(struct span line, struct jw *w, struct err *err);
+static void on_account(void *arg, bool found, const struct account_state *state,
+                       const struct err *err);
+
+static struct lookup *lookup_new(struct server *server, struct http_request *r)
+{
+    struct lookup *l = xcalloc(1, sizeof *l);
+
+    l->server = server;
+    request_keep(r, &l->request);
+    return l;
+}
+
+void usage_list_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct server *s = server;
+    struct span query = http_request_query(r);
+    char text[16], before[REQUEST_ID_TEXT];
+    uint64_t limit = LIST_LIMIT;
+
+    (void)match;
+    if (query_get(query, "limit", text, sizeof text) &&
+        (!digits_parse(span_of(text), LIST_LIMIT_MAX, &limit) || limit < 1)) {
+        reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
+        return;
+    }
+    recent_list(s->redis, request_caller(r)->holder.owner,
+                query_get(query, "before", before, sizeof before) ? before : NULL, (size_t)limit,
+                on_page, lookup_new(s, r));
+}
+
+static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,
+                    const struct err *err)
+{
+    struct lookup *l = arg;
+    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
+    struct err bad;
+    struct jw w;
+
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "object", "list");
+    jw_key(&w, "data");
+    jw_array(&w);
+    for (size_t i = 0; !err && i < count; i++)
+        if (!write_line(lines[i], &w, &bad))
+            err = &bad;
+    jw_array_end(&w);
+    jw_bool_member(&w, "has_more", has_more);
+    jw_object_end(&w);
+    if (l->request && err)
+        reply_err(l->request, err);
+    else if (l->request)
+        reply_built(l->request, &json);
+    free(l);
+}
+
+void usage_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    start_find(server, r, match, on_usage);
+}
+
+void receipt_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    start_find(server, r, match, on_receipt);
+}
+
+static void start_find(void *server, struct http_request *r, const struct route_match *match,
+                       recent_on_record *on_record)
+{
+    struct server *s = server;
+    struct lookup *l;
+
+    if (!request_id_is_valid(span_of(match->value[0]))) {
+        reply_problem(r, CALLER_NOT_FOUND,
+                      "'%s' is no request id; it stands in the x-request-id header of the answer",
+                      match->value[0]);
+        return;
+    }
+    l = lookup_new(s, r);
+    memcpy(l->request_id, match->value[0], strlen(match->value[0]) + 1); /* a valid one fits */
+    recent_find(s->loop, s->redis, request_caller(r)->holder.owner, l->request_id, on_record, l);
+}
+
+static void on_usage(void *arg, const struct span *line, const struct err *err)
+{
+    struct lookup *l = arg;
+    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
+    struct err bad;
+    struct jw w;
+
+    jw_init(&w, &json);
+    if (is_answerable(l, line, err)) {
+        if (write_line(*line, &w, &bad))
+            reply_built(l->request, &json);
+        else
+            reply_err(l->request, &bad);
+    }
+    free(l);
+}
+
+static void on_receipt(void *arg, const struct span *line, const struct err *err)
+{
+    struct lookup *l = arg;
+    AUTO_CLEAR(buf) jws = {.max = REPLY_BYTES_MAX};
+    struct err bad;
+
+    if (is_answerable(l, line, err)) {
+        const struct http_field fields[] = {
+            {"content-type", "application/jose"},
+            {"x-request-id", request_caller(l->request)->request_id}};
+
+        if (receipt_sign(*line, l->server->installation->signing_key, &jws, &bad))
+            http_reply(l->request, 200, fields, ARRAY_LEN(fields), buf_span(&jws));
+        else
+            reply_err(l->request, &bad);
+    }
+    free(l);
+}
+
+static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err)
+{
+    if (!l->request)
+        return false;
+    if (err)
+        reply_err(l->request, err);
+    else if (!line)
+        reply_problem(l->request, CALLER_NOT_FOUND, "There is no call %s of this account",
+                      l->request_id);
+    return !err && line;
+}
+
+static bool write_line(struct span line, struct jw *w, struct err *err)
+{
+    AUTO_JSON record = json_parse(line, err);
+    struct event e;
+
+    if (!record || !event_parse(record, &e, err))
+        return false;
+    usage_view_write(&e, w);
+    return true;
+}
+
+void balance_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct server *s = server;
+
+    (void)match;
+    account_read(s->redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
+}
+
+static void on_account(void *arg, bool found, const struct account_state *state,
+                       const struct err *err)
+{
+    struct lookup *l = arg;
+    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
+    char text[DECIMAL_TEXT];
+    struct jw w;
+
+    if (l->request && err) {
+        reply_err(l->request, err);
+    } else if (l->request && !found) {
+        reply_problem(l->request, CALLER_NOT_FOUND, "This key's account is not open");
+    } else if (l->request) {
+        jw_init(&w, &json);
+        jw_object(&w);
+        jw_string_member(&w, "object", "balance");
+        jw_string_member(&w, "account", request_caller(l->request)->holder.owner);
+        jw_string_member(&w, "currency", state->currency);
+        jw_string_member(&w, "mode", state->prepaid ? "prepaid" : "postpaid");
+        jw_string_member(&w, "balance", decimal_format(state->balance, text));
+        jw_string_member(
+            &w, "held",
+            decimal_format((int128)state->balance + state->credit_limit - state->room, text));
+        jw_string_member(&w, "available", decimal_format(state->room, text));
+        jw_string_member(&w, "credit_limit", decimal_format(state->credit_limit, text));
+        jw_int_member(&w, "open_calls", state->open);
+        jw_object_end(&w);
+        reply_built(l->request, &json);
+    }
+    free(l);
+}

@@ -1,0 +1,33 @@
+/* usage_view.c - one shape for a call, wherever its client sees it. */
+#include "gateway/usage_view.h"
+
+void usage_view_write(const struct event *e, struct jw *w)
+{
+    char amount[DECIMAL_TEXT];
+
+    jw_object(w);
+    jw_string_member(w, "object", "usage");
+    jw_string_member(w, "request_id", e->request_id);
+    jw_string_member(w, "account", e->account);
+    jw_string_member(w, "key", e->key);
+    jw_string_member(w, "model", e->model);
+    jw_string_member(w, "price", e->price);
+    jw_key(w, "units");
+    jw_object(w);
+    for (size_t i = 0; i < e->used.count; i++)
+        jw_int_member(w, e->used.item[i].unit->name, e->used.item[i].n);
+    jw_object_end(w);
+    jw_key(w, "provenance");
+    jw_object(w);
+    for (size_t i = 0; i < e->used.count; i++)
+        jw_string_member(w, e->used.item[i].unit->name,
+                         provenance_name(e->used.item[i].provenance));
+    jw_object_end(w);
+    jw_string_member(w, "amount", decimal_format(e->amount.nanos, amount));
+    jw_string_member(w, "currency", e->amount.currency);
+    jw_string_member(w, "outcome", outcome_name(e->outcome));
+    jw_time_member(w, "started_at", e->started_at);
+    jw_time_member(w, "ended_at", e->ended_at);
+    jw_string_member(w, "period", e->period.text);
+    jw_object_end(w);
+}
