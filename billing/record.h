@@ -27,6 +27,7 @@ enum record_kind {
 const char *record_kind_name(enum record_kind k);
 
 #define WRITER_TEXT 20 /* "w-" and 16 of [0-9a-z] */
+bool writer_is_valid(struct span id);
 #define RECORD_BYTES_MAX (64 * 1024) /* catalogue bodies; calls are under EVENT_BYTES_MAX */
 
 /* Where a record stands in its writer's order: for each side, whether it is there, the partition, the number. */
@@ -44,8 +45,10 @@ struct record_head {
 };
 bool record_head_parse(struct span line, struct record_head *out, struct err *err) MUST_USE;
 bool record_is_numbered(enum record_kind k);
+bool record_is_archived(enum record_kind k); /* numbered ones and seals */
 
-/* "{"kind":…,"writer":…,"a":…" + the members of `body` (a JSON object with at least one member). */
+/* "{"kind":…,"writer":…,"a":…" + the members of `body` (a JSON object with at least one member). Segment and sync records
+ * have no writer; the place is used of numbered kinds only, and must have the kind's sides. */
 bool record_compose(struct buf *out, enum record_kind kind, const char *writer, const struct record_place *place, struct span body);
 
 /* Heads of one writer: the last number and its CRC per partition and side. */
@@ -56,5 +59,12 @@ struct record_cursor {
 struct record_heads {
     struct record_cursor at[SIDES][PARTITIONS];
 };
+/* {"a17":[n,"crc"],…}: partitions without a record are left out; the CRC as eight hex digits. */
+void record_heads_write(const struct record_heads *h, struct jw *w);
+bool record_heads_parse(const json_t *object, struct record_heads *out, struct err *err) MUST_USE;
+/* The numbered record at `place` follows: ERR_CORRUPT unless its numbers are the next on both its sides, and then nothing moves. */
+bool record_heads_advance(struct record_heads *h, const struct record_place *place, uint32_t crc, struct err *err) MUST_USE;
+/* True when `place` is beyond `h` on a side: a reader that has everything up to `h` lacks this record. */
+bool record_is_beyond(const struct record_heads *h, const struct record_place *place);
 
 #endif
