@@ -26,11 +26,14 @@ struct journal_config {
  * sync into a new segment and syncs it, resolves open calls from their last PROGRESS (killed) or as VOID, writes missing SEALs. A directory that is damaged below its
  * last stated sync gets a file `damaged` with the sentence, is reported in *damaged (when not null), and the next one is taken. Blocking. */
 struct journal *journal_open(const struct journal_config *config, struct buf *damaged, struct err *err) MUST_USE;
-/* The same for one directory that nobody holds; ERR_EXISTS when somebody does. For the console that takes up what is free. */
+/* The same for one directory, by its path, that nobody holds; ERR_EXISTS when somebody does. For the console that takes up what is free.
+ * ERR_CORRUPT when it is damaged. */
 struct journal *journal_open_dir(const struct journal_config *config, const char *dir, struct err *err) MUST_USE;
-/* Starts the thread. `notify_fd` (an eventfd or pipe, borrowed) gets 8 bytes whenever journal_completed() has news. */
+/* Starts the thread. `notify_fd` (a non-blocking eventfd or pipe, borrowed) gets 8 bytes whenever journal_completed() has news.
+ * Without a thread journal_completed() does its work first, so that a command needs neither. */
 bool journal_start(struct journal *j, int notify_fd, struct err *err) MUST_USE;
-/* Writes and syncs what is queued, ends the thread, seals the open segment if it has numbered records, gives up the lock. */
+/* Writes and syncs what is queued, ends the thread, seals the open segment if it has numbered records, gives up the lock. Nobody is
+ * called any more: who still waits for a record calls journal_completed() until it came. */
 void journal_free(struct journal *j);
 DEFINE_AUTO(journal)
 
@@ -46,12 +49,13 @@ void journal_unreserve(struct journal *j);
 typedef void journal_on_durable(void *arg);
 
 /* Numbers, composes and queues. `sides[i]` null: the record has no place on that side; else the id that chooses the partition.
- * Times in bodies come from journal_now(). A call's END must follow journal_reserve(). */
+ * Times in bodies come from journal_now(). A call's END must follow journal_reserve(). An event whose period was sealed since its caller
+ * looked at the clock ends at journal_now() instead. */
 void journal_call(struct journal *j, const struct event *e, journal_on_durable *on_durable, void *arg);
 /* Other numbered kinds, always synced. ERR_FULL when the disk has no room: nothing was queued. */
 bool journal_change(struct journal *j, enum record_kind kind, struct span body, struct partition p, journal_on_durable *on_durable,
                     void *arg, struct err *err) MUST_USE;
-/* BEGIN: the event as far as it is known (amount zero, outcome void), not synced. From here on exactly one END comes. */
+/* BEGIN: the event as far as it is known, with its currency (amount zero, outcome void), not synced. From here on exactly one END comes. */
 void journal_begin(struct journal *j, const struct event *e);
 /* What was used and what it costs so far, not synced; dropped first when space is short. */
 void journal_progress(struct journal *j, const struct event *e);
@@ -80,5 +84,7 @@ int journal_tail_next(struct journal_tail *t, struct record_head *head, struct s
 bool journal_tail_at_end(const struct journal_tail *t);
 /* Records below the oldest kept segment are only in the archive: heads before the journal's first segment. A cursor below them needs the archive first. */
 const struct record_heads *journal_first_heads(const struct journal *j);
+/* Looks again (journal_tail_new() does): segments may have been released meanwhile. */
+bool journal_refresh_first_heads(struct journal *j, struct err *err) MUST_USE;
 
 #endif
