@@ -49,7 +49,8 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
 void hold_settled(struct hold *h);
 /* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */
 void hold_abandon(struct hold *h);
-/* Raises (never lowers) the amount; false answer: not enough credit, the hold stands as it was. */
+/* Raises (never lowers) the amount of a hold that was admitted; false answer: not enough credit, or unknown; the hold stands as it was.
+ * One at a time; no answer comes once the hold has ended. */
 void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
 int64_t hold_amount(const struct hold *h);
 

@@ -15,19 +15,25 @@ struct projection;
 struct projection_config {
     const char *installation;
     const char *archive;
-    size_t batch_records;  /* per script call */
-    size_t batches_max;    /* in flight */
+    size_t batch_records; /* per script call */
+    size_t batches_max;   /* in flight */
 };
 
+/* None of them may free the projection. */
 struct projection_handlers {
     /* The writer must put its holds again, then call projection_holds_are_back(). Null: it has none. */
     void (*on_put_holds)(void *arg);
-    void (*on_recovered)(void *arg); /* every partition admits under the present run_id as far as this writer is concerned */
-    void (*on_stopped)(void *arg, const struct err *err); /* never ship again from this directory: an operator must look */
+    void (*on_recovered)(
+        void *
+            arg); /* every partition admits under the present run_id as far as this writer is concerned */
+    void (*on_stopped)(
+        void *arg,
+        const struct err *err); /* never ship again from this directory: an operator must look */
 };
 
 /* Borrows loop, redis and journal, which must outlive it. */
-struct projection *projection_new(struct loop *loop, struct redis *redis, struct journal *journal, const struct projection_config *config,
+struct projection *projection_new(struct loop *loop, struct redis *redis, struct journal *journal,
+                                  const struct projection_config *config,
                                   const struct projection_handlers *handlers, void *arg) MUST_USE;
 void projection_free(struct projection *p);
 DEFINE_AUTO(projection)

@@ -30,7 +30,7 @@ gateway/*               lib/ backends/ billing/ gateway/           network janss
 tests/base/*            lib/base/ tests/base/                      network jansson.h check.h
 tests/net/*             lib/ tests/net/                            network jansson.h check.h
 tests/backends/*        lib/ backends/ tests/backends/             network jansson.h check.h
-tests/billing/*         lib/ billing/ tests/billing/               network jansson.h check.h
+tests/billing/*         lib/ billing/ tests/billing/               network jansson.h check.h hiredis/
 tests/gateway/*         lib/ backends/ billing/ gateway/ tests/    network jansson.h check.h
 tests/fuzz/*            lib/ backends/ billing/ gateway/ tests/fuzz/
 TABLE

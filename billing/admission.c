@@ -1,0 +1,289 @@
+/* admission.c - asks for holds and ends them. What keeps them alive meanwhile is admission_keep.c. */
+#include "billing/admission.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "billing/admission_keep.h"
+#include "billing/admission_state.h"
+#include "billing/scripts.h"
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define POLL_MS 100
+
+static void ask_admit(struct hold *h);
+static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_admit(struct hold *h, const struct redis_reply *reply);
+static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply);
+static int64_t number_at(const struct redis_reply *reply, size_t i);
+static void answer_hold(struct hold *h, enum hold_state state,
+                        const struct admission_answer *answer, const struct err *err);
+static void wait_for_recovery(struct hold *h);
+static void on_poll(void *arg);
+static void hold_free(struct hold *h);
+static const struct {
+    const char *word;
+    enum verdict verdict;
+} verdicts[] = {
+    {"OK", VERDICT_ADMITTED},
+    {"CREDIT", VERDICT_CREDIT},
+    {"CONCURRENCY", VERDICT_CONCURRENCY},
+    {"KEY_UNKNOWN", VERDICT_KEY_UNKNOWN},
+    {"KEY_REVOKED", VERDICT_KEY_REVOKED},
+    {"KEY_EXPIRED", VERDICT_KEY_EXPIRED},
+    {"ACCOUNT_UNKNOWN", VERDICT_ACCOUNT_UNKNOWN},
+    {"RECOVERING", VERDICT_RECOVERING},
+    {"INSTALLATION", VERDICT_WRONG_REDIS},
+    {"PARKED", VERDICT_UNAVAILABLE},
+    {"OVER", VERDICT_UNAVAILABLE}, /* a call with this request id has ended already */
+};
+
+/* What waiting may help against. */
+static const int64_t retry_after_ms[] = {
+    [VERDICT_CONCURRENCY] = 1000,
+    [VERDICT_RECOVERING] = 1000,
+    [VERDICT_UNAVAILABLE] = 1000,
+    [VERDICT_WRONG_REDIS] = 0,
+};
+
+struct admission *admission_new(struct loop *loop, struct redis *redis,
+                                const struct admission_config *config)
+{
+    struct admission *a = xcalloc(1, sizeof *a);
+
+    a->redis = redis;
+    a->installation = xstrdup(config->installation);
+    a->writer = xstrdup(config->writer);
+    a->partitions = xasprintf("%d", PARTITIONS);
+    a->recovering_wait_ms = config->recovering_wait_ms;
+    a->poll = timer_new(loop, on_poll, a);
+    keep_begin(a, loop);
+    return a;
+}
+
+void admission_free(struct admission *a)
+{
+    if (!a)
+        return;
+    for (struct ask *ask = a->asks; ask; ask = ask->next)
+        ask->a = NULL;
+    for (struct hold *h = a->holds; h; h = h->next)
+        h->a = NULL;
+    keep_end(a);
+    timer_free(a->poll);
+    free(a->installation);
+    free(a->writer);
+    free(a->partitions);
+    free(a);
+}
+
+struct hold *admission_admit(struct admission *a, const struct admission_request *request,
+                             admission_on_answer *on_answer, void *arg)
+{
+    struct hold *h = xcalloc(1, sizeof *h);
+
+    h->a = a;
+    h->partition = partition_of(SIDE_ACCOUNT, span_of(request->account));
+    snprintf(h->request_id, sizeof h->request_id, "%s", request->request_id);
+    snprintf(h->account, sizeof h->account, "%s", request->account);
+    snprintf(h->key, sizeof h->key, "%s", request->key);
+    h->amount = request->amount_nanos;
+    h->on_answer = on_answer;
+    h->arg = arg;
+    h->asked_ms = clock_monotonic_ms();
+    h->next = a->holds;
+    h->link = &a->holds;
+    if (h->next)
+        h->next->link = &h->next;
+    a->holds = h;
+    ask_admit(h);
+    return h;
+}
+
+static void ask_admit(struct hold *h)
+{
+    struct admission *a = h->a;
+    char keys[7][PARTITION_KEY], amount[AMOUNT_TEXT], now[AMOUNT_TEXT] = "";
+    struct partition p = h->partition;
+    const struct span key[] = {
+        partition_key(p, "state", NULL, keys[0]),
+        partition_key(p, "key", h->key, keys[1]),
+        partition_key(p, "account", h->account, keys[2]),
+        partition_key(p, "holds", h->account, keys[3]),
+        partition_key(p, "index", h->account, keys[4]),
+        partition_key(p, "held", NULL, keys[5]),
+        partition_key(p, "released", h->request_id, keys[6]),
+    };
+
+    snprintf(amount, sizeof amount, "%" PRId64, h->amount);
+    if (clock_offset() != 0)
+        snprintf(now, sizeof now, "%" PRId64, clock_now());
+    const struct span args[] = {
+        span_of(a->installation),
+        span_of(redis_run_id(a->redis)),
+        span_of(h->account),
+        span_of(h->request_id),
+        span_of(a->writer),
+        span_of(amount),
+        span_of(now),
+    };
+    h->state = HOLD_ASKING;
+    h->admit = ask_new(a, h);
+    redis_eval(a->redis, script_get(SCRIPT_ADMIT), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
+               on_admit, h->admit);
+}
+
+static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct ask *ask = arg;
+    struct hold *h = ask->hold;
+    struct admission_answer answer = {.verdict = VERDICT_UNAVAILABLE, .retry_after_ms = 1000};
+    struct err refused;
+
+    if (h)
+        h->admit = NULL;
+    if (!ask_end(ask) || !h)
+        return;
+    if (err) {
+        bool was_sent = err->code != ERR_UNAVAILABLE && err->code != ERR_LIMIT;
+        answer_hold(h, was_sent ? HOLD_UNKNOWN : HOLD_REFUSED, &answer, err);
+    } else if (redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply)) {
+        err_set(&refused, ERR_UNAVAILABLE, "Redis could not admit: %.*s",
+                SPAN_FMT(redis_reply_text(reply)));
+        answer_hold(h, HOLD_UNKNOWN, &answer, &refused);
+    } else {
+        take_admit(h, reply);
+    }
+}
+
+static void take_admit(struct hold *h, const struct redis_reply *reply)
+{
+    struct admission_answer answer = {.verdict = VERDICT_UNAVAILABLE};
+    struct span word = redis_reply_text(redis_reply_at(reply, 0));
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_LEN(verdicts); i++)
+        if (span_equal(word, span_of(verdicts[i].word)))
+            answer.verdict = verdicts[i].verdict;
+    if (answer.verdict == VERDICT_RECOVERING &&
+        clock_monotonic_ms() - h->asked_ms < h->a->recovering_wait_ms) {
+        wait_for_recovery(h);
+        return;
+    }
+    fill_answer(&answer, reply);
+    if (answer.verdict == VERDICT_UNAVAILABLE || answer.verdict == VERDICT_WRONG_REDIS) {
+        err_set(&err, ERR_UNAVAILABLE, "partition of account %s answered %.*s", h->account,
+                SPAN_FMT(word));
+        answer_hold(h, HOLD_REFUSED, &answer, &err);
+        return;
+    }
+    answer_hold(h, answer.verdict == VERDICT_ADMITTED ? HOLD_PLACED : HOLD_REFUSED, &answer, NULL);
+}
+
+static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply)
+{
+    if ((size_t)answer->verdict < ARRAY_LEN(retry_after_ms))
+        answer->retry_after_ms = retry_after_ms[answer->verdict];
+    if (redis_reply_count(reply) < 5)
+        return;
+    answer->left.nanos = number_at(reply, 1);
+    answer->open = number_at(reply, 2);
+    answer->open_max = number_at(reply, 3);
+    if (!span_copy(redis_reply_text(redis_reply_at(reply, 4)), answer->left.currency,
+                   CURRENCY_TEXT))
+        answer->left.currency[0] = '\0';
+}
+
+static int64_t number_at(const struct redis_reply *reply, size_t i)
+{
+    const struct redis_reply *item = redis_reply_at(reply, i);
+    int64_t n = 0;
+
+    if (redis_reply_type(item) == REDIS_INT)
+        return redis_reply_int(item);
+    return int64_parse(redis_reply_text(item), &n) ? n : 0;
+}
+
+/* The callback may end the hold. */
+static void answer_hold(struct hold *h, enum hold_state state,
+                        const struct admission_answer *answer, const struct err *err)
+{
+    h->state = state;
+    h->on_answer(h->arg, answer, err);
+}
+
+static void wait_for_recovery(struct hold *h)
+{
+    h->state = HOLD_WAITING;
+    timer_start(h->a->poll, POLL_MS);
+}
+
+/* None of the holds answers before this returns, so the list stands still. */
+static void on_poll(void *arg)
+{
+    struct admission *a = arg;
+
+    for (struct hold *h = a->holds; h; h = h->next)
+        if (h->state == HOLD_WAITING)
+            ask_admit(h);
+}
+
+void hold_settled(struct hold *h)
+{
+    hold_free(h);
+}
+
+void hold_abandon(struct hold *h)
+{
+    if (h->a && (h->state == HOLD_ASKING || h->state == HOLD_PLACED || h->state == HOLD_UNKNOWN))
+        keep_release(h);
+    hold_free(h);
+}
+
+static void hold_free(struct hold *h)
+{
+    if (h->admit)
+        h->admit->hold = NULL;
+    if (h->raise)
+        h->raise->hold = NULL;
+    if (h->a) {
+        *h->link = h->next;
+        if (h->next)
+            h->next->link = h->link;
+    }
+    free(h);
+}
+
+struct ask *ask_new(struct admission *a, struct hold *h)
+{
+    struct ask *ask = xcalloc(1, sizeof *ask);
+
+    ask->a = a;
+    ask->hold = h;
+    ask->next = a->asks;
+    ask->link = &a->asks;
+    if (ask->next)
+        ask->next->link = &ask->next;
+    a->asks = ask;
+    return ask;
+}
+
+struct admission *ask_end(struct ask *ask)
+{
+    struct admission *a = ask->a;
+
+    if (a) {
+        *ask->link = ask->next;
+        if (ask->next)
+            ask->next->link = ask->link;
+    }
+    free(ask);
+    return a;
+}
+
+int64_t hold_amount(const struct hold *h)
+{
+    return h->amount;
+}

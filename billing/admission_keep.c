@@ -1,0 +1,313 @@
+/* admission_keep.c - renewing, raising, putting again and releasing holds.
+ *
+ * Whether a command that was not answered was done is unknown. So a hold is renewed with its amount, which puts it
+ * again when it is missing; and a release is repeated on new connections until it was answered, or the sweeper
+ * has the entry anyway. */
+#include "billing/admission_keep.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "billing/scripts.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define RENEW_MS       10000
+#define RETRY_MS       1000
+#define RELEASE_AGE_MS 120000
+#define RELEASES_MAX   4096
+#define ENTRIES_MAX    64 /* of one command */
+
+struct entry {
+    const char *request_id;
+    int64_t amount;
+};
+
+/* Of one account. */
+struct entries {
+    struct partition partition;
+    const char *account;
+    size_t count;
+    struct entry entry[ENTRIES_MAX];
+};
+
+static void on_renew(void *arg);
+static size_t renew_all(struct admission *a, uint64_t round);
+static int by_account(const void *a, const void *b);
+static void add_entry(struct entries *some, const struct hold *h);
+static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err);
+static void put_round(void *arg);
+static void end_round(struct admission *a);
+static void send_release(struct admission *a, struct release *r);
+static void on_released(void *arg, const struct redis_reply *reply, const struct err *err);
+static void release_later(struct admission *a, struct release *r);
+static void release_again(void *arg);
+static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err);
+static void eval_hold(struct admission *a, const char *verb, const struct entries *some,
+                      redis_on_reply *on_reply, struct ask *ask);
+static bool is_ok(const struct redis_reply *reply);
+static bool entry_is_ok(const struct redis_reply *reply);
+
+void keep_begin(struct admission *a, struct loop *loop)
+{
+    a->renew = timer_new(loop, on_renew, a);
+    a->again = timer_new(loop, release_again, a);
+    a->put = timer_new(loop, put_round, a);
+    timer_start(a->renew, RENEW_MS);
+}
+
+void keep_end(struct admission *a)
+{
+    timer_free(a->renew);
+    timer_free(a->again);
+    timer_free(a->put);
+    while (a->releases) {
+        struct release *r = a->releases;
+        a->releases = r->next;
+        free(r);
+    }
+}
+
+static void on_renew(void *arg)
+{
+    struct admission *a = arg;
+
+    timer_start(a->renew, RENEW_MS);
+    if (redis_is_ready(a->redis))
+        renew_all(a, 0);
+}
+
+/* One command per account and ENTRIES_MAX holds; how many commands. */
+static size_t renew_all(struct admission *a, uint64_t round)
+{
+    struct entries some = {0};
+    struct hold **holds = NULL;
+    size_t count = 0, commands = 0;
+
+    for (struct hold *h = a->holds; h; h = h->next)
+        count += h->state == HOLD_PLACED;
+    if (!count)
+        return 0;
+    holds = xcalloc(count, sizeof(struct hold *));
+    count = 0;
+    for (struct hold *h = a->holds; h; h = h->next)
+        if (h->state == HOLD_PLACED)
+            holds[count++] = h;
+    qsort(holds, count, sizeof *holds, by_account);
+    for (size_t i = 0; i < count; i++) {
+        add_entry(&some, holds[i]);
+        bool is_last = i + 1 == count || strcmp(holds[i]->account, holds[i + 1]->account) != 0;
+        if (!is_last && some.count < ENTRIES_MAX)
+            continue;
+        struct ask *ask = ask_new(a, NULL);
+        ask->round = round;
+        eval_hold(a, "renew", &some, on_renewed, ask);
+        some.count = 0;
+        commands++;
+    }
+    free(holds);
+    return commands;
+}
+
+static int by_account(const void *a, const void *b)
+{
+    const struct hold *const *x = a, *const *y = b;
+
+    return strcmp((*x)->account, (*y)->account);
+}
+
+static void add_entry(struct entries *some, const struct hold *h)
+{
+    some->partition = h->partition;
+    some->account = h->account;
+    some->entry[some->count++] = (struct entry){h->request_id, h->amount};
+}
+
+static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct ask *ask = arg;
+    uint64_t round = ask->round;
+    struct admission *a = ask_end(ask);
+    bool is_good = !err && is_ok(reply);
+
+    if (!a)
+        return;
+    if (!is_good && !round)
+        log_warn("holds_not_renewed", "%s",
+                 err ? err->text : "Redis refused; it will be tried again");
+    if (!round || round != a->round || !a->on_put)
+        return;
+    a->round_failed = a->round_failed || !is_good;
+    a->round_pending--;
+    end_round(a);
+}
+
+void admission_put_again(struct admission *a, void (*on_done)(void *), void *arg)
+{
+    a->on_put = on_done;
+    a->put_arg = arg;
+    a->round++; /* answers of an earlier round no longer count */
+    timer_start(a->put, 0);
+}
+
+static void put_round(void *arg)
+{
+    struct admission *a = arg;
+
+    a->round_failed = false;
+    a->round_pending = renew_all(a, a->round);
+    end_round(a);
+}
+
+static void end_round(struct admission *a)
+{
+    void (*on_put)(void *) = a->on_put;
+
+    if (a->round_pending > 0)
+        return;
+    if (a->round_failed) {
+        a->round++;
+        timer_start(a->put, RETRY_MS);
+        return;
+    }
+    a->on_put = NULL;
+    on_put(a->put_arg);
+}
+
+void keep_release(const struct hold *h)
+{
+    struct release *r = xcalloc(1, sizeof *r);
+
+    r->partition = h->partition;
+    memcpy(r->request_id, h->request_id, sizeof r->request_id);
+    memcpy(r->account, h->account, sizeof r->account);
+    r->since_ms = clock_monotonic_ms();
+    send_release(h->a, r);
+}
+
+/* Behind the admit on the same connection, so after it. */
+static void send_release(struct admission *a, struct release *r)
+{
+    struct entries one = {.partition = r->partition, .account = r->account, .count = 1};
+    struct ask *ask = ask_new(a, NULL);
+
+    one.entry[0].request_id = r->request_id;
+    ask->release = r;
+    eval_hold(a, "release", &one, on_released, ask);
+}
+
+static void on_released(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct ask *ask = arg;
+    struct release *r = KEEP(ask->release);
+    struct admission *a = ask_end(ask);
+
+    if (a && (err || !is_ok(reply)))
+        release_later(a, r);
+    else
+        free(r);
+}
+
+static void release_later(struct admission *a, struct release *r)
+{
+    bool is_old = clock_monotonic_ms() - r->since_ms > RELEASE_AGE_MS;
+
+    if (is_old || a->release_count >= RELEASES_MAX) {
+        log_warn("hold_left_to_sweeper", "the hold of %s could not be released", r->request_id);
+        free(r);
+        return;
+    }
+    r->next = a->releases;
+    a->releases = r;
+    a->release_count++;
+    timer_start(a->again, RETRY_MS);
+}
+
+static void release_again(void *arg)
+{
+    struct admission *a = arg;
+    struct release *list = KEEP(a->releases);
+
+    a->release_count = 0;
+    while (list) {
+        struct release *r = list;
+        list = r->next;
+        if (redis_is_ready(a->redis))
+            send_release(a, r);
+        else
+            release_later(a, r);
+    }
+}
+
+void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised),
+                void *arg)
+{
+    struct entries one = {.count = 0};
+
+    assert(h->a && h->state == HOLD_PLACED && !h->raise);
+    add_entry(&one, h);
+    one.entry[0].amount = amount_nanos;
+    h->raise = ask_new(h->a, h);
+    h->raise->amount = amount_nanos;
+    h->raise->on_raised = on_answer;
+    h->raise->arg = arg;
+    eval_hold(h->a, "raise", &one, on_raised, h->raise);
+}
+
+static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct ask *ask = arg, answered = *ask;
+    struct hold *h = ask->hold;
+    bool raised = !err && entry_is_ok(reply);
+
+    if (h)
+        h->raise = NULL;
+    if (!ask_end(ask) || !h)
+        return;
+    if (raised && answered.amount > h->amount)
+        h->amount = answered.amount;
+    answered.on_raised(answered.arg, raised);
+}
+
+static void eval_hold(struct admission *a, const char *verb, const struct entries *some,
+                      redis_on_reply *on_reply, struct ask *ask)
+{
+    static const struct {
+        const char *what;
+        bool is_account;
+    } fixed[] = {
+        {"state", false}, {"account", true}, {"holds", true}, {"index", true}, {"held", false}};
+    char keys[ARRAY_LEN(fixed) + ENTRIES_MAX][PARTITION_KEY], amounts[ENTRIES_MAX][AMOUNT_TEXT];
+    struct span key[ARRAY_LEN(keys)], args[5 + 2 * ENTRIES_MAX];
+    size_t k = 0, n = 0;
+
+    for (; k < ARRAY_LEN(fixed); k++)
+        key[k] = partition_key(some->partition, fixed[k].what,
+                               fixed[k].is_account ? some->account : NULL, keys[k]);
+    args[n++] = span_of(a->installation);
+    args[n++] = span_of(a->partitions);
+    args[n++] = span_of(some->account);
+    args[n++] = span_of(a->writer);
+    args[n++] = span_of(verb);
+    for (size_t i = 0; i < some->count; i++, k++) {
+        key[k] = partition_key(some->partition, "released", some->entry[i].request_id, keys[k]);
+        snprintf(amounts[i], sizeof amounts[i], "%" PRId64, some->entry[i].amount);
+        args[n++] = span_of(some->entry[i].request_id);
+        args[n++] = span_of(amounts[i]);
+    }
+    redis_eval(a->redis, script_get(SCRIPT_HOLD), key, k, args, n, on_reply, ask);
+}
+
+static bool is_ok(const struct redis_reply *reply)
+{
+    return redis_reply_type(reply) == REDIS_ARRAY && redis_reply_count(reply) > 0 &&
+           span_equal(redis_reply_text(redis_reply_at(reply, 0)), SPAN("OK"));
+}
+
+static bool entry_is_ok(const struct redis_reply *reply)
+{
+    return is_ok(reply) && redis_reply_count(reply) == 2 &&
+           span_equal(redis_reply_text(redis_reply_at(reply, 1)), SPAN("OK"));
+}

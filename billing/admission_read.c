@@ -1,0 +1,180 @@
+/* admission_read.c - keys and accounts as the projection has them. */
+#include "billing/admission.h"
+#include "billing/partition.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+struct key_reader {
+    key_on_state *on_state;
+    void *arg;
+};
+
+struct account_reader {
+    struct account_state state;
+    struct err err;
+    bool found, failed;
+    account_on_state *on_state;
+    void *arg;
+};
+
+static bool partition_of_key(const char *public_id, struct partition *out);
+static void on_key(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool take_key(const struct redis_reply *reply, struct key_state *out);
+static bool text_at(const struct redis_reply *reply, size_t i, char *out, size_t size);
+static bool number_at(const struct redis_reply *reply, size_t i, int64_t *out);
+static void on_account(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool take_account(const struct redis_reply *reply, struct account_state *out);
+static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool answer_is(const struct redis_reply *reply, enum redis_type type, const struct err **err,
+                      struct err *wrong);
+
+void key_read(struct redis *redis, const char *public_id, key_on_state *on_state, void *arg)
+{
+    struct key_reader *k = xcalloc(1, sizeof *k);
+    struct partition p = {SIDE_ACCOUNT, 0};
+    char key[PARTITION_KEY];
+
+    k->on_state = on_state;
+    k->arg = arg;
+    if (!partition_of_key(public_id, &p))
+        public_id = "";
+    const struct span command[] = {SPAN("HMGET"),      partition_key(p, "key", public_id, key),
+                                   SPAN("owner_kind"), SPAN("owner"),
+                                   SPAN("hash"),       SPAN("state"),
+                                   SPAN("expires_at")};
+    redis_command(redis, command, ARRAY_LEN(command), on_key, k);
+}
+
+/* An id that names no partition is looked up under no name, where nothing is. */
+static bool partition_of_key(const char *public_id, struct partition *out)
+{
+    uint64_t index;
+
+    if (strlen(public_id) != KEY_ID_PUBLIC - 1 || !id_is_valid(span_of(public_id)) ||
+        !digits_parse((struct span){public_id, 2}, PARTITIONS - 1, &index))
+        return false;
+    out->index = (unsigned)index;
+    return true;
+}
+
+static void on_key(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct key_reader k = *(struct key_reader *)arg;
+    struct key_state state = {0};
+    struct err wrong;
+
+    free(arg);
+    if (!answer_is(reply, REDIS_ARRAY, &err, &wrong)) {
+        k.on_state(k.arg, false, NULL, err);
+        return;
+    }
+    bool found = redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
+    if (found && !take_key(reply, &state)) {
+        err_set(&wrong, ERR_CORRUPT, "a key's entry in Redis is malformed");
+        k.on_state(k.arg, false, NULL, &wrong);
+        return;
+    }
+    k.on_state(k.arg, found, found ? &state : NULL, NULL);
+}
+
+static bool take_key(const struct redis_reply *reply, struct key_state *out)
+{
+    char kind[16], state[16];
+
+    if (!text_at(reply, 0, kind, sizeof kind) || !text_at(reply, 1, out->owner, ID_TEXT) ||
+        !hex_decode(redis_reply_text(redis_reply_at(reply, 2)), out->hash, sizeof out->hash) ||
+        !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at))
+        return false;
+    out->owner_kind = kind[0];
+    out->revoked = strcmp(state, "active") != 0;
+    return true;
+}
+
+static bool text_at(const struct redis_reply *reply, size_t i, char *out, size_t size)
+{
+    return span_copy(redis_reply_text(redis_reply_at(reply, i)), out, size) && out[0];
+}
+
+/* Absent is zero. */
+static bool number_at(const struct redis_reply *reply, size_t i, int64_t *out)
+{
+    const struct redis_reply *item = redis_reply_at(reply, i);
+
+    *out = 0;
+    return redis_reply_type(item) == REDIS_NIL || int64_parse(redis_reply_text(item), out);
+}
+
+void account_read(struct redis *redis, const char *account, account_on_state *on_state, void *arg)
+{
+    struct account_reader *a = xcalloc(1, sizeof *a);
+    struct partition p = partition_of(SIDE_ACCOUNT, span_of(account));
+    char account_key[PARTITION_KEY], holds_key[PARTITION_KEY];
+    const struct span fields[] = {
+        SPAN("HMGET"),        partition_key(p, "account", account, account_key),
+        SPAN("opened"),       SPAN("currency"),
+        SPAN("mode"),         SPAN("balance"),
+        SPAN("credit_limit"), SPAN("room"),
+        SPAN("concurrency"),  SPAN("revision")};
+    const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
+
+    a->on_state = on_state;
+    a->arg = arg;
+    redis_command(redis, fields, ARRAY_LEN(fields), on_account, a);
+    redis_command(redis, holds, ARRAY_LEN(holds), on_open_holds, a);
+}
+
+/* Answers come in order, the second one always: it tells the caller. */
+static void on_account(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct account_reader *a = arg;
+
+    a->failed = !answer_is(reply, REDIS_ARRAY, &err, &a->err);
+    if (!a->failed)
+        a->found = take_account(reply, &a->state);
+    else if (err != &a->err)
+        a->err = *err;
+}
+
+/* An account that only calls have touched exists, unopened, and has no currency yet. */
+static bool take_account(const struct redis_reply *reply, struct account_state *out)
+{
+    char mode[16] = "";
+
+    out->opened = redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
+    if (!out->opened && redis_reply_type(redis_reply_at(reply, 5)) == REDIS_NIL)
+        return false;
+    if (out->opened &&
+        (!text_at(reply, 1, out->currency, CURRENCY_TEXT) || !text_at(reply, 2, mode, sizeof mode)))
+        return false;
+    out->prepaid = strcmp(mode, "prepaid") == 0;
+    return number_at(reply, 3, &out->balance) && number_at(reply, 4, &out->credit_limit) &&
+           number_at(reply, 5, &out->room) && number_at(reply, 6, &out->concurrency) &&
+           number_at(reply, 7, &out->revision);
+}
+
+static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct account_reader a = *(struct account_reader *)arg;
+    struct err wrong;
+
+    free(arg);
+    if (a.failed || !answer_is(reply, REDIS_INT, &err, &wrong)) {
+        a.on_state(a.arg, false, NULL, a.failed ? &a.err : err);
+        return;
+    }
+    a.state.open = redis_reply_int(reply);
+    a.on_state(a.arg, a.found, a.found ? &a.state : NULL, NULL);
+}
+
+/* Else `err` says why: what the client said, or `wrong`. */
+static bool answer_is(const struct redis_reply *reply, enum redis_type type, const struct err **err,
+                      struct err *wrong)
+{
+    if (*err)
+        return false;
+    if (redis_reply_type(reply) == type)
+        return true;
+    err_set(wrong, ERR_UNAVAILABLE, "Redis answered: %.*s", SPAN_FMT(redis_reply_text(reply)));
+    *err = wrong;
+    return false;
+}

@@ -1,0 +1,71 @@
+/* admission_state.h - what the parts of admission share: holds, and commands on their way. */
+#ifndef TOLLGATE_BILLING_ADMISSION_STATE_H
+#define TOLLGATE_BILLING_ADMISSION_STATE_H
+
+#include "billing/admission.h"
+#include "billing/partition.h"
+
+#define AMOUNT_TEXT 24
+
+enum hold_state {
+    HOLD_ASKING,  /* the admit is on its way */
+    HOLD_WAITING, /* the partition is recovering: asks again */
+    HOLD_REFUSED, /* there is no entry */
+    HOLD_PLACED,
+    HOLD_UNKNOWN, /* no answer came: there may be an entry */
+};
+
+struct hold {
+    struct admission *a; /* null: the admission is gone */
+    struct hold *next, **link;
+    enum hold_state state;
+    struct partition partition;
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
+    int64_t amount;
+    int64_t asked_ms;
+    admission_on_answer *on_answer;
+    void *arg;
+    struct ask *admit, *raise;
+};
+
+/* A command on its way; its hold or the whole admission may be gone when the answer comes. */
+struct ask {
+    struct admission *a;
+    struct ask *next, **link;
+    struct hold *hold;
+    int64_t amount;
+    void (*on_raised)(void *arg, bool raised);
+    void *arg;
+    uint64_t round;          /* of putting holds again */
+    struct release *release; /* owned */
+};
+
+/* An entry that must go. */
+struct release {
+    struct release *next;
+    struct partition partition;
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT];
+    int64_t since_ms;
+};
+
+struct admission {
+    struct redis *redis;
+    char *installation, *writer, *partitions;
+    int64_t recovering_wait_ms;
+    struct hold *holds;
+    struct ask *asks;
+    struct release *releases; /* to be sent again, newest first */
+    size_t release_count;
+    struct timer *renew, *poll, *again, *put;
+    void (*on_put)(void *); /* null: nobody waits for a round of putting again */
+    void *put_arg;
+    uint64_t round;
+    size_t round_pending;
+    bool round_failed;
+};
+
+struct ask *ask_new(struct admission *a, struct hold *h);
+/* Frees it; the admission, or null when that is gone. */
+struct admission *ask_end(struct ask *ask);
+
+#endif

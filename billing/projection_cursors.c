@@ -1,0 +1,164 @@
+/* projection_cursors.c - two commands a partition, a few partitions at a time. */
+#include "billing/projection_cursors.h"
+
+#include <inttypes.h>
+
+#include "lib/base/log.h"
+#include "lib/base/text.h"
+
+static void walk_on(struct projection *p);
+static void ask(struct projection *p, struct lane *l);
+static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool take_state(struct projection *p, struct lane *l, const struct redis_reply *reply);
+static bool is_ours(struct span value, const char *expected);
+static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *out);
+static void take_cursor(struct projection *p, struct lane *l, struct record_cursor c);
+static void check_cursor(struct projection *p, struct lane *l, struct record_cursor c,
+                         uint64_t known);
+
+void cursors_read(struct projection *p)
+{
+    p->cursors = (struct walk){.is_running = true};
+    walk_on(p);
+}
+
+void cursors_check(struct projection *p)
+{
+    if (p->cursors.is_running)
+        return;
+    p->cursors = (struct walk){.is_running = true, .is_check = true};
+    walk_on(p);
+}
+
+static void walk_on(struct projection *p)
+{
+    struct walk *w = &p->cursors;
+
+    while (w->next < LANES && w->pending < WALK_WIDTH)
+        ask(p, &p->lanes[w->next++]);
+    if (w->pending || !w->is_running)
+        return;
+    w->is_running = false;
+    if (!w->is_check)
+        projection_cursors_read(p);
+}
+
+static void ask(struct projection *p, struct lane *l)
+{
+    char state_key[PARTITION_KEY], cursors_key[PARTITION_KEY];
+    const struct span state[] = {SPAN("HMGET"),
+                                 partition_key(l->partition, "state", NULL, state_key),
+                                 SPAN("installation"), SPAN("partitions"), SPAN("parked")};
+    const struct span cursor[] = {SPAN("HGET"),
+                                  partition_key(l->partition, "cursors", NULL, cursors_key),
+                                  span_of(journal_writer(p->journal))};
+
+    p->cursors.pending++;
+    redis_command(p->redis, state, ARRAY_LEN(state), on_state, request_new(p, l));
+    redis_command(p->redis, cursor, ARRAY_LEN(cursor), on_cursor, request_new(p, l));
+}
+
+static void on_state(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct request *r = arg;
+    struct lane *l = r->lane;
+    struct projection *p = request_end(r);
+
+    if (p && !err && redis_reply_type(reply) == REDIS_ARRAY && redis_reply_count(reply) == 3)
+        take_state(p, l, reply);
+    else if (p)
+        projection_restart(p, err ? err->text : "a partition's state cannot be read");
+}
+
+static bool take_state(struct projection *p, struct lane *l, const struct redis_reply *reply)
+{
+    struct span parked = redis_reply_text(redis_reply_at(reply, 2));
+    char partitions[16], name[PARTITION_NAME];
+    bool was_parked = l->parked;
+    struct err err;
+
+    snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
+    if (!is_ours(redis_reply_text(redis_reply_at(reply, 0)), p->installation) ||
+        !is_ours(redis_reply_text(redis_reply_at(reply, 1)), partitions)) {
+        err_set(&err, ERR_DENIED,
+                "this Redis holds another installation's data: partition %s is of %.*s, not %s",
+                partition_name(l->partition, name),
+                SPAN_FMT(redis_reply_text(redis_reply_at(reply, 0))), p->installation);
+        projection_stop(p, &err);
+        return false;
+    }
+    l->parked = parked.len > 0;
+    if (l->parked && (!was_parked || !p->cursors.is_check))
+        log_error("partition_parked", "partition %s takes nothing until it is rebuilt: %.*s",
+                  partition_name(l->partition, name), SPAN_FMT(parked));
+    if (was_parked && !l->parked && p->cursors.is_check)
+        projection_restart(p, "a parked partition was rebuilt");
+    return true;
+}
+
+static bool is_ours(struct span value, const char *expected)
+{
+    return value.len == 0 || span_equal(value, span_of(expected));
+}
+
+static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct request *r = arg;
+    struct lane *l = r->lane;
+    uint64_t known = r->known;
+    struct projection *p = request_end(r);
+    struct record_cursor c;
+
+    if (!p)
+        return;
+    if (err || !parse_cursor(reply, &c)) {
+        projection_restart(p, err ? err->text : "a cursor cannot be read");
+        return;
+    }
+    if (p->cursors.is_check)
+        check_cursor(p, l, c, known);
+    else
+        take_cursor(p, l, c);
+}
+
+/* "n crc", or nil for none. */
+static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *out)
+{
+    struct span text = redis_reply_text(reply);
+    const char *blank = text.len ? memchr(text.data, ' ', text.len) : NULL;
+    unsigned char crc[4];
+
+    *out = (struct record_cursor){0};
+    if (redis_reply_type(reply) == REDIS_NIL)
+        return true;
+    if (redis_reply_type(reply) != REDIS_TEXT || !blank)
+        return false;
+    struct span number = {text.data, (size_t)(blank - text.data)};
+    struct span hex = {blank + 1, text.len - number.len - 1};
+    if (!digits_parse(number, INT64_MAX, &out->n) || !hex_decode(hex, crc, sizeof crc))
+        return false;
+    out->crc = (uint32_t)crc[0] << 24 | (uint32_t)crc[1] << 16 | (uint32_t)crc[2] << 8 | crc[3];
+    return true;
+}
+
+static void take_cursor(struct projection *p, struct lane *l, struct record_cursor c)
+{
+    l->applied = l->found = c;
+    l->sent = c.n;
+    l->in_flight = l->admits = false;
+    p->cursors.pending--;
+    walk_on(p);
+}
+
+static void check_cursor(struct projection *p, struct lane *l, struct record_cursor c,
+                         uint64_t known)
+{
+    struct record_cursor head = lane_cursor(l, journal_heads(p->journal));
+
+    p->cursors.pending--;
+    if (c.n < known || c.n > head.n)
+        projection_restart(p, "Redis no longer has what it applied");
+    else
+        walk_on(p);
+}

@@ -1,0 +1,412 @@
+/* projection_effects.c - records were checked when they were written and their bytes never change, so a member that is
+ * missing or malformed here is a mistake of ours or of a newer version: nothing is guessed, the record is set aside. */
+#include "billing/projection_effects.h"
+
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/jscan.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define UNREADABLE  "record-is-unreadable"
+#define OWNERS_TEXT (OWNERS_MAX * (ID_TEXT + 24))
+#define GROSS_TEXT  (MODEL_TEXT + DAY_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
+#define OBJECT_TEXT (JSCAN_TEXT + 24)
+
+enum path {
+    P_ACCOUNT,
+    P_REQUEST_ID,
+    P_CURRENCY,
+    P_AMOUNT,
+    P_PERIOD,
+    P_ENDED_AT,
+    P_MODEL,
+    P_CONTRACT,
+    P_SHARE_BP,
+    P_CREATORS,
+    P_KEY,
+    P_OWNER_KIND,
+    P_OWNER,
+    P_HASH,
+    P_STATE,
+    P_EXPIRES_AT,
+    P_REVISION,
+    P_AT,
+    P_OP,
+    P_MODE,
+    P_CREDIT_LIMIT,
+    P_CONCURRENCY,
+    P_OBJECT,
+    P_ID,
+    P_BODY,
+    PATHS
+};
+
+static const char *const paths[PATHS] = {
+    [P_ACCOUNT] = "account",
+    [P_REQUEST_ID] = "request_id",
+    [P_CURRENCY] = "currency",
+    [P_AMOUNT] = "amount",
+    [P_PERIOD] = "period",
+    [P_ENDED_AT] = "ended_at",
+    [P_MODEL] = "model",
+    [P_CONTRACT] = "contract",
+    [P_SHARE_BP] = "share_bp",
+    [P_CREATORS] = "creators",
+    [P_KEY] = "key",
+    [P_OWNER_KIND] = "owner_kind",
+    [P_OWNER] = "owner",
+    [P_HASH] = "hash",
+    [P_STATE] = "state",
+    [P_EXPIRES_AT] = "expires_at",
+    [P_REVISION] = "revision",
+    [P_AT] = "at",
+    [P_OP] = "op",
+    [P_MODE] = "mode",
+    [P_CREDIT_LIMIT] = "credit_limit",
+    [P_CONCURRENCY] = "concurrency",
+    [P_OBJECT] = "object",
+    [P_ID] = "id",
+    [P_BODY] = "body",
+};
+
+struct effects {
+    struct jscan *scan;
+    const struct record_head *head;
+    struct span line;
+    uint32_t crc;
+    bool is_json;
+};
+
+static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
+
+static bool text(const struct effects *e, enum path path, const char **out);
+static bool id(const struct effects *e, enum path path, const char **out);
+static bool word(const struct effects *e, enum path path, const char *const *words,
+                 const char **out);
+static bool amount(const struct effects *e, enum path path, int64_t *out);
+static bool amount_or_zero(const struct effects *e, enum path path, int64_t *out);
+static bool count(const struct effects *e, enum path path, int64_t *out);
+static bool count_or_zero(const struct effects *e, enum path path, int64_t *out);
+static bool time_of(const struct effects *e, enum path path, int64_t *out);
+static bool time_or_zero(const struct effects *e, enum path path, int64_t *out);
+static bool is_absent(const struct effects *e, enum path path);
+static bool gross_field(const struct effects *e, char out[GROSS_TEXT]);
+static bool owners(const struct effects *e, char out[OWNERS_TEXT]);
+static bool take(struct span *rest, const char *literal);
+
+/* Adds nothing and answers false when a member is not as it must be. */
+typedef bool add_record(const struct effects *e, struct batch *b, struct record_cursor at);
+
+static add_record *const adders[RECORD_KINDS][SIDES] = {
+    [RECORD_CALL] = {add_call, add_earning},
+    [RECORD_ACCOUNT] = {add_account, NULL},
+    [RECORD_KEY] = {add_key, NULL},
+    [RECORD_CREDIT] = {add_credit, NULL},
+    [RECORD_CATALOGUE] = {NULL, add_catalogue},
+};
+
+struct effects *effects_new(void)
+{
+    struct effects *e = xcalloc(1, sizeof *e);
+
+    e->scan = jscan_new(paths, PATHS);
+    return e;
+}
+
+void effects_free(struct effects *e)
+{
+    if (!e)
+        return;
+    jscan_free(e->scan);
+    free(e);
+}
+
+void effects_read(struct effects *e, const struct record_head *head, struct span line, uint32_t crc)
+{
+    jscan_reset(e->scan);
+    e->is_json = jscan_feed(e->scan, line.data, line.len, NULL) == JSCAN_DONE;
+    e->head = head;
+    e->line = line;
+    e->crc = crc;
+}
+
+void effects_add(struct effects *e, struct batch *b)
+{
+    enum partition_side side = b->partition.side;
+    struct record_cursor at = {e->head->place.n[side], e->crc};
+    add_record *add = adders[e->head->kind][side];
+
+    if (e->is_json && add && add(e, b, at))
+        return;
+    batch_record(b, at, "suspend", e->line, 0, 1);
+    batch_field_text(b, UNREADABLE);
+}
+
+static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    const char *account, *request, *currency, *period;
+    int64_t nanos;
+
+    if (!id(e, P_ACCOUNT, &account) || !id(e, P_REQUEST_ID, &request) ||
+        !id(e, P_CURRENCY, &currency) || !id(e, P_PERIOD, &period) || !amount(e, P_AMOUNT, &nanos))
+        return false;
+    batch_record(b, at, "call", e->line, 5, 4);
+    batch_key(b, "account", account);
+    batch_key(b, "holds", account);
+    batch_key(b, "debits", period);
+    batch_key(b, "events", account);
+    batch_key(b, "index", account);
+    batch_field_text(b, account);
+    batch_field_text(b, request);
+    batch_field_text(b, currency);
+    batch_field_int(b, nanos);
+    return true;
+}
+
+static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    const char *period;
+    char field[GROSS_TEXT];
+    int64_t nanos;
+
+    if (!id(e, P_PERIOD, &period) || !amount(e, P_AMOUNT, &nanos) || !gross_field(e, field))
+        return false;
+    batch_record(b, at, "call", e->line, 1, 2);
+    batch_key(b, "gross", period);
+    batch_field_text(b, field);
+    batch_field_int(b, nanos);
+    return true;
+}
+
+static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    static const char *const modes[] = {"prepaid", "postpaid", NULL};
+    const char *account, *currency, *mode;
+    int64_t limit, concurrency, revision, when;
+
+    if (!id(e, P_ACCOUNT, &account) || !id(e, P_CURRENCY, &currency) ||
+        !word(e, P_MODE, modes, &mode) || !amount_or_zero(e, P_CREDIT_LIMIT, &limit) ||
+        !count_or_zero(e, P_CONCURRENCY, &concurrency) || !count(e, P_REVISION, &revision) ||
+        !time_of(e, P_AT, &when))
+        return false;
+    batch_record(b, at, "account", e->line, 1, 7);
+    batch_key(b, "account", account);
+    batch_field_text(b, account);
+    batch_field_text(b, currency);
+    batch_field_text(b, mode);
+    batch_field_int(b, limit);
+    batch_field_int(b, concurrency);
+    batch_field_int(b, revision);
+    batch_field_int(b, when);
+    batch_change(b, "account", account);
+    return true;
+}
+
+static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    static const char *const kinds[] = {"account", "creator", NULL};
+    static const char *const states[] = {"active", "revoked", NULL};
+    const char *key, *kind, *owner, *hash, *state;
+    int64_t expires, revision, when;
+
+    if (!id(e, P_KEY, &key) || !word(e, P_OWNER_KIND, kinds, &kind) || !id(e, P_OWNER, &owner) ||
+        !id(e, P_HASH, &hash) || !word(e, P_STATE, states, &state) ||
+        !time_or_zero(e, P_EXPIRES_AT, &expires) || !count(e, P_REVISION, &revision) ||
+        !time_of(e, P_AT, &when))
+        return false;
+    batch_record(b, at, "key", e->line, 1, 7);
+    batch_key(b, "key", key);
+    batch_field_text(b, kind);
+    batch_field_text(b, owner);
+    batch_field_text(b, hash);
+    batch_field_text(b, state);
+    batch_field_int(b, expires);
+    batch_field_int(b, revision);
+    batch_field_int(b, when);
+    batch_change(b, "key", key);
+    return true;
+}
+
+static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    const char *account, *op, *currency;
+    int64_t nanos, when;
+
+    if (!id(e, P_ACCOUNT, &account) || !text(e, P_OP, &op) || !id(e, P_CURRENCY, &currency) ||
+        !amount(e, P_AMOUNT, &nanos) || !time_of(e, P_AT, &when))
+        return false;
+    batch_record(b, at, "credit", e->line, 1, 5);
+    batch_key(b, "account", account);
+    batch_field_text(b, account);
+    batch_field_text(b, op);
+    batch_field_text(b, currency);
+    batch_field_int(b, nanos);
+    batch_field_int(b, when);
+    return true;
+}
+
+static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    const struct jscan_hit *body = jscan_get(e->scan, P_BODY);
+    const char *object, *name;
+    char field[OBJECT_TEXT];
+    int64_t revision;
+
+    if (!id(e, P_OBJECT, &object) || !text(e, P_ID, &name) || !count(e, P_REVISION, &revision) ||
+        body->seen != 1)
+        return false;
+    snprintf(field, sizeof field, "%s/%s", object, name);
+    batch_record(b, at, "catalogue", e->line, 0, 3);
+    batch_field_text(b, field);
+    batch_field_int(b, revision);
+    batch_field(b, (struct span){e->line.data + body->start, (size_t)(body->end - body->start)});
+    batch_change(b, "catalogue", field);
+    return true;
+}
+
+/* A string without blanks, which part the fields of Redis's values, and short enough for a key. */
+static bool text(const struct effects *e, enum path path, const char **out)
+{
+    const struct jscan_hit *hit = jscan_get(e->scan, path);
+
+    if (hit->seen != 1 || hit->type != JSCAN_STRING || hit->text_cut || !hit->text_len)
+        return false;
+    for (size_t i = 0; i < hit->text_len; i++)
+        if ((unsigned char)hit->text[i] <= ' ')
+            return false;
+    *out = hit->text;
+    return true;
+}
+
+static bool id(const struct effects *e, enum path path, const char **out)
+{
+    return id_is_valid(
+               (struct span){jscan_get(e->scan, path)->text, jscan_get(e->scan, path)->text_len}) &&
+           text(e, path, out);
+}
+
+static bool word(const struct effects *e, enum path path, const char *const *words,
+                 const char **out)
+{
+    const char *found;
+
+    if (!text(e, path, &found))
+        return false;
+    for (; *words; words++) {
+        if (strcmp(*words, found) == 0) {
+            *out = *words;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool amount(const struct effects *e, enum path path, int64_t *out)
+{
+    const char *decimal;
+
+    return text(e, path, &decimal) && decimal_parse(span_of(decimal), out, NULL);
+}
+
+static bool amount_or_zero(const struct effects *e, enum path path, int64_t *out)
+{
+    *out = 0;
+    return is_absent(e, path) || (amount(e, path, out) && *out >= 0);
+}
+
+static bool count(const struct effects *e, enum path path, int64_t *out)
+{
+    const struct jscan_hit *hit = jscan_get(e->scan, path);
+
+    return hit->seen == 1 && jscan_int(hit, out) && *out >= 0;
+}
+
+static bool count_or_zero(const struct effects *e, enum path path, int64_t *out)
+{
+    *out = 0;
+    return is_absent(e, path) || count(e, path, out);
+}
+
+static bool time_of(const struct effects *e, enum path path, int64_t *out)
+{
+    const char *when;
+
+    return text(e, path, &when) && clock_parse(span_of(when), out, NULL) && *out >= 0;
+}
+
+static bool time_or_zero(const struct effects *e, enum path path, int64_t *out)
+{
+    *out = 0;
+    return is_absent(e, path) || time_of(e, path, out);
+}
+
+static bool is_absent(const struct effects *e, enum path path)
+{
+    const struct jscan_hit *hit = jscan_get(e->scan, path);
+
+    return hit->seen == 0 || (hit->seen == 1 && hit->type == JSCAN_NULL);
+}
+
+/* "model day currency contract share_bp owners". */
+static bool gross_field(const struct effects *e, char out[GROSS_TEXT])
+{
+    const char *model, *currency, *contract;
+    char day[DAY_TEXT], parties[OWNERS_TEXT];
+    int64_t ended, share;
+
+    if (!text(e, P_MODEL, &model) || !id(e, P_CURRENCY, &currency) ||
+        !text(e, P_CONTRACT, &contract) || !count(e, P_SHARE_BP, &share) ||
+        !time_of(e, P_ENDED_AT, &ended) || !owners(e, parties))
+        return false;
+    int n = snprintf(out, GROSS_TEXT, "%s %s %s %s %lld %s", model, day_of(ended, day), currency,
+                     contract, (long long)share, parties);
+    return n > 0 && n < GROSS_TEXT;
+}
+
+/* [{"id":"a","weight":1},…], spelled as event_write() spells it, becomes a:1,… */
+static bool owners(const struct effects *e, char out[OWNERS_TEXT])
+{
+    const struct jscan_hit *hit = jscan_get(e->scan, P_CREATORS);
+    struct span rest = {e->line.data + hit->start, (size_t)(hit->end - hit->start)};
+    size_t len = 0;
+
+    if (hit->seen != 1 || hit->type != JSCAN_ARRAY || !take(&rest, "["))
+        return false;
+    do {
+        size_t name = 0, digits = 0;
+        if (!take(&rest, "{\"id\":\""))
+            return false;
+        while (name < rest.len && rest.data[name] != '"')
+            name++;
+        struct span owner = {rest.data, name};
+        rest = (struct span){rest.data + name, rest.len - name};
+        if (!id_is_valid(owner) || !take(&rest, "\",\"weight\":"))
+            return false;
+        while (digits < rest.len && rest.data[digits] >= '0' && rest.data[digits] <= '9')
+            digits++;
+        int n = snprintf(out + len, OWNERS_TEXT - len, "%s%.*s:%.*s", len ? "," : "",
+                         SPAN_FMT(owner), (int)digits, rest.data);
+        rest = (struct span){rest.data + digits, rest.len - digits};
+        len += (size_t)n;
+        if (!digits || len >= OWNERS_TEXT || !take(&rest, "}"))
+            return false;
+    } while (take(&rest, ","));
+    return rest.len == 1;
+}
+
+static bool take(struct span *rest, const char *literal)
+{
+    struct span prefix = span_of(literal);
+
+    if (!span_starts(*rest, prefix))
+        return false;
+    *rest = (struct span){rest->data + prefix.len, rest->len - prefix.len};
+    return true;
+}

@@ -1,0 +1,110 @@
+/* projection_report.c - the script decides (recovered.lua); here is only when it is asked, and what for. */
+#include "billing/projection_report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "billing/scripts.h"
+
+#define NUMBER_TEXT 24
+
+static void walk_on(struct projection *p);
+static bool has_something_to_say(const struct projection *p, const struct lane *l);
+static void report(struct projection *p, struct lane *l);
+static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_answer(struct projection *p, struct lane *l, struct span word, bool has_lost);
+
+void reports_send(struct projection *p, bool all)
+{
+    if (all && p->holds_are_back)
+        for (struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+            l->is_due = true;
+    if (p->reports.is_running) {
+        p->reports.again = all;
+        return;
+    }
+    p->reports = (struct walk){.is_running = true};
+    walk_on(p);
+}
+
+static void walk_on(struct projection *p)
+{
+    struct walk *w = &p->reports;
+
+    for (; w->next < LANES && w->pending < WALK_WIDTH; w->next++)
+        if (has_something_to_say(p, &p->lanes[w->next]))
+            report(p, &p->lanes[w->next]);
+    if (w->pending || !w->is_running)
+        return;
+    w->is_running = false;
+    projection_all_reported(p);
+    if (w->again)
+        reports_send(p, false);
+}
+
+static bool has_something_to_say(const struct projection *p, const struct lane *l)
+{
+    if (l->parked)
+        return false;
+    if (!p->holds_are_back)
+        return l->found.n < lane_cursor(l, &p->target).n;
+    return l->is_due || !l->admits;
+}
+
+static void report(struct projection *p, struct lane *l)
+{
+    static const char *const names[] = {"state", "live", "cursors"};
+    struct request *r = request_new(p, l);
+    char keys[ARRAY_LEN(names)][PARTITION_KEY], partitions[NUMBER_TEXT], claim[NUMBER_TEXT];
+    struct span key[ARRAY_LEN(names)];
+
+    r->claim = p->is_replayed ? l->applied.n : lane_cursor(l, &p->target).n;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        key[i] = partition_key(l->partition, names[i], NULL, keys[i]);
+    snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
+    snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
+    const struct span args[] = {span_of(p->installation), span_of(partitions),
+                                span_of(journal_writer(p->journal)),
+                                span_of(redis_run_id(p->redis)), span_of(claim)};
+    l->is_due = false;
+    p->reports.pending++;
+    redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
+               on_answer, r);
+}
+
+static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct request *r = arg;
+    struct lane *l = r->lane;
+    bool has_lost = r->claim == r->known;
+    struct projection *p = request_end(r);
+
+    if (!p)
+        return;
+    p->reports.pending--;
+    if (err || redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply)) {
+        projection_restart(p, err ? err->text : "a report was not understood");
+        return;
+    }
+    uint64_t generation = p->generation;
+    take_answer(p, l, redis_reply_text(redis_reply_at(reply, 0)), has_lost);
+    if (p->generation == generation)
+        walk_on(p);
+}
+
+/* BEHIND is bad news only of records that Redis had said were applied. */
+static void take_answer(struct projection *p, struct lane *l, struct span word, bool has_lost)
+{
+    struct err err;
+
+    l->admits = span_equal(word, SPAN("OK"));
+    if (span_equal(word, SPAN("PARKED")))
+        l->parked = true;
+    else if (span_equal(word, SPAN("BEHIND")) && has_lost)
+        projection_restart(p, "Redis no longer has what it applied");
+    else if (span_equal(word, SPAN("INSTALLATION"))) {
+        err_set(&err, ERR_DENIED, "this Redis holds another installation's data, not %s's",
+                p->installation);
+        projection_stop(p, &err);
+    }
+}

@@ -1,0 +1,34 @@
+-- decimal.lua - decimal integers as text, put before every script. Doubles never hold money: sums are
+-- made by HINCRBY, read back by HGET (its return through Lua is a rounded double), compared here.
+local call, find, match, sub = redis.call, string.find, string.match, string.sub
+
+-- What HINCRBY takes as it stands (no '-0', no '+', no leading zeros), of at most 16 digits.
+local function is_amount(s)
+    return s == '0' or (#s <= 17 and find(s, '^%-?[1-9]%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$'))
+end
+
+-- A present sum (false: absent) to which a few amounts can be added without leaving int64.
+local function can_add(sum)
+    return not sum or sum == '0' or (#sum <= 18 and find(sum, '^%-?[1-9]%d*$'))
+end
+
+local function negate(s)
+    if s == '0' then
+        return s
+    end
+    return sub(s, 1, 1) == '-' and sub(s, 2) or '-' .. s
+end
+
+-- a < b, neither negative.
+local function less(a, b)
+    if #a ~= #b then
+        return #a < #b
+    end
+    return a < b
+end
+
+-- The amount of an entry "amount writer renewed_ms"; nil when it is none.
+local function hold_amount(entry)
+    local amount = match(entry, '^(%d+) %S+ %d+$')
+    return amount and is_amount(amount) and amount
+end

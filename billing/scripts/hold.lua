@@ -1,0 +1,95 @@
+-- hold.lua - renews, raises or releases holds of one account.
+--
+-- KEYS: state, account, holds, index, held; then `released` of each entry. ARGV: installation, partitions,
+-- account, writer, renew|raise|release; then request id and amount of each entry. Answers {OK, a word an
+-- entry …}, {INSTALLATION} or {PARKED}.
+--
+-- A renewal puts a lost entry again, unless its call is over: charged (in the index) or released. A release
+-- leaves its mark for two minutes by Redis's clock, so that an admit or a renewal which was still under way in
+-- an older connection finds it; what slips through even that has no writer who renews it, and the sweeper
+-- takes it.
+local state, account, holds, index, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local id, writer, verb = ARGV[3], ARGV[4], ARGV[5]
+local MARK_SECONDS = 120
+
+local s = call('HMGET', state, 'installation', 'partitions', 'parked')
+if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
+    return {'INSTALLATION'}
+elseif s[3] then
+    return {'PARKED'}
+end
+local time = call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+
+-- Sets the entry to `amount` and moves room by what it held before.
+local function set(request, old, amount)
+    if amount ~= old then
+        call('HINCRBY', account, 'room', old)
+        call('HINCRBY', account, 'room', negate(amount))
+    end
+    call('HSET', holds, request, amount .. ' ' .. writer .. ' ' .. now)
+    call('SADD', held, id)
+end
+
+-- What is left once `old` is given back covers the amount.
+local function covers(old, amount)
+    call('HINCRBY', account, 'room', old)
+    local room = call('HGET', account, 'room')
+    call('HINCRBY', account, 'room', negate(old))
+    return sub(room, 1, 1) ~= '-' and not less(room, amount)
+end
+
+local verbs = {}
+
+function verbs.renew(request, old, amount)
+    set(request, old, less(old, amount) and amount or old)
+    return 'OK'
+end
+
+function verbs.raise(request, old, amount)
+    if not less(old, amount) then
+        return verbs.renew(request, old, old)
+    end
+    if not covers(old, amount) then
+        return 'CREDIT'
+    end
+    set(request, old, amount)
+    return 'OK'
+end
+
+local function release(request, entry, old, mark)
+    if entry then
+        call('HDEL', holds, request)
+        call('HINCRBY', account, 'room', old)
+    end
+    call('SET', mark, '1', 'EX', MARK_SECONDS)
+    return 'OK'
+end
+
+local function change(request, amount, mark)
+    if not is_amount(amount) or sub(amount, 1, 1) == '-' then
+        return 'MALFORMED'
+    end
+    local entry = call('HGET', holds, request)
+    local old = not entry and '0' or hold_amount(entry)
+    if not old or not can_add(call('HGET', account, 'room')) then
+        return 'MALFORMED'
+    end
+    if verb == 'release' then
+        return release(request, entry, old, mark)
+    end
+    if not entry and (call('HEXISTS', index, request) == 1 or call('EXISTS', mark) == 1) then
+        return 'OVER'
+    end
+    return verbs[verb](request, old, amount)
+end
+
+if not s[1] then
+    call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2])
+end
+local answer = {'OK'}
+for i = 6, #KEYS do
+    local a = 6 + 2 * (i - 6)
+    answer[#answer + 1] = change(ARGV[a], ARGV[a + 1], KEYS[i])
+end
+return answer

@@ -1,0 +1,77 @@
+-- recovered.lua - a writer says up to which record this partition must have it, and asks whether the
+-- partition may admit under this run of Redis.
+--
+-- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n. Answers {OK}, {WAIT},
+-- {BEHIND, cursor} (the writer has to replay), {INSTALLATION} or {PARKED, why}.
+--
+-- A partition admits when all its live writers are back, or 10 s after the first of them asked. Live are
+-- those who have asked since, and those whose last word under the run before was at most 30 s older
+-- than the last of all: however long Redis was away, they were at work when it went. A writer found behind
+-- closes the partition again, once, until it is back or those 10 s have passed.
+local state, live, cursors = KEYS[1], KEYS[2], KEYS[3]
+local writer, run = ARGV[3], ARGV[4]
+local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000
+
+local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'run_id', 'pending_run',
+               'pending_since', 'pending_last')
+if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
+    return {'INSTALLATION'}
+elseif s[3] then
+    return {'PARKED', s[3]}
+end
+local time = call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(time[2] / 1000)
+local cursor = match(call('HGET', cursors, writer) or '0', '^%d+') or '0'
+local is_behind = tonumber(cursor) < tonumber(ARGV[5])
+local said = call('HGET', live, writer)
+
+-- Every word: {writer, run, ms}.
+local function words()
+    local all, list = call('HGETALL', live), {}
+    for i = 1, #all, 2 do
+        local its_run, ms = match(all[i + 1], '^(%S+) (%d+)$')
+        list[#list + 1] = {writer = all[i], run = its_run or '-', ms = tonumber(ms or '0')}
+    end
+    return list
+end
+
+local function say()
+    call('HSET', live, writer, string.format('%s %d', is_behind and '-' or run, now))
+end
+
+if s[4] == run and not (is_behind and sub(said or '', 1, 2) ~= '- ') then
+    say()
+    return is_behind and {'BEHIND', cursor} or {'OK'}
+end
+
+local since, last = tonumber(s[6] or ''), tonumber(s[7] or '')
+if s[5] ~= run then
+    since, last = now, 0
+    for _, word in ipairs(words()) do
+        last = math.max(last, word.ms)
+    end
+    call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'pending_run', run,
+         'pending_since', string.format('%d', since), 'pending_last', string.format('%d', last))
+    call('HDEL', state, 'run_id')
+end
+say()
+
+local function all_are_back()
+    local back = true
+    for _, word in ipairs(words()) do
+        if word.run ~= run and (word.ms >= since or word.ms > last - LIVE_MS) then
+            back = false
+        end
+        if word.ms < now - FORGET_MS then
+            call('HDEL', live, word.writer)
+        end
+    end
+    return back
+end
+
+if all_are_back() or now - since >= WAIT_MS then
+    call('HSET', state, 'run_id', run)
+    call('HDEL', state, 'pending_run', 'pending_since', 'pending_last')
+    return is_behind and {'BEHIND', cursor} or {'OK'}
+end
+return is_behind and {'BEHIND', cursor} or {'WAIT'}

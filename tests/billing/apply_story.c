@@ -1,0 +1,406 @@
+/* apply_story.c - facts as the apply scripts take them, and the model that they are compared with. */
+#include "tests/billing/apply_story.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/crc32c.h"
+#include "lib/base/mem.h"
+
+static const char *const kinds[] = {"call", "account", "key", "credit", "catalogue"};
+const char *const writers[WRITERS] = {"w-a", "w-b", "w-c"};
+const char *const currencies[2] = {"CNY", "USD"};
+
+struct fixture redis;
+struct story story;
+
+static const struct partition account_partition = {SIDE_ACCOUNT, 17};
+static const struct partition model_partition = {SIDE_MODEL, 0};
+
+uint32_t fact_crc(const struct fact *f)
+{
+    return crc32c(0, f->line, strlen(f->line));
+}
+
+static void add_call(struct batch *b, const struct fact *f)
+{
+    char text[64], amount[32];
+
+    snprintf(amount, sizeof amount, f->too_large ? "%" PRId64 "0000000000000000" : "%" PRId64,
+             f->amount);
+    if (b->partition.side == SIDE_MODEL) {
+        batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 1, 2);
+        batch_key(b, "gross", "2026-11");
+        snprintf(text, sizeof text, "demo/m%u 2026-11-22 %s", f->subject, currencies[f->currency]);
+        batch_field_text(b, text);
+        batch_field_text(b, amount);
+        return;
+    }
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 5, 4);
+    snprintf(text, sizeof text, "acct%u", f->subject);
+    batch_key(b, "account", text);
+    batch_key(b, "holds", text);
+    batch_key(b, "debits", "2026-11");
+    batch_key(b, "events", text);
+    batch_key(b, "index", text);
+    batch_field_text(b, text);
+    batch_field_text(b, f->line);
+    batch_field_text(b, currencies[f->currency]);
+    batch_field_text(b, amount);
+}
+
+static void add_account(struct batch *b, const struct fact *f)
+{
+    char text[64];
+
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "account", span_of(f->line), 1, 7);
+    snprintf(text, sizeof text, "acct%u", f->subject);
+    batch_key(b, "account", text);
+    batch_field_text(b, text);
+    batch_field_text(b, currencies[f->currency]);
+    batch_field_text(b, f->limit ? "postpaid" : "prepaid");
+    batch_field_int(b, f->limit);
+    batch_field_int(b, 7);
+    batch_field_int(b, f->revision);
+    batch_field_int(b, f->at);
+}
+
+static void add_key(struct batch *b, const struct fact *f)
+{
+    char text[64];
+
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 7);
+    snprintf(text, sizeof text, "17key%u", f->subject);
+    batch_key(b, "key", text);
+    batch_field_text(b, "account");
+    batch_field_text(b, "acct0");
+    batch_field_text(b, f->line);
+    batch_field_text(b, f->revoked ? "revoked" : "active");
+    batch_field_int(b, 0);
+    batch_field_int(b, f->revision);
+    batch_field_int(b, f->at);
+}
+
+static void add_credit(struct batch *b, const struct fact *f)
+{
+    char text[64];
+
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "credit", span_of(f->line), 1, 5);
+    snprintf(text, sizeof text, "acct%u", f->subject);
+    batch_key(b, "account", text);
+    batch_field_text(b, text);
+    snprintf(text, sizeof text, "op%u", f->op);
+    batch_field_text(b, text);
+    batch_field_text(b, currencies[f->currency]);
+    batch_field_int(b, f->amount);
+    batch_field_int(b, f->at);
+}
+
+static void add_catalogue(struct batch *b, const struct fact *f)
+{
+    char text[64];
+
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "catalogue", span_of(f->line), 0, 3);
+    snprintf(text, sizeof text, "model/demo/m%u", f->subject);
+    batch_field_text(b, text);
+    batch_field_int(b, f->revision);
+    batch_field_text(b, f->line);
+}
+
+void add_fact(struct batch *b, const struct fact *f)
+{
+    static void (*const add[])(struct batch *, const struct fact *) = {
+        add_call, add_account, add_key, add_credit, add_catalogue};
+
+    add[f->kind](b, f);
+}
+
+void start(struct batch *b, unsigned writer)
+{
+    batch_start(b, story.side == SIDE_ACCOUNT ? account_partition : model_partition, INSTALLATION,
+                writers[writer]);
+}
+
+/* Appends a fact to its writer's numbers. */
+struct fact *tell(struct fact f)
+{
+    struct fact *kept = &story.facts[f.writer][story.count[f.writer]];
+
+    ck_assert_uint_lt(story.count[f.writer], FACTS_MAX);
+    f.n = ++story.count[f.writer];
+    *kept = f;
+    snprintf(kept->line, sizeof kept->line, "{%s-%s-%" PRIu64 "}", kinds[f.kind], writers[f.writer],
+             f.n);
+    return kept;
+}
+
+/* Applies records from..to of a writer and compares the answer. */
+void apply(unsigned writer, uint64_t from, uint64_t to, const char *expected)
+{
+    AUTO_CLEAR(batch) b;
+
+    batch_init(&b);
+    start(&b, writer);
+    for (uint64_t n = from; n <= to; n++)
+        add_fact(&b, &story.facts[writer][n - 1]);
+    AUTO_STRING answer = fixture_apply(&redis, &b);
+    ck_assert_msg(strncmp(answer, expected, strlen(expected)) == 0,
+                  "%s %" PRIu64 "-%" PRIu64 ": %s, not %s", writers[writer], from, to, answer,
+                  expected);
+}
+
+void begin_story(enum partition_side side)
+{
+    story.side = side;
+    memset(story.count, 0, sizeof story.count);
+    freeReplyObject(fixture_command(&redis, "FLUSHALL"));
+}
+
+/* ---- the reference model ---- */
+
+static bool comes_before(const struct fact *a, const struct fact *b)
+{
+    if (a->at != b->at)
+        return a->at < b->at;
+    return a->writer != b->writer ? a->writer < b->writer : a->n < b->n;
+}
+
+static bool is_newer(const struct fact *a, const struct fact *b)
+{
+    return a->revision != b->revision ? a->revision > b->revision : comes_before(b, a);
+}
+
+typedef bool fact_is_better(const struct fact *a, const struct fact *b);
+
+/* The one of its kind and subject (and op, for credits) that counts; null when there is none. */
+static const struct fact *best(enum kind kind, unsigned subject, unsigned op,
+                               fact_is_better *better)
+{
+    const struct fact *found = NULL;
+
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++) {
+            const struct fact *f = &story.facts[w][i];
+            if (f->kind == kind && f->subject == subject && f->op == op &&
+                (!found || better(f, found)))
+                found = f;
+        }
+    return found;
+}
+
+struct sums {
+    int64_t balance[2], debits[2];
+    size_t calls[2];
+};
+
+static struct sums sum_up(unsigned account)
+{
+    struct sums s = {0};
+
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++) {
+            const struct fact *f = &story.facts[w][i];
+            if (f->kind != CALL || f->subject != account || f->too_large)
+                continue;
+            s.balance[f->currency] -= f->amount;
+            s.debits[f->currency] += f->amount;
+            s.calls[f->currency]++;
+        }
+    for (unsigned op = 0; op < OPS; op++) {
+        const struct fact *credit = best(CREDIT, account, op, comes_before);
+        if (credit)
+            s.balance[credit->currency] += credit->amount;
+    }
+    return s;
+}
+
+static void expect_account(struct buf *out, unsigned account)
+{
+    const struct fact *is = best(ACCOUNT, account, 0, is_newer);
+    struct sums s = sum_up(account);
+    char key[64];
+
+    snprintf(key, sizeof key, "tg:{a17}:account:acct%u", account);
+    for (unsigned c = 0; c < ARRAY_LEN(currencies); c++) {
+        bool foreign = (!is || is->currency != c) && s.balance[c] != 0;
+        if (foreign)
+            buf_printf(out, "%s foreign:%s = %" PRId64 "\n", key, currencies[c], s.balance[c]);
+        if (foreign && is)
+            buf_printf(
+                out,
+                "tg:{a17}:suspense currency acct%u %s = account-has-another-currency %" PRId64 "\n",
+                account, currencies[c], s.balance[c]);
+        if (s.calls[c])
+            buf_printf(out,
+                       "tg:{a17}:debits:2026-11 acct%u %s = %" PRId64 "\n"
+                       "tg:{a17}:debits:2026-11 acct%u %s calls = %zu\n",
+                       account, currencies[c], s.debits[c], account, currencies[c], s.calls[c]);
+    }
+    if (!is)
+        return;
+    buf_printf(
+        out, "%s opened = 1\n%s currency = %s\n%s mode = %s\n%s credit_limit = %" PRId64 "\n", key,
+        key, currencies[is->currency], key, is->limit ? "postpaid" : "prepaid", key, is->limit);
+    buf_printf(
+        out, "%s concurrency = 7\n%s revision = %" PRId64 "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
+        key, key, is->revision, key, is->at, writers[is->writer], is->n);
+    buf_printf(out, "%s balance = %" PRId64 "\n%s room = %" PRId64 "\n", key,
+               s.balance[is->currency], key, s.balance[is->currency] + is->limit);
+}
+
+static bool was_revoked(unsigned key)
+{
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++)
+            if (story.facts[w][i].kind == KEY && story.facts[w][i].subject == key &&
+                story.facts[w][i].revoked)
+                return true;
+    return false;
+}
+
+static void expect_key(struct buf *out, unsigned subject)
+{
+    const struct fact *is = best(KEY, subject, 0, is_newer);
+    char key[64];
+
+    if (!is)
+        return;
+    snprintf(key, sizeof key, "tg:{a17}:key:17key%u", subject);
+    buf_printf(out, "%s owner_kind = account\n%s owner = acct0\n%s hash = %s\n%s state = %s\n", key,
+               key, key, is->line, key, was_revoked(subject) ? "revoked" : "active");
+    buf_printf(out,
+               "%s expires_at = 0\n%s revision = %" PRId64 "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
+               key, key, is->revision, key, is->at, writers[is->writer], is->n);
+}
+
+static void expect_credits(struct buf *out, unsigned account)
+{
+    for (unsigned op = 0; op < OPS; op++) {
+        const struct fact *f = best(CREDIT, account, op, comes_before);
+        if (f)
+            buf_printf(
+                out, "tg:{a17}:ops acct%u op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s\n",
+                account, op, f->at, writers[f->writer], f->n, f->amount, currencies[f->currency]);
+    }
+}
+
+static void expect_records(struct buf *out, const char *side)
+{
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++) {
+            const struct fact *f = &story.facts[w][i];
+            if (f->too_large)
+                buf_printf(out, "tg:{%s}:suspense %s %" PRIu64 " = amount-is-out-of-range %s\n",
+                           side, writers[w], f->n, f->line);
+            else if (f->kind != CALL)
+                buf_printf(out, "tg:{%s}:records + %s\n", side, f->line);
+            else if (story.side == SIDE_ACCOUNT)
+                buf_printf(out, "tg:{a17}:events:acct%u + %s\ntg:{a17}:index:acct%u %s = \n",
+                           f->subject, f->line, f->subject, f->line);
+        }
+}
+
+static void expect_gross(struct buf *out)
+{
+    for (unsigned m = 0; m < ACCOUNTS; m++)
+        for (unsigned c = 0; c < ARRAY_LEN(currencies); c++) {
+            struct sums s = sum_up(m);
+            if (s.calls[c])
+                buf_printf(out,
+                           "tg:{m00}:gross:2026-11 demo/m%u 2026-11-22 %s = %" PRId64 "\n"
+                           "tg:{m00}:gross:2026-11 demo/m%u 2026-11-22 %s calls = %zu\n",
+                           m, currencies[c], s.debits[c], m, currencies[c], s.calls[c]);
+        }
+}
+
+static bool has_larger_digest(const struct fact *a, const struct fact *b)
+{
+    if (a->revision != b->revision)
+        return a->revision > b->revision;
+    AUTO_STRING digest_a =
+        fixture_ask(&redis, "EVAL %s 0 %s", "return redis.sha1hex(ARGV[1])", a->line);
+    AUTO_STRING digest_b =
+        fixture_ask(&redis, "EVAL %s 0 %s", "return redis.sha1hex(ARGV[1])", b->line);
+    return strcmp(digest_a, digest_b) > 0;
+}
+
+static void expect_catalogue(struct buf *out)
+{
+    int64_t highest = 0;
+
+    for (unsigned o = 0; o < OBJECTS; o++) {
+        const struct fact *f = best(CATALOGUE, o, 0, has_larger_digest);
+        if (!f)
+            continue;
+        buf_printf(out, "tg:{m00}:catalogue model/demo/m%u = %" PRId64 " %s\n", o, f->revision,
+                   f->line);
+        highest = f->revision > highest ? f->revision : highest;
+    }
+    if (highest)
+        buf_printf(out, "tg:{m00}:catalogue revision = %" PRId64 "\n", highest);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *sort_lines(char *text)
+{
+    static char *lines[64 * 1024];
+    AUTO_CLEAR(buf) out;
+    size_t n = 0;
+    char *rest = NULL;
+
+    for (char *at = strtok_r(text, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest))
+        lines[n++] = at;
+    qsort(lines, n, sizeof *lines, by_text);
+    buf_init(&out, EXPECTED);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&out, "%s\n", lines[i]);
+    return xstrndup(out.data, out.len);
+}
+
+static char *expected_state(void)
+{
+    AUTO_CLEAR(buf) out;
+    const char *side = story.side == SIDE_ACCOUNT ? "a17" : "m00";
+
+    buf_init(&out, EXPECTED);
+    buf_printf(&out, "tg:{%s}:state installation = %s\ntg:{%s}:state partitions = 64\n", side,
+               INSTALLATION, side);
+    for (unsigned w = 0; w < WRITERS; w++)
+        if (story.count[w])
+            buf_printf(&out, "tg:{%s}:cursors %s = %zu %08" PRIx32 "\n", side, writers[w],
+                       story.count[w], fact_crc(&story.facts[w][story.count[w] - 1]));
+    for (unsigned i = 0; story.side == SIDE_ACCOUNT && i < ACCOUNTS; i++) {
+        expect_account(&out, i);
+        expect_key(&out, i);
+        expect_credits(&out, i);
+    }
+    if (story.side == SIDE_MODEL) {
+        expect_gross(&out);
+        expect_catalogue(&out);
+    }
+    expect_records(&out, side);
+    AUTO_STRING text = xstrndup(out.data, out.len);
+    return sort_lines(text);
+}
+
+void compare_with_model(const char *when, uint64_t seed)
+{
+    freeReplyObject(fixture_command(&redis, "DEL tg:{a17}:held"));
+    AUTO_STRING expected = expected_state();
+    AUTO_STRING found = fixture_dump(&redis);
+    size_t i = 0;
+
+    while (expected[i] && expected[i] == found[i])
+        i++;
+    while (i > 0 && expected[i - 1] != '\n')
+        i--;
+    ck_assert_msg(strcmp(expected, found) == 0,
+                  "seed %" PRIu64 ", %s: expected\n%.300s\nfound\n%.300s", seed, when, expected + i,
+                  found + i);
+}

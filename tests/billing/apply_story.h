@@ -1,0 +1,53 @@
+/* apply_story.h - records of several writers for one partition, and what they must add up to. */
+#ifndef TOLLGATE_TESTS_APPLY_STORY_H
+#define TOLLGATE_TESTS_APPLY_STORY_H
+
+#include "tests/billing/redis_fixture.h"
+
+#define WRITERS      3
+#define FACTS_MAX    400
+#define ACCOUNTS     4
+#define KEYS         3
+#define OPS          6
+#define OBJECTS      4
+#define SUMS_MAX     64
+#define LINE         160
+#define EXPECTED     (8 * 1024 * 1024)
+#define INSTALLATION "inst-1"
+
+enum kind { CALL, ACCOUNT, KEY, CREDIT, CATALOGUE };
+struct fact {
+    enum kind kind;
+    unsigned writer;
+    uint64_t n;
+    unsigned subject, currency, op; /* which account, key or object; which operation */
+    int64_t amount, limit, revision, at;
+    bool revoked, too_large, has_hold;
+    char line[LINE];
+};
+
+struct story {
+    enum partition_side side;
+    struct fact facts[WRITERS][FACTS_MAX];
+    size_t count[WRITERS];
+};
+
+/* The story that is told now, and the Redis it is told to. */
+extern struct story story;
+extern struct fixture redis;
+extern const char *const writers[WRITERS];
+extern const char *const currencies[2];
+
+void begin_story(enum partition_side side);
+/* Appends a fact to its writer's numbers. */
+struct fact *tell(struct fact f);
+uint32_t fact_crc(const struct fact *f);
+void start(struct batch *b, unsigned writer);
+void add_fact(struct batch *b, const struct fact *f);
+/* Applies records from..to of a writer; the answer must begin as expected. */
+void apply(unsigned writer, uint64_t from, uint64_t to, const char *expected);
+
+/* The reference model: the state as a function of the set of all records, with no notion of order. */
+void compare_with_model(const char *when, uint64_t seed);
+
+#endif
