@@ -1,0 +1,78 @@
+"""Fixtures of the flows: running gateways, and their logs when a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tollgate
+from tollgate import Dev, Served
+from upstream import Upstream
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if missing := tollgate.missing_programs():
+        pytest.exit(f"the flows need {', '.join(missing)}: sh conf/install-deps --test", 2)
+    if not Path(tollgate.BINARY).is_file():
+        pytest.exit(f"there is no {tollgate.BINARY}: build it, or name it in $TOLLGATE", 2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        report.sections.extend(tollgate.logs())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    tollgate.forget_stopped()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """One `tollgate dev` for all flows that only call it; nobody restarts or breaks this one."""
+    with Dev(tmp_path_factory.mktemp("shared") / "dev") as dev:
+        yield dev.start()
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    """A `tollgate dev` of the test's own, not started yet."""
+    with Dev(tmp_path / "dev") as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return tollgate.make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def served(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Served]:
+    """A `tollgate serve` of the test's own with its own Redis, not started yet."""
+    with Served(tmp_path / "served", certificate) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def serve_for_module(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) \
+        -> Iterator[Callable[[str], Served]]:
+    """Makes a `Served` that a whole file shares."""
+    made: list[Served] = []
+
+    def make(name: str) -> Served:
+        made.append(Served(tmp_path_factory.mktemp(name) / name, certificate))
+        return made[-1]
+    yield make
+    for own in made:
+        own.stop()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as own:
+        yield own

@@ -1,0 +1,528 @@
+"""A running Tollgate as a test sees it: started, asked, killed, stopped, and checked to leave nothing behind.
+
+`Dev` is `tollgate dev`; `Served` is `tollgate serve` with a config, a catalogue and a redis-server of the test's own,
+so that a test can choose every option and do to Redis what it likes. Both are asked in the same ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import openai
+
+from wire import Wire
+
+TOP = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
+SLOWER = 4 if "ASAN_OPTIONS" in os.environ else 1       # a sanitizer build may take that much longer
+START_SECONDS = 30 * SLOWER
+STOP_SECONDS = 30 * SLOWER
+
+T = TypeVar("T")
+
+# A cut model's prices, so that a test can compute every amount by itself.
+DEMO_PRICE = {"input_tokens": "2.00", "output_tokens": "8.00"}
+
+
+def wait_until(ask: Callable[[], T], what: str, timeout: float = 15.0) -> T:
+    """Asks until the answer is true, and returns it; what it waited for stands in the failure."""
+    deadline = time.monotonic() + timeout * SLOWER
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"after {timeout * SLOWER:g} s still not: {what}"
+        time.sleep(0.05)
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A program in a session of its own, and all that it starts: recognised by that session, and, should one leave it,
+    by a mark in the environment."""
+
+    def __init__(self, command: list[str], log: Path, *, stdout: int = subprocess.DEVNULL,
+                 environment: dict[str, str] | None = None) -> None:
+        self.mark = f"TOLLGATE_TEST={uuid.uuid4().hex}"
+        name, _, value = self.mark.partition("=")
+        with log.open("ab") as stderr:
+            # setpriv: when pytest is killed, what it started ends as well.
+            self.popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *command], stdin=subprocess.DEVNULL, stdout=stdout,
+                stderr=stderr, env={**os.environ, **(environment or {}), name: value}, start_new_session=True)
+        self.pid = self.popen.pid
+
+    def family(self) -> list[int]:
+        """Every living process of the session or with the mark."""
+        return [pid for pid in all_processes() if self._is_ours(pid) and not is_gone(pid)]
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            return stat_field(pid, SESSION) == str(self.pid) or \
+                self.mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def stop(self, timeout: float = STOP_SECONDS, sign: int = signal.SIGTERM) -> int:
+        """Asks it to end; fails if it does not, or leaves a process behind. Returns its exit code."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(sign)
+        try:
+            code = self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
+            raise AssertionError(f"it did not end within {timeout:g} s of signal {sign}") from None
+        deadline = time.monotonic() + 3
+        while (left := self.family()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        names = {pid: command_of(pid) for pid in left}
+        self.kill_all()
+        assert not left, f"it ended and left behind {names}"
+        return code
+
+    def kill_all(self) -> None:
+        for pid in {self.pid, *self.family()}:
+            with contextlib.suppress(ProcessLookupError):
+                if pid != self.pid or self.popen.poll() is None:
+                    os.kill(pid, signal.SIGKILL)
+        self.popen.wait()
+
+
+STATE, PARENT, SESSION = 0, 1, 3       # of /proc/PID/stat, after the name
+
+
+def stat_field(pid: int, field: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[field]
+
+
+def all_processes() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def is_gone(pid: int) -> bool:
+    """Also true of a zombie."""
+    try:
+        return stat_field(pid, STATE) in "ZX"
+    except OSError:
+        return True
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(stat_field(pid, PARENT))
+    except OSError:
+        return 0
+
+
+class CommandFailed(AssertionError):
+    def __init__(self, words: tuple[str, ...], done: subprocess.CompletedProcess[str]) -> None:
+        super().__init__(f"tollgate {' '.join(words)} ended with {done.returncode}:\n{done.stderr}{done.stdout}")
+        self.code = done.returncode
+        self.stderr = done.stderr
+
+
+def run(*words: str, config: Path | str | None = None, timeout: float = 60,
+        environment: dict[str, str] | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
+    """One command of the program, whatever becomes of it."""
+    command = [BINARY, *words, *(["-c", str(config)] if config else [])]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * SLOWER,
+                          env={**os.environ, **(environment or {})}, check=False)
+    if check and done.returncode != 0:
+        raise CommandFailed(words, done)
+    return done
+
+
+class Gateway:
+    """What every test may ask of a running gateway, however it was started."""
+
+    started: list[Gateway] = []     # by the present test, or running: whose logs are shown when it fails
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.log = state.parent / f"{state.name}.log"
+        self.process: Process | None = None
+        self.api = self.console = ""
+        self.ca = self.config = Path()
+        self.key = ""
+        self.account = "demo"
+        self.model = "demo/echo"
+        Gateway.started.append(self)
+
+    # --- the command line
+
+    def cli(self, *words: str, timeout: float = 60) -> list[Any]:
+        """A command with --json: what it printed, one object for each line."""
+        done = run(*words, "--json", config=self.config, timeout=timeout, check=True)
+        return [json.loads(line, parse_float=reject_float) for line in done.stdout.splitlines()]
+
+    def cli_one(self, *words: str, timeout: float = 60) -> Any:
+        lines = self.cli(*words, timeout=timeout)
+        assert len(lines) == 1, f"tollgate {' '.join(words)} --json printed {len(lines)} lines, not one"
+        return lines[0]
+
+    def refused(self, *words: str, code: int = 1) -> str:
+        """A command that must fail, with one sentence and nothing on stdout: that sentence."""
+        done = run(*words, config=self.config)
+        assert done.returncode == code, f"tollgate {' '.join(words)} ended with {done.returncode}: {done}"
+        assert done.stdout == "", "a failed command must print nothing on stdout"
+        assert done.stderr.strip(), "a failed command must say why"
+        return done.stderr.strip()
+
+    def events(self, *, shipped: bool = True) -> list[Any]:
+        """Every event of the installation, oldest first, after all of them have reached Redis."""
+        if shipped:
+            self.ship()
+        listed = self.cli("usage", "list", "--limit", "1000")
+        assert len({event["request_id"] for event in listed}) == len(listed), "a request id is listed twice"
+        return listed[::-1]
+
+    def ship(self) -> None:
+        self.cli("journal", "ship")
+
+    def account_state(self, account: str | None = None) -> Any:
+        return self.cli_one("account", "show", account or self.account)
+
+    def balance(self, account: str | None = None) -> Decimal:
+        return Decimal(self.account_state(account)["balance"])
+
+    def settle_down(self, account: str | None = None, timeout: float = 20) -> Any:
+        """Waits until no call of the account is open and no hold is left; returns its state."""
+        def idle() -> Any:
+            state = self.account_state(account)
+            return state if state["open_calls"] == 0 and Decimal(state["held"]) == 0 else None
+        return wait_until(idle, "no open call and no hold is left", timeout)
+
+    def new_account(self, credit: str | None = None, *options: str) -> tuple[str, str]:
+        """A fresh account in CNY and a key of it: (id, key)."""
+        account = f"t-{uuid.uuid4().hex[:12]}"
+        self.cli("account", "create", account, "--currency", "CNY", *(options or ("--prepaid",)))
+        if credit is not None:
+            self.cli("account", "credit", account, credit)
+        return account, self.cli_one("key", "create", account)["secret"]
+
+    # --- the API
+
+    @functools.cached_property
+    def tls(self) -> ssl.SSLContext:
+        """Trusts the gateway's own authority and no other, and checks names."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def client(self, key: str | None = None, **options: Any) -> openai.OpenAI:
+        """The official SDK, without retries unless asked for."""
+        http_client = openai.DefaultHttpxClient(verify=self.tls, trust_env=False)
+        options = {"max_retries": 0, "timeout": 60.0, **options}
+        return openai.OpenAI(base_url=f"{self.api}/v1", api_key=key or self.key, http_client=http_client, **options)
+
+    def wire(self, key: str | None = None, timeout: float = 30.0) -> Wire:
+        """A connection on which a test writes bytes as it likes."""
+        host, port = self.address
+        return Wire(host, port, self.tls, key or self.key, timeout * SLOWER)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.api.removeprefix("https://").rpartition(":")
+        return host, int(port)
+
+    def get(self, path: str, key: str | None = None, base: str | None = None) -> Any:
+        status, body = self.try_get(path, key, base)
+        assert status == 200, f"GET {path}: {status} {body}"
+        return body
+
+    def try_get(self, path: str, key: str | None = None, base: str | None = None) -> tuple[int, Any]:
+        """Status and body of a GET on the API, or on the console when `base` says so."""
+        host, _, port = (base or self.api).removeprefix("https://").rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=self.tls)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Authorization": f"Bearer {key or self.key}"})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            if "json" in answer.headers.get("content-type", ""):
+                return answer.status, json.loads(body, parse_float=reject_float)
+            return answer.status, body
+
+    def is_ready(self) -> bool:
+        try:
+            return self.try_get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def wait_ready(self, timeout: float = 20.0) -> None:
+        """A connection reaches any of the workers, so several in a row must say so."""
+        wait_until(lambda: all(self.is_ready() for _ in range(6)), "every worker is ready", timeout)
+
+    # --- processes
+
+    @property
+    def pid(self) -> int:
+        assert self.process
+        return self.process.pid
+
+    def children(self, name: str) -> list[int]:
+        assert self.process
+        return [pid for pid in self.process.family()
+                if parent_of(pid) == self.pid and name in command_of(pid)]
+
+    def workers(self) -> list[int]:
+        return sorted(self.children("worker"))
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        if self.process:
+            process, self.process = self.process, None
+            code = process.stop(timeout)
+            assert code == 0, f"it ended with {code} after SIGTERM"
+
+    def kill(self) -> None:
+        """SIGKILL to the first process alone; its children must die with it."""
+        assert self.process
+        process, self.process = self.process, None
+        process.stop(10, signal.SIGKILL)
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is None:
+            self.stop()
+        elif self.process:          # do not hide the failure behind one of stopping
+            self.process.kill_all()
+            self.process = None
+
+
+def reject_float(text: str) -> Any:
+    raise AssertionError(f"{text} is a JSON real; money and counts never are")
+
+
+class Dev(Gateway):
+    """`tollgate dev`, whose ready line says everything."""
+
+    def start(self, *options: str, environment: dict[str, str] | None = None) -> Dev:
+        assert not self.process, "it runs already"
+        command = [BINARY, "dev", "--state", str(self.state), "--listen", "127.0.0.1:0", "--console", "127.0.0.1:0",
+                   "--workers", "2", *options]
+        self.process = Process(command, self.log, stdout=subprocess.PIPE, environment=environment)
+        try:
+            self.ready = self._read_ready_line()
+        except BaseException:
+            self.process.kill_all()
+            self.process = None
+            raise
+        for name in ("api", "console", "key", "account", "creator"):
+            setattr(self, name, self.ready[name])
+        self.ca, self.config = Path(self.ready["ca"]), Path(self.ready["config"])
+        self.__dict__.pop("tls", None)
+        assert self.ready["pid"] == self.process.pid, "`pid` is not the process that was started"
+        self.wait_ready()
+        return self
+
+    def _read_ready_line(self) -> Any:
+        assert self.process and self.process.popen.stdout
+        out, line, deadline = self.process.popen.stdout.fileno(), b"", time.monotonic() + START_SECONDS
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([out], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no ready line after {START_SECONDS} s; stdout so far: {line!r}\n{self.log_text()[-3000:]}"
+            more = os.read(out, 65536)
+            assert more, f"it ended before it was ready; stdout: {line!r}\n{self.log_text()[-3000:]}"
+            line += more
+        assert line.count(b"\n") == 1, f"more than one line on stdout: {line!r}"
+        return json.loads(line)
+
+    def restart(self, *options: str) -> Dev:
+        self.stop()
+        return self.start(*options)
+
+    @property
+    def redis_socket(self) -> str:
+        return self.ready["redis"].removeprefix("unix:")
+
+
+class Redis:
+    """A redis-server of the test's own, durable as the manual asks, on a unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.socket = folder / "redis.sock"
+        self.log = folder / "redis.log"
+        self.process: Process | None = None
+
+    def start(self) -> Redis:
+        assert not self.process
+        self.socket.unlink(missing_ok=True)
+        command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
+                   "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                   "--maxmemory-policy", "noeviction", "--logfile", str(self.log), "--daemonize", "no"]
+        self.process = Process(command, self.log)
+        wait_until(lambda: self.command("PING") == "PONG", "redis-server answers")
+        return self
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run(["redis-cli", "-s", str(self.socket), *words], capture_output=True, text=True,
+                              timeout=20, check=False)
+        return done.stdout.strip()
+
+    def kill(self) -> None:
+        assert self.process
+        process, self.process = self.process, None
+        process.stop(10, signal.SIGKILL)
+
+    def cut_tail(self, size: int) -> int:
+        """Cuts up to `size` bytes from the end of the append-only file, as a crash of the machine would; how many."""
+        files = [part for part in (self.folder / "appendonlydir").glob("*.incr.aof") if part.stat().st_size]
+        last = max(files, key=lambda part: int(part.name.split(".")[-3]))
+        kept = max(0, last.stat().st_size - size)
+        lost = last.stat().st_size - kept
+        os.truncate(last, kept)
+        return lost
+
+    def stop(self) -> None:
+        if self.process:
+            process, self.process = self.process, None
+            process.stop(10)
+
+
+class Served(Gateway):
+    """`tollgate serve`, set up as an operator would: config, catalogue, account, keys."""
+
+    def __init__(self, state: Path, certificate: tuple[Path, Path]) -> None:
+        super().__init__(state)
+        self.ca, self.certificate_key = certificate
+        self.config = state.parent / f"{state.name}.conf"
+        self.redis = Redis(state.parent / f"{state.name}-redis")
+        self.options: dict[str, Any] = {}
+        self.backends: dict[str, dict[str, Any]] = {"echo": {"kind": "echo"}}
+        self.port, self.console_port = free_port(), free_port()
+        self.api, self.console = f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.console_port}"
+
+    def write_config(self) -> None:
+        values = {
+            "listen": f"127.0.0.1:{self.port}", "console": f"127.0.0.1:{self.console_port}",
+            "certificate": str(self.ca), "certificate_key": str(self.certificate_key), "state": str(self.state),
+            "redis": f"unix:{self.redis.socket}", "workers": 2, **self.options,
+        }
+        text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
+        for name, options in self.backends.items():
+            text += f'backend "{name}" {{\n'
+            text += "".join(f"    {option} = {spell(value)}\n" for option, value in options.items()) + "}\n"
+        self.config.write_text(text)
+
+    def start(self, *, wait: bool = True) -> Served:
+        self.write_config()
+        if not self.redis.process:
+            self.redis.start()
+        return self.serve(wait=wait)
+
+    def serve(self, *, wait: bool = True) -> Served:
+        """Starts the gateway alone, with Redis as it is."""
+        assert not self.process
+        self.process = Process([BINARY, "serve", "-c", str(self.config)], self.log)
+        if wait:
+            wait_until(self.is_alive, "the API answers")
+        return self
+
+    def is_alive(self) -> bool:
+        assert self.process and self.process.popen.poll() is None, f"it ended: {self.log_text()[-3000:]}"
+        try:
+            return self.try_get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def set_up(self, credit: str = "100", models: list[dict[str, Any]] | None = None,
+               prices: dict[str, dict[str, str]] | None = None) -> Served:
+        """Catalogue, the account demo with its credit, a key for it and one for the creator demo."""
+        wait_until(lambda: run("apply", str(self.write_catalogue(models, prices)), config=self.config).returncode == 0,
+                   "the catalogue can be applied", 20)
+        self.cli("account", "create", "demo", "--currency", "CNY", "--prepaid")
+        self.cli("account", "credit", "demo", credit)
+        self.key = self.cli_one("key", "create", "demo")["secret"]
+        self.wait_ready()
+        return self
+
+    def write_catalogue(self, models: list[dict[str, Any]] | None = None,
+                        prices: dict[str, dict[str, str]] | None = None) -> Path:
+        prices = prices or {"demo": DEMO_PRICE}
+        models = models or [{"id": "demo/echo", "backends": [{"name": "echo", "model": "echo"}]}]
+        catalogue = {
+            "currency": "CNY",
+            "creators": [{"id": "demo", "name": "Demo", "contract": {"share_bp": 7000, "from": "2026-01-01"}}],
+            "prices": [{"id": name, "from": "2026-01-01T00:00:00Z", "units": units} for name, units in prices.items()],
+            "models": [{"owners": [{"creator": "demo", "weight": 1}], "surfaces": ["chat"], "price": next(iter(prices)),
+                        "max_output_tokens": 4096, **model} for model in models],
+        }
+        path = self.state.parent / f"{self.state.name}-catalogue.json"
+        path.write_text(json.dumps(catalogue))
+        return path
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        try:
+            super().stop(timeout)
+        finally:
+            self.redis.stop()
+
+    def stop_serving(self) -> None:
+        """Stops the gateway; Redis goes on."""
+        super().stop()
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        super().__exit__(kind, *rest)
+        self.redis.stop()
+
+
+def spell(value: Any) -> str:
+    """As the config writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that is its own authority, with its key."""
+    certificate, key = folder / "server.pem", folder / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    key.chmod(0o600)
+    return certificate, key
+
+
+def logs() -> Iterator[tuple[str, str]]:
+    """The last lines of every gateway that the present test may have used."""
+    for gateway in Gateway.started:
+        lines = gateway.log_text().splitlines()
+        yield f"log of {gateway.state.name}", "\n".join(lines[-60:])
+
+
+def forget_stopped() -> None:
+    Gateway.started[:] = [gateway for gateway in Gateway.started if gateway.process]
+
+
+def missing_programs() -> list[str]:
+    return [name for name in ("redis-server", "redis-cli", "openssl", "setpriv") if not shutil.which(name)]
