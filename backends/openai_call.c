@@ -180,7 +180,7 @@ static void stop(struct openai_call *c)
     if (c->stream)
         openai_stream_stop(c->stream);
     timer_stop(c->after_done);
-    if (!c->is_over && c->http)
+    if (!c->is_over)
         httpc_cancel(c->http);
     c->is_over = true;
 }
@@ -324,9 +324,9 @@ static void on_http_end(void *arg, const struct err *err)
     struct backend_result result = {.accepted = httpc_may_be_accepted(c->http)};
 
     c->http = NULL;
+    c->is_over = true;
     timer_stop(c->after_done);
     decide(c, err, &result);
-    c->is_over = true;
     if (c->is_cancelled) /* perhaps by the event that the decision gave out */
         result.outcome = BACKEND_CANCELLED;
     if (result.accepted && result.outcome != BACKEND_REFUSED)
