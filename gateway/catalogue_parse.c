@@ -232,3 +232,25 @@ static bool read_range(const json_t *object, const char *name, int64_t min, int6
            err_set(err, ERR_INPUT, "%s: '%s' must be from %lld to %lld", what, name, (long long)min,
                    (long long)max);
 }
+
+static int field_of(struct span text, size_t at, size_t n)
+{
+    uint64_t value = 0;
+
+    return digits_parse((struct span){text.data + at, n}, 9999, &value) ? (int)value : 0;
+}
+
+/* A date is checked by clock_parse() as its own midnight, then taken apart. */
+bool instant_parse(struct span text, int64_t *nanos, struct err *err)
+{
+    AUTO_CLEAR(buf) midnight = {.max = 64};
+
+    if (text.len != strlen("2026-11-01"))
+        return clock_parse(text, nanos, err);
+    buf_printf(&midnight, "%.*sT00:00:00Z", SPAN_FMT(text));
+    if (!clock_parse(buf_span(&midnight), nanos, err))
+        return err_set(err, ERR_INPUT, "'%.*s' is no date", SPAN_FMT(text));
+    *nanos = clock_civil_start(
+        (struct civil){field_of(text, 0, 4), field_of(text, 5, 2), field_of(text, 8, 2)});
+    return true;
+}

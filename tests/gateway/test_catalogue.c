@@ -1,0 +1,208 @@
+/* Catalogues: what a file may state, what it changes, and that no version is ever edited. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/catalogue.h"
+#include "lib/base/log.h"
+
+#define FILE_TEXT                                                                              \
+    "{\"currency\":\"CNY\",\"creators\":[{\"id\":\"demo\",\"name\":\"Demo\",\"contract\":{"    \
+    "\"share_bp\":7000,\"from\":\"2026-11-01\"}}],"                                            \
+    "\"models\":[{\"id\":\"demo/"                                                              \
+    "echo\",\"owners\":[{\"creator\":\"demo\",\"weight\":1}],\"surfaces\":[\"chat\"],"         \
+    "\"backends\":[{\"name\":\"echo\"}],\"price\":\"p\",\"max_output_tokens\":100}],"          \
+    "\"prices\":[{\"id\":\"p\",\"from\":\"2026-11-01T00:00:00Z\",\"units\":{\"input_tokens\":" \
+    "\"2\",\"output_tokens\":\"8\"}}]}"
+
+static int64_t now;
+
+static void set_zone(void)
+{
+    struct err err;
+
+    ck_assert(clock_set_zone("Asia/Shanghai", &err));
+    ck_assert(clock_parse(SPAN("2026-11-22T00:00:00Z"), &now, &err));
+}
+
+/* Changes are applied to `next`, as Redis would. */
+struct applied {
+    struct catalogue *next;
+    size_t count;
+    char objects[256];
+};
+
+static bool take(void *arg, const char *object, const char *id, int64_t revision,
+                 const json_t *body, struct err *err)
+{
+    struct applied *a = arg;
+
+    a->count++;
+    snprintf(a->objects + strlen(a->objects), sizeof a->objects - strlen(a->objects), "%s ",
+             object);
+    return catalogue_add(a->next, object, id, revision, body, err);
+}
+
+static bool apply(const struct catalogue *present, const char *text, struct applied *a,
+                  struct err *err)
+{
+    AUTO_JSON file = json_parse(span_of(text), err);
+
+    ck_assert_msg(file, "%s: %s", text, err->text);
+    *a = (struct applied){.next = catalogue_new()};
+    return catalogue_diff(present, file, now, take, a, err);
+}
+
+/* FILE_TEXT with one part replaced. */
+static char *edited(const char *from, const char *to)
+{
+    static char text[4096];
+    const char *at = strstr(FILE_TEXT, from);
+
+    ck_assert_msg(at, "%s is not in the file", from);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - FILE_TEXT), FILE_TEXT, to,
+             at + strlen(from));
+    return text;
+}
+
+START_TEST(a_new_catalogue_changes_everything_and_can_be_looked_up)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a;
+    struct err err;
+
+    ck_assert_msg(apply(empty, FILE_TEXT, &a, &err), "%s", err.text);
+    ck_assert_uint_eq(a.count, 4);
+    ck_assert_ptr_nonnull(catalogue_model(a.next, "demo/echo"));
+    ck_assert_ptr_null(catalogue_model(a.next, "demo/other"));
+    ck_assert_int_eq(catalogue_contract(a.next, "demo", now)->share_bp, 7000);
+    ck_assert_str_eq(catalogue_contract(a.next, "demo", now)->version,
+                     "demo@2026-10-31T16:00:00.000Z");
+    ck_assert_ptr_nonnull(catalogue_price(a.next, "p", now));
+    ck_assert_ptr_null(catalogue_price(a.next, "p", now - 365 * 24 * 3600 * NANOS_PER_SECOND));
+    catalogue_free(a.next);
+}
+END_TEST
+
+START_TEST(the_same_file_again_changes_nothing)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a, again;
+    struct err err;
+
+    ck_assert(apply(empty, FILE_TEXT, &a, &err));
+    ck_assert_msg(apply(a.next, FILE_TEXT, &again, &err), "%s", err.text);
+    ck_assert_uint_eq(again.count, 0);
+    catalogue_free(a.next);
+    catalogue_free(again.next);
+}
+END_TEST
+
+START_TEST(only_what_differs_changes)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a, next;
+    struct err err;
+
+    ck_assert(apply(empty, FILE_TEXT, &a, &err));
+    ck_assert_msg(apply(a.next, edited("\"max_output_tokens\":100", "\"max_output_tokens\":200"),
+                        &next, &err),
+                  "%s", err.text);
+    ck_assert_str_eq(next.objects, "model ");
+    ck_assert_int_gt(catalogue_revision(next.next), catalogue_revision(a.next));
+    catalogue_free(a.next);
+    catalogue_free(next.next);
+}
+END_TEST
+
+START_TEST(versions_are_superseded_and_never_edited)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a, next;
+    struct err err;
+
+    ck_assert(apply(empty, FILE_TEXT, &a, &err));
+    ck_assert(
+        !apply(a.next, edited("\"output_tokens\":\"8\"", "\"output_tokens\":\"9\""), &next, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "never edited"));
+    ck_assert_uint_eq(next.count, 0);
+    catalogue_free(next.next);
+    ck_assert(!apply(a.next, edited("\"share_bp\":7000", "\"share_bp\":6000"), &next, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "never edited"));
+    catalogue_free(next.next);
+    ck_assert(!apply(a.next, edited("2026-11-01T00:00:00Z", "2026-11-22T00:00:30Z"), &next, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "60 s ahead"));
+    catalogue_free(next.next);
+    ck_assert_msg(
+        apply(a.next, edited("2026-11-01T00:00:00Z", "2026-11-22T00:01:00Z"), &next, &err), "%s",
+        err.text);
+    ck_assert_str_eq(next.objects, "price ");
+    catalogue_free(next.next);
+    catalogue_free(a.next);
+}
+END_TEST
+
+static const struct mistake {
+    const char *from, *to, *says;
+} mistakes[] = {
+    {"\"CNY\"", "\"XYZ\"", "currency"},
+    {"\"CNY\"", "7", "currency"},
+    {"\"creators\"", "\"creatorz\"", "creatorz"},
+    {"\"id\":\"demo\"", "\"id\":\"de mo\"", "creator id"},
+    {"\"id\":\"demo\"", "\"idd\":\"demo\"", "id"},
+    {"\"share_bp\":7000", "\"share_bp\":10001", "share_bp"},
+    {"\"share_bp\":7000", "\"share_bp\":\"70\"", "share_bp"},
+    {"\"2026-11-01\"", "\"2026-13-01\"", "date"},
+    {"\"2026-11-01\"", "\"tomorrow\"", "from"},
+    {"demo/echo", "echo", "model id"},
+    {"\"creator\":\"demo\"", "\"creator\":\"nobody\"", "nobody"},
+    {"\"weight\":1", "\"weight\":0", "weight"},
+    {"\"weight\":1", "\"wait\":1", "wait"},
+    {"[\"chat\"]", "[\"video\"]", "surfaces"},
+    {"[{\"name\":\"echo\"}]", "[]", "backends"},
+    {"\"price\":\"p\"", "\"price\":\"q\"", "price 'q'"},
+    {"\"max_output_tokens\":100", "\"max_output_tokens\":0", "max_output_tokens"},
+    {"\"max_output_tokens\":100", "\"on_disconnect\":\"later\"", "on_disconnect"},
+    {"\"output_tokens\":\"8\"", "\"image\":\"8\"", "output_tokens"},
+    {"\"output_tokens\":\"8\"", "\"output_tokens\":8", "output_tokens"},
+    {"\"output_tokens\":\"8\"", "\"output_tokenz\":\"8\"", "output_tokenz"},
+    {"\"output_tokens\":\"8\"", "\"output_tokens\":\"-8\"", "output_tokens"},
+    {"{\"creator\":\"demo\",\"weight\":1}", "{\"creator\":\"demo\"},{\"creator\":\"demo\"}",
+     "twice"},
+};
+
+START_TEST(every_mistake_is_named_and_changes_nothing)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    const struct mistake *m = &mistakes[_i];
+    struct applied a;
+    struct err err;
+
+    ck_assert_msg(!apply(empty, edited(m->from, m->to), &a, &err), "%s was accepted", m->to);
+    ck_assert_msg(strstr(err.text, m->says), "%s says: %s", m->to, err.text);
+    ck_assert_uint_eq(a.count, 0);
+    catalogue_free(a.next);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("catalogue");
+    TCase *t = tcase_create("catalogues");
+    SRunner *r;
+    int failed;
+
+    log_set_level(LOG_ERROR);
+    tcase_add_checked_fixture(t, set_zone, NULL);
+    tcase_add_test(t, a_new_catalogue_changes_everything_and_can_be_looked_up);
+    tcase_add_test(t, the_same_file_again_changes_nothing);
+    tcase_add_test(t, only_what_differs_changes);
+    tcase_add_test(t, versions_are_superseded_and_never_edited);
+    tcase_add_loop_test(t, every_mistake_is_named_and_changes_nothing, 0, (int)ARRAY_LEN(mistakes));
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
