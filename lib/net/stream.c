@@ -521,6 +521,11 @@ void stream_resume(struct stream *s)
     wake(s);
 }
 
+bool stream_was_reset(struct stream *s)
+{
+    return !wire_is_alive(&s->wire, NULL);
+}
+
 const struct addr *stream_peer(const struct stream *s)
 {
     return &s->peer;

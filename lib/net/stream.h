@@ -65,6 +65,10 @@ void stream_resume(struct stream *s);
 /* One absolute deadline at a time: `ms` from now, then on_failed with ERR_TIMEOUT and this (borrowed, static) sentence. 0 removes it. */
 void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
 
+/* Whether the peer has reset the connection, be it behind its end or behind a failure: it had closed before it had read everything
+ * sent to it. The stream is of no use afterwards. */
+bool stream_was_reset(struct stream *s);
+
 const struct addr *stream_peer(const struct stream *s);
 
 #endif

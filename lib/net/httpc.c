@@ -1,0 +1,179 @@
+/* httpc.c - origins and the calls to them. */
+#include "lib/net/httpc.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "lib/base/mem.h"
+#include "lib/net/httpc_link.h"
+
+static bool read_origin(struct httpc *c, struct err *err);
+static bool read_authority(struct httpc *c, const char *authority, const char *port,
+                           struct err *err);
+static const char *port_of(const char *authority);
+static char *deadline_sentence(const struct httpc *c, const char *what, int64_t ms);
+static void write_head(struct httpc_call *call, struct span target, struct span head_lines);
+static bool states_length(const struct httpc_call *call);
+
+struct httpc *httpc_new(struct loop *loop, const char *origin, struct tls_context *tls,
+                        const struct httpc_limits *limits, struct err *err)
+{
+    AUTO(httpc) c = xcalloc(1, sizeof *c);
+
+    c->loop = loop;
+    c->tls = tls;
+    c->limits = *limits;
+    c->origin = xstrdup(origin);
+    if (!read_origin(c, err))
+        return NULL;
+    c->connect_sentence =
+        deadline_sentence(c, "did not take the connection within", limits->connect_ms);
+    c->first_byte_sentence =
+        deadline_sentence(c, "did not begin to reply within", limits->first_byte_ms);
+    c->between_bytes_sentence =
+        deadline_sentence(c, "fell silent in its reply for", limits->between_bytes_ms);
+    return KEEP(c);
+}
+
+static bool read_origin(struct httpc *c, struct err *err)
+{
+    if (strncmp(c->origin, "unix:", 5) == 0) {
+        c->tls = NULL;
+        c->host = xstrdup("localhost");
+        return addr_parse(c->origin, &c->addr, err);
+    }
+    if (strncmp(c->origin, "https://", 8) == 0 && c->tls)
+        return read_authority(c, c->origin + 8, "443", err);
+    if (strncmp(c->origin, "http://", 7) == 0) {
+        c->tls = NULL;
+        return read_authority(c, c->origin + 7, "80", err);
+    }
+    return err_set(err, ERR_INPUT, "'%s' is not http://host:port, https://host:port or unix:path",
+                   c->origin);
+}
+
+static bool read_authority(struct httpc *c, const char *authority, const char *port,
+                           struct err *err)
+{
+    const char *given = port_of(authority);
+    size_t name = given ? (size_t)(given - 1 - authority) : strlen(authority);
+    AUTO_STRING text = given ? xstrdup(authority) : xasprintf("%s:%s", authority, port);
+
+    if (name == 0 || strpbrk(authority, "/?#@ \t\r\n"))
+        return err_set(err, ERR_INPUT, "'%s' has more or less than a host and a port", c->origin);
+    c->host = xstrdup(authority);
+    if (c->tls)
+        c->tls_host =
+            authority[0] == '[' ? xstrndup(authority + 1, name - 2) : xstrndup(authority, name);
+    return addr_resolve(text, &c->addr, err) || err_context(err, "%s", c->origin);
+}
+
+/* The colons of "[::1]" belong to the address. */
+static const char *port_of(const char *authority)
+{
+    const char *colon = strrchr(authority, ':'), *bracket = strrchr(authority, ']');
+
+    return colon && (!bracket || colon > bracket) ? colon + 1 : NULL;
+}
+
+static char *deadline_sentence(const struct httpc *c, const char *what, int64_t ms)
+{
+    return ms % 1000 ? xasprintf("%s %s %" PRId64 " ms", c->origin, what, ms)
+                     : xasprintf("%s %s %" PRId64 " s", c->origin, what, ms / 1000);
+}
+
+void httpc_free(struct httpc *c)
+{
+    if (!c)
+        return;
+    assert(c->call_count == 0);
+    while (c->idle)
+        link_close(c->idle);
+    free(c->origin);
+    free(c->host);
+    free(c->tls_host);
+    free(c->connect_sentence);
+    free(c->first_byte_sentence);
+    free(c->between_bytes_sentence);
+    free(c);
+}
+
+const char *httpc_host(const struct httpc *c)
+{
+    return c->host;
+}
+
+struct httpc_call *httpc_call(struct httpc *c, struct span method, struct span target,
+                              struct span head_lines, struct span body,
+                              const struct httpc_handlers *handlers, void *arg, struct err *err)
+{
+    struct httpc_call *call = call_new(c, handlers, arg);
+
+    call->body = body;
+    call->method = method;
+    write_head(call, target, head_lines);
+    if (!link_carry(call, err)) {
+        c->call_count--;
+        call_free(call);
+        return NULL;
+    }
+    return call;
+}
+
+static void write_head(struct httpc_call *call, struct span target, struct span head_lines)
+{
+    struct buf *head = &call->head;
+
+    buf_add_span(head, call->method);
+    buf_add_char(head, ' ');
+    buf_add_span(head, target);
+    buf_add_string(head, " HTTP/1.1\r\nhost: ");
+    buf_add_string(head, call->client->host);
+    buf_add_string(head, "\r\n");
+    buf_add_span(head, head_lines);
+    if (states_length(call))
+        buf_printf(head, "content-length: %zu\r\n", call->body.len);
+    buf_add_string(head, "\r\n");
+    assert(!head->failed);
+    call->method.data = head->data; /* the caller's may not live as long */
+}
+
+static bool states_length(const struct httpc_call *call)
+{
+    return call->body.len > 0 || span_equal(call->method, SPAN("POST")) ||
+           span_equal(call->method, SPAN("PUT")) || span_equal(call->method, SPAN("PATCH"));
+}
+
+bool httpc_may_be_accepted(const struct httpc_call *call)
+{
+    return call->was_accepted || (call->link && link_has_sent(call->link));
+}
+
+void httpc_pause(struct httpc_call *call)
+{
+    if (call->is_paused || !call->link)
+        return;
+    call->is_paused = true;
+    link_pause(call->link);
+}
+
+void httpc_resume(struct httpc_call *call)
+{
+    if (!call->is_paused || !call->link)
+        return;
+    call->is_paused = false;
+    link_resume(call->link);
+}
+
+void httpc_cancel(struct httpc_call *call)
+{
+    struct link *l = call->link;
+
+    if (!l || call->is_cancelled)
+        return;
+    call->is_cancelled = true;
+    call->was_accepted = call->was_accepted || link_has_sent(l);
+    call->link = NULL;
+    link_close(l);
+    turn_end_schedule(call->client->loop, &call->later);
+}

@@ -1,0 +1,50 @@
+/* httpc_link.h - the insides that the parts of httpc share: one origin, its calls, and the connections that carry them. */
+#ifndef TOLLGATE_NET_HTTPC_LINK_H
+#define TOLLGATE_NET_HTTPC_LINK_H
+
+#include "lib/base/attr.h"
+#include "lib/net/http1_chunks.h"
+#include "lib/net/httpc.h"
+
+struct httpc {
+    struct loop *loop;
+    char *origin; /* as it was given, for sentences */
+    char *host;
+    char *tls_host; /* null: plain */
+    struct addr addr;
+    struct tls_context *tls;
+    struct httpc_limits limits;
+    char *connect_sentence, *first_byte_sentence, *between_bytes_sentence;
+    struct link *idle; /* the last one put back comes first */
+    size_t idle_count;
+    size_t call_count;
+    struct http_head head; /* of the reply that is being handed over */
+};
+
+struct httpc_call {
+    struct httpc *client;
+    struct link *link; /* null once it has failed or was cancelled */
+    struct httpc_handlers handlers;
+    void *arg;
+    struct buf head; /* of the request */
+    struct span method;
+    struct span body;
+    size_t body_sent;
+    bool is_paused, is_cancelled;
+    bool is_sent_again;
+    bool was_accepted; /* perhaps, by a connection that is gone */
+    struct turn_end later;
+};
+
+struct httpc_call *call_new(struct httpc *c, const struct httpc_handlers *handlers, void *arg);
+void call_free(struct httpc_call *call);
+
+/* Gives the call a connection and begins to send. */
+bool link_carry(struct httpc_call *call, struct err *err) MUST_USE;
+/* Whether the socket took any byte of the call's request. */
+bool link_has_sent(const struct link *l);
+void link_pause(struct link *l);
+void link_resume(struct link *l);
+void link_close(struct link *l); /* its call is no longer its own */
+
+#endif
