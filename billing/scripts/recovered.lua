@@ -59,7 +59,7 @@ say()
 local function all_are_back()
     local back = true
     for _, word in ipairs(words()) do
-        if word.run ~= run and (word.ms >= since or word.ms > last - LIVE_MS) then
+        if word.run ~= run and word.ms > last - LIVE_MS then
             back = false
         end
         if word.ms < now - FORGET_MS then

@@ -116,6 +116,7 @@ START_TEST(a_hold_takes_its_amount_from_what_is_left)
     expect_field("account:acct", "room", "60");
     AUTO_STRING entry = fixture_ask(&redis, "HGET tg:{a17}:holds:acct req_1");
     ck_assert_int_eq(strncmp(entry, "40 w-a 1", 8), 0);
+    expect(fixture_ask(&redis, "SMEMBERS tg:{a17}:held"), "acct");
 }
 END_TEST
 
@@ -326,6 +327,9 @@ START_TEST(a_raise_needs_credit_and_else_leaves_the_hold)
     expect_field("account:acct", "room", "0");
     AUTO_STRING entry = fixture_ask(&redis, "HGET tg:{a17}:holds:acct req_1");
     ck_assert_int_eq(strncmp(entry, "100 w-a 1", 9), 0);
+    set("HSET tg:{a17}:account:acct room -9000");
+    expect(hold("raise", "req_1", "101"), "OK CREDIT");
+    expect_field("account:acct", "room", "-9000");
 }
 END_TEST
 
@@ -524,9 +528,10 @@ START_TEST(a_look_under_another_run_begins_anew)
     expect(sweep("run-1"), "OK");
     a_minute_goes_by();
     set("HSET tg:{a17}:state run_id run-2");
-    expect(sweep("run-1"), "RECOVERING");
     expect(sweep("run-2"), "OK");
     expect(sweep("run-2"), "SOON");
+    expect(sweep("run-1"), "RECOVERING");
+    expect(sweep("run-2"), "OK");
     a_minute_goes_by();
     expect(sweep("run-2"), "OK req_1 40 w-a 1700000000000");
 }
