@@ -146,3 +146,8 @@ const char *archive_reader_chain(const struct archive_reader *r)
 {
     return r->chain;
 }
+
+uint64_t archive_reader_segment(const struct archive_reader *r)
+{
+    return r->header.segment;
+}
