@@ -66,10 +66,14 @@ static void on_gone(void *data)
     x->slot = NULL;
 }
 
+/* Whoever kept the request has answered it, and may be gone by now. */
 static void on_done(void *data)
 {
-    on_gone(data);
-    free(data);
+    struct exchange *x = data;
+
+    if (x->check)
+        key_check_cancel(x->check);
+    free(x);
 }
 
 static bool find_route(struct exchange *x)

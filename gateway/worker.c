@@ -211,6 +211,7 @@ static bool build_backends(struct server *s, struct err *err)
             .first_byte_ms = b->first_byte_timeout,
             .between_bytes_ms = b->idle_timeout,
             .reply_bytes_max = o->reply_bytes,
+            .event_bytes_max = o->event_bytes,
             .idle_max = b->keepalive_connections,
             .idle_ms = b->keepalive_idle,
             .delay_ms = b->delay,
