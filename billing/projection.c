@@ -285,7 +285,8 @@ void projection_all_reported(struct projection *p)
         if (!l->admits && !l->parked)
             return;
     p->is_recovered = true;
-    p->handlers.on_recovered(p->arg);
+    if (p->handlers.on_recovered)
+        p->handlers.on_recovered(p->arg);
 }
 
 void projection_wake(struct projection *p)
