@@ -16,6 +16,7 @@
 
 #define INSTALLATION "inst-1"
 #define WAIT_MS      20000
+#define HASTE        25 /* timers of everything but the test run so many times as fast */
 
 /* One writer with all that belongs to it. */
 struct rig {
@@ -31,6 +32,14 @@ struct rig {
 };
 
 static struct fixture fixture;
+
+void __real_timer_start(struct timer *t, int64_t ms);
+void __wrap_timer_start(struct timer *t, int64_t ms);
+
+void __wrap_timer_start(struct timer *t, int64_t ms)
+{
+    __real_timer_start(t, ms / HASTE);
+}
 
 static void on_ready(void *arg)
 {
@@ -110,8 +119,10 @@ static void rig_init(struct rig *r)
 static void rig_connect(struct rig *r, const char *installation, size_t batch_records)
 {
     AUTO_STRING address = xasprintf("unix:%s", fixture.socket);
-    struct redis_config config = {
-        .address = address, .connect_ms = 2000, .command_ms = 5000, .pending_max = 1000};
+    struct redis_config config = {.address = address,
+                                  .connect_ms = HASTE * 2000,
+                                  .command_ms = HASTE * 5000,
+                                  .pending_max = 1000};
     struct redis_handlers handlers = {on_ready, on_lost};
     struct projection_config projection = {installation, r->archive, batch_records, 4};
     struct projection_handlers events = {on_put_holds, on_recovered, on_stopped};
@@ -507,6 +518,58 @@ START_TEST(a_parked_partition_holds_up_no_other)
 }
 END_TEST
 
+static void wait_for_facts(struct rig *r, const char *expected)
+{
+    bool is_equal = false, never = false;
+
+    for (int i = 0; i < 200 && !is_equal; i++) {
+        ck_assert(!loop_run_until(r->loop, &never, 50));
+        AUTO_STRING found = facts();
+        is_equal = strcmp(found, expected) == 0;
+    }
+    ck_assert(is_equal);
+}
+
+START_TEST(a_redis_that_was_emptied_is_noticed_without_any_new_record)
+{
+    struct rig r;
+
+    rig_init(&r);
+    open_account(&r, "acct-a", "1000");
+    some_traffic(&r, 50);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    AUTO_STRING before = facts();
+    freeReplyObject(fixture_command(&fixture, "FLUSHALL"));
+    wait_for_facts(&r, before);
+    rig_free(&r);
+}
+END_TEST
+
+START_TEST(a_parked_partition_that_was_rebuilt_is_shipped_to_again)
+{
+    struct rig r;
+
+    rig_init(&r);
+    AUTO_STRING p = partition_text(SIDE_ACCOUNT, "acct-a");
+    open_account(&r, "acct-a", "1000");
+    some_traffic(&r, 50);
+    rig_connect(&r, INSTALLATION, 50);
+    ship(&r);
+    AUTO_STRING before = facts();
+    rig_disconnect(&r);
+    freeReplyObject(fixture_command(&fixture, "FLUSHALL"));
+    freeReplyObject(fixture_command(&fixture, "HSET tg:{%s}:state parked why", p));
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    expect_account("acct-a", "balance", "(nil)");
+    freeReplyObject(fixture_command(&fixture, "HDEL tg:{%s}:state parked", p));
+    wait_for_facts(&r, before);
+    ck_assert(projection_is_current(r.projection));
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on)
 {
     static const char *const bodies[] = {
@@ -618,6 +681,8 @@ static Suite *suite(void)
     tcase_add_loop_test(t, another_record_under_the_same_number_stops_the_directory, 0, 2);
     tcase_add_test(t, another_installations_redis_gets_nothing);
     tcase_add_test(t, a_parked_partition_holds_up_no_other);
+    tcase_add_test(t, a_redis_that_was_emptied_is_noticed_without_any_new_record);
+    tcase_add_test(t, a_parked_partition_that_was_rebuilt_is_shipped_to_again);
     tcase_add_test(t, what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on);
     tcase_add_test(t, what_the_journal_no_longer_holds_comes_from_the_archive);
     tcase_add_loop_test(t, it_can_be_freed_while_commands_are_under_way, 1, 6);
