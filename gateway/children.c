@@ -121,6 +121,7 @@ static void start(void *arg)
     restart_later(child);
 }
 
+/* Signal watches go first: renewing the loop would count them twice, and warn when a second loop has some. */
 static void become(struct child *child, pid_t parent, const sigset_t *signals)
 {
     struct children *c = child->all;
@@ -132,12 +133,12 @@ static void become(struct child *child, pid_t parent, const sigset_t *signals)
     setpgid(0, 0);
     log_set_process(child->name);
     show_name(child->name);
+    signal_watch_free(c->on_sigchld);
+    c->handlers.on_forked(c->arg);
     if (!loop_after_fork(c->loop, &err)) {
         log_error("fork_failed", "%s: %s", child->name, err.text);
         _exit(1);
     }
-    signal_watch_free(c->on_sigchld);
-    c->handlers.on_forked(c->arg);
     for (size_t i = 0; i < ARRAY_LEN(plain_signals); i++)
         signal(plain_signals[i], SIG_DFL);
     sigprocmask(SIG_SETMASK, signals, NULL);

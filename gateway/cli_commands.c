@@ -1,14 +1,101 @@
 /* cli_commands.c - the commands, their options and handlers: the single source of `tollgate --help`. */
 #include "gateway/cli_commands.h"
 
+#include "gateway/cli_account.h"
+#include "gateway/cli_catalogue.h"
 #include "gateway/cli_check.h"
+#include "gateway/cli_journal.h"
+#include "gateway/cli_serve.h"
+#include "gateway/cli_usage.h"
+#include "gateway/dev.h"
 
+#define OP                                                                              \
+    {                                                                                   \
+        "--op", "ID", "the operation's id, when the same change is asked for once more" \
+    }
+
+static const struct cli_option dev_options[] = {
+    {"--state", "DIR", "where everything is kept; not given: ./tollgate-dev"},
+    {"--listen", "ADDR", "where the API listens; not given: 127.0.0.1:8443; port 0: a free one"},
+    {"--console", "ADDR", "where the console listens; not given: 127.0.0.1:8444"},
+    {"--workers", "N", "how many worker processes; not given: 2"},
+    {"--upstream", "URL",
+     "a server with OpenAI's API (http://HOST:PORT/v1): its model becomes "
+     "demo/upstream; its key in $TOLLGATE_UPSTREAM_KEY"},
+    {"--upstream-model", "NAME", "which of its models; not given: the first that it lists"},
+    {"--clock", "TIME", "what time it is from now on (RFC 3339), for all processes on this state"},
+};
 static const struct cli_option check_options[] = {
     {"--print-defaults", NULL, "print a config file with every option at its default instead"},
 };
+static const struct cli_option apply_options[] = {
+    {"--dry-run", NULL, "only say what would change"},
+    OP,
+};
+static const struct cli_option account_create_options[] = {
+    {"--currency", "CODE", "what it pays in, such as CNY"},
+    {"--prepaid", NULL, "credit must cover every call"},
+    {"--postpaid", NULL, "it may owe up to the credit limit"},
+    {"--credit-limit", "AMOUNT", "how much a postpaid account may owe"},
+    {"--concurrency", "N", "how many calls may run at once; 0, or not given: any number"},
+    OP,
+};
+static const struct cli_option account_credit_options[] = {
+    {"--reason", "TEXT", "what the booking is for"},
+    OP,
+};
+static const struct cli_option key_create_options[] = {
+    {"--expires", "TIME", "when it ends, RFC 3339"},
+    {"--creator", NULL, "a key of the creator with this id, to see earnings with"},
+    OP,
+};
+static const struct cli_option op_options[] = {OP};
+static const struct cli_option creator_show_options[] = {
+    {"--period", "YYYY-MM", "the settlement month; not given: the running one"},
+};
+static const struct cli_option usage_list_options[] = {
+    {"--account", "ID", "only calls of this account"},
+    {"--limit", "N", "how many at most, the newest first; not given: 100"},
+};
+
+#define NO_OPTIONS NULL, 0
+#define OPTIONS(o) o, ARRAY_LEN(o)
 
 const struct command cli_commands[] = {
-    {"check", "", "Reads the config and says every mistake in it, with its line.", check_options,
-     ARRAY_LEN(check_options), false, check},
+    {"serve", "", "Runs the server in the foreground.", NO_OPTIONS, false, serve},
+    {"dev", "",
+     "Runs everything on one machine, with a demo model; prints a line of JSON when ready.",
+     OPTIONS(dev_options), true, dev},
+    {"check", "", "Reads the config and says every mistake in it, with its line.",
+     OPTIONS(check_options), false, check},
+    {"apply", "CATALOGUE.json", "Makes creators, contracts, models and prices what the file says.",
+     OPTIONS(apply_options), false, apply},
+    {"account create", "ID", "Opens an account that pays.", OPTIONS(account_create_options), false,
+     account_create},
+    {"account credit", "ID AMOUNT", "Books credit to an account.", OPTIONS(account_credit_options),
+     false, account_credit},
+    {"account show", "ID", "Shows an account, its balance and what is held.", NO_OPTIONS, false,
+     account_show},
+    {"account list", "", "Lists all accounts.", NO_OPTIONS, false, account_list},
+    {"key create", "OWNER", "Makes a key of an account, or a creator; prints the secret this once.",
+     OPTIONS(key_create_options), false, key_create},
+    {"key revoke", "PUBLIC_ID", "Revokes a key for ever; its next call fails.", OPTIONS(op_options),
+     false, key_revoke},
+    {"key list", "", "Lists all keys, without their secrets.", NO_OPTIONS, false, key_list},
+    {"creator list", "", "Lists creators and their contracts.", NO_OPTIONS, false, creator_list},
+    {"creator show", "ID", "Shows what a creator earned, by model and by day.",
+     OPTIONS(creator_show_options), false, creator_show},
+    {"model list", "", "Lists models and their prices.", NO_OPTIONS, false, model_list},
+    {"model show", "ID", "Shows a model.", NO_OPTIONS, false, model_show},
+    {"usage list", "", "Lists calls, the newest first.", OPTIONS(usage_list_options), false,
+     usage_list},
+    {"usage show", "REQUEST_ID", "Shows a call, what it used and what it cost.", NO_OPTIONS, false,
+     usage_show},
+    {"journal show", "", "Shows what each writer has in its journal.", NO_OPTIONS, false,
+     journal_show},
+    {"journal ship", "", "Waits until Redis has all that was written.", NO_OPTIONS, false,
+     journal_ship},
+    {"journal rebuild", "", "Replays everything that was ever written into Redis.", NO_OPTIONS,
+     false, journal_rebuild},
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);

@@ -1,6 +1,7 @@
 /* cli_print.c - columns are as wide as their widest cell, counted in characters, not bytes. */
 #include "gateway/cli_print.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,10 @@
 #define CELL_BYTES_MAX 65536
 #define COLUMNS_MAX    16
 
+static void measure(const json_t *rows, const struct cli_column *columns, size_t count,
+                    size_t widths[COLUMNS_MAX]);
 static char *cell_text(const json_t *row, const char *member);
+static void add_text(const json_t *value, bool with_names, struct buf *out);
 static const json_t *find_member(const json_t *row, const char *path);
 static size_t width_of(const char *text);
 static void print_cell(const struct cli_column *column, const char *text, size_t width,
@@ -19,15 +23,34 @@ static void print_cell(const struct cli_column *column, const char *text, size_t
 void cli_print_list(const struct cli *c, const json_t *rows, const struct cli_column *columns,
                     size_t count, const char *none)
 {
-    size_t widths[COLUMNS_MAX] = {0};
+    size_t widths[COLUMNS_MAX], i;
+    json_t *row;
 
-    if (json_array_size(rows) == 0 && !c->json)
-        fprintf(stderr, "%s\n", none);
     if (c->json) {
-        for (size_t i = 0; i < json_array_size(rows); i++)
-            cli_print_json(json_array_get(rows, i));
+        json_array_foreach(rows, i, row) cli_print_json(row);
         return;
     }
+    if (json_array_size(rows) == 0) {
+        fprintf(stderr, "%s\n", none);
+        return;
+    }
+    measure(rows, columns, count, widths);
+    for (size_t k = 0; k < count; k++)
+        print_cell(&columns[k], columns[k].title, widths[k], k + 1 == count);
+    json_array_foreach(rows, i, row)
+    {
+        for (size_t k = 0; k < count; k++) {
+            AUTO_STRING text = cell_text(row, columns[k].member);
+
+            print_cell(&columns[k], text, widths[k], k + 1 == count);
+        }
+    }
+}
+
+static void measure(const json_t *rows, const struct cli_column *columns, size_t count,
+                    size_t widths[COLUMNS_MAX])
+{
+    assert(count <= COLUMNS_MAX);
     for (size_t k = 0; k < count; k++) {
         widths[k] = width_of(columns[k].title);
         for (size_t i = 0; i < json_array_size(rows); i++) {
@@ -37,32 +60,44 @@ void cli_print_list(const struct cli *c, const json_t *rows, const struct cli_co
                 widths[k] = width_of(text);
         }
     }
-    if (json_array_size(rows) > 0)
-        for (size_t k = 0; k < count; k++)
-            print_cell(&columns[k], columns[k].title, widths[k], k + 1 == count);
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        for (size_t k = 0; k < count; k++) {
-            AUTO_STRING text = cell_text(json_array_get(rows, i), columns[k].member);
-
-            print_cell(&columns[k], text, widths[k], k + 1 == count);
-        }
-    }
 }
 
 /* Caller frees. What a row does not have is "-". */
 static char *cell_text(const json_t *row, const char *member)
 {
-    const json_t *value = find_member(row, member);
     AUTO_CLEAR(buf) text = {.max = CELL_BYTES_MAX};
 
-    if (!value || json_is_null(value))
-        return xstrdup("-");
-    if (json_is_string(value))
-        return xstrdup(json_string_value(value));
-    if (json_is_boolean(value))
-        return xstrdup(json_is_true(value) ? "yes" : "no");
-    json_dump(value, &text);
-    return xstrdup(text.data && !text.failed ? text.data : "…");
+    add_text(find_member(row, member), true, &text);
+    return xstrdup(text.len && !text.failed ? text.data : "-");
+}
+
+/* Lists are joined by commas; an object inside of one shows its values only. */
+static void add_text(const json_t *value, bool with_names, struct buf *out)
+{
+    const char *name, *between = "";
+    json_t *member;
+    size_t i;
+
+    if (json_is_string(value)) {
+        buf_add_string(out, json_string_value(value));
+    } else if (json_is_boolean(value)) {
+        buf_add_string(out, json_is_true(value) ? "yes" : "no");
+    } else if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, name, member)
+        {
+            buf_printf(out, "%s%s%s", between, with_names ? name : "", with_names ? " " : "");
+            add_text(member, false, out);
+            between = with_names ? ", " : " ";
+        }
+    } else if (json_is_array(value)) {
+        json_array_foreach(value, i, member)
+        {
+            buf_add_string(out, i ? ", " : "");
+            add_text(member, false, out);
+        }
+    } else if (value && !json_is_null(value)) {
+        json_dump(value, out);
+    }
 }
 
 static const json_t *find_member(const json_t *row, const char *path)

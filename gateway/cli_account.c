@@ -1,0 +1,150 @@
+/* cli_account.c - who pays, and with which keys. */
+#include "gateway/cli_account.h"
+
+#include <stdio.h>
+
+#include "gateway/cli_admin.h"
+#include "gateway/cli_print.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+static const struct cli_column account_columns[] = {
+    {"account", "account", false},   {"mode", "mode", false},
+    {"currency", "currency", false}, {"balance", "balance", true},
+    {"held", "held", true},          {"available", "available", true},
+    {"limit", "credit_limit", true}, {"concurrency", "concurrency", true},
+    {"open", "open_calls", true},
+};
+static const struct cli_column key_columns[] = {
+    {"key", "public_id", false}, {"account", "account", false},    {"creator", "creator", false},
+    {"state", "state", false},   {"expires", "expires_at", false},
+};
+
+static int read_terms(struct cli *c, json_t *body);
+
+int account_create(struct cli *c)
+{
+    AUTO_JSON body = json_pack("{s:s}", "id", c->arguments[0]);
+    AUTO_JSON reply = NULL;
+
+    if (read_terms(c, body) != CLI_DONE)
+        return CLI_USAGE;
+    reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/accounts", .body = body});
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
+    return CLI_DONE;
+}
+
+static int read_terms(struct cli *c, json_t *body)
+{
+    const char *currency = cli_value(c, "--currency"), *limit = cli_value(c, "--credit-limit");
+    const char *concurrency = cli_value(c, "--concurrency");
+    bool is_prepaid = cli_value(c, "--prepaid"), is_postpaid = cli_value(c, "--postpaid");
+    int64_t calls = 0;
+
+    if (!currency)
+        return cli_misused(c, "needs --currency, such as --currency CNY");
+    if (is_prepaid == is_postpaid)
+        return cli_misused(c, "needs either --prepaid or --postpaid");
+    if (concurrency && !int64_parse(span_of(concurrency), &calls))
+        return cli_misused(c, "--concurrency must be a number, not \"%s\"", concurrency);
+    json_object_set_new(body, "currency", json_string(currency));
+    json_object_set_new(body, "mode", json_string(is_prepaid ? "prepaid" : "postpaid"));
+    if (limit)
+        json_object_set_new(body, "credit_limit", json_string(limit));
+    if (concurrency)
+        json_object_set_new(body, "concurrency", json_integer(calls));
+    return CLI_DONE;
+}
+
+int account_credit(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"account", "account", false},
+        {"credited", "amount", false},
+        {"currency", "currency", false},
+        {"reason", "reason", false},
+        {"at", "at", false},
+    };
+    AUTO_STRING target = cli_target("/admin/v1/accounts/%/credit", c->arguments[0]);
+    AUTO_JSON body = json_pack("{s:s}", "amount", c->arguments[1]);
+    AUTO_JSON reply = NULL;
+
+    if (cli_value(c, "--reason"))
+        json_object_set_new(body, "reason", json_string(cli_value(c, "--reason")));
+    reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    return CLI_DONE;
+}
+
+int account_show(struct cli *c)
+{
+    AUTO_STRING target = cli_target("/admin/v1/accounts/%", c->arguments[0]);
+    AUTO_JSON reply = cli_get(c, target);
+
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
+    return CLI_DONE;
+}
+
+int account_list(struct cli *c)
+{
+    AUTO_JSON reply = cli_get(c, "/admin/v1/accounts");
+
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_list(c, json_object_get(reply, "data"), account_columns, ARRAY_LEN(account_columns),
+                   "there are no accounts yet; `tollgate account create` makes one");
+    return CLI_DONE;
+}
+
+/* The secret is on stdout alone, so that a script can take it. */
+int key_create(struct cli *c)
+{
+    const char *owner_kind = cli_value(c, "--creator") ? "creator" : "account";
+    AUTO_JSON body = json_pack("{s:s}", owner_kind, c->arguments[0]);
+    AUTO_JSON reply = NULL;
+
+    if (cli_value(c, "--expires"))
+        json_object_set_new(body, "expires_at", json_string(cli_value(c, "--expires")));
+    reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/keys", .body = body});
+    if (!reply)
+        return CLI_FAILED;
+    if (c->json) {
+        cli_print_json(reply);
+        return CLI_DONE;
+    }
+    fprintf(stderr, "the key of %s %s, shown this once:\n", owner_kind, c->arguments[0]);
+    printf("%s\n", json_string_value(json_object_get(reply, "secret")));
+    return CLI_DONE;
+}
+
+int key_revoke(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"key", "key", false}, {"owner", "owner", false}, {"state", "state", false}};
+    AUTO_STRING target = cli_target("/admin/v1/keys/%/revoke", c->arguments[0]);
+    AUTO_JSON body = json_object();
+    AUTO_JSON reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
+
+    if (!reply)
+        return CLI_FAILED;
+    json_object_del(reply, "hash");
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    return CLI_DONE;
+}
+
+int key_list(struct cli *c)
+{
+    AUTO_JSON reply = cli_get(c, "/admin/v1/keys");
+
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_list(c, json_object_get(reply, "data"), key_columns, ARRAY_LEN(key_columns),
+                   "there are no keys yet; `tollgate key create` makes one");
+    return CLI_DONE;
+}

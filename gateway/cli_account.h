@@ -1,0 +1,15 @@
+/* cli_account.h - the commands of accounts and keys. */
+#ifndef TOLLGATE_GATEWAY_CLI_ACCOUNT_H
+#define TOLLGATE_GATEWAY_CLI_ACCOUNT_H
+
+#include "gateway/cli.h"
+
+int account_create(struct cli *c);
+int account_credit(struct cli *c);
+int account_show(struct cli *c);
+int account_list(struct cli *c);
+int key_create(struct cli *c);
+int key_revoke(struct cli *c);
+int key_list(struct cli *c);
+
+#endif

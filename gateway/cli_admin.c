@@ -1,0 +1,118 @@
+/* cli_admin.c - commands over the admin API. */
+#include "gateway/cli_admin.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "gateway/admin_client.h"
+#include "lib/base/mem.h"
+#include "lib/base/rand.h"
+#include "lib/base/text.h"
+
+#define TARGET_BYTES_MAX 8192
+#define OP_CHARACTERS    24
+#define OP_TEXT          65
+#define CALL_MS          60000
+#define LONG_CALL_MS     3600000
+
+static json_t *call(struct cli *c, const struct admin_request *request, int attempts);
+static bool attempt(const struct cli *c, const struct admin_request *request,
+                    struct admin_reply *reply, struct err *err);
+static bool choose_op(const struct cli *c, char op[OP_TEXT]);
+
+char *cli_target(const char *pattern, const char *word)
+{
+    AUTO_CLEAR(buf) out = {.max = TARGET_BYTES_MAX};
+
+    for (; *pattern; pattern++) {
+        if (*pattern != '%') {
+            buf_add_char(&out, *pattern);
+            continue;
+        }
+        for (const unsigned char *p = (const unsigned char *)word; *p; p++) {
+            if (isalnum(*p) || strchr("-._~", *p))
+                buf_add_char(&out, (char)*p);
+            else
+                buf_printf(&out, "%%%02X", *p);
+        }
+    }
+    return xstrdup(out.len && !out.failed ? out.data : "");
+}
+
+json_t *cli_get(struct cli *c, const char *target)
+{
+    struct admin_request request = {.method = "GET", .target = target, .timeout_ms = CALL_MS};
+
+    return call(c, &request, 1);
+}
+
+json_t *cli_post(struct cli *c, const char *target, const json_t *body)
+{
+    AUTO_JSON nothing = json_object();
+    struct admin_request request = {.method = "POST",
+                                    .target = target,
+                                    .body = body ? body : nothing,
+                                    .timeout_ms = LONG_CALL_MS};
+
+    return call(c, &request, 1);
+}
+
+json_t *cli_change(struct cli *c, const struct cli_change *change)
+{
+    AUTO_STRING target = NULL;
+    char op[OP_TEXT];
+    struct admin_request request = {.method = "POST", .body = change->body, .timeout_ms = CALL_MS};
+
+    if (!choose_op(c, op))
+        return NULL;
+    target = xasprintf("%s%s%s", change->target, change->op_in_query ? "?op=" : "",
+                       change->op_in_query ? op : "");
+    request.target = target;
+    if (!change->op_in_query)
+        json_object_set_new(change->body, "op", json_string(op));
+    fprintf(stderr, "operation %s\n", op);
+    return call(c, &request, 2);
+}
+
+static bool choose_op(const struct cli *c, char op[OP_TEXT])
+{
+    const char *given = cli_value(c, "--op");
+
+    if (!given) {
+        memcpy(op, "op_", 3);
+        rand_text(op + 3, OP_CHARACTERS);
+        return true;
+    }
+    if (id_is_valid(span_of(given)) && span_copy(span_of(given), op, OP_TEXT))
+        return true;
+    cli_fail(c, "--op: \"%.80s\" is no operation id: 1 to 64 of A-Z a-z 0-9 . _ -", given);
+    return false;
+}
+
+static json_t *call(struct cli *c, const struct admin_request *request, int attempts)
+{
+    AUTO_CLEAR(admin_reply) reply = {.json = NULL};
+    struct err err;
+
+    if (!c->options.state && !cli_read_config(c))
+        return NULL;
+    while (!attempt(c, request, &reply, &err)) {
+        if (--attempts == 0 || admin_client_is_refusal(err.code)) {
+            cli_fail(c, "%s", err.text);
+            return NULL;
+        }
+        fprintf(stderr, "%s; trying once more\n", err.text);
+    }
+    if (reply.is_pending)
+        fprintf(stderr, "it is written down; Redis is away and will have it when it is back\n");
+    return KEEP(reply.json);
+}
+
+/* Each attempt finds its own console: the last one's may be what broke. */
+static bool attempt(const struct cli *c, const struct admin_request *request,
+                    struct admin_reply *reply, struct err *err)
+{
+    AUTO(admin_client) client = admin_client_open(&c->options, err);
+
+    return client && admin_client_call(client, request, reply, err);
+}

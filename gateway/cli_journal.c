@@ -1,0 +1,46 @@
+/* cli_journal.c - what each writer has written, and whether Redis has it. */
+#include "gateway/cli_journal.h"
+
+#include <stdio.h>
+
+#include "gateway/cli_admin.h"
+#include "gateway/cli_print.h"
+
+static int print_report(const struct cli *c, json_t *reply, const char *done);
+
+int journal_show(struct cli *c)
+{
+    return print_report(c, cli_get(c, "/admin/v1/journal"), NULL);
+}
+
+int journal_ship(struct cli *c)
+{
+    return print_report(c, cli_post(c, "/admin/v1/journal/ship", NULL),
+                        "all that was written is applied in Redis");
+}
+
+int journal_rebuild(struct cli *c)
+{
+    return print_report(c, cli_post(c, "/admin/v1/journal/rebuild", NULL),
+                        "Redis holds again all that was ever written");
+}
+
+/* Takes the reply over. */
+static int print_report(const struct cli *c, json_t *given, const char *done)
+{
+    static const struct cli_column columns[] = {
+        {"directory", "dir", false},    {"writer", "writer", false},
+        {"process", "owner_pid", true}, {"segments", "segments", true},
+        {"sealed", "sealed", true},     {"unsealed records", "unsealed_records", true},
+        {"damaged", "damaged", false},
+    };
+    AUTO_JSON reply = given;
+
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_list(c, json_object_get(reply, "data"), columns, ARRAY_LEN(columns),
+                   "nothing has been written yet");
+    if (done && !c->json)
+        printf("%s\n", done);
+    return CLI_DONE;
+}

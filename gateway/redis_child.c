@@ -1,0 +1,78 @@
+/* redis_child.c - what Tollgate asks of a Redis, written down as its config: every write in the AOF, on disk within
+ * a second, nothing evicted. */
+#include "gateway/redis_child.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define CONF_BYTES_MAX 16384
+
+static bool is_installed(void);
+static void add_quoted(struct buf *out, const char *name, const char *value);
+
+bool redis_child_prepare(const char *dir, const char *socket_path, struct err *err)
+{
+    AUTO_STRING path = path_join(dir, "redis.conf");
+    AUTO_CLEAR(buf) text = {.max = CONF_BYTES_MAX};
+
+    if (!is_installed())
+        return err_set(err, ERR_NOT_FOUND,
+                       "redis-server is not installed; `sh conf/install-deps` installs what is "
+                       "missing");
+    buf_add_string(&text, "# Written by `tollgate dev` at each start.\n"
+                          "port 0\n"
+                          "unixsocketperm 600\n"
+                          "appendonly yes\n"
+                          "appendfsync everysec\n"
+                          "save \"\"\n"
+                          "maxmemory-policy noeviction\n"
+                          "daemonize no\n"
+                          "logfile redis.log\n");
+    add_quoted(&text, "unixsocket", socket_path);
+    add_quoted(&text, "dir", dir);
+    return buf_ok(&text, path, err) && dir_ensure(dir, 0700, err) &&
+           file_write_atomic(path, 0600, buf_span(&text), err);
+}
+
+/* As execlp() will look for it. */
+static bool is_installed(void)
+{
+    const char *at = getenv("PATH");
+
+    while (at && *at) {
+        size_t n = strcspn(at, ":");
+        AUTO_STRING dir = xstrndup(at, n);
+        AUTO_STRING path = path_join(*dir ? dir : ".", "redis-server");
+
+        if (access(path, X_OK) == 0)
+            return true;
+        at += n + (at[n] == ':');
+    }
+    return false;
+}
+
+static void add_quoted(struct buf *out, const char *name, const char *value)
+{
+    buf_printf(out, "%s \"", name);
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            buf_add_char(out, '\\');
+        buf_add_char(out, *value);
+    }
+    buf_add_string(out, "\"\n");
+}
+
+int redis_child_run(void *dir)
+{
+    AUTO_STRING conf = path_join(dir, "redis.conf");
+
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    execlp("redis-server", "redis-server", conf, (char *)NULL);
+    log_error("redis_failed", "redis-server cannot be started");
+    return 1;
+}
