@@ -32,6 +32,8 @@ bool journal_log_init(struct journal_log *l, const struct journal_home *home,
 {
     *l = (struct journal_log){.home = home};
     buf_init(&l->scratch, FRAME_HEAD + RECORD_BYTES_MAX);
+    if (!buf_room(&l->scratch, l->scratch.max))
+        return err_set(err, ERR_MEMORY, "no memory for a journal");
     return segment_writer_init(&l->out, home->path, segment_bytes, err);
 }
 
@@ -185,7 +187,8 @@ static bool write_seal(struct journal_log *l, int64_t at, struct err *err)
     buf_init(&record, SEGMENT_HEADER_MAX - FRAME_HEAD);
     seal_write(&seal, &body);
     record_compose(&record, RECORD_SEAL, l->home->writer, NULL, buf_span(&body));
-    return buf_ok(&record, "a seal", err) && make_room(l, &nothing, FRAME_HEAD + record.len, err) &&
+    return buf_ok(&body, "a seal", err) && buf_ok(&record, "a seal", err) &&
+           make_room(l, &nothing, FRAME_HEAD + record.len, err) &&
            journal_log_append(l, &effect, buf_span(&record), err);
 }
 

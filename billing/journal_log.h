@@ -18,7 +18,7 @@ struct journal_log {
     int64_t records_at; /* the time of the first of them */
     bool holds_seal;
     bool seal_wanted;   /* by what was written */
-    struct buf scratch;
+    struct buf scratch; /* of full size from the start, so that a frame is never refused memory */
 };
 
 /* Opens the directory's spares; there is no segment yet. */
