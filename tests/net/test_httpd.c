@@ -814,6 +814,51 @@ START_TEST(running_out_of_descriptors_is_survived)
 }
 END_TEST
 
+/* Fast enough a rate that 20 MB are due at once after the grace of 100 ms. */
+START_TEST(a_client_that_asks_on_and_on_and_never_reads_is_given_up)
+{
+    struct httpd_limits fast = usual;
+    char *large = calloc(1, 20 << 20);
+    struct peer *p;
+
+    fast.body_rate_min = 100 << 20;
+    serve_with(&fast);
+    p = dial();
+    watch_want(p->watch, false, false);
+    peer_say(p, GET("/wait") GET("/now"));
+    await_log("head:/wait");
+    answer(pending, (struct span){large, 20 << 20});
+    await_count(0);
+    ck_assert_str_eq(log_text(), "head:/wait done ");
+    peer_free(p);
+    free(large);
+    stop();
+}
+END_TEST
+
+START_TEST(a_half_close_after_the_answer_loses_nothing_of_it)
+{
+    size_t n = 8 << 20;
+    char *large = calloc(1, n);
+    struct peer *p = dial();
+
+    memset(large, 'x', n);
+    watch_want(p->watch, false, false);
+    peer_say(p, GET("/wait"));
+    await_log("head:/wait");
+    answer(pending, (struct span){large, n});
+    pass_turns(loop);
+    peer_half_close(p);
+    pass_turns(loop);
+    watch_want(p->watch, true, false);
+    peer_await_end(p);
+    ck_assert(!p->is_reset);
+    ck_assert_uint_gt(p->got.len, n);
+    peer_free(p);
+    free(large);
+}
+END_TEST
+
 static bool is_idle;
 static void on_idle(void *arg UNUSED)
 {
@@ -880,7 +925,8 @@ END_TEST
 
 START_TEST(freeing_the_server_breaks_what_is_left)
 {
-    struct peer *head = dial(), *body = dial(), *wait = dial(), *closing = dial();
+    struct peer *head = dial(), *body = dial(), *wait = dial(), *closing = dial(), *over = dial();
+    const struct http_request *waiting;
 
     peer_say(head, "GET /no");
     peer_say(body, POST("/echo", "10") "x");
@@ -888,10 +934,16 @@ START_TEST(freeing_the_server_breaks_what_is_left)
     peer_await_end(closing);
     peer_say(wait, GET("/wait"));
     await_log("head:/wait");
+    waiting = pending;
     buf_truncate(&seen, 0);
+    peer_say(over, GET("/wait"));
+    await_log("head:/wait");
+    buf_truncate(&seen, 0);
+    ck_assert_ptr_ne(pending, waiting);
+    answer(pending, SPAN("over"));
     httpd_free(server);
     server = NULL;
-    ck_assert_str_eq(log_text(), "gone done gone done ");
+    ck_assert_str_eq(log_text(), "done gone done gone done ");
     peer_await_end(head);
     peer_await_end(body);
     peer_await_end(wait);
@@ -899,6 +951,7 @@ START_TEST(freeing_the_server_breaks_what_is_left)
     peer_free(body);
     peer_free(wait);
     peer_free(closing);
+    peer_free(over);
 }
 END_TEST
 
@@ -934,6 +987,7 @@ int main(void)
     tcase_add_test(c, a_slow_reader_is_felt_and_what_it_took_is_never_overstated);
     tcase_add_test(c, a_client_that_stops_reading_is_given_up);
     tcase_add_test(c, a_reset_while_streaming_is_told_at_once);
+    tcase_add_test(c, a_half_close_after_the_answer_loses_nothing_of_it);
     tcase_add_test(c, a_field_can_not_smuggle_a_line);
     tcase_add_loop_test(c, who_stalls_is_given_up, 0, ARRAY_LEN(stalls));
     tcase_add_test(c, a_head_has_an_absolute_end_though_bytes_keep_coming);
@@ -944,6 +998,7 @@ int main(void)
     tcase_add_test(c, a_server_may_be_freed_when_it_is_idle);
     tcase_add_test(c, freeing_the_server_breaks_what_is_left);
     tcase_add_test(own, more_connections_than_allowed_wait);
+    tcase_add_test(own, a_client_that_asks_on_and_on_and_never_reads_is_given_up);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
