@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#define BULK 16384 /* a full record */
+
 static enum tls_want read_plain(struct wire *w, char *out, size_t size, size_t *n, struct err *err);
 static enum tls_want write_plain(struct wire *w, struct span bytes, size_t *taken, struct err *err);
 static bool cannot_connect(const struct addr *to, int sys, struct err *err);
@@ -63,7 +65,8 @@ void wire_reset_on_close(struct wire *w)
     (void)setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-/* A partial record counts as pending in OpenSSL, so the loop also ends on TLS_WANT_READ. */
+/* OpenSSL reads about a record at a time from the socket. To ask for more when nothing is pending mostly costs a call to hear
+ * that there is none, so only a peer that sends in bulk is asked. A partial record counts as pending. */
 enum tls_want wire_read(struct wire *w, char *out, size_t size, size_t *n, struct err *err)
 {
     enum tls_want want;
@@ -75,7 +78,7 @@ enum tls_want wire_read(struct wire *w, char *out, size_t size, size_t *n, struc
     do {
         want = tls_read(w->tls, out + *n, size - *n, &got, err);
         *n += got;
-    } while (want == TLS_DONE && *n < size && tls_has_pending(w->tls));
+    } while (want == TLS_DONE && *n < size && (*n >= BULK || tls_has_pending(w->tls)));
     return want == TLS_DONE && *n < size ? TLS_WANT_READ : want;
 }
 
