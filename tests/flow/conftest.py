@@ -33,10 +33,22 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+def shared_upstream() -> Iterator[Upstream]:
+    with Upstream() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> Iterator[Dev]:
     """One `tollgate dev` for all flows that only call it; nobody restarts or breaks this one."""
     with Dev(tmp_path_factory.mktemp("shared") / "dev") as dev:
-        yield dev.start()
+        yield dev.start("--upstream", shared_upstream.url)
+
+
+@pytest.fixture
+def scripted(gateway: Dev, shared_upstream: Upstream) -> Upstream:
+    """The server behind demo/upstream of the shared gateway; the test says how it responds."""
+    return shared_upstream
 
 
 @pytest.fixture

@@ -193,11 +193,11 @@ class Gateway:
         assert done.stderr.strip(), "a failed command must say why"
         return done.stderr.strip()
 
-    def events(self, *, shipped: bool = True) -> list[Any]:
-        """Every event of the installation, oldest first, after all of them have reached Redis."""
-        if shipped:
-            self.ship()
-        listed = self.cli("usage", "list", "--limit", "1000")
+    def events(self, account: str | None = None) -> list[Any]:
+        """The events of an account, or of all, oldest first, after all of them have reached Redis."""
+        self.ship()
+        listed = self.cli("usage", "list", "--limit", "1000", *(["--account", account] if account else []))
+        assert len(listed) < 1000, "there may be more than were asked for"
         assert len({event["request_id"] for event in listed}) == len(listed), "a request id is listed twice"
         return listed[::-1]
 

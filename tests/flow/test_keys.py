@@ -1,0 +1,95 @@
+"""Who may call what: revoked, expired and foreign keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tollgate import Dev, Gateway, wait_until
+from wire import Wire
+
+CALL = {"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}]}
+READS = ("/v1/models", "/v1/models/demo/echo", "/v1/usage", "/v1/balance")
+
+
+@pytest.fixture
+def wires(gateway: Dev) -> Iterator[list[Wire]]:
+    """Connections enough to have reached every worker."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(gateway.wire()) for _ in range(12)]
+
+
+def statuses(wires: list[Wire], key: str) -> set[int]:
+    fields = {"Authorization": f"Bearer {key}"}
+    found = {wire.ask(wire.chat(CALL, fields)).status for wire in wires}
+    for wire, path in zip(wires, READS * 3):
+        found.add(wire.ask(wire.head("GET", path, fields), "GET").status)
+    return found
+
+
+def new_key(gateway: Gateway, *options: str) -> tuple[str, str]:
+    made = gateway.cli_one("key", "create", "demo", *options)
+    return made["public_id"], made["secret"]
+
+
+def test_a_revoked_key_fails_at_its_next_call_on_every_worker(gateway: Dev, wires: list[Wire]) -> None:
+    public_id, key = new_key(gateway)
+    assert statuses(wires, key) == {200}
+    gateway.cli("key", "revoke", public_id)
+    assert statuses(wires, key) == {401}
+    assert statuses(wires, gateway.key) == {200}, "the others go on"
+    reply = wires[0].ask(wires[0].chat(CALL, {"Authorization": f"Bearer {key}"}))
+    assert reply.error["code"] == "invalid_api_key" and reply.headers["x-tollgate-code"] == "caller_key_revoked"
+    listed = {line["public_id"]: line["state"] for line in gateway.cli("key", "list")}
+    assert listed[public_id] == "revoked"
+    assert key not in str(gateway.cli("key", "list")) + gateway.log_text()
+
+
+def test_an_expired_key_fails(gateway: Dev, wires: list[Wire]) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=4)
+    _, key = new_key(gateway, "--expires", ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert statuses(wires, key) == {200}
+    time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds() + 0.1))
+    assert statuses(wires, key) == {401}
+    reply = wires[0].ask(wires[0].chat(CALL, {"Authorization": f"Bearer {key}"}))
+    assert reply.headers["x-tollgate-code"] == "caller_key_expired"
+
+
+def test_an_expiry_that_is_past_is_refused(gateway: Dev) -> None:
+    assert "future" in gateway.refused("key", "create", "demo", "--expires", "2020-01-01T00:00:00Z")
+
+
+def test_a_creators_key_opens_earnings_and_nothing_of_clients(gateway: Dev) -> None:
+    creator_key = gateway.ready["creator_token"]
+    assert creator_key.startswith("ck-tg-")
+    assert gateway.get("/api/v1/creator/earnings", creator_key, gateway.console)["creator"] == "demo"
+    for path in READS:
+        assert gateway.try_get(path, creator_key)[0] == 403, path
+    with gateway.wire(creator_key) as wire:
+        assert wire.ask(wire.chat(CALL)).status == 403
+
+
+def test_a_clients_key_does_not_open_earnings(gateway: Dev) -> None:
+    path = "/api/v1/creator/earnings"
+    assert gateway.try_get(path, gateway.key, gateway.console)[0] == 403
+    assert gateway.try_get(path, "ck-tg-000000000000-00000000000000000000000000000000", gateway.console)[0] == 401
+    assert gateway.try_get(path, "nothing", gateway.console)[0] == 401
+
+
+def test_a_creators_revoked_key_opens_nothing(gateway: Dev) -> None:
+    made = gateway.cli_one("key", "create", "--creator", "demo")
+    earnings = "/api/v1/creator/earnings"
+    assert gateway.try_get(earnings, made["secret"], gateway.console)[0] == 200
+    gateway.cli("key", "revoke", made["public_id"])
+    wait_until(lambda: gateway.try_get(earnings, made["secret"], gateway.console)[0] == 401, "it is refused", 0.5)
+
+
+def test_an_operation_that_is_repeated_counts_once(gateway: Dev) -> None:
+    account, _ = gateway.new_account("1")
+    for _ in range(3):
+        gateway.cli("account", "credit", account, "2.5", "--op", f"op-{account}")
+    assert gateway.account_state(account)["balance"] == "3.5"
