@@ -1,0 +1,153 @@
+/* archive_proof.c - makes from the archive what the bundle has, and walks through both side by side. */
+#include "billing/archive_proof.h"
+
+#include "billing/archive_scan.h"
+#include "billing/bundle.h"
+#include "billing/event_pass.h"
+#include "billing/zstd_file.h"
+#include "lib/base/file.h"
+#include "lib/base/mem.h"
+
+static bool check_registered(const struct archive_proof *p, struct err *err);
+static bool check_scan(const struct archive_proof *p, const struct archive_scan *scan,
+                       struct err *err);
+static bool writers_are_equal(const struct manifest_writer *a, const struct manifest_writer *b);
+static bool compare_events(const struct archive_proof *p, struct event_spool *spool,
+                           struct event_pass *pass, struct err *err);
+static bool compare_terms(const struct archive_proof *p, struct event_pass *pass, struct err *err);
+static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
+
+bool archive_proof_check(const struct archive_proof *p, struct err *err)
+{
+    const char *temporary = getenv("TMPDIR");
+    AUTO(event_spool) spool = event_spool_new(temporary ? temporary : "/tmp", err);
+    AUTO_CLEAR(archive_scan)
+    scan = {.archive = p->archive,
+            .installation = p->manifest->installation,
+            .period = p->manifest->period,
+            .on_call = on_call,
+            .arg = spool,
+            .covered = p->manifest->writers,
+            .covered_count = p->manifest->writer_count};
+    AUTO_CLEAR(terms) terms;
+    AUTO_CLEAR(event_pass) pass;
+
+    terms_init(&terms);
+    terms.period = p->manifest->period;
+    event_pass_init(&pass, &terms);
+    scan.terms = &terms;
+    return spool && check_registered(p, err) && archive_scan_run(&scan, err) &&
+           check_scan(p, &scan, err) && compare_events(p, spool, &pass, err) &&
+           compare_terms(p, &pass, err);
+}
+
+static bool on_call(void *arg, const struct event *e, struct span line, struct err *err)
+{
+    return event_spool_add(arg, e, line, err);
+}
+
+static bool check_registered(const struct archive_proof *p, struct err *err)
+{
+    const struct manifest *m = p->manifest;
+    struct archive_writer *writers;
+    bool is_listed = true;
+    size_t count;
+
+    if (!archive_writers(p->archive, &writers, &count, err))
+        return false;
+    for (size_t i = 0; is_listed && i < count; i++) {
+        size_t w = 0;
+
+        while (w < m->writer_count && strcmp(m->writers[w].writer, writers[i].writer) != 0)
+            w++;
+        is_listed =
+            w < m->writer_count || period_compare(writers[i].first_period, m->period) > 0 ||
+            err_set(err, ERR_CORRUPT, "writer %s began in %s, but the manifest does not list it",
+                    writers[i].writer, writers[i].first_period.text);
+    }
+    free(writers);
+    return is_listed;
+}
+
+static bool check_scan(const struct archive_proof *p, const struct archive_scan *scan,
+                       struct err *err)
+{
+    const struct manifest *m = p->manifest;
+
+    if (!reasons_none(&scan->damage, err) ||
+        (!m->is_preview && !reasons_none(&scan->unsealed, err)))
+        return false;
+    if (scan->writer_count != m->writer_count)
+        return err_set(err, ERR_CORRUPT, "the manifest lists %zu writers, the archive has %zu",
+                       m->writer_count, scan->writer_count);
+    for (size_t i = 0; i < m->writer_count; i++)
+        if (!writers_are_equal(&m->writers[i], &scan->writers[i]))
+            return err_set(err, ERR_CORRUPT,
+                           "writer %s: the archive does not hold what the manifest states",
+                           m->writers[i].writer);
+    return true;
+}
+
+/* As the manifest spells them. */
+static bool writers_are_equal(const struct manifest_writer *a, const struct manifest_writer *b)
+{
+    const struct manifest_writer *both[] = {a, b};
+    AUTO_CLEAR(buf) text_a = {.max = SEGMENT_HEADER_MAX};
+    AUTO_CLEAR(buf) text_b = {.max = SEGMENT_HEADER_MAX};
+    struct buf *texts[] = {&text_a, &text_b};
+
+    for (int i = 0; i < 2; i++) {
+        struct jw w;
+
+        jw_init(&w, texts[i]);
+        manifest_writer_write(both[i], &w);
+    }
+    return !text_a.failed && !text_b.failed && span_equal(buf_span(&text_a), buf_span(&text_b));
+}
+
+static bool compare_events(const struct archive_proof *p, struct event_spool *spool,
+                           struct event_pass *pass, struct err *err)
+{
+    AUTO_STRING path = path_join(p->dir, bundle_file_name(BUNDLE_EVENTS));
+    AUTO(zstd_reader) zstd = zstd_reader_open(path, err);
+    struct span has, archived;
+    struct event event;
+    int got, more;
+
+    if (!zstd || !event_spool_start(spool, err))
+        return false;
+    do {
+        got = zstd_reader_line(zstd, RECORD_BYTES_MAX, &has, err);
+        more = got < 0 ? -1 : event_spool_next(spool, &archived, err);
+        if (got < 0 || more < 0)
+            return false;
+        if (more && !event_pass_line(pass, archived, &event, NULL, err))
+            return err_context(err, "the archive");
+        if (got != more || (got && !span_equal(has, archived)))
+            return err_set(err, ERR_CORRUPT,
+                           "line %llu of the events is not the archive's, which has %s there",
+                           (unsigned long long)zstd_reader_line_number(zstd),
+                           more ? event.request_id : "no more");
+    } while (got);
+    return true;
+}
+
+static bool compare_terms(const struct archive_proof *p, struct event_pass *pass, struct err *err)
+{
+    AUTO_CLEAR(buf) text = {.max = TERMS_BYTES_MAX};
+    struct terms *archived = pass->terms;
+
+    archived->testing = p->terms->testing;
+    memcpy(archived->zone, p->terms->zone, sizeof archived->zone);
+    memcpy(archived->installation, p->terms->installation, sizeof archived->installation);
+    for (size_t i = 0; i < sum_table_count(p->terms->openings); i++) {
+        const struct sum *s = sum_table_at(p->terms->openings, i);
+
+        sum_table_row(archived->openings, span_of(s->name))->nanos = s->nanos;
+    }
+    terms_write(archived, p->keys, &text);
+    return buf_ok(&text, "the terms", err) &&
+           (span_equal(buf_span(&text), p->terms_text) ||
+            err_set(err, ERR_CORRUPT, "the archive has other prices or contracts than %s",
+                    bundle_file_name(BUNDLE_TERMS)));
+}

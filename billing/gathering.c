@@ -1,0 +1,159 @@
+/* gathering.c - the archive is read once; Redis is asked only whether it agrees. */
+#include "billing/gathering.h"
+
+#include "billing/bundle.h"
+#include "billing/closes.h"
+#include "lib/base/mem.h"
+
+#define CLOCKS_APART_MAX (60 * NANOS_PER_SECOND)
+
+static bool name_terms(struct terms *t, const struct settlement_sources *s, struct period p,
+                       struct err *err);
+static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
+static void check_time(struct period p, struct reasons *out);
+static void check_order(const struct gathering *g, const struct settlement_sources *s,
+                        struct reasons *out);
+static void check_redis(struct gathering *g, const struct settlement_sources *s,
+                        struct reasons *out);
+static void check_redis_time(int64_t redis_time, struct reasons *out);
+static void move_all(const struct reasons *from, struct reasons *to);
+
+bool gathering_read(struct gathering *g, const struct settlement_sources *s, struct period p,
+                    const char *spool_dir, struct err *err)
+{
+    *g = (struct gathering){0};
+    terms_init(&g->terms);
+    ledger_sums_init(&g->sums);
+    if (spool_dir && !(g->spool = event_spool_new(spool_dir, err)))
+        return false;
+    if (!name_terms(&g->terms, s, p, err))
+        return false;
+    g->scan = (struct archive_scan){.archive = s->archive,
+                                    .installation = s->installation,
+                                    .period = p,
+                                    .terms = &g->terms,
+                                    .on_call = on_call,
+                                    .arg = g};
+    return archive_scan_run(&g->scan, err) &&
+           close_carry(s->archive, p, g->previous, g->terms.openings, err);
+}
+
+static bool name_terms(struct terms *t, const struct settlement_sources *s, struct period p,
+                       struct err *err)
+{
+    t->period = p;
+    t->testing = s->testing;
+    return (span_copy(span_of(s->zone), t->zone, sizeof t->zone) &&
+            span_copy(span_of(s->installation), t->installation, sizeof t->installation)) ||
+           err_set(err, ERR_LIMIT, "the name of the zone or of the installation is too long");
+}
+
+static bool on_call(void *arg, const struct event *e, struct span line, struct err *err)
+{
+    struct gathering *g = arg;
+
+    ledger_sums_add_event(&g->sums, e);
+    return !g->spool || event_spool_add(g->spool, e, line, err);
+}
+
+void gathering_clear(struct gathering *g)
+{
+    archive_scan_clear(&g->scan);
+    terms_clear(&g->terms);
+    event_spool_free(g->spool);
+    ledger_sums_clear(&g->sums);
+    *g = (struct gathering){0};
+}
+
+void gathering_refusals(struct gathering *g, const struct settlement_sources *s,
+                        struct reasons *out)
+{
+    check_time(g->scan.period, out);
+    check_order(g, s, out);
+    move_all(&g->scan.damage, out);
+    move_all(&g->scan.unsealed, out);
+    check_redis(g, s, out);
+}
+
+static void move_all(const struct reasons *from, struct reasons *to)
+{
+    for (size_t i = 0; i < from->kept; i++)
+        reasons_add(to, "%s", from->sentence[i]);
+    to->count += from->count - from->kept;
+}
+
+static void check_time(struct period p, struct reasons *out)
+{
+    char end[CLOCK_TEXT];
+
+    if (clock_now() < period_end(p))
+        reasons_add(out, "%s is not over: it ends at %s", p.text, clock_format(period_end(p), end));
+}
+
+/* Balances are carried from close to close, so periods close in order. */
+static void check_order(const struct gathering *g, const struct settlement_sources *s,
+                        struct reasons *out)
+{
+    struct period p = g->scan.period, *closed = NULL;
+    size_t count = 0;
+    struct err why;
+
+    for (size_t i = 0; i < g->scan.period_count; i++) {
+        const struct scanned_period *earlier = &g->scan.periods[i];
+
+        if (period_compare(earlier->period, p) < 0 && !close_exists(s->archive, earlier->period))
+            reasons_add(out, "%s has %llu events and must be closed first", earlier->period.text,
+                        (unsigned long long)earlier->events);
+    }
+    if (!closes_list(s->archive, &closed, &count, &why))
+        reasons_add(out, "%s", why.text);
+    if (count > 0 && period_compare(closed[count - 1], p) > 0)
+        reasons_add(out, "%s is closed already, and periods are closed in order",
+                    closed[count - 1].text);
+    free(closed);
+}
+
+static void check_redis(struct gathering *g, const struct settlement_sources *s,
+                        struct reasons *out)
+{
+    AUTO_CLEAR(ledger_sums) redis;
+    struct err why = {0};
+
+    ledger_sums_init(&redis);
+    if (!s->read_ledger(s->arg, g->scan.period, &redis, &why)) {
+        reasons_add(out, "Redis cannot be compared with the archive: %s", why.text);
+        return;
+    }
+    check_redis_time(redis.redis_time, out);
+    move_all(&redis.suspense, out);
+    ledger_sums_compare(&g->sums, &redis, out);
+}
+
+static void check_redis_time(int64_t redis_time, struct reasons *out)
+{
+    int64_t apart = clock_now() - redis_time;
+
+    if (apart > CLOCKS_APART_MAX || apart < -CLOCKS_APART_MAX)
+        reasons_add(
+            out, "the clocks of this machine and of Redis are %lld s apart: at most 60 are allowed",
+            (long long)((apart < 0 ? -apart : apart) / NANOS_PER_SECOND));
+}
+
+bool gathering_bundle(struct gathering *g, const struct settlement_sources *s, bool is_preview,
+                      const char *dir, struct err *err)
+{
+    AUTO_CLEAR(manifest) m;
+
+    manifest_init(&m);
+    m.is_preview = is_preview;
+    m.testing = s->testing;
+    m.period = g->scan.period;
+    m.created_at = clock_now();
+    memcpy(m.zone, g->terms.zone, sizeof m.zone);
+    memcpy(m.installation, g->terms.installation, sizeof m.installation);
+    memcpy(m.previous, g->previous, sizeof m.previous);
+    m.writer_count = g->scan.writer_count;
+    m.writers = xcalloc(m.writer_count, sizeof *m.writers);
+    memcpy(m.writers, g->scan.writers, m.writer_count * sizeof *m.writers);
+    return bundle_write(dir, &m, &g->terms, g->spool, s->key, err);
+}
