@@ -138,7 +138,7 @@ static void become_console(const struct console_start *start, pid_t parent)
     setpgid(0, 0);
     prctl(PR_SET_NAME, "tg-console");
     log_set_process("console");
-    log_set_level(LOG_WARN);
+    log_set_level(LOG_ERROR);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     exit(console_run(start));
 }

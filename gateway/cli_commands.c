@@ -5,7 +5,9 @@
 #include "gateway/cli_catalogue.h"
 #include "gateway/cli_check.h"
 #include "gateway/cli_journal.h"
+#include "gateway/cli_receipt.h"
 #include "gateway/cli_serve.h"
+#include "gateway/cli_settle.h"
 #include "gateway/cli_usage.h"
 #include "gateway/dev.h"
 
@@ -57,6 +59,18 @@ static const struct cli_option usage_list_options[] = {
     {"--account", "ID", "only calls of this account"},
     {"--limit", "N", "how many at most, the newest first; not given: 100"},
 };
+static const struct cli_option receipt_verify_options[] = {
+    {"--archive", "DIR", "also compare it with the call's record in this archive"},
+    {"--key", "FILE", "the signer's public keys (JWKS, JWK, PEM); not given: this installation's"},
+};
+static const struct cli_option settle_options[] = {
+    {"--out", "DIR", "write the bundle there"},
+};
+static const struct cli_option settle_verify_options[] = {
+    {"--archive", "DIR", "also prove that no event is missing"},
+    {"--key", "FILE", "the key it must be signed with; not given: the one it names"},
+    {"--previous", "DIR", "the bundle before, whose closing balances must be the opening ones"},
+};
 
 #define NO_OPTIONS NULL, 0
 #define OPTIONS(o) o, ARRAY_LEN(o)
@@ -97,5 +111,17 @@ const struct command cli_commands[] = {
      journal_ship},
     {"journal rebuild", "", "Replays everything that was ever written into Redis.", NO_OPTIONS,
      false, journal_rebuild},
+    {"receipt verify", "FILE", "Proves offline that a receipt is genuine.",
+     OPTIONS(receipt_verify_options), false, receipt_verify_command},
+    {"settle preview", "PERIOD", "Computes a running month's statements, without closing it.",
+     OPTIONS(settle_options), false, settle_preview},
+    {"settle close", "PERIOD", "Closes a month that is over, for ever; again: the kept bytes.",
+     OPTIONS(settle_options), false, settle_close},
+    {"settle status", "[PERIOD]", "Shows periods, writers and why a month can't be closed yet.",
+     NO_OPTIONS, false, settle_status},
+    {"settle export", "PERIOD", "Writes a closed month's bundle once more.",
+     OPTIONS(settle_options), false, settle_export},
+    {"settle verify", "DIR", "Recomputes a bundle and proves every byte of it.",
+     OPTIONS(settle_verify_options), false, settle_verify},
 };
 const size_t cli_command_count = ARRAY_LEN(cli_commands);

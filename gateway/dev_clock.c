@@ -8,6 +8,8 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
+#define COARSE_NANOS (20 * NANOS_PER_MS) /* a file's time is that of the kernel's last tick */
+
 static int64_t last_write(const char *path, int depth);
 
 bool dev_clock_set(const char *time, const char *journal, int64_t *offset_ms, struct err *err)
@@ -22,7 +24,7 @@ bool dev_clock_set(const char *time, const char *journal, int64_t *offset_ms, st
         return true;
     if (!clock_parse(span_of(time), &wanted, err))
         return err_context(err, "--clock");
-    newest = newest ? newest + *offset_ms * NANOS_PER_MS : wanted;
+    newest = newest ? newest + COARSE_NANOS + *offset_ms * NANOS_PER_MS : wanted;
     if (wanted < newest)
         return err_set(err, ERR_DENIED,
                        "--clock %s is before what this state has last written, at %s",

@@ -1,0 +1,249 @@
+/* cli_settle.c - a month is settled from the archive, by this process; the console is only asked to seal and archive what is
+ * still open. */
+#include "gateway/cli_settle.h"
+
+#include <stdio.h>
+
+#include "billing/ledger_redis.h"
+#include "billing/settlement.h"
+#include "gateway/cli_admin.h"
+#include "gateway/cli_print.h"
+#include "gateway/installation.h"
+#include "lib/base/mem.h"
+
+#define OUTPUT_BYTES_MAX  (1 << 30)
+#define REDIS_PENDING_MAX 1000
+#define REDIS_READ_MS     60000
+
+/* Everything that settlement_sources points to. */
+struct settling {
+    struct settlement_sources sources;
+    struct installation installation;
+    struct secret redis_password;
+    struct redis_config redis_config;
+    struct ledger_redis ledger;
+    struct period period;
+};
+
+static int run(struct cli *c, bool seals_first,
+               bool (*settle)(const struct settlement_sources *s, struct period p, const char *out,
+                              struct settlement_report *report, struct err *err));
+static bool read_period(struct cli *c, struct period *out);
+static bool seal_all(struct cli *c);
+static bool prepare(struct cli *c, struct settling *s, struct err *err);
+static bool connect_redis(struct cli *c, struct settling *s, struct err *err);
+static void on_redis_ready(void *arg);
+static void on_redis_lost(void *arg, const struct err *err);
+static void settling_clear(struct settling *s);
+static void print_report(const struct cli *c, const struct settlement_report *report);
+static int refuse(const struct cli *c, const struct settlement_report *report,
+                  const struct err *err);
+
+int settle_preview(struct cli *c)
+{
+    return run(c, true, settlement_preview);
+}
+
+int settle_close(struct cli *c)
+{
+    return run(c, true, settlement_close);
+}
+
+static int run(struct cli *c, bool seals_first,
+               bool (*settle)(const struct settlement_sources *s, struct period p, const char *out,
+                              struct settlement_report *report, struct err *err))
+{
+    struct settling s = {.sources = {.archive = NULL}};
+    AUTO_CLEAR(settlement_report) report = {.dir = NULL};
+    int exit_code = CLI_FAILED;
+    struct err err;
+
+    if (!cli_read_config(c))
+        return CLI_FAILED;
+    if (!read_period(c, &s.period))
+        return CLI_USAGE;
+    if (seals_first && !seal_all(c))
+        return CLI_FAILED;
+    if (!prepare(c, &s, &err)) {
+        cli_fail(c, "%s", err.text);
+    } else if (!settle(&s.sources, s.period, cli_value(c, "--out"), &report, &err)) {
+        refuse(c, &report, &err);
+    } else {
+        print_report(c, &report);
+        exit_code = CLI_DONE;
+    }
+    settling_clear(&s);
+    return exit_code;
+}
+
+static bool read_period(struct cli *c, struct period *out)
+{
+    struct err err;
+
+    if (period_parse(span_of(c->arguments[0]), out, &err))
+        return true;
+    cli_misused(c, "%s", err.text);
+    return false;
+}
+
+/* What is written but not yet archived would be missing from the settlement. */
+static bool seal_all(struct cli *c)
+{
+    AUTO_JSON reply = cli_post(c, "/admin/v1/journal/seal", NULL);
+
+    return reply != NULL;
+}
+
+static bool prepare(struct cli *c, struct settling *s, struct err *err)
+{
+    const struct options *o = &c->options;
+
+    if (!installation_open(o->state, o->zone, &s->installation, err) || !connect_redis(c, s, err))
+        return false;
+    s->sources = (struct settlement_sources){
+        .archive = o->archive,
+        .installation = s->installation.id,
+        .zone = o->zone,
+        .testing = o->testing,
+        .key = s->installation.signing_key,
+        .read_ledger = ledger_redis_read,
+        .arg = &s->ledger,
+    };
+    return true;
+}
+
+static bool connect_redis(struct cli *c, struct settling *s, struct err *err)
+{
+    static const struct redis_handlers handlers = {on_redis_ready, on_redis_lost};
+    const struct options *o = &c->options;
+
+    if (o->redis_password_file &&
+        !secret_read_file(&s->redis_password, o->redis_password_file, err))
+        return false;
+    s->redis_config = (struct redis_config){
+        .address = o->redis,
+        .password = o->redis_password_file ? &s->redis_password : NULL,
+        .user = o->redis_user,
+        .connect_ms = o->redis_timeout,
+        .command_ms = o->redis_timeout,
+        .pending_max = REDIS_PENDING_MAX,
+    };
+    s->ledger.timeout_ms = REDIS_READ_MS;
+    s->ledger.loop = loop_new(err);
+    if (!s->ledger.loop)
+        return false;
+    s->ledger.redis = redis_new(s->ledger.loop, &s->redis_config, &handlers, NULL, err);
+    return s->ledger.redis != NULL;
+}
+
+/* The reader asks redis_is_ready() and says itself why it waits in vain. */
+static void on_redis_ready(void *arg)
+{
+    (void)arg;
+}
+
+static void on_redis_lost(void *arg, const struct err *err)
+{
+    (void)arg;
+    (void)err;
+}
+
+static void settling_clear(struct settling *s)
+{
+    redis_free(s->ledger.redis);
+    loop_free(s->ledger.loop);
+    secret_clear(&s->redis_password);
+    installation_clear(&s->installation);
+}
+
+static void print_report(const struct cli *c, const struct settlement_report *report)
+{
+    AUTO_CLEAR(buf) text = {.max = OUTPUT_BYTES_MAX};
+    struct jw w;
+
+    jw_init(&w, &text);
+    if (c->json) {
+        settlement_report_json(report, &w);
+        buf_add_char(&text, '\n');
+    } else {
+        settlement_report_text(report, &text);
+    }
+    fwrite(text.data, 1, text.len, stdout);
+}
+
+/* A program gets the whole report, a person every reason. */
+static int refuse(const struct cli *c, const struct settlement_report *report,
+                  const struct err *err)
+{
+    if (c->json && report->reasons.count)
+        print_report(c, report);
+    cli_fail(c, "%s", err->text);
+    for (size_t i = 1; i < report->reasons.kept; i++)
+        fprintf(stderr, "  - %s\n", report->reasons.sentence[i]);
+    return CLI_FAILED;
+}
+
+int settle_status(struct cli *c)
+{
+    struct settling s = {.sources = {.archive = NULL}};
+    AUTO_CLEAR(settlement_report) report = {.dir = NULL};
+    int exit_code = CLI_DONE;
+    struct err err;
+
+    if (!cli_read_config(c))
+        return CLI_FAILED;
+    if (c->argument_count && !read_period(c, &s.period))
+        return CLI_USAGE;
+    if (!prepare(c, &s, &err) ||
+        !settlement_status(&s.sources, c->argument_count ? &s.period : NULL, &report, &err))
+        exit_code = cli_fail(c, "%s", err.text);
+    else
+        print_report(c, &report);
+    settling_clear(&s);
+    return exit_code;
+}
+
+int settle_export(struct cli *c)
+{
+    AUTO_CLEAR(settlement_report) report = {.dir = NULL};
+    struct period period;
+    struct err err;
+
+    if (!cli_value(c, "--out"))
+        return cli_misused(c, "needs --out DIR, where the bundle is to be written");
+    if (!cli_read_config(c))
+        return CLI_FAILED;
+    if (!read_period(c, &period))
+        return CLI_USAGE;
+    if (!settlement_export(c->options.archive, period, cli_value(c, "--out"), &report, &err))
+        return cli_fail(c, "%s", err.text);
+    print_report(c, &report);
+    return CLI_DONE;
+}
+
+/* Needs no config: a bundle is verified by whoever has it. */
+int settle_verify(struct cli *c)
+{
+    struct settlement_proof proof = {
+        .dir = c->arguments[0],
+        .key_file = cli_value(c, "--key"),
+        .previous = cli_value(c, "--previous"),
+        .archive = cli_value(c, "--archive"),
+    };
+    AUTO_CLEAR(buf) text = {.max = OUTPUT_BYTES_MAX};
+    struct settlement_verdict verdict;
+    struct err err;
+    struct jw w;
+
+    if (!settlement_verify(&proof, &verdict, &err))
+        return cli_fail(c, "%s", err.text);
+    jw_init(&w, &text);
+    if (c->json) {
+        settlement_verdict_json(&verdict, &w);
+        buf_add_char(&text, '\n');
+    } else {
+        settlement_verdict_text(&verdict, &text);
+    }
+    fwrite(text.data, 1, text.len, stdout);
+    return CLI_DONE;
+}
