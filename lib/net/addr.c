@@ -1,5 +1,5 @@
-/* addr.c - addresses as people write them, and listening sockets. Names are never looked up by addr_parse(), so that
- * nothing on the loop can come to wait for a name server. */
+/* addr.c - addresses as people write them, and listening sockets. Names are never looked up by
+ * addr_parse(), so that nothing on the loop can come to wait for a name server. */
 #include "lib/net/addr.h"
 
 #include <arpa/inet.h>
@@ -222,8 +222,8 @@ static bool set_options(int fd, struct err *err)
     return true;
 }
 
-/* Linux gives the file the mode that the socket has when it is bound, so it is never open to others. A socket file that
- * nobody answers is what a killed process left. */
+/* Linux gives the file the mode that the socket has when it is bound, so it is never open to
+ * others. A socket file that nobody answers is what a killed process left. */
 static bool make_way(int fd, const struct addr *a, struct err *err)
 {
     const char *path = a->u.local.sun_path;

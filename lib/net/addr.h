@@ -1,4 +1,5 @@
-/* addr.h - where to listen and connect: "127.0.0.1:8443", "[::1]:8443", "localhost:80", "unix:/run/redis.sock". */
+/* addr.h - where to listen and connect: "127.0.0.1:8443", "[::1]:8443", "localhost:80",
+ * "unix:/run/redis.sock". */
 #ifndef TOLLGATE_NET_ADDR_H
 #define TOLLGATE_NET_ADDR_H
 
@@ -29,8 +30,9 @@ bool addr_resolve(const char *text, struct addr *out, struct err *err) MUST_USE;
 const char *addr_format(const struct addr *a, char out[ADDR_TEXT]);
 bool addr_is_loopback(const struct addr *a);
 
-/* A bound, listening, non-blocking, close-on-exec socket; TCP with SO_REUSEPORT and TCP_NODELAY (inherited by what it
- * accepts), unix with mode 0600 after replacing a dead socket file. Port 0 chooses one: `*bound` tells. */
+/* A bound, listening, non-blocking, close-on-exec socket; TCP with SO_REUSEPORT and TCP_NODELAY
+ * (inherited by what it accepts), unix with mode 0600 after replacing a dead socket file. Port 0
+ * chooses one: `*bound` tells. */
 int addr_listen(const struct addr *a, struct addr *bound, struct err *err) MUST_USE;
 
 #endif

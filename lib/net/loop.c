@@ -1,6 +1,7 @@
-/* loop.c - a thin face over libevent, so that nothing above knows it, and the end of a turn, which libevent
- * does not have. EPOLL_USE_CHANGELIST is not set: with it a descriptor is closed before epoll forgets it, and one that
- * a forked child still holds would then haunt its number. Streams settle their interest once a turn by themselves. */
+/* loop.c - a thin face over libevent, so that nothing above knows it, and the end of a turn, which
+ * libevent does not have. EPOLL_USE_CHANGELIST is not set: with it a descriptor is closed before
+ * epoll forgets it, and one that a forked child still holds would then haunt its number. Streams
+ * settle their interest once a turn by themselves. */
 #include "lib/net/loop.h"
 
 #include <assert.h>
@@ -22,8 +23,9 @@ struct loop {
     char scratch[LOOP_SCRATCH];
 };
 
-/* Deadlines are mostly moved and hardly ever reached, so a start that moves one to later costs a clock reading and
- * no heap operation: the event stays where it is and, when it fires, is put where the deadline is by then. */
+/* Deadlines are mostly moved and hardly ever reached, so a start that moves one to later costs a
+ * clock reading and no heap operation: the event stays where it is and, when it fires, is put where
+ * the deadline is by then. */
 struct timer {
     struct event event;
     void (*on_timer)(void *);
@@ -123,8 +125,8 @@ static void set_flag(void *arg)
     *(bool *)arg = true;
 }
 
-/* What was scheduled outside of any turn runs first, and may have stopped the loop; so then, and when work that schedules more
- * has not come to rest, the turn does not wait. */
+/* What was scheduled outside of any turn runs first, and may have stopped the loop; so then, and
+ * when work that schedules more has not come to rest, the turn does not wait. */
 static void run_turn(struct loop *loop)
 {
     int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (loop->ends ? EVLOOP_NONBLOCK : 0);
@@ -140,7 +142,8 @@ static void run_turn_ends(struct loop *loop)
         run_all(&loop->ends);
 }
 
-/* Each work may cancel any other, itself included, or schedule more, which goes to the next round. */
+/* Each work may cancel any other, itself included, or schedule more, which goes to the next
+ * round. */
 static void run_all(struct turn_end **list)
 {
     struct turn_end *round = *list;

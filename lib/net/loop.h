@@ -1,7 +1,8 @@
-/* loop.h - one event loop per process: timers, signals, descriptors, and work for the end of a turn.
+/* loop.h - one event loop per process: timers, signals, descriptors, and work for the end of a
+ * turn.
  *
- * Callbacks are short: they name an event and run a machine. Nothing blocks here. Everything registered belongs to the
- * caller and must be freed before the loop. */
+ * Callbacks are short: they name an event and run a machine. Nothing blocks here. Everything
+ * registered belongs to the caller and must be freed before the loop. */
 #ifndef TOLLGATE_NET_LOOP_H
 #define TOLLGATE_NET_LOOP_H
 
@@ -14,7 +15,8 @@ void loop_free(struct loop *loop);
 DEFINE_AUTO(loop)
 void loop_run(struct loop *loop);  /* until loop_stop() */
 void loop_stop(struct loop *loop); /* after the present turn */
-/* Runs turns until *done or timeout_ms has passed; for command line programs that wait for an answer. True if *done. */
+/* Runs turns until *done or timeout_ms has passed; for command line programs that wait for an
+ * answer. True if *done. */
 bool loop_run_until(struct loop *loop, const bool *done, int64_t timeout_ms) MUST_USE;
 /* After fork() the child must call this before anything else on an inherited loop. */
 bool loop_after_fork(struct loop *loop, struct err *err) MUST_USE;
@@ -41,8 +43,9 @@ struct signal_watch *signal_watch_new(struct loop *loop, int signo, void (*on_si
 void signal_watch_free(struct signal_watch *w);
 DEFINE_AUTO(signal_watch)
 
-/* Work to be done once, when all events of this turn were handled and before the loop waits again: streams flush here,
- * so everything a turn produced for a connection leaves in one write. Embedded in its owner; scheduling twice is once. */
+/* Work to be done once, when all events of this turn were handled and before the loop waits again:
+ * streams flush here, so everything a turn produced for a connection leaves in one write. Embedded
+ * in its owner; scheduling twice is once. */
 struct turn_end {
     void (*run)(void *arg);
     void *arg;
@@ -51,7 +54,8 @@ struct turn_end {
 };
 void turn_end_schedule(struct loop *loop, struct turn_end *work);
 void turn_end_cancel(struct turn_end *work);
-/* Work to be done by loop_free() instead, for what frees itself and may outlive its maker; turn_end_cancel() undoes it. */
+/* Work to be done by loop_free() instead, for what frees itself and may outlive its maker;
+ * turn_end_cancel() undoes it. */
 void loop_own(struct loop *loop, struct turn_end *work);
 
 /* 64 KB that any callback may use until it returns. */

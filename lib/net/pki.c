@@ -1,6 +1,7 @@
-/* pki.c - certificates for a development machine, as strict as clients now want them: names in SAN, usages, key identifiers,
- * a server certificate of at most 397 days, and a CA that can vouch for this machine's own names only. Their time is
- * real time, because clients check it against theirs. */
+/* pki.c - certificates for a development machine, as strict as clients now want them: names in SAN,
+ * usages, key identifiers, a server certificate of at most 397 days, and a CA that can vouch for
+ * this machine's own names only. Their time is real time, because clients check it against
+ * theirs. */
 #include "lib/net/pki.h"
 
 #include <openssl/bio.h>
@@ -230,7 +231,8 @@ static bool add_extensions(X509 *x, const struct plan *plan, X509 *issuer)
     return true;
 }
 
-/* The key first: a certificate without its key would be replaced at the next start anyway, never served. */
+/* The key first: a certificate without its key would be replaced at the next start anyway, never
+ * served. */
 static bool save(const char *dir, const char *name, const struct identity *id, X509 *chain,
                  struct err *err)
 {

@@ -1,5 +1,5 @@
-/* redis.c - one logical connection: it keeps a link open, has each new one prepared before anybody may use it, and gives every
- * command exactly one answer, also those that could not be sent. */
+/* redis.c - one logical connection: it keeps a link open, has each new one prepared before anybody
+ * may use it, and gives every command exactly one answer, also those that could not be sent. */
 #include "lib/net/redis.h"
 
 #include <stdio.h>
@@ -408,7 +408,8 @@ static bool can_retry(const struct eval *e, const struct redis_reply *reply)
            span_starts(redis_reply_text(reply), SPAN("NOSCRIPT")) && redis_is_ready(e->redis);
 }
 
-/* A thousand commands may find the script missing at once: a load sent after the one that asks was sent is not repeated. */
+/* A thousand commands may find the script missing at once: a load sent after the one that asks was
+ * sent is not repeated. */
 static void load_script(struct redis *r, const struct redis_script *script, uint64_t asked_by)
 {
     struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_of(script->text)};

@@ -1,10 +1,13 @@
-/* redis.h - a Redis client over streams, with hiredis as codec: pipelined commands, scripts by digest, deadlines, reconnection.
+/* redis.h - a Redis client over streams, with hiredis as codec: pipelined commands, scripts by
+ * digest, deadlines, reconnection.
  *
- * One `struct redis` is one logical connection that reconnects by itself (50 ms doubling to 2 s). On every new connection, before anything else,
- * it authenticates, reads INFO (run_id, role, AOF state) and, when the server has AOF on and has not finished a
- * rewrite since its start, asks for BGREWRITEAOF and waits for its end: a Redis that restarted may hold an AOF cut inside a script, after
- * which later writes load wrongly. Only then on_ready is called. Commands given while it is not ready fail with ERR_UNAVAILABLE at once.
- * What was sent and not answered when a connection breaks ends with ERR_TIMEOUT: unknown. */
+ * One `struct redis` is one logical connection that reconnects by itself (50 ms doubling to 2 s).
+ * On every new connection, before anything else, it authenticates, reads INFO (run_id, role, AOF
+ * state) and, when the server has AOF on and has not finished a rewrite since its start, asks for
+ * BGREWRITEAOF and waits for its end: a Redis that restarted may hold an AOF cut inside a script,
+ * after which later writes load wrongly. Only then on_ready is called. Commands given while it is
+ * not ready fail with ERR_UNAVAILABLE at once. What was sent and not answered when a connection
+ * breaks ends with ERR_TIMEOUT: unknown. */
 #ifndef TOLLGATE_NET_REDIS_H
 #define TOLLGATE_NET_REDIS_H
 
@@ -13,7 +16,8 @@
 #include "lib/base/secret.h"
 #include "lib/net/loop.h"
 
-/* "unix:/path", "redis://host:port", "redis://user@host:port"; the password from a file. TLS, Sentinel and Cluster come behind this same address. */
+/* "unix:/path", "redis://host:port", "redis://user@host:port"; the password from a file. TLS,
+ * Sentinel and Cluster come behind this same address. */
 struct redis_config {
     const char *address;
     const struct secret *password; /* null: none */
@@ -32,7 +36,8 @@ struct span redis_reply_text(const struct redis_reply *r);
 size_t redis_reply_count(const struct redis_reply *r); /* elements of an ARRAY */
 const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i);
 
-/* Resolves a name in the address, blocking: with one, only before the loop runs. Copies the config. */
+/* Resolves a name in the address, blocking: with one, only before the loop runs. Copies the
+ * config. */
 struct redis;
 struct redis_handlers {
     void (*on_ready)(void *arg); /* connected, checked, rewritten */
@@ -48,8 +53,8 @@ bool redis_is_ready(const struct redis *r);
 const char *redis_run_id(const struct redis *r); /* of the present connection; "" when not ready */
 size_t redis_pending(const struct redis *r);
 
-/* Exactly one call of on_reply per command, never inside redis_command(). `reply` is null on failure, then err says why.
- * A reply of type ERROR is a reply. Arguments are copied. */
+/* Exactly one call of on_reply per command, never inside redis_command(). `reply` is null on
+ * failure, then err says why. A reply of type ERROR is a reply. Arguments are copied. */
 typedef void redis_on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
 void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
                    void *arg);
@@ -57,8 +62,8 @@ void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_
 void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms,
                         redis_on_reply *on_reply, void *arg);
 
-/* A script known by its SHA-1; a NOSCRIPT answer loads it and sends the command once more, which then runs after whatever was
- * sent meanwhile. The struct is const data of the caller. */
+/* A script known by its SHA-1; a NOSCRIPT answer loads it and sends the command once more, which
+ * then runs after whatever was sent meanwhile. The struct is const data of the caller. */
 struct redis_script {
     const char *name;
     const char *text;

@@ -1,5 +1,5 @@
-/* redis_info.c - INFO is lines of "name:value". A missing field is an error: to guess that nothing needs a rewrite would be to
- * write to an AOF that loads wrongly. */
+/* redis_info.c - INFO is lines of "name:value". A missing field is an error: to guess that nothing
+ * needs a rewrite would be to write to an AOF that loads wrongly. */
 #include "lib/net/redis_info.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* redis_info.h - what INFO says about the process at the other end, as far as it decides whether we may write to it. */
+/* redis_info.h - what INFO says about the process at the other end, as far as it decides whether we
+ * may write to it. */
 #ifndef TOLLGATE_NET_REDIS_INFO_H
 #define TOLLGATE_NET_REDIS_INFO_H
 

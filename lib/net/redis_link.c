@@ -1,6 +1,7 @@
-/* redis_link.c - a stream, hiredis's reply parser, and a ring of who waits for which reply. Commands are encoded straight into
- * buffers of ours: redisFormatCommandArgv() would allocate and copy each once more. One timer watches the oldest command,
- * and is touched only when the ring was empty. */
+/* redis_link.c - a stream, hiredis's reply parser, and a ring of who waits for which reply.
+ * Commands are encoded straight into buffers of ours: redisFormatCommandArgv() would allocate and
+ * copy each once more. One timer watches the oldest command, and is touched only when the ring was
+ * empty. */
 #include "lib/net/redis_link.h"
 
 #include <assert.h>

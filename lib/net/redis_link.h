@@ -1,5 +1,5 @@
-/* redis_link.h - one connection to one Redis: commands out, replies back in the same order, each by its deadline.
- * It neither reconnects nor knows what may be sent; redis.h does. */
+/* redis_link.h - one connection to one Redis: commands out, replies back in the same order, each by
+ * its deadline. It neither reconnects nor knows what may be sent; redis.h does. */
 #ifndef TOLLGATE_NET_REDIS_LINK_H
 #define TOLLGATE_NET_REDIS_LINK_H
 
@@ -12,8 +12,8 @@
 
 struct redis_link;
 
-/* At most one call of each. on_broken comes behind the callbacks of everything that was pending, which get ERR_TIMEOUT:
- * whether it was done is unknown. */
+/* At most one call of each. on_broken comes behind the callbacks of everything that was pending,
+ * which get ERR_TIMEOUT: whether it was done is unknown. */
 struct redis_link_handlers {
     void (*on_open)(void *arg);
     void (*on_broken)(void *arg, const struct err *err);
@@ -25,7 +25,8 @@ struct redis_link *redis_link_open(struct loop *loop, const struct addr *to, int
 /* Callbacks of what is pending run with `why` first. Allowed inside any callback. */
 void redis_link_free(struct redis_link *l, const struct err *why);
 
-/* `command` is encoded (redis_encode); it is copied. A command never times out before those sent ahead of it. */
+/* `command` is encoded (redis_encode); it is copied. A command never times out before those sent
+ * ahead of it. */
 void redis_link_send(struct redis_link *l, struct span command, int64_t timeout_ms,
                      redis_on_reply *on_reply, void *arg);
 uint64_t redis_link_sent(const struct redis_link *l); /* how many commands so far */

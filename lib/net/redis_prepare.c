@@ -1,6 +1,6 @@
-/* redis_prepare.c - a Redis that was killed may have an AOF that ends inside a script's MULTI. It loads, but what is appended
- * behind that cut loads wrongly at the next start (seen on 7.0.15). So nothing is written to a process that has
- * not finished an AOF rewrite since it started. */
+/* redis_prepare.c - a Redis that was killed may have an AOF that ends inside a script's MULTI. It
+ * loads, but what is appended behind that cut loads wrongly at the next start (seen on 7.0.15). So
+ * nothing is written to a process that has not finished an AOF rewrite since it started. */
 #include "lib/net/redis_prepare.h"
 
 #include "lib/base/mem.h"

@@ -1,5 +1,5 @@
-/* redis_prepare.h - what comes before the first command on a new connection: authenticate, learn who answers, and see to it
- * that its AOF was rewritten since it started. */
+/* redis_prepare.h - what comes before the first command on a new connection: authenticate, learn
+ * who answers, and see to it that its AOF was rewritten since it started. */
 #ifndef TOLLGATE_NET_REDIS_PREPARE_H
 #define TOLLGATE_NET_REDIS_PREPARE_H
 

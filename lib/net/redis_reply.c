@@ -1,5 +1,5 @@
-/* redis_reply.c - hiredis's reply tree, seen through redis.h. Whoever asks for what a reply is not gets nothing, never a crash:
- * replies are outside bytes. */
+/* redis_reply.c - hiredis's reply tree, seen through redis.h. Whoever asks for what a reply is not
+ * gets nothing, never a crash: replies are outside bytes. */
 #include <hiredis/hiredis.h>
 
 #include "lib/net/redis.h"

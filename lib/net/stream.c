@@ -1,6 +1,7 @@
-/* stream.c - one machine per connection. Its owner's calls only note what is wanted; libevent's events and the end of the
- * turn run the machine, and only these call handlers. Whatever needs to happen without a new event from the kernel (bytes inside
- * OpenSSL, a failure to report) is woken up for in the next turn, so no stream can keep the others from theirs. */
+/* stream.c - one machine per connection. Its owner's calls only note what is wanted; libevent's
+ * events and the end of the turn run the machine, and only these call handlers. Whatever needs to
+ * happen without a new event from the kernel (bytes inside OpenSSL, a failure to report) is woken
+ * up for in the next turn, so no stream can keep the others from theirs. */
 #include "lib/net/stream.h"
 
 #include <assert.h>
@@ -182,7 +183,8 @@ static void leave(struct stream *s)
         free(s);
 }
 
-/* Steps until one leaves the state as it is: a connected stream goes through to its first bytes at once. */
+/* Steps until one leaves the state as it is: a connected stream goes through to its first bytes at
+ * once. */
 static void take_event(evutil_socket_t fd UNUSED, short what, void *arg)
 {
     struct stream *s = arg;
@@ -247,8 +249,8 @@ static short wanted_interest(const struct stream *s)
     }
 }
 
-/* While paused with as much read ahead as may be, only an edge is of interest: epoll reports a reset as "readable", and level
- * triggered it would report it again and again. */
+/* While paused with as much read ahead as may be, only an edge is of interest: epoll reports a
+ * reset as "readable", and level triggered it would report it again and again. */
 static short wanted_reading(const struct stream *s)
 {
     if (s->is_at_eof)
@@ -314,7 +316,8 @@ static void tell_open(struct stream *s)
         s->handlers.on_open(s->arg);
 }
 
-/* The bytes are in the loop's scratch, or in a buffer of this frame: the handler may free or finish the stream. */
+/* The bytes are in the loop's scratch, or in a buffer of this frame: the handler may free or finish
+ * the stream. */
 static void read_on(struct stream *s)
 {
     enum tls_want want = s->is_at_eof ? TLS_WANT_READ : TLS_DONE;
@@ -377,7 +380,8 @@ static void read_ahead(struct stream *s)
     read_ended(s, want, &err);
 }
 
-/* After a failed write, what the peer said before it broke is read to its end, as far as its reader takes it. */
+/* After a failed write, what the peer said before it broke is read to its end, as far as its reader
+ * takes it. */
 static void read_ended(struct stream *s, enum tls_want want, const struct err *err)
 {
     if (s->is_freed || s->state != STATE_OPEN)
@@ -438,7 +442,8 @@ static void tell_drained(struct stream *s)
         s->handlers.on_drained(s->arg);
 }
 
-/* A peer that ended without TLS's goodbye did so behind its last bytes; a reset or a deadline is news at once. */
+/* A peer that ended without TLS's goodbye did so behind its last bytes; a reset or a deadline is
+ * news at once. */
 static void fail(struct stream *s, const struct err *err)
 {
     s->is_failure_in_order = !s->is_write_broken && err->code == ERR_CLOSED && err->sys == 0;

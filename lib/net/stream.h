@@ -1,8 +1,10 @@
-/* stream.h - a connection as bytes in order: TCP or unix, plain or TLS, with back-pressure and absolute deadlines.
+/* stream.h - a connection as bytes in order: TCP or unix, plain or TLS, with back-pressure and
+ * absolute deadlines.
  *
- * All writes of one loop turn leave in one write at its end. Reads are delivered from the loop's scratch buffer; the
- * handler takes every byte or keeps its own copy. Handlers never run inside stream_* calls made by their owner, and
- * after stream_free() none runs again; a handler may free its stream. */
+ * All writes of one loop turn leave in one write at its end. Reads are delivered from the loop's
+ * scratch buffer; the handler takes every byte or keeps its own copy. Handlers never run inside
+ * stream_* calls made by their owner, and after stream_free() none runs again; a handler may free
+ * its stream. */
 #ifndef TOLLGATE_NET_STREAM_H
 #define TOLLGATE_NET_STREAM_H
 
@@ -45,28 +47,30 @@ void stream_rebind(struct stream *s, const struct stream_handlers *handlers, voi
 
 /* Copies into the queue. Failure to queue or to send is reported by on_failed in a later turn. */
 void stream_write(struct stream *s, const void *bytes, size_t n);
-/* Bytes given to stream_write() so far, and how many of them the socket (or TLS) has taken: what was handed over. */
+/* Bytes given to stream_write() so far, and how many of them the socket (or TLS) has taken: what
+ * was handed over. */
 uint64_t stream_offered(const struct stream *s);
 uint64_t stream_taken(const struct stream *s);
 bool stream_is_full(const struct stream *s); /* queued > high */
-/* After what is queued: close_notify and half-close, read and drop until the peer closes or 2 s passed, then free itself.
- * The handlers are not called again and the caller's pointer is dead. */
+/* After what is queued: close_notify and half-close, read and drop until the peer closes or 2 s
+ * passed, then free itself. The handlers are not called again and the caller's pointer is dead. */
 void stream_finish(struct stream *s);
 /* The same, and on_finished when it has freed itself, which may be at once. */
 void stream_finish_then(struct stream *s, void (*on_finished)(void *arg), void *arg);
 /* Closes at once and, on TCP, with a reset: the peer can't take it for an end. */
 void stream_reset(struct stream *s);
 
-/* Stop reading. A hang-up is still noticed: up to 16 KB are read ahead and kept, in order, for the resumption; on_eof comes
- * while paused only if nothing stands before it, a reset at once. */
+/* Stop reading. A hang-up is still noticed: up to 16 KB are read ahead and kept, in order, for the
+ * resumption; on_eof comes while paused only if nothing stands before it, a reset at once. */
 void stream_pause(struct stream *s);
 void stream_resume(struct stream *s);
 
-/* One absolute deadline at a time: `ms` from now, then on_failed with ERR_TIMEOUT and this (borrowed, static) sentence. 0 removes it. */
+/* One absolute deadline at a time: `ms` from now, then on_failed with ERR_TIMEOUT and this
+ * (borrowed, static) sentence. 0 removes it. */
 void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
 
-/* Whether the peer has reset the connection, be it behind its end or behind a failure: it had closed before it had read everything
- * sent to it. The stream is of no use afterwards. */
+/* Whether the peer has reset the connection, be it behind its end or behind a failure: it had
+ * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);
 
 const struct addr *stream_peer(const struct stream *s);

@@ -1,5 +1,6 @@
-/* tls.c - everything about OpenSSL's sessions. A context is configured once and completely, so that a session costs no
- * more than SSL_new(); the error queue is cleared before each call, because SSL_get_error() reads what others left. */
+/* tls.c - everything about OpenSSL's sessions. A context is configured once and completely, so that
+ * a session costs no more than SSL_new(); the error queue is cleared before each call, because
+ * SSL_get_error() reads what others left. */
 #include "lib/net/tls.h"
 
 #include <errno.h>
@@ -21,8 +22,7 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    bool
-        may_shut_down; /* the handshake is through, nothing broke, and no close_notify was sent yet */
+    bool may_shut_down; /* handshake done, nothing broken, close_notify not sent yet */
 };
 
 static const unsigned char alpn[] = "\x08http/1.1";
@@ -162,7 +162,8 @@ struct tls *tls_new(struct tls_context *c, int fd, const char *host, struct err 
     return KEEP(t);
 }
 
-/* A numeric host is checked against the certificate's addresses and is no SNI (RFC 6066 section 3). */
+/* A numeric host is checked against the certificate's addresses and is no SNI (RFC 6066 section
+ * 3). */
 static bool expect_host(SSL *ssl, const char *host, struct err *err)
 {
     char name[HOST_MAX];

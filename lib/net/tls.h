@@ -1,4 +1,5 @@
-/* tls.h - TLS 1.2+ contexts and sessions over OpenSSL, on non-blocking sockets. Only stream.c talks to sessions. */
+/* tls.h - TLS 1.2+ contexts and sessions over OpenSSL, on non-blocking sockets. Only stream.c talks
+ * to sessions. */
 #ifndef TOLLGATE_NET_TLS_H
 #define TOLLGATE_NET_TLS_H
 
@@ -8,7 +9,8 @@
 #include "lib/base/err.h"
 
 struct tls_context; /* shared by sessions; freed when the last is gone */
-/* ALPN offers http/1.1. Session tickets are on; keys are made before workers fork, so that all share them. */
+/* ALPN offers http/1.1. Session tickets are on; keys are made before workers fork, so that all
+ * share them. */
 struct tls_context *tls_server_new(const char *certificate_file, const char *key_file,
                                    struct err *err) MUST_USE;
 /* Verifies the peer against `ca_file`, or the system's store when null. */

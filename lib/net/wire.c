@@ -1,4 +1,5 @@
-/* wire.c - the calls on sockets. SIGPIPE never comes: MSG_NOSIGNAL here, and for OpenSSL's own writes it is ignored. */
+/* wire.c - the calls on sockets. SIGPIPE never comes: MSG_NOSIGNAL here, and for OpenSSL's own
+ * writes it is ignored. */
 #include "lib/net/wire.h"
 
 #include <errno.h>
@@ -65,8 +66,9 @@ void wire_reset_on_close(struct wire *w)
     (void)setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-/* OpenSSL reads about a record at a time from the socket. To ask for more when nothing is pending mostly costs a call to hear
- * that there is none, so only a peer that sends in bulk is asked. A partial record counts as pending. */
+/* OpenSSL reads about a record at a time from the socket. To ask for more when nothing is pending
+ * mostly costs a call to hear that there is none, so only a peer that sends in bulk is asked. A
+ * partial record counts as pending. */
 enum tls_want wire_read(struct wire *w, char *out, size_t size, size_t *n, struct err *err)
 {
     enum tls_want want;

@@ -1,5 +1,5 @@
-/* write_queue.c - the part already taken is moved out of the way only when it is at least as long as what is
- * left, so each byte is moved once at most, however slowly the peer reads. */
+/* write_queue.c - the part already taken is moved out of the way only when it is at least as long
+ * as what is left, so each byte is moved once at most, however slowly the peer reads. */
 #include "lib/net/write_queue.h"
 
 #include <assert.h>

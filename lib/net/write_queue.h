@@ -1,5 +1,5 @@
-/* write_queue.h - bytes that wait to be sent: contiguous, so that one write takes them all, and owning no memory while
- * empty. */
+/* write_queue.h - bytes that wait to be sent: contiguous, so that one write takes them all, and
+ * owning no memory while empty. */
 #ifndef TOLLGATE_NET_WRITE_QUEUE_H
 #define TOLLGATE_NET_WRITE_QUEUE_H
 

@@ -1,5 +1,6 @@
-/* stream_pair.h - for tests of streams: two ends on one loop, plain or TLS, and a raw socket where a peer must misbehave. Every
- * end notes what its handlers saw and can be told to free or finish its stream inside any of them. */
+/* stream_pair.h - for tests of streams: two ends on one loop, plain or TLS, and a raw socket where
+ * a peer must misbehave. Every end notes what its handlers saw and can be told to free or finish
+ * its stream inside any of them. */
 #ifndef TOLLGATE_TESTS_NET_STREAM_PAIR_H
 #define TOLLGATE_TESTS_NET_STREAM_PAIR_H
 

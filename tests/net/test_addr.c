@@ -1,4 +1,5 @@
-/* test_addr.c - addresses as people write them, and listening sockets on loopback and in a folder of the test's own. */
+/* test_addr.c - addresses as people write them, and listening sockets on loopback and in a folder
+ * of the test's own. */
 #include <check.h>
 #include <netinet/tcp.h>
 #include <stdio.h>

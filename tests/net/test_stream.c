@@ -1,5 +1,6 @@
-/* test_stream.c - streams between two ends on one loop, each test plain and under TLS where both make sense; the calls that
- * write are counted by wrapping them. What needs a peer that misbehaves is in test_stream_peer.c. */
+/* test_stream.c - streams between two ends on one loop, each test plain and under TLS where both
+ * make sense; the calls that write are counted by wrapping them. What needs a peer that misbehaves
+ * is in test_stream_peer.c. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ static void teardown(void)
     pair_teardown();
 }
 
-/* --- Back-pressure ------------------------------------------------------------------------------- */
+/* --- Back-pressure
+ * ------------------------------------------------------------------------------- */
 
 #define AMOUNT (10u << 20)
 #define PIECE  40000u
@@ -189,7 +191,8 @@ START_TEST(a_queue_that_would_pass_its_maximum_fails_the_stream_later)
 }
 END_TEST
 
-/* --- One write a turn ---------------------------------------------------------------------------- */
+/* --- One write a turn
+ * ---------------------------------------------------------------------------- */
 
 static void write_in_pieces(struct end *e)
 {
@@ -233,7 +236,8 @@ START_TEST(what_is_written_before_the_stream_is_open_leaves_once_it_is)
 }
 END_TEST
 
-/* --- The end -------------------------------------------------------------------------------------- */
+/* --- The end
+ * -------------------------------------------------------------------------------------- */
 
 static bool server_saw_end(void)
 {
@@ -297,7 +301,8 @@ START_TEST(a_failure_that_is_an_end_waits_behind_what_was_read_ahead)
 }
 END_TEST
 
-/* --- Leaving inside a handler --------------------------------------------------------------------- */
+/* --- Leaving inside a handler
+ * --------------------------------------------------------------------- */
 
 static void provoke(struct end *left, struct end *other, enum handler where)
 {
@@ -384,7 +389,8 @@ START_TEST(handlers_change_hands_inside_a_handler)
 }
 END_TEST
 
-/* --- Deadlines ------------------------------------------------------------------------------------ */
+/* --- Deadlines
+ * ------------------------------------------------------------------------------------ */
 
 static bool client_failed(void)
 {
@@ -422,7 +428,8 @@ START_TEST(a_deadline_can_be_removed)
 }
 END_TEST
 
-/* --- Pausing -------------------------------------------------------------------------------------- */
+/* --- Pausing
+ * -------------------------------------------------------------------------------------- */
 
 static bool half_a_megabyte_came(void)
 {
@@ -487,7 +494,8 @@ START_TEST(a_hang_up_with_nothing_before_it_is_seen_while_paused)
 }
 END_TEST
 
-/* --- Fairness ------------------------------------------------------------------------------------- */
+/* --- Fairness
+ * ------------------------------------------------------------------------------------- */
 
 static struct turn_end every_turn;
 static size_t of_this_turn, of_any_turn_max;
@@ -522,7 +530,8 @@ START_TEST(a_flood_takes_a_bounded_share_of_each_turn)
 }
 END_TEST
 
-/* --- The queue by itself -------------------------------------------------------------------------- */
+/* --- The queue by itself
+ * -------------------------------------------------------------------------- */
 
 START_TEST(a_queue_gives_back_what_it_was_given_and_owns_nothing_when_empty)
 {

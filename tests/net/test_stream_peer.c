@@ -1,4 +1,5 @@
-/* test_stream_peer.c - streams whose peer is a raw socket: it half-closes, resets, stops reading, talks nonsense. */
+/* test_stream_peer.c - streams whose peer is a raw socket: it half-closes, resets, stops reading,
+ * talks nonsense. */
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -197,7 +198,8 @@ static bool has_bytes(void)
     return end.got.len > 0;
 }
 
-/* The peer reads nothing, so no event of the kernel's will come; what resuming wanted must survive the change of interest. */
+/* The peer reads nothing, so no event of the kernel's will come; what resuming wanted must survive
+ * the change of interest. */
 START_TEST(what_was_read_ahead_is_delivered_though_writing_blocks_in_the_same_turn)
 {
     pair_limits.queue_max = 16 << 20;
@@ -295,7 +297,8 @@ START_TEST(a_peer_that_never_closes_is_left_after_two_seconds)
 }
 END_TEST
 
-/* --- TLS ------------------------------------------------------------------------------------------ */
+/* --- TLS
+ * ------------------------------------------------------------------------------------------ */
 
 START_TEST(garbage_instead_of_a_handshake_fails_on_either_side)
 {
@@ -387,8 +390,9 @@ static bool far_end_has_all(void)
     return far_end.got.len == RECORDS * RECORD;
 }
 
-/* All records lie in the socket's buffer before the first is read. One turn reads them all from there and hands over all but
- * a part of the last: that is inside OpenSSL, and no event of the kernel's will announce it. */
+/* All records lie in the socket's buffer before the first is read. One turn reads them all from
+ * there and hands over all but a part of the last: that is inside OpenSSL, and no event of the
+ * kernel's will announce it. */
 START_TEST(no_byte_stays_inside_tls)
 {
     static char record[RECORD];
@@ -418,7 +422,8 @@ START_TEST(no_byte_stays_inside_tls)
 }
 END_TEST
 
-/* --- Connecting ----------------------------------------------------------------------------------- */
+/* --- Connecting
+ * ----------------------------------------------------------------------------------- */
 
 START_TEST(a_refused_connection_names_the_address)
 {

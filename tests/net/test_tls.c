@@ -1,5 +1,6 @@
-/* test_tls.c - what contexts promise about files, names, protocols and workers, and the development certificates that the other
- * tests trust. Python's ssl is the peer where a client must offer or resume what ours never does. */
+/* test_tls.c - what contexts promise about files, names, protocols and workers, and the development
+ * certificates that the other tests trust. Python's ssl is the peer where a client must offer or
+ * resume what ours never does. */
 #include <check.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -211,7 +212,8 @@ START_TEST(files_that_do_not_serve_are_named_with_the_reason)
 }
 END_TEST
 
-/* --- With Python's ssl as client ------------------------------------------------------------------ */
+/* --- With Python's ssl as client
+ * ------------------------------------------------------------------ */
 
 /* Runs the program while the loop serves; returns what it printed. sys.argv: ca.pem, ports. */
 static const char *python(const char *program, unsigned port, unsigned other_port)
@@ -336,7 +338,8 @@ START_TEST(a_session_is_resumed_by_another_worker)
 }
 END_TEST
 
-/* --- The files ------------------------------------------------------------------------------------ */
+/* --- The files
+ * ------------------------------------------------------------------------------------ */
 
 static void read_all(struct buf pem[4])
 {
