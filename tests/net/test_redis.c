@@ -1,20 +1,16 @@
 /* test_redis.c - the client against a real redis-server, which each test starts for itself. */
 #include <check.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/net/addr.h"
 #include "lib/net/redis.h"
 #include "lib/net/redis_info.h"
+#include "tests/net/redis_server.h"
 
 #define WAIT_MS 10000
 #define MANY    10000
@@ -44,53 +40,6 @@ struct answer {
 static const char *const no_options[] = {NULL};
 static const char *const aof[] = {"--appendonly", "yes", "--appendfsync", "always", NULL};
 
-static void await_server(void);
-
-static void start_server(const char *const *options)
-{
-    char path[128];
-    const char *argv[32] = {
-        "redis-server", "--port", "0",         "--unixsocket", path, "--dir", dir,
-        "--save",       "",       "--logfile", "log"};
-    size_t n = 11;
-
-    snprintf(path, sizeof path, "%s/redis.sock", dir);
-    for (; *options; options++)
-        argv[n++] = *options;
-    server = fork();
-    ck_assert_int_ge(server, 0);
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execvp(argv[0], (char *const *)(void *)argv);
-        _exit(127);
-    }
-    await_server();
-}
-
-static void await_server(void)
-{
-    struct addr addr;
-    struct err err;
-    int fd, failed;
-
-    ck_assert(addr_parse(address, &addr, &err));
-    do {
-        usleep(2000);
-        fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        failed = connect(fd, &addr.u.any, addr.len);
-        close(fd);
-    } while (failed);
-}
-
-static void kill_server(void)
-{
-    if (server <= 0)
-        return;
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    server = 0;
-}
-
 static void setup(void)
 {
     struct err err;
@@ -107,7 +56,7 @@ static void teardown(void)
 
     redis_free(redis);
     loop_free(loop);
-    kill_server();
+    redis_server_kill(&server);
     ck_assert_int_eq(system(command), 0);
 }
 
@@ -228,7 +177,7 @@ static void connect_to(const char *const *options, int64_t command_ms)
 {
     struct redis_config config = config_of(command_ms);
 
-    start_server(options);
+    server = redis_server_start(dir, options);
     client(&config);
     await_ready();
     lost_count = 0;
@@ -362,14 +311,14 @@ START_TEST(a_killed_redis_is_ready_again_only_after_a_rewrite)
     kill(server, SIGSTOP);
     command("SET lost maybe", &a);
     run_ms(20);
-    kill_server();
+    redis_server_kill(&server);
     await(&a.done);
     ck_assert(!a.has_reply);
     ck_assert_int_eq(a.err.code, ERR_TIMEOUT);
     ck_assert_ptr_nonnull(strstr(a.err.text, "unknown"));
     ck_assert_uint_eq(a.calls, 1);
 
-    start_server(aof);
+    server = redis_server_start(dir, aof);
     await_ready();
     ck_assert_uint_ge(lost_count, 1);
     ck_assert_str_ne(redis_run_id(redis), before);
@@ -450,7 +399,7 @@ START_TEST(passwords_are_given_and_a_wrong_one_is_named)
     struct secret password;
     struct err err;
 
-    start_server(guarded);
+    server = redis_server_start(dir, guarded);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         config.user = rows[i].user;
         config.password = rows[i].password ? &password : NULL;
@@ -495,7 +444,7 @@ START_TEST(one_more_than_may_wait_is_refused_and_the_others_are_answered)
     struct redis_config config = config_of(2000);
     struct answer a[4];
 
-    start_server(no_options);
+    server = redis_server_start(dir, no_options);
     config.pending_max = 3;
     client(&config);
     await_ready();
@@ -514,7 +463,7 @@ START_TEST(a_replica_is_refused_with_what_is_needed_instead)
     static const char *const replica[] = {"--replicaof", "127.0.0.1", "1", NULL};
     struct redis_config config = config_of(1000);
 
-    start_server(replica);
+    server = redis_server_start(dir, replica);
     client(&config);
     do
         await_lost();
@@ -533,7 +482,7 @@ START_TEST(attempts_grow_rarer_while_nobody_answers)
     ck_assert_uint_ge(lost_count, 4);
     ck_assert_uint_le(lost_count, 5);
     ck_assert_int_eq(lost.code, ERR_UNAVAILABLE);
-    start_server(no_options);
+    server = redis_server_start(dir, no_options);
     await_ready();
 }
 END_TEST
@@ -632,24 +581,6 @@ START_TEST(the_handlers_may_free_the_client)
 }
 END_TEST
 
-START_TEST(addresses_that_make_no_sense_are_refused_at_once)
-{
-    static const char *const bad[] = {"http://127.0.0.1:1", "redis://127.0.0.1", "redis://:1",
-                                      "redis://eve:secret@127.0.0.1:1", "unix:"};
-    static const struct redis_handlers handlers = {NULL, NULL};
-    struct redis_config config = config_of(1000);
-    struct err err;
-
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        config.address = bad[i];
-        err.code = ERR_NONE;
-        ck_assert_ptr_null(redis_new(loop, &config, &handlers, NULL, &err));
-        ck_assert_int_eq(err.code, ERR_INPUT);
-        ck_assert_ptr_null(strstr(err.text, "eve:secret"));
-    }
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const tests[] = {
@@ -669,7 +600,6 @@ int main(void)
         freeing_cancels_what_is_pending_each_once,
         any_callback_may_free_the_client,
         the_handlers_may_free_the_client,
-        addresses_that_make_no_sense_are_refused_at_once,
     };
     Suite *suite = suite_create("redis");
     TCase *all = tcase_create("all");

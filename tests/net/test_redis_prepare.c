@@ -1,5 +1,6 @@
-/* test_redis_prepare.c - what a real Redis cannot be made to say when a test wants it: a fake one reads its lines off a table,
- * and the client must do the right thing before it calls itself ready. */
+/* test_redis_prepare.c - what a real Redis cannot be made to say when a test wants it: a fake one
+ * reads its lines off a table, and the client must do the right thing before it calls itself
+ * ready. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,24 @@ START_TEST(a_reply_that_nobody_asked_for_breaks_the_connection)
 }
 END_TEST
 
+START_TEST(addresses_that_make_no_sense_are_refused_at_once)
+{
+    static const char *const bad[] = {"http://127.0.0.1:1", "redis://127.0.0.1", "redis://:1",
+                                      "redis://eve:secret@127.0.0.1:1", "unix:"};
+    static const struct redis_handlers handlers = {NULL, NULL};
+    struct redis_config config = {.connect_ms = 1000, .command_ms = 1000, .pending_max = 10};
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        config.address = bad[i];
+        err.code = ERR_NONE;
+        ck_assert_ptr_null(redis_new(loop, &config, &handlers, NULL, &err));
+        ck_assert_int_eq(err.code, ERR_INPUT);
+        ck_assert_ptr_null(strstr(err.text, "eve:secret"));
+    }
+}
+END_TEST
+
 START_TEST(info_without_any_of_its_fields_is_an_error_not_a_guess)
 {
     static const char *const fields[] = {"run_id:abc\r\n",
@@ -251,6 +270,7 @@ int main(void)
         without_an_aof_nothing_is_rewritten,
         what_is_no_redis_is_named,
         a_reply_that_nobody_asked_for_breaks_the_connection,
+        addresses_that_make_no_sense_are_refused_at_once,
         info_without_any_of_its_fields_is_an_error_not_a_guess,
     };
     Suite *suite = suite_create("redis_prepare");
