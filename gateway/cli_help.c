@@ -50,7 +50,7 @@ bool cli_help_group(FILE *out, const struct command *commands, size_t count, con
         if (!cli_words_begin_with(commands[i].name, word))
             continue;
         if (!found)
-            fprintf(out, "usage:\n");
+            fprintf(out, "usage: tollgate %s COMMAND [ARGUMENT...] [OPTION...]\n\n", word);
         found = true;
         print_command(out, &commands[i]);
     }

@@ -25,7 +25,7 @@ struct settling {
     struct period period;
 };
 
-static int run(struct cli *c, bool seals_first,
+static int run(struct cli *c,
                bool (*settle)(const struct settlement_sources *s, struct period p, const char *out,
                               struct settlement_report *report, struct err *err));
 static bool read_period(struct cli *c, struct period *out);
@@ -41,15 +41,15 @@ static int refuse(const struct cli *c, const struct settlement_report *report,
 
 int settle_preview(struct cli *c)
 {
-    return run(c, true, settlement_preview);
+    return run(c, settlement_preview);
 }
 
 int settle_close(struct cli *c)
 {
-    return run(c, true, settlement_close);
+    return run(c, settlement_close);
 }
 
-static int run(struct cli *c, bool seals_first,
+static int run(struct cli *c,
                bool (*settle)(const struct settlement_sources *s, struct period p, const char *out,
                               struct settlement_report *report, struct err *err))
 {
@@ -58,11 +58,7 @@ static int run(struct cli *c, bool seals_first,
     int exit_code = CLI_FAILED;
     struct err err;
 
-    if (!cli_read_config(c))
-        return CLI_FAILED;
-    if (!read_period(c, &s.period))
-        return CLI_USAGE;
-    if (seals_first && !seal_all(c))
+    if (!cli_read_config(c) || !read_period(c, &s.period) || !seal_all(c))
         return CLI_FAILED;
     if (!prepare(c, &s, &err)) {
         cli_fail(c, "%s", err.text);
@@ -82,7 +78,7 @@ static bool read_period(struct cli *c, struct period *out)
 
     if (period_parse(span_of(c->arguments[0]), out, &err))
         return true;
-    cli_misused(c, "%s", err.text);
+    cli_fail(c, "%s", err.text);
     return false;
 }
 
@@ -190,10 +186,8 @@ int settle_status(struct cli *c)
     int exit_code = CLI_DONE;
     struct err err;
 
-    if (!cli_read_config(c))
+    if (!cli_read_config(c) || (c->argument_count && !read_period(c, &s.period)))
         return CLI_FAILED;
-    if (c->argument_count && !read_period(c, &s.period))
-        return CLI_USAGE;
     if (!prepare(c, &s, &err) ||
         !settlement_status(&s.sources, c->argument_count ? &s.period : NULL, &report, &err))
         exit_code = cli_fail(c, "%s", err.text);
@@ -211,10 +205,8 @@ int settle_export(struct cli *c)
 
     if (!cli_value(c, "--out"))
         return cli_misused(c, "needs --out DIR, where the bundle is to be written");
-    if (!cli_read_config(c))
+    if (!cli_read_config(c) || !read_period(c, &period))
         return CLI_FAILED;
-    if (!read_period(c, &period))
-        return CLI_USAGE;
     if (!settlement_export(c->options.archive, period, cli_value(c, "--out"), &report, &err))
         return cli_fail(c, "%s", err.text);
     print_report(c, &report);

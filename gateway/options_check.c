@@ -290,9 +290,9 @@ static void check_backend_place(struct check *c, const struct backend_options *b
         problem(c, b->title, "url", "backend \"%s\": echo is built in and has no url", b->title);
     if (!is_built_in && !b->url)
         problem(c, b->title, "url", "backend \"%s\" has no url", b->title);
-    if (mistake)
-        problem(c, b->title, "url", "backend \"%s\": url = \"%.200s\" %s", b->title, b->url,
-                mistake);
+    if (mistake) /* what stands before '@' may be a secret */
+        problem(c, b->title, "url", "backend \"%s\": url = \"%.200s\" %s", b->title,
+                strchr(b->url, '@') ? "…" : b->url, mistake);
     if (b->ca_file && b->url && strncmp(b->url, "https://", 8) != 0)
         problem(c, b->title, "ca_file", "backend \"%s\": ca_file is only for an https url",
                 b->title);

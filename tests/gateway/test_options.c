@@ -154,6 +154,7 @@ START_TEST(each_mistake_of_a_backend_is_told_with_its_line)
                    "there is no kind \"gpt\"");
     expect_mistake("backend \"a\" {\n url = \"http://a/v1\"\n}\n", 2, "has no kind");
     expect_mistake("backend \"a\" {\n kind = openai\n}\n", 2, "has no url");
+    expect_mistake("\nbackend \"a\" {\n}\n", 2, "has no kind");
     expect_mistake("backend \"a\" {\n kind = echo\n url = \"http://a/v1\"\n}\n", 3, "built in");
     expect_mistake("backend \"a b\" {\n kind = echo\n}\n", 2, "a name has 1 to 64");
     expect_mistake("backend \"a\" {\n kind = echo\n}\nbackend \"a\" {\n kind = echo\n}\n", 4, "a");
