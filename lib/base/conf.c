@@ -49,6 +49,9 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 static void check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value);
 static void remember_place(struct conf_places *places, const char *title, const char *name,
                            int line);
+static void remember_sections(struct reader *r, cfg_t *cfg, const char *text);
+static int line_of_section(const char *text, const char *name, const char *title);
+static bool begins_with(const char **at, const char *word);
 static void on_error(cfg_t *cfg, const char *format, va_list args);
 static void on_unknown(struct reader *r, const cfg_t *cfg, const char *name);
 static bool is_unknown(const struct reader *r, const char *name);
@@ -81,6 +84,8 @@ bool conf_read_places(const struct conf_table *table, const char *path, void *ou
         return false;
     r.last_line = count_lines(buf_span(&text)) - 1; /* the mark is not the reader's */
     cfg = read_all(&r, text.data);
+    if (cfg && places)
+        remember_sections(&r, cfg, text.data);
     ok = cfg && r.problem_count == 0;
     if (ok)
         fill(table, cfg, out);
@@ -242,6 +247,46 @@ static void remember_place(struct conf_places *places, const char *title, const 
 {
     places->at = xrealloc_array(places->at, places->count + 1, sizeof *places->at);
     places->at[places->count++] = (struct conf_place){title ? xstrdup(title) : NULL, name, line};
+}
+
+/* libconfuse does not say where a section begins: it is the line that starts with its name and has its title. */
+static void remember_sections(struct reader *r, cfg_t *cfg, const char *text)
+{
+    for (size_t i = 0; i < r->table->section_count; i++) {
+        const char *name = r->table->sections[i].name;
+
+        for (unsigned k = 0; k < cfg_size(cfg, name); k++) {
+            const char *title = cfg_title(cfg_getnsec(cfg, name, k));
+
+            remember_place(r->places, title, "", line_of_section(text, name, title));
+        }
+    }
+}
+
+static int line_of_section(const char *text, const char *name, const char *title)
+{
+    for (int line = 1; *text; line++) {
+        const char *at = text + strspn(text, " \t");
+
+        if (begins_with(&at, name)) {
+            at += strspn(at, " \t\"'");
+            if (begins_with(&at, title) && strchr(" \t\"'{\n", *at))
+                return line;
+        }
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return 0;
+}
+
+static bool begins_with(const char **at, const char *word)
+{
+    size_t n = strlen(word);
+
+    if (strncmp(*at, word, n) != 0)
+        return false;
+    *at += n;
+    return true;
 }
 
 static void problem(struct reader *r, int line, const char *format, ...)

@@ -59,7 +59,8 @@ struct conf_places { /* all zero to begin with */
 };
 bool conf_read_places(const struct conf_table *table, const char *path, void *out,
                       struct conf_places *places, struct buf *problems) MUST_USE;
-/* The line on which the option was set; `name` null: the section's first option. 0: nowhere, the default stands. */
+/* The line on which the option was set; `name` null: the section's first option, or where an empty
+ * section begins. 0: nowhere, the default stands. */
 int conf_places_line(const struct conf_places *places, const char *title, const char *name);
 void conf_places_clear(struct conf_places *places);
 DEFINE_AUTO_CLEAR(conf_places)

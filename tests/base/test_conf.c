@@ -254,23 +254,25 @@ END_TEST
 /* Also when the file was read more than once, which the unknown option causes. */
 START_TEST(places_are_the_lines_of_what_was_set)
 {
-    static const char text[] = "workers = 2\nbackend a {\n\n  weight = 3\n  url = x\n}\n";
+    static const char text[] = "workers = 2\nbackend a {\n\n  weight = 3\n  url = x\n}\n  backend \"e\" {}\n";
     AUTO_CLEAR(conf_places) places = {0};
     AUTO_CLEAR(buf) wrong = {.max = 1000};
 
     ck_assert(file_write_atomic("t.conf", 0600, span_of(text), NULL));
     ck_assert(conf_read_places(&table, "t.conf", &settings, &places, &problems));
-    ck_assert_uint_eq(places.count, 3);
+    ck_assert_uint_eq(places.count, 5);
     ck_assert_int_eq(conf_places_line(&places, NULL, "workers"), 1);
     ck_assert_int_eq(conf_places_line(&places, "a", "weight"), 4);
     ck_assert_int_eq(conf_places_line(&places, "a", NULL), 4);
+    ck_assert_int_eq(conf_places_line(&places, "e", NULL), 7);
+    ck_assert_int_eq(conf_places_line(&places, "e", "weight"), 0);
     ck_assert_int_eq(conf_places_line(&places, NULL, "weight"), 0);
     ck_assert_int_eq(conf_places_line(&places, "b", NULL), 0);
     conf_clear(&table, &settings);
     buf_printf(&wrong, "%sodd = 1\n", text);
     ck_assert(file_write_atomic("t.conf", 0600, buf_span(&wrong), NULL));
     ck_assert(!conf_read_places(&table, "t.conf", &settings, &places, &problems));
-    ck_assert_uint_eq(places.count, 3);
+    ck_assert_uint_eq(places.count, 5);
 }
 END_TEST
 
