@@ -19,6 +19,7 @@
 #define LOCK_TRIES      300
 #define PAUSE_MS        100
 #define CONSOLE_STOP_MS 20000
+#define ASKED_AGAIN_MS  1000
 #define WORKER_NAME     16
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -37,7 +38,7 @@ struct master {
     struct signal_watch *stop_watches[ARRAY_LEN(stop_signals)];
     struct slot *slots;
     int admin_fd;
-    bool stopping;
+    int64_t stopping_since_ms; /* 0: not asked to stop */
     int exit_code;
 };
 
@@ -233,21 +234,24 @@ static void on_task_end(void *arg, const char *name, bool succeeded)
     stop(m);
 }
 
+/* Ctrl-C reaches a script and what it started, and the script may then pass it on: one wish, two signals. */
 static void on_stop_signal(void *arg)
 {
     struct master *m = arg;
 
-    if (m->stopping)
-        log_warn("stopping", "asked to stop again: running calls are cut");
-    else
+    if (!m->stopping_since_ms) {
         log_info("stopping", "asked to stop: running calls may finish");
-    stop(m);
+        stop(m);
+    } else if (clock_monotonic_ms() - m->stopping_since_ms >= ASKED_AGAIN_MS) {
+        log_warn("stopping", "asked to stop again: running calls are cut");
+        stop(m);
+    }
 }
 
 /* The sockets are closed, so that what comes now goes elsewhere; workers finish what they have. */
 static void stop(struct master *m)
 {
-    m->stopping = true;
+    m->stopping_since_ms = clock_monotonic_ms();
     listeners_clear(m->start->listeners);
     children_stop(m->children);
 }
