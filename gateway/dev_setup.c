@@ -130,7 +130,7 @@ static bool find_upstream_model(struct setup *s, struct err *err)
 {
     struct dev_state *state = &s->machine->state;
     AUTO_JSON reply = NULL;
-    const char *id;
+    const char *id = NULL;
 
     if (!state->upstream || state->upstream_model)
         return true;
