@@ -1,8 +1,12 @@
 /* Closing a period: what comes out, that it stays, that money is carried, and every reason to refuse. */
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "billing/closes.h"
+#include "billing/journal.h"
 #include "lib/base/mem.h"
+#include "lib/base/rand.h"
 #include "tests/base/run.h"
 #include "tests/billing/settlement_fixture.h"
 
@@ -404,6 +408,141 @@ START_TEST(an_amount_must_follow_from_its_price)
 }
 END_TEST
 
+/* Opens what a worker or the console would, and lets `fill` write. */
+static void run_journal(const struct journal_config *config,
+                        void (*fill)(struct journal *j, void *), void *arg)
+{
+    int notify_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct err err;
+    AUTO(journal) j = journal_open(config, NULL, &err);
+    size_t added;
+
+    ck_assert_msg(j != NULL, "%s", err.text);
+    ck_assert_msg(journal_start(j, notify_fd, &err), "%s", err.text);
+    if (fill)
+        fill(j, arg);
+    journal_free(KEEP(j));
+    close(notify_fd);
+    ck_assert_msg(archive_add_sealed(config->archive, config->root, &added, &err), "%s", err.text);
+    ck_assert_uint_ge(added, 1);
+}
+
+static void change(struct journal *j, const char *object, const char *id, const char *body)
+{
+    AUTO_STRING record = xasprintf("{\"object\":\"%s\",\"id\":\"%s\",\"revision\":1,"
+                                   "\"at\":\"2026-11-01T00:00:00.000Z\",\"op\":\"1\",\"body\":%s}",
+                                   object, id, body);
+    struct err err;
+
+    ck_assert_msg(journal_change(j, RECORD_CATALOGUE, span_of(record), partition_catalogue(), NULL,
+                                 NULL, &err),
+                  "%s", err.text);
+}
+
+static void sell_three(struct journal *j, void *arg)
+{
+    struct world *w = arg;
+
+    change(j, "contract", "ann@" WORLD_FROM,
+           "{\"creator\":\"ann\",\"from\":\"" WORLD_FROM "\",\"share_bp\":7000}");
+    change(j, "price", "basic@" WORLD_FROM,
+           "{\"id\":\"basic\",\"from\":\"" WORLD_FROM
+           "\",\"currency\":\"CNY\",\"units\":{\"input_tokens\":\"2\"}}");
+    for (int i = 0; i < 3; i++) {
+        struct event e =
+            world_event(w, "acme", "ann/chat", 0, "ann:1", 7000, 1000000, "2026-11-10T00:00:00Z");
+
+        ck_assert(journal_reserve(j, NULL));
+        e.started_at = e.ended_at = journal_now(j) / NANOS_PER_MS * NANOS_PER_MS;
+        journal_begin(j, &e);
+        journal_call(j, &e, NULL, NULL);
+        ledger_sums_add_event(&w->redis, &e);
+    }
+}
+
+START_TEST(what_journals_wrote_and_sealed_is_closed)
+{
+    struct world *w = world_new("2026-11-10T00:00:00Z");
+    AUTO_STRING root = world_path(w, "journal");
+    AUTO_STRING dir = close_dir(w->archive, period_text("2026-11"));
+    const struct journal_config config = {root, w->archive, WORLD_INSTALLATION, 1 << 20, 3600000};
+    struct settlement_verdict v;
+    struct err err;
+
+    world_begin(w, 3, "2026-12");
+    world_price(w, 3, "basic", WORLD_FROM, "CNY", "2", "8");
+    ck_assert(dir_ensure(root, 0700, NULL));
+    run_journal(&config, sell_three, w);
+    refuses(w, "2026-11", "has not sealed 2026-11");
+    world_clock(DECEMBER);
+    run_journal(&config, NULL, NULL);
+    close_period(w, "2026-11");
+    AUTO_STRING csv = file_text(dir, "statements.csv");
+    ck_assert_ptr_nonnull(strstr(csv, "2026-11-000001,ann,2026-11,CNY,0,6,0,4.2,0,0,4.2,0\r\n"));
+    ck_assert_msg(
+        settlement_verify(&(struct settlement_proof){.dir = dir, .archive = w->archive}, &v, &err),
+        "%s", err.text);
+    ck_assert_int_eq(v.events, 3);
+    world_free(w);
+}
+END_TEST
+
+/* Some writers, models and accounts; ends in any order, many in the same millisecond. */
+START_TEST(a_random_month_closes_and_proves_itself)
+{
+    static const char *const owners[] = {"ann:1", "ann:3,bob:2", "ann:1,bob:1,cid:1", "bob:1"};
+    static const int64_t shares[] = {7000, 7000, 7000, 8000};
+    struct world *w = world_new(DECEMBER);
+    AUTO_STRING dir = close_dir(w->archive, period_text("2026-11"));
+    AUTO_STRING out = world_path(w, "events.jsonl");
+    int64_t last = 0, first = period_start(period_text("2026-11")) / NANOS_PER_MS;
+    struct settlement_verdict v;
+    struct err err;
+    char *at, *line;
+
+    for (unsigned i = 0; i < 3; i++)
+        world_begin(w, i, "2026-11");
+    world_contract(w, 2, "ann", WORLD_FROM, 7000);
+    world_contract(w, 0, "bob", WORLD_FROM, 8000);
+    world_price(w, 2, "cny", WORLD_FROM, "CNY", "2.00", "8.00");
+    world_price(w, 1, "jpy", WORLD_FROM, "JPY", "0.123456789", "8");
+    for (int i = 0; i < 300; i++) {
+        unsigned kind = (unsigned)rand_below(4), writer = (unsigned)rand_below(3);
+        char ended[CLOCK_TEXT], model[32], account[32];
+        struct event e;
+
+        clock_format((first + (int64_t)rand_below(40) * 60000000) * NANOS_PER_MS, ended);
+        snprintf(model, sizeof model, "%.3s/m%u", owners[kind], kind);
+        snprintf(account, sizeof account, "account-%llu", (unsigned long long)rand_below(5));
+        e = world_event(w, account, model, (size_t)rand_below(2), owners[kind], shares[kind],
+                        (int64_t)rand_below(3000000), ended);
+        world_write(w, writer, &e);
+        if (rand_below(50) == 0)
+            world_archive(w, writer);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        world_seal(w, i);
+        world_archive(w, i);
+    }
+    close_period(w, "2026-11");
+    ck_assert_msg(
+        settlement_verify(&(struct settlement_proof){.dir = dir, .archive = w->archive}, &v, &err),
+        "%s", err.text);
+    ck_assert_int_eq(v.events, 300);
+    run_command("zstd -qd %s/events.jsonl.zst -o %s", dir, out);
+    AUTO_STRING events = file_text(w->top, "events.jsonl");
+    for (at = events; (line = strsep(&at, "\n")) && *line;) {
+        int64_t ended;
+        char *time = strstr(line, "\"ended_at\":\"") + 12;
+
+        ck_assert(clock_parse((struct span){time, 24}, &ended, NULL));
+        ck_assert_int_ge(ended, last);
+        last = ended;
+    }
+    world_free(w);
+}
+END_TEST
+
 START_TEST(status_says_what_is_missing)
 {
     struct world *w = world_november(DECEMBER);
@@ -454,6 +593,8 @@ int main(void)
     tcase_add_test(tcase, a_damaged_archive_is_refused);
     tcase_add_test(tcase, a_request_that_stands_twice_is_named);
     tcase_add_test(tcase, an_amount_must_follow_from_its_price);
+    tcase_add_test(tcase, what_journals_wrote_and_sealed_is_closed);
+    tcase_add_test(tcase, a_random_month_closes_and_proves_itself);
     tcase_add_test(tcase, status_says_what_is_missing);
     return run_tests(tcase, "settlement");
 }
