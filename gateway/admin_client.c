@@ -19,6 +19,7 @@
 
 #define REPLY_BYTES_MAX (256 << 20)
 #define OPEN_TRIES      300 /* a console that just ends may still have its lock */
+#define READY_TRIES     50
 #define STOP_TRIES      300
 #define PAUSE_MS        100
 
@@ -28,6 +29,8 @@ struct admin_client {
 };
 
 static bool is_answered(const char *state);
+static void wait_until_ready(struct admin_client *c);
+static bool is_ready(const json_t *status);
 static char *socket_origin(const char *state);
 static bool start_console(const struct options *options, struct admin_client *c, struct err *err);
 static bool fork_console(const struct options *options, const struct installation *installation,
@@ -66,7 +69,31 @@ struct admin_client *admin_client_open(const struct options *options, struct err
         c->console = console;
     else if (console)
         stop_console(console);
+    if (c)
+        wait_until_ready(c);
     return KEEP(c);
+}
+
+/* A console that has just started may not have reached Redis yet. One that cannot will say so itself. */
+static void wait_until_ready(struct admin_client *c)
+{
+    const struct admin_request request = {
+        .method = "GET", .target = "/admin/v1/status", .timeout_ms = READY_TRIES * PAUSE_MS};
+
+    for (int tries = 0; tries < READY_TRIES; tries++) {
+        AUTO_CLEAR(admin_reply) reply = {.json = NULL};
+
+        if (!admin_client_call(c, &request, &reply, NULL) || is_ready(reply.json))
+            return;
+        pause_a_little();
+    }
+}
+
+static bool is_ready(const json_t *status)
+{
+    return json_is_true(json_object_get(status, "redis")) &&
+           json_is_true(json_object_get(status, "recovered")) &&
+           json_is_true(json_object_get(status, "catalogue"));
 }
 
 static bool is_answered(const char *state)

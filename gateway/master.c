@@ -18,6 +18,7 @@
 #define ADMIN_TRIES     100 /* a command's own console may be about to end */
 #define LOCK_TRIES      300
 #define PAUSE_MS        100
+#define WORKER_GRACE_MS 20000
 #define CONSOLE_STOP_MS 20000
 #define ASKED_AGAIN_MS  1000
 #define WORKER_NAME     16
@@ -159,7 +160,7 @@ static void start_all(struct master *m)
 /* A worker cuts its calls itself when their time is over, and needs a moment to write their ends. */
 static int64_t worker_stop_ms(const struct options *o)
 {
-    return o->drain_timeout + CONSOLE_STOP_MS;
+    return o->drain_timeout + WORKER_GRACE_MS;
 }
 
 static int run_worker(void *arg)
