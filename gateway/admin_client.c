@@ -1,5 +1,6 @@
-/* admin_client.c - HTTP over the admin socket. A socket file is never removed here: addr_listen() replaces one
- * that nobody answers, and removing it could take away that of a server that has just started. */
+/* admin_client.c - HTTP over the admin socket. A socket file is never removed here: addr_listen()
+ * replaces one that nobody answers, and removing it could take away that of a server that has just
+ * started. */
 #include "gateway/admin_client.h"
 
 #include <signal.h>
@@ -74,7 +75,8 @@ struct admin_client *admin_client_open(const struct options *options, struct err
     return KEEP(c);
 }
 
-/* A console that has just started may not have reached Redis yet. One that cannot will say so itself. */
+/* A console that has just started may not have reached Redis yet. One that cannot will say so
+ * itself. */
 static void wait_until_ready(struct admin_client *c)
 {
     const struct admin_request request = {

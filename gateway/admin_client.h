@@ -1,5 +1,6 @@
-/* admin_client.h - the command line's way to live state: the console's API on state/admin.sock. Where no console
- * runs, one is started for as long as the command needs it, under the console's lock. */
+/* admin_client.h - the command line's way to live state: the console's API on state/admin.sock.
+ * Where no console runs, one is started for as long as the command needs it, under the console's
+ * lock. */
 #ifndef TOLLGATE_GATEWAY_ADMIN_CLIENT_H
 #define TOLLGATE_GATEWAY_ADMIN_CLIENT_H
 

@@ -1,5 +1,5 @@
-/* children.c - fork, wait, back-off. All signals are blocked around the fork, so that a child never runs
- * the parent's handlers; what arrived meanwhile meets default actions. */
+/* children.c - fork, wait, back-off. All signals are blocked around the fork, so that a child never
+ * runs the parent's handlers; what arrived meanwhile meets default actions. */
 #include "gateway/children.h"
 
 #include <errno.h>
@@ -121,7 +121,8 @@ static void start(void *arg)
     restart_later(child);
 }
 
-/* Signal watches go first: renewing the loop would count them twice, and warn when a second loop has some. */
+/* Signal watches go first: renewing the loop would count them twice, and warn when a second loop
+ * has some. */
 static void become(struct child *child, pid_t parent, const sigset_t *signals)
 {
     struct children *c = child->all;

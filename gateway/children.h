@@ -1,8 +1,8 @@
 /* children.h - the processes that this one forks, watches and, when they die, forks again.
  *
- * A child never outlives its parent (PR_SET_PDEATHSIG) and has a process group of its own, so that Ctrl-C
- * reaches the parent alone. One that died is started again at once the first time, then after 100 ms doubling
- * to 5 s; 10 s of life make it good again. */
+ * A child never outlives its parent (PR_SET_PDEATHSIG) and has a process group of its own, so that
+ * Ctrl-C reaches the parent alone. One that died is started again at once the first time, then
+ * after 100 ms doubling to 5 s; 10 s of life make it good again. */
 #ifndef TOLLGATE_GATEWAY_CHILDREN_H
 #define TOLLGATE_GATEWAY_CHILDREN_H
 
@@ -30,7 +30,8 @@ struct children *children_new(struct loop *loop, const struct children_handlers 
 /* Forgets its children; they must be gone. */
 void children_free(struct children *c);
 DEFINE_AUTO(children)
-/* Forks; a fork that fails is tried again like a child that died. Copies the plan, keeps its strings. */
+/* Forks; a fork that fails is tried again like a child that died. Copies the plan, keeps its
+ * strings. */
 void children_add(struct children *c, const struct child_plan *plan);
 /* Nothing is started any more, all are told to stop. May be called again: then they are killed. */
 void children_stop(struct children *c);

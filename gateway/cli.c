@@ -1,4 +1,5 @@
-/* cli.c - from words to a row of the table, from options to the row's values; then its handler runs. */
+/* cli.c - from words to a row of the table, from options to the row's values; then its handler
+ * runs. */
 #include "gateway/cli.h"
 
 #include <assert.h>

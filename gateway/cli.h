@@ -1,6 +1,6 @@
 /* cli.h - the command line as a table: every command with its words, arguments, options and the
- * sentence that `--help` prints of it. Results go to stdout, everything else to stderr; exit codes are
- * 0, 1 (failed) and 2 (usage). */
+ * sentence that `--help` prints of it. Results go to stdout, everything else to stderr; exit codes
+ * are 0, 1 (failed) and 2 (usage). */
 #ifndef TOLLGATE_GATEWAY_CLI_H
 #define TOLLGATE_GATEWAY_CLI_H
 
@@ -48,7 +48,8 @@ int cli_run(const struct command *commands, size_t count, int argc, char **argv)
 
 /* An option's value; of one without value its name; null when it was not given. */
 const char *cli_value(const struct cli *c, const char *option);
-/* Reads the config into c->options and lets it take effect; false after having said every mistake. */
+/* Reads the config into c->options and lets it take effect; false after having said every mistake.
+ */
 bool cli_read_config(struct cli *c) MUST_USE;
 /* One sentence on stderr; returns CLI_FAILED, or CLI_USAGE. */
 int cli_fail(const struct cli *c, const char *format, ...) PRINTF_LIKE(2, 3);

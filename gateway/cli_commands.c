@@ -1,4 +1,5 @@
-/* cli_commands.c - the commands, their options and handlers: the single source of `tollgate --help`. */
+/* cli_commands.c - the commands, their options and handlers: the single source of `tollgate
+ * --help`. */
 #include "gateway/cli_commands.h"
 
 #include "gateway/cli_account.h"

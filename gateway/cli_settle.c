@@ -1,5 +1,5 @@
-/* cli_settle.c - a month is settled from the archive, by this process; the console is only asked to seal and archive what is
- * still open. */
+/* cli_settle.c - a month is settled from the archive, by this process; the console is only asked to
+ * seal and archive what is still open. */
 #include "gateway/cli_settle.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* cli_words.h - names and arguments of commands are words in a string; these count and compare them. */
+/* cli_words.h - names and arguments of commands are words in a string; these count and compare
+ * them. */
 #ifndef TOLLGATE_GATEWAY_CLI_WORDS_H
 #define TOLLGATE_GATEWAY_CLI_WORDS_H
 

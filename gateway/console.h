@@ -1,4 +1,5 @@
-/* console.h - the console process: every change that is not a call, free journals, archiving, the admin API. */
+/* console.h - the console process: every change that is not a call, free journals, archiving, the
+ * admin API. */
 #ifndef TOLLGATE_GATEWAY_CONSOLE_H
 #define TOLLGATE_GATEWAY_CONSOLE_H
 
@@ -15,8 +16,9 @@ struct console_start {
     bool for_one_command; /* exits after 2 s without a request */
 };
 
-/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code. Its caller holds state/console.lock for
- * it (the master's child, or the command that started it), so that there is never a second one. */
+/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code. Its caller holds
+ * state/console.lock for it (the master's child, or the command that started it), so that there is
+ * never a second one. */
 int console_run(const struct console_start *start) MUST_USE;
 
 #endif

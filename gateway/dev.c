@@ -1,5 +1,5 @@
-/* dev.c - prepares a state directory and becomes the master of its processes, with two more: a private Redis, and the
- * task that fills the machine and prints the ready line. */
+/* dev.c - prepares a state directory and becomes the master of its processes, with two more: a
+ * private Redis, and the task that fills the machine and prints the ready line. */
 #include "gateway/dev.h"
 
 #include <stdlib.h>

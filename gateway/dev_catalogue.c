@@ -1,5 +1,6 @@
-/* dev_catalogue.c - one creator, one price, the built-in model and, if there is one, the upstream's. conf/catalogue.json is
- * the same with a fixed date, as an example to start from; a test compares them. */
+/* dev_catalogue.c - one creator, one price, the built-in model and, if there is one, the
+ * upstream's. conf/catalogue.json is the same with a fixed date, as an example to start from; a
+ * test compares them. */
 #include "gateway/dev_catalogue.h"
 
 static json_t *model(const char *id, const char *backend, const char *name,

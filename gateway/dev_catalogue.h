@@ -11,7 +11,8 @@
 #define DEV_ECHO_MODEL     "demo/echo"
 #define DEV_UPSTREAM_MODEL "demo/upstream"
 
-/* `since`: RFC 3339. `upstream_model` null: demo/upstream is left out. The caller owns the result. */
+/* `since`: RFC 3339. `upstream_model` null: demo/upstream is left out. The caller owns the result.
+ */
 json_t *dev_catalogue(const char *since, const char *upstream_model) MUST_USE;
 
 #endif

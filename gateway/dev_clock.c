@@ -1,5 +1,5 @@
-/* dev_clock.c - the newest record is not newer than the last write to any file of the journal, whose time the machine
- * keeps; plus the offset of then, that is a time of this installation. */
+/* dev_clock.c - the newest record is not newer than the last write to any file of the journal,
+ * whose time the machine keeps; plus the offset of then, that is a time of this installation. */
 #include "gateway/dev_clock.h"
 
 #include <sys/stat.h>

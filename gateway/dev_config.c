@@ -1,4 +1,5 @@
-/* dev_config.c - only what differs from the defaults; a command needs no more than this file to find the machine. */
+/* dev_config.c - only what differs from the defaults; a command needs no more than this file to
+ * find the machine. */
 #include "gateway/dev_config.h"
 
 #include <string.h>

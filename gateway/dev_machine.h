@@ -1,4 +1,5 @@
-/* dev_machine.h - what `tollgate dev` knows of the machine that it brings up: paths, addresses, and what is kept. */
+/* dev_machine.h - what `tollgate dev` knows of the machine that it brings up: paths, addresses, and
+ * what is kept. */
 #ifndef TOLLGATE_GATEWAY_DEV_MACHINE_H
 #define TOLLGATE_GATEWAY_DEV_MACHINE_H
 

@@ -1,5 +1,6 @@
-/* dev_setup.c - steps that are each tried until they succeed: processes start, Redis may be away, a worker may be
- * restarting. Every operation has an id that was kept before its first attempt, so that none counts twice. */
+/* dev_setup.c - steps that are each tried until they succeed: processes start, Redis may be away, a
+ * worker may be restarting. Every operation has an id that was kept before its first attempt, so
+ * that none counts twice. */
 #include "gateway/dev_setup.h"
 
 #include <stdio.h>

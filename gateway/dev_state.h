@@ -1,4 +1,5 @@
-/* dev_state.h - state/dev.json (mode 0600): what a development machine keeps from one start to the next. */
+/* dev_state.h - state/dev.json (mode 0600): what a development machine keeps from one start to the
+ * next. */
 #ifndef TOLLGATE_GATEWAY_DEV_STATE_H
 #define TOLLGATE_GATEWAY_DEV_STATE_H
 

@@ -1,5 +1,5 @@
-/* fetch.h - one HTTP call at a time, waited for: for commands and for bringing a development machine up, never
- * for a process that serves. */
+/* fetch.h - one HTTP call at a time, waited for: for commands and for bringing a development
+ * machine up, never for a process that serves. */
 #ifndef TOLLGATE_GATEWAY_FETCH_H
 #define TOLLGATE_GATEWAY_FETCH_H
 
@@ -27,7 +27,8 @@ static inline UNUSED void fetch_answer_clear(struct fetch_answer *a)
     buf_clear(&a->body);
 }
 DEFINE_AUTO_CLEAR(fetch_answer)
-/* False: no whole answer came, and unless ERR_UNAVAILABLE it is unknown whether the request was acted upon. */
+/* False: no whole answer came, and unless ERR_UNAVAILABLE it is unknown whether the request was
+ * acted upon. */
 bool fetch_call(struct fetch *f, const struct fetch_request *request, struct fetch_answer *answer,
                 struct err *err) MUST_USE;
 

@@ -1,5 +1,6 @@
-/* installation.c - secrets are made first and installation.json last, so that where it stands all of
- * them stand; one that is missing later is not made anew: without its pepper no key works any more. */
+/* installation.c - secrets are made first and installation.json last, so that where it stands all
+ * of them stand; one that is missing later is not made anew: without its pepper no key works any
+ * more. */
 #include "gateway/installation.h"
 
 #include <errno.h>

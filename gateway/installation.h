@@ -1,5 +1,7 @@
-/* installation.h - what is made once and kept in the state directory: id, pepper, signing key, tokens. Files of mode 0600.
- * state/: installation.json {"format":1,"installation","partitions","zone","created_at"}, pepper, signing.pem, operator.token, finance.token, admin.sock, console.lock */
+/* installation.h - what is made once and kept in the state directory: id, pepper, signing key,
+ * tokens. Files of mode 0600. state/: installation.json
+ * {"format":1,"installation","partitions","zone","created_at"}, pepper, signing.pem,
+ * operator.token, finance.token, admin.sock, console.lock */
 #ifndef TOLLGATE_GATEWAY_INSTALLATION_H
 #define TOLLGATE_GATEWAY_INSTALLATION_H
 
@@ -12,8 +14,10 @@ struct installation {
     struct signing_key *signing_key;
     struct secret operator_token, finance_token;
 };
-/* Makes what is missing, in a directory it creates (0700); refuses an installation whose zone or partitions differ. */
-bool installation_open(const char *state, const char *zone, struct installation *out, struct err *err) MUST_USE;
+/* Makes what is missing, in a directory it creates (0700); refuses an installation whose zone or
+ * partitions differ. */
+bool installation_open(const char *state, const char *zone, struct installation *out,
+                       struct err *err) MUST_USE;
 void installation_clear(struct installation *i);
 DEFINE_AUTO_CLEAR(installation)
 

@@ -1,5 +1,5 @@
-/* listeners.h - the sockets that the master opens before it forks: one per worker on the same address, one for
- * the console. */
+/* listeners.h - the sockets that the master opens before it forks: one per worker on the same
+ * address, one for the console. */
 #ifndef TOLLGATE_GATEWAY_LISTENERS_H
 #define TOLLGATE_GATEWAY_LISTENERS_H
 

@@ -1,5 +1,5 @@
-/* master.c - it holds the listening sockets for as long as it lives, so that a worker that is started again
- * finds the connections that came meanwhile. It does nothing else that could fail. */
+/* master.c - it holds the listening sockets for as long as it lives, so that a worker that is
+ * started again finds the connections that came meanwhile. It does nothing else that could fail. */
 #include "gateway/master.h"
 
 #include <signal.h>
@@ -157,7 +157,8 @@ static void start_all(struct master *m)
              s->listeners->api_address, s->listeners->console_address, s->listeners->count);
 }
 
-/* A worker cuts its calls itself when their time is over, and needs a moment to write their ends. */
+/* A worker cuts its calls itself when their time is over, and needs a moment to write their ends.
+ */
 static int64_t worker_stop_ms(const struct options *o)
 {
     return o->drain_timeout + WORKER_GRACE_MS;
@@ -235,7 +236,8 @@ static void on_task_end(void *arg, const char *name, bool succeeded)
     stop(m);
 }
 
-/* Ctrl-C reaches a script and what it started, and the script may then pass it on: one wish, two signals. */
+/* Ctrl-C reaches a script and what it started, and the script may then pass it on: one wish, two
+ * signals. */
 static void on_stop_signal(void *arg)
 {
     struct master *m = arg;

@@ -1,5 +1,5 @@
-/* master.h - the process that opens the sockets, forks console and workers, starts again what dies, and
- * passes the end on. */
+/* master.h - the process that opens the sockets, forks console and workers, starts again what dies,
+ * and passes the end on. */
 #ifndef TOLLGATE_GATEWAY_MASTER_H
 #define TOLLGATE_GATEWAY_MASTER_H
 
@@ -24,8 +24,8 @@ struct master_start {
     const struct child_plan *others; /* processes beside workers and console, started first */
     size_t other_count;
 };
-/* Runs until SIGTERM, SIGINT or SIGHUP and what they stop has ended: 0; or until a task among the others has
- * failed: 1. */
+/* Runs until SIGTERM, SIGINT or SIGHUP and what they stop has ended: 0; or until a task among the
+ * others has failed: 1. */
 int master_run(const struct master_start *start) MUST_USE;
 
 /* `tollgate serve`: everything from the options on. */

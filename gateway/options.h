@@ -1,4 +1,5 @@
-/* options.h - the config file: one struct, one table (options.c), from which `check`, conf/tollgate.conf and the manual are made. */
+/* options.h - the config file: one struct, one table (options.c), from which `check`,
+ * conf/tollgate.conf and the manual are made. */
 #ifndef TOLLGATE_GATEWAY_OPTIONS_H
 #define TOLLGATE_GATEWAY_OPTIONS_H
 
@@ -12,39 +13,41 @@ struct backend_options {
     char *ca_file;
     int64_t connect_timeout, first_byte_timeout, idle_timeout; /* ms */
     int64_t keepalive_connections, keepalive_idle;             /* count, ms */
-    int64_t delay; /* ms, echo */
+    int64_t delay;                                             /* ms, echo */
 };
 
 struct options {
-    char *listen, *console_listen;            /* "127.0.0.1:8443", "127.0.0.1:8444" */
+    char *listen, *console_listen; /* "127.0.0.1:8443", "127.0.0.1:8444" */
     char *certificate, *certificate_key;
-    char *state;                              /* directory: installation, secrets, admin.sock, journal/ unless set */
-    char *journal, *archive;                  /* default: state/journal, state/archive */
+    char *state;             /* directory: installation, secrets, admin.sock, journal/ unless set */
+    char *journal, *archive; /* default: state/journal, state/archive */
     char *redis, *redis_user, *redis_password_file;
-    char *zone;                               /* Asia/Shanghai */
-    char *user;                               /* root is dropped to this after binding; may be absent */
+    char *zone; /* Asia/Shanghai */
+    char *user; /* root is dropped to this after binding; may be absent */
     char *log_level;
-    int64_t workers;                          /* 0: one per core */
+    int64_t workers; /* 0: one per core */
     int64_t head_bytes, target_bytes, body_bytes, reply_bytes, event_bytes;
     int64_t handshake_timeout, head_timeout, idle_timeout, total_timeout, drain_timeout; /* ms */
-    int64_t body_rate;                        /* bytes a second */
-    int64_t connections;                      /* per worker */
-    int64_t journal_segment;                  /* bytes */
-    int64_t redis_timeout;                    /* ms */
-    int64_t recovering_wait;                  /* ms */
-    bool testing;                             /* permits --clock; archives and manifests state it */
-    int64_t clock_offset;                     /* ms; only with testing */
+    int64_t body_rate;       /* bytes a second */
+    int64_t connections;     /* per worker */
+    int64_t journal_segment; /* bytes */
+    int64_t redis_timeout;   /* ms */
+    int64_t recovering_wait; /* ms */
+    bool testing;            /* permits --clock; archives and manifests state it */
+    int64_t clock_offset;    /* ms; only with testing */
     size_t backend_count;
     struct backend_options *backends;
 };
 
 extern const struct conf_table options_table;
 
-/* Reads and checks everything that can be checked without touching the network: files exist, addresses parse, names are unique.
- * `problems` gets one "file:line: sentence" (or "file: sentence") a line; on failure `out` is cleared. */
+/* Reads and checks everything that can be checked without touching the network: files exist,
+ * addresses parse, names are unique. `problems` gets one "file:line: sentence" (or "file:
+ * sentence") a line; on failure `out` is cleared. */
 bool options_load(const char *path, struct options *out, struct buf *problems) MUST_USE;
 void options_clear(struct options *o);
-/* Zone, clock offset and log level become those of this process: once at its start, before any thread or child. */
+/* Zone, clock offset and log level become those of this process: once at its start, before any
+ * thread or child. */
 bool options_take_effect(const struct options *o, struct err *err) MUST_USE;
 DEFINE_AUTO_CLEAR(options)
 

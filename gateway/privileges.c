@@ -1,4 +1,5 @@
-/* privileges.c - directories are made while still root, because an ordinary user may not make them in /var. */
+/* privileges.c - directories are made while still root, because an ordinary user may not make them
+ * in /var. */
 #include "gateway/privileges.h"
 
 #include <grp.h>

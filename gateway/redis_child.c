@@ -1,5 +1,5 @@
-/* redis_child.c - what Tollgate asks of a Redis, written down as its config: every write in the AOF, on disk within
- * a second, nothing evicted. */
+/* redis_child.c - what Tollgate asks of a Redis, written down as its config: every write in the
+ * AOF, on disk within a second, nothing evicted. */
 #include "gateway/redis_child.h"
 
 #include <stdlib.h>

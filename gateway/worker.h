@@ -1,4 +1,5 @@
-/* worker.h - a worker process: one loop, one journal directory, the public API. Forked by the master. */
+/* worker.h - a worker process: one loop, one journal directory, the public API. Forked by the
+ * master. */
 #ifndef TOLLGATE_GATEWAY_WORKER_H
 #define TOLLGATE_GATEWAY_WORKER_H
 
@@ -14,8 +15,9 @@ struct worker_start {
     unsigned slot; /* 0, 1, 2 … */
 };
 
-/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code (0: drained). Zone, clock offset, log
- * level and process name are set already; signals have their default action. */
+/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code (0: drained).
+ * Zone, clock offset, log level and process name are set already; signals have their default
+ * action. */
 int worker_run(const struct worker_start *start) MUST_USE;
 
 #endif

@@ -1,4 +1,5 @@
-/* The command line: the table is complete, and what is typed wrongly is said in one sentence with exit code 2. */
+/* The command line: the table is complete, and what is typed wrongly is said in one sentence with
+ * exit code 2. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
