@@ -1,4 +1,5 @@
-/* archive_proof.c - makes from the archive what the bundle has, and walks through both side by side. */
+/* archive_proof.c - makes from the archive what the bundle has, and walks through both side by
+ * side. */
 #include "billing/archive_proof.h"
 
 #include "billing/archive_scan.h"

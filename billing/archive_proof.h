@@ -1,4 +1,5 @@
-/* archive_proof.h - proves that a bundle has every event that the archive holds of its period, and no other. */
+/* archive_proof.h - proves that a bundle has every event that the archive holds of its period,
+ * and no other. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_PROOF_H
 #define TOLLGATE_BILLING_ARCHIVE_PROOF_H
 
@@ -12,8 +13,9 @@ struct archive_proof {
     const struct public_keys *keys; /* likewise */
     struct span terms_text;         /* terms.json */
 };
-/* Reads the archive again for the writers and segments that the manifest covers. Every writer that had registered by the period's end must be
- * listed; what each did must be as stated; events and terms must come out byte for byte. */
+/* Reads the archive again for the writers and segments that the manifest covers. Every writer
+ * that had registered by the period's end must be listed; what each did must be as stated;
+ * events and terms must come out byte for byte. */
 bool archive_proof_check(const struct archive_proof *p, struct err *err) MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* archive_scan.c - a writer's lines are reduced as the writer itself did, from SEAL to SEAL, and each SEAL is compared with
- * what came out. Calls of other periods are only skimmed. */
+/* archive_scan.c - a writer's lines are reduced as the writer itself did, from SEAL to SEAL, and
+ * each SEAL is compared with what came out. Calls of other periods are only skimmed. */
 #include "billing/archive_scan.h"
 
 #include "billing/archive_file.h"

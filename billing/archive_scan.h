@@ -1,5 +1,5 @@
-/* archive_scan.h - reads the whole archive once for one period: its events, the versions it may name, what every writer did in
- * it and whether its SEAL says the same. */
+/* archive_scan.h - reads the whole archive once for one period: its events, the versions it may
+ * name, what every writer did in it and whether its SEAL says the same. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_SCAN_H
 #define TOLLGATE_BILLING_ARCHIVE_SCAN_H
 
@@ -32,7 +32,8 @@ struct archive_scan {
     struct reasons damage;   /* the archive contradicts itself: nothing can be made of it */
     struct reasons unsealed; /* writers whose SEAL of the period is missing */
 };
-/* Fails when the archive cannot be listed, or on_call did; whatever else is wrong is in `damage`. */
+/* Fails when the archive cannot be listed, or on_call did; whatever else is wrong is in
+ * `damage`. */
 bool archive_scan_run(struct archive_scan *s, struct err *err) MUST_USE;
 void archive_scan_clear(struct archive_scan *s);
 DEFINE_AUTO_CLEAR(archive_scan)

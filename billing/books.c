@@ -1,4 +1,5 @@
-/* books.c - balances by account and currency; the entry being posted is itself a balance, which must come to zero. */
+/* books.c - balances by account and currency; the entry being posted is itself a balance, which
+ * must come to zero. */
 #include "billing/books.h"
 
 #include <assert.h>

@@ -1,7 +1,8 @@
 /* books.h - double entry: every entry's postings sum to zero in every currency, so the books do.
  *
- * Signs: what is owed to somebody is positive. Accounts: "client:<account>" (what clients were charged, negative),
- * "platform:revenue", "creator:<id>:payable", "creator:<id>:payout", "brought-forward". */
+ * Signs: what is owed to somebody is positive. Accounts: "client:<account>" (what clients were
+ * charged, negative), "platform:revenue", "creator:<id>:payable", "creator:<id>:payout",
+ * "brought-forward". */
 #ifndef TOLLGATE_BILLING_BOOKS_H
 #define TOLLGATE_BILLING_BOOKS_H
 

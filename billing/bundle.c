@@ -1,4 +1,5 @@
-/* bundle.c - events first, since everything else follows from them; the manifest last, since it vouches for all. */
+/* bundle.c - events first, since everything else follows from them; the manifest last, since it
+ * vouches for all. */
 #include "billing/bundle.h"
 
 #include "billing/statement_files.h"

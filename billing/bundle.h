@@ -1,5 +1,6 @@
-/* bundle.h - a directory that finance can pay from and anyone can verify: statements.csv, statements.jsonl, lines.csv,
- * events.jsonl.zst (the archive's record lines, whole, in the order of settlement), terms.json, manifest.json, manifest.sig. */
+/* bundle.h - a directory that finance can pay from and anyone can verify: statements.csv,
+ * statements.jsonl, lines.csv, events.jsonl.zst (the archive's record lines, whole, in the order
+ * of settlement), terms.json, manifest.json, manifest.sig. */
 #ifndef TOLLGATE_BILLING_BUNDLE_H
 #define TOLLGATE_BILLING_BUNDLE_H
 
@@ -21,17 +22,19 @@ DEFINE_AUTO_CLEAR(bundle_texts)
 bool bundle_render(struct event_pass *pass, const struct public_keys *keys, bool is_preview,
                    struct bundle_texts *out, struct err *err) MUST_USE;
 
-/* Writes all files into the empty directory and syncs it. `m` has its head and its writers; files and key id are filled in. */
+/* Writes all files into the empty directory and syncs it. `m` has its head and its writers;
+ * files and key id are filled in. */
 bool bundle_write(const char *dir, struct manifest *m, struct terms *terms,
                   struct event_spool *spool, const struct signing_key *key,
                   struct err *err) MUST_USE;
 
-/* Copies a bundle, file by file, into `to`, which is made if need be: what is there of an earlier bundle is replaced, any other
- * file is ERR_EXISTS. The signature comes last. */
+/* Copies a bundle, file by file, into `to`, which is made if need be: what is there of an
+ * earlier bundle is replaced, any other file is ERR_EXISTS. The signature comes last. */
 bool bundle_copy(const char *from, const char *to, struct err *err) MUST_USE;
 /* All names of a bundle's files, null-terminated. */
 extern const char *const bundle_names[];
-/* ERR_EXISTS naming the first file in `dir` that is none of a bundle's; ERR_NOT_FOUND the first that is missing, if all must be there. */
+/* ERR_EXISTS naming the first file in `dir` that is none of a bundle's; ERR_NOT_FOUND the first
+ * that is missing, if all must be there. */
 bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err) MUST_USE;
 void bundle_remove(
     const char *dir); /* a bundle's files and the directory; what cannot be removed stays */

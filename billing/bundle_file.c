@@ -1,4 +1,5 @@
-/* bundle_file.c - files of a directory that gets its name only when all of them are whole, so no name is linked here. */
+/* bundle_file.c - files of a directory that gets its name only when all of them are whole, so no
+ * name is linked here. */
 #include "billing/bundle_file.h"
 
 #include <errno.h>

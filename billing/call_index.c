@@ -1,4 +1,5 @@
-/* call_index.c - ids as 16 bytes, writers by number, sorted once at the end: twins then stand side by side. */
+/* call_index.c - ids as 16 bytes, writers by number, sorted once at the end: twins then stand
+ * side by side. */
 #include "billing/call_index.h"
 
 #include "lib/base/mem.h"

@@ -1,4 +1,5 @@
-/* closes.c - a close exists or it does not: its bundle is written and synced under a hidden name, and one rename makes it. */
+/* closes.c - a close exists or it does not: its bundle is written and synced under a hidden
+ * name, and one rename makes it. */
 #include "billing/closes.h"
 
 #include <errno.h>

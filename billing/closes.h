@@ -1,5 +1,5 @@
-/* closes.h - the closed periods, archive/closes/<period>/: which there are, what is carried from one to the next, and how a new
- * one gets its name. */
+/* closes.h - the closed periods, archive/closes/<period>/: which there are, what is carried from
+ * one to the next, and how a new one gets its name. */
 #ifndef TOLLGATE_BILLING_CLOSES_H
 #define TOLLGATE_BILLING_CLOSES_H
 
@@ -14,15 +14,17 @@ bool close_exists(const char *archive, struct period p);
 bool closes_list(const char *archive, struct period **periods, size_t *count,
                  struct err *err) MUST_USE;
 
-/* What the latest close before a period leaves to it: its manifest's SHA-256 ("" when there is none), and each "creator
- * currency" whose closing is not zero. ERR_CORRUPT unless the statements are those of its manifest. */
+/* What the latest close before a period leaves to it: its manifest's SHA-256 ("" when there is
+ * none), and each "creator currency" whose closing is not zero. ERR_CORRUPT unless the
+ * statements are those of its manifest. */
 bool close_carry(const char *archive, struct period p, char manifest_sha256[SHA256_HEX],
                  struct sum_table *openings, struct err *err) MUST_USE;
 /* The same of one bundle's directory. */
 bool bundle_carry(const char *dir, char manifest_sha256[SHA256_HEX], struct sum_table *openings,
                   struct err *err) MUST_USE;
 
-/* An empty directory beside the closes, and the lock that makes it ours. ERR_EXISTS when another close is running. */
+/* An empty directory beside the closes, and the lock that makes it ours. ERR_EXISTS when another
+ * close is running. */
 struct closing;
 struct closing *closing_begin(const char *archive, struct err *err) MUST_USE;
 const char *closing_dir(const struct closing *c);

@@ -1,4 +1,5 @@
-/* event_spool.c - lines are appended through one buffer and read back by position; only their keys are sorted. */
+/* event_spool.c - lines are appended through one buffer and read back by position; only their
+ * keys are sorted. */
 #include "billing/event_spool.h"
 
 #include <errno.h>

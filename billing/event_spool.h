@@ -1,5 +1,6 @@
-/* event_spool.h - a period's events, put in as they are found and taken out in the order of settlement:
- * by ended_at, then request id. 40 bytes of memory an event; the lines stand in a file without a name. */
+/* event_spool.h - a period's events, put in as they are found and taken out in the order of
+ * settlement: by ended_at, then request id. 40 bytes of memory an event; the lines stand in a
+ * file without a name. */
 #ifndef TOLLGATE_BILLING_EVENT_SPOOL_H
 #define TOLLGATE_BILLING_EVENT_SPOOL_H
 

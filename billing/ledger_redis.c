@@ -1,5 +1,5 @@
-/* ledger_redis.c - a hundred hashes, one question at a time: a close is rare, and a month's sums may be large, so each is read
- * in pieces. */
+/* ledger_redis.c - a hundred hashes, one question at a time: a close is rare, and a month's sums
+ * may be large, so each is read in pieces. */
 #include "billing/ledger_redis.h"
 
 #include <stdio.h>
@@ -118,7 +118,8 @@ static bool scan_hash(const struct ledger_redis *l, struct partition p, const ch
     return true;
 }
 
-/* [cursor, [field, value, …]]. A field may come twice while Redis moves the hash: it is set, not added. */
+/* [cursor, [field, value, …]]. A field may come twice while Redis moves the hash: it is set, not
+ * added. */
 static bool take_piece(struct question *q, const struct redis_reply *reply,
                        bool (*take)(struct question *q, struct span field, struct span value),
                        struct err *err)

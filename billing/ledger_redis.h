@@ -1,5 +1,6 @@
 /* ledger_redis.h - reads a period's sums from Redis: debits:<period> of all account partitions,
- * gross:<period> of all model partitions, every suspense, the server's time. Runs the loop until all is read. */
+ * gross:<period> of all model partitions, every suspense, the server's time. Runs the loop until
+ * all is read. */
 #ifndef TOLLGATE_BILLING_LEDGER_REDIS_H
 #define TOLLGATE_BILLING_LEDGER_REDIS_H
 

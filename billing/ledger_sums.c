@@ -1,5 +1,5 @@
-/* ledger_sums.c - the archive's sums are spelled as the apply scripts spell Redis's, so comparing is comparing names
- * and numbers, and a difference says at once where to look. */
+/* ledger_sums.c - the archive's sums are spelled as the apply scripts spell Redis's, so
+ * comparing is comparing names and numbers, and a difference says at once where to look. */
 #include "billing/ledger_sums.h"
 
 #include <stdio.h>

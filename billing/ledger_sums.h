@@ -9,8 +9,9 @@
 #include "billing/sum_table.h"
 
 struct ledger_sums {
-    /* Account side: "account currency". Model side: "model day currency contract share_bp owners",
-     * owners as id:weight,id:weight. As the hashes debits:<period> and gross:<period> spell them. */
+    /* Account side: "account currency". Model side: "model day currency contract share_bp
+     * owners", owners as id:weight,id:weight. As the hashes debits:<period> and gross:<period>
+     * spell them. */
     struct sum_table *side[SIDES];
     struct reasons suspense; /* what could not be booked: where, which, why */
     int64_t redis_time; /* of the server's clock, plus clock_offset(); 0: not read from Redis */

@@ -1,5 +1,6 @@
-/* manifest.c - the one file of a bundle that vouches for the others. It is read strictly: whatever it says in another way than
- * manifest_write() would is refused, so that its bytes mean one thing. */
+/* manifest.c - the one file of a bundle that vouches for the others. It is read strictly:
+ * whatever it says in another way than manifest_write() would is refused, so that its bytes mean
+ * one thing. */
 #include "billing/manifest.h"
 
 #include "lib/base/file.h"

@@ -1,13 +1,15 @@
-/* manifest.h - what a bundle consists of and covers: manifest.json, whose bytes as written are signed (manifest.sig, 64 raw
- * bytes, Ed25519).
+/* manifest.h - what a bundle consists of and covers: manifest.json, whose bytes as written are
+ * signed (manifest.sig, 64 raw bytes, Ed25519).
  *
  * {"format":1,"kind":"close"|"preview","installation","period","zone","created_at","testing",
  * "files":[{"name","bytes","sha256","uncompressed_sha256","rows","sums":{currency: amount}}],
- * "writers":[{"writer","first_period","segments","sha256","records","events","sums","sealed_at","heads"}],
+ * "writers":[{"writer","first_period","segments","sha256","records","events","sums","sealed_at",
+ * "heads"}],
  * "previous":SHA-256 of the manifest before, or null,"key_id"}
  *
- * Of a writer: up to which segment it is covered, SHA-256 of that segment's content (and so of all before it), what it
- * recorded in the period, when it was sealed (null: not yet), and the heads that are covered. */
+ * Of a writer: up to which segment it is covered, SHA-256 of that segment's content (and so of
+ * all before it), what it recorded in the period, when it was sealed (null: not yet), and the
+ * heads that are covered. */
 #ifndef TOLLGATE_BILLING_MANIFEST_H
 #define TOLLGATE_BILLING_MANIFEST_H
 

@@ -1,4 +1,5 @@
-/* public_keys.c - the four spellings of 32 bytes. Nothing here signs; what verifies is lib/base/crypto.h's. */
+/* public_keys.c - the four spellings of 32 bytes. Nothing here signs; what verifies is
+ * lib/base/crypto.h's. */
 #include "billing/public_keys.h"
 
 #include "lib/base/file.h"

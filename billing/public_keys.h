@@ -1,5 +1,5 @@
-/* public_keys.h - Ed25519 public keys as they are published and handed around: JWK and JWKS (RFC 7517, RFC 8037), PEM
- * (RFC 8410), or 32 raw bytes. */
+/* public_keys.h - Ed25519 public keys as they are published and handed around: JWK and JWKS (RFC
+ * 7517, RFC 8037), PEM (RFC 8410), or 32 raw bytes. */
 #ifndef TOLLGATE_BILLING_PUBLIC_KEYS_H
 #define TOLLGATE_BILLING_PUBLIC_KEYS_H
 
@@ -18,7 +18,8 @@ struct public_keys {
 };
 void public_keys_clear(struct public_keys *k);
 DEFINE_AUTO_CLEAR(public_keys)
-/* Any of the forms above. A JWK's "kid" must be the key's. Clear *out afterwards, also on failure. */
+/* Any of the forms above. A JWK's "kid" must be the key's. Clear *out afterwards, also on
+ * failure. */
 bool public_keys_parse(struct span bytes, struct public_keys *out, struct err *err) MUST_USE;
 bool public_keys_read(const char *path, struct public_keys *out, struct err *err) MUST_USE;
 /* Null when it is not there. */

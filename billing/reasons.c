@@ -1,4 +1,5 @@
-/* reasons.c - refusals are collected rather than returned at the first, so that one look shows all that must be done. */
+/* reasons.c - refusals are collected rather than returned at the first, so that one look shows
+ * all that must be done. */
 #include "billing/reasons.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* reasons.h - why something is refused, all of it at once: one clear sentence each, in the order found. */
+/* reasons.h - why something is refused, all of it at once: one clear sentence each, in the order
+ * found. */
 #ifndef TOLLGATE_BILLING_REASONS_H
 #define TOLLGATE_BILLING_REASONS_H
 

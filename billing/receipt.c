@@ -1,4 +1,5 @@
-/* receipt.c - the payload is a function of the call's record alone, so a receipt can be made again and compared byte by byte. */
+/* receipt.c - the payload is a function of the call's record alone, so a receipt can be made
+ * again and compared byte by byte. */
 #include "billing/receipt.h"
 
 #include "billing/archive.h"
@@ -71,8 +72,8 @@ static void write_head(const char *key_id, struct buf *out)
     jw_object_end(&w);
 }
 
-/* Members are copied as the record has them: they were checked when it was written, and nothing here depends on the
- * platform's zone, so that anybody can make it again. */
+/* Members are copied as the record has them: they were checked when it was written, and nothing
+ * here depends on the platform's zone, so that anybody can make it again. */
 static bool write_payload(struct span line, struct buf *out, struct err *err)
 {
     AUTO_JSON payload = json_object();

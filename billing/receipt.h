@@ -1,8 +1,9 @@
 /* receipt.h - proof of one call: a compact JWS (RFC 7515) signed with Ed25519 (RFC 8037).
  *
- * Header {"alg":"EdDSA","kid":"k-…","typ":"tollgate-receipt-v1"}. Payload: request_id, account, model, units, provenance,
- * price (id@from), amount, currency, outcome, started_at, ended_at, writer, n (the call's number among this
- * writer's records for the account's partition). Nothing in it depends on when it was signed. */
+ * Header {"alg":"EdDSA","kid":"k-…","typ":"tollgate-receipt-v1"}. Payload: request_id, account,
+ * model, units, provenance, price (id@from), amount, currency, outcome, started_at, ended_at,
+ * writer, n (the call's number among this writer's records for the account's partition). Nothing
+ * in it depends on when it was signed. */
 #ifndef TOLLGATE_BILLING_RECEIPT_H
 #define TOLLGATE_BILLING_RECEIPT_H
 
@@ -12,7 +13,8 @@
 
 #define RECEIPT_BYTES_MAX (2 * EVENT_BYTES_MAX)
 
-/* `line` is the whole call record, as the journal, the archive and the streams of recent events hold it. Appends to `out`. */
+/* `line` is the whole call record, as the journal, the archive and the streams of recent events
+ * hold it. Appends to `out`. */
 bool receipt_sign(struct span line, const struct signing_key *key, struct buf *out,
                   struct err *err) MUST_USE;
 
@@ -27,8 +29,9 @@ struct receipt {
     int64_t started_at, ended_at;
     bool is_archived; /* it was compared with the archive's record, and is the same */
 };
-/* Blanks and line breaks around `text` are allowed. ERR_DENIED: the signature is not by one of `keys` over these bytes.
- * `archive` null: not compared. ERR_NOT_FOUND when the archive does not hold the record (yet), ERR_CORRUPT when it differs. */
+/* Blanks and line breaks around `text` are allowed. ERR_DENIED: the signature is not by one of
+ * `keys` over these bytes. `archive` null: not compared. ERR_NOT_FOUND when the archive does not
+ * hold the record (yet), ERR_CORRUPT when it differs. */
 bool receipt_verify(struct span text, const struct public_keys *keys, const char *archive,
                     struct receipt *out, struct err *err) MUST_USE;
 void receipt_write(const struct receipt *r, struct jw *w); /* one object */

@@ -1,12 +1,12 @@
-/* settlement.c - the four things that are done with a period. What a bundle is made of is gathering.h's, how it is
- * written bundle.h's. */
+/* settlement.c - the four things that are done with a period. What a bundle is made of is
+ * settlement_gathering.h's, how it is written bundle.h's. */
 #include "billing/settlement.h"
 
 #include <stdio.h>
 
 #include "billing/bundle.h"
 #include "billing/closes.h"
-#include "billing/gathering.h"
+#include "billing/settlement_gathering.h"
 #include "billing/settlement_report.h"
 #include "lib/base/mem.h"
 

@@ -2,9 +2,9 @@
  * often as anyone likes. Everything the command line calls; all of it blocks.
  *
  * A bundle (bundle.h) is a directory of statements.csv, statements.jsonl, lines.csv,
- * events.jsonl.zst, terms.json, manifest.json and manifest.sig. It is a pure function of the archived
- * events of the period, sorted by (ended_at, request_id), and of the versions that they name. A close is
- * archive/closes/<period>/, put there by one rename; its bytes never change. */
+ * events.jsonl.zst, terms.json, manifest.json and manifest.sig. It is a pure function of the
+ * archived events of the period, sorted by (ended_at, request_id), and of the versions that they
+ * name. A close is archive/closes/<period>/, put there by one rename; its bytes never change. */
 #ifndef TOLLGATE_BILLING_SETTLEMENT_H
 #define TOLLGATE_BILLING_SETTLEMENT_H
 
@@ -63,25 +63,25 @@ DEFINE_AUTO_CLEAR(settlement_report)
 void settlement_report_text(const struct settlement_report *r, struct buf *out);
 void settlement_report_json(const struct settlement_report *r, struct jw *w); /* one object */
 
-/* The running (or any unclosed) period from what is archived at this moment, neither numbered nor
- * closed: statements are called "preview", the manifest states which heads it covers. Ask all writers to
- * seal and archive first. `out_dir` null: only the report. Redis is not read. */
+/* The running (or any unclosed) period from what is archived at this moment, neither numbered
+ * nor closed: statements are called "preview", the manifest states which heads it covers. Ask
+ * all writers to seal and archive first. `out_dir` null: only the report. Redis is not read. */
 bool settlement_preview(const struct settlement_sources *s, struct period p, const char *out_dir,
                         struct settlement_report *report, struct err *err) MUST_USE;
-/* Refuses with ERR_DENIED while there is any reason to; a period that is closed already gives its kept
- * bytes again. `out_dir` null: the bundle stays in the archive only. */
+/* Refuses with ERR_DENIED while there is any reason to; a period that is closed already gives
+ * its kept bytes again. `out_dir` null: the bundle stays in the archive only. */
 bool settlement_close(const struct settlement_sources *s, struct period p, const char *out_dir,
                       struct settlement_report *report, struct err *err) MUST_USE;
 /* Copies the kept bytes. ERR_NOT_FOUND when the period is not closed. */
 bool settlement_export(const char *archive, struct period p, const char *out_dir,
                        struct settlement_report *report, struct err *err) MUST_USE;
-/* Periods, writers, seals, and why close would refuse. `p` null: the earliest period that is over and
- * not closed, else the running one. Fails only when the archive cannot be read at all. */
+/* Periods, writers, seals, and why close would refuse. `p` null: the earliest period that is
+ * over and not closed, else the running one. Fails only when the archive cannot be read at all. */
 bool settlement_status(const struct settlement_sources *s, const struct period *p,
                        struct settlement_report *report, struct err *err) MUST_USE;
 
-/* `out_dir` of all three is created; files of an earlier bundle in it are replaced, any other file in it
- * is ERR_EXISTS, because verify refuses files that the manifest does not list. */
+/* `out_dir` of all three is created; files of an earlier bundle in it are replaced, any other
+ * file in it is ERR_EXISTS, because verify refuses files that the manifest does not list. */
 
 struct settlement_proof {
     const char *dir; /* the bundle */
@@ -97,9 +97,10 @@ struct settlement_verdict {
     bool testing, is_pinned, is_chained, is_complete;
     int64_t events, statements;
 };
-/* Recomputes every file of the bundle from its events and terms alone and compares bytes; then signature, hashes, rows,
- * sums, chain. The first thing that is not as it must be is the error, naming the file and what is
- * wrong with it. Needs no configuration; sets the process's zone to the bundle's. */
+/* Recomputes every file of the bundle from its events and terms alone and compares bytes; then
+ * signature, hashes, rows, sums, chain. The first thing that is not as it must be is the error,
+ * naming the file and what is wrong with it. Needs no configuration; sets the process's zone to
+ * the bundle's. */
 bool settlement_verify(const struct settlement_proof *proof, struct settlement_verdict *verdict,
                        struct err *err) MUST_USE;
 void settlement_verdict_text(const struct settlement_verdict *v, struct buf *out);

@@ -1,7 +1,9 @@
-/* settlement_report.c - what a person or a program is told after settling; the figures are those of the files. */
+/* settlement_report.c - what a person or a program is told after settling; the figures are those
+ * of the files. */
 #include "billing/settlement_report.h"
 
 #include "billing/bundle.h"
+#include "billing/settlement.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 

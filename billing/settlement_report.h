@@ -2,7 +2,10 @@
 #ifndef TOLLGATE_BILLING_SETTLEMENT_REPORT_H
 #define TOLLGATE_BILLING_SETTLEMENT_REPORT_H
 
-#include "billing/settlement.h"
+#include "lib/base/attr.h"
+#include "lib/base/err.h"
+
+struct settlement_report;
 
 /* Reads dir/statements.jsonl; `shown_dir` (may be null) is what the report names. */
 bool settlement_report_load(struct settlement_report *r, const char *dir, const char *shown_dir,

@@ -1,5 +1,5 @@
-/* settlement_verify.c - trusts nothing but the events and the terms, and these only as far as the signature goes: every
- * other byte of a bundle is made again and compared. */
+/* settlement_verify.c - trusts nothing but the events and the terms, and these only as far as
+ * the signature goes: every other byte of a bundle is made again and compared. */
 #include "billing/settlement.h"
 
 #include <stdio.h>
@@ -176,7 +176,8 @@ static void add_to_writer(struct verification *v, const char *writer, const stru
     sum_table_row(v->writers, span_of(name))->nanos += amount->nanos;
 }
 
-/* Each writer's events are as many, and come to as much, as the manifest says; no other writer has any. */
+/* Each writer's events are as many, and come to as much, as the manifest says; no other writer
+ * has any. */
 static bool check_writers(struct verification *v, struct err *err)
 {
     char name[WRITER_TEXT + CURRENCY_TEXT];

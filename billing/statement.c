@@ -1,5 +1,5 @@
-/* statement.c - parties are split, their parts sorted to creators, creators' balances carried, and all of it posted
- * twice, so that the books prove the sums. */
+/* statement.c - parties are split, their parts sorted to creators, creators' balances carried,
+ * and all of it posted twice, so that the books prove the sums. */
 #include "billing/statement.h"
 
 #include <assert.h>

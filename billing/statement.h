@@ -1,8 +1,9 @@
 /* statement.h - what each creator earned in a period, in each currency, and what is paid of it.
  *
- * opening + earned - refunds + adjustments - tax - payout = closing. The split is made once per party (tally.h) on its total. A
- * statement's gross is the creator's part of what clients paid, by weight, so that all statements' gross add up to all events;
- * refunds, adjustments and tax are zero: nothing gives rise to them yet. */
+ * opening + earned - refunds + adjustments - tax - payout = closing. The split is made once per
+ * party (tally.h) on its total. A statement's gross is the creator's part of what clients paid,
+ * by weight, so that all statements' gross add up to all events; refunds, adjustments and tax
+ * are zero: nothing gives rise to them yet. */
 #ifndef TOLLGATE_BILLING_STATEMENT_H
 #define TOLLGATE_BILLING_STATEMENT_H
 
@@ -13,9 +14,8 @@
 #define STATEMENT_NUMBER_TEXT 32
 #define PREVIEW_NUMBER        "preview"
 
-struct statement {
-    char number
-        [STATEMENT_NUMBER_TEXT]; /* 2026-11-000001, without gaps, by (creator, currency); or "preview" */
+struct statement { /* numbered in the order of (creator, currency) */
+    char number[STATEMENT_NUMBER_TEXT]; /* 2026-11-000001, without gaps; or "preview" */
     char creator[ID_TEXT];
     char currency[CURRENCY_TEXT];
     int64_t opening, gross, refunds, earned, adjustments, tax, payout, closing;

@@ -1,4 +1,5 @@
-/* statement_files.c - one table of columns makes both the CSV and the JSON, so they cannot differ. */
+/* statement_files.c - one table of columns makes both the CSV and the JSON, so they cannot
+ * differ. */
 #include "billing/statement_files.h"
 
 #include "billing/csv.h"

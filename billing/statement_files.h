@@ -1,16 +1,22 @@
-/* statement_files.h - statements as the tables that people and programs read. Amounts are shortest decimals, exact to the nano. */
+/* statement_files.h - statements as the tables that people and programs read. Amounts are
+ * shortest decimals, exact to the nano. */
 #ifndef TOLLGATE_BILLING_STATEMENT_FILES_H
 #define TOLLGATE_BILLING_STATEMENT_FILES_H
 
 #include "billing/statement.h"
 
-/* A header row, then a row a statement: statement,creator,period,currency,opening,gross,refunds,earned,adjustments,tax,payout,closing */
+/* A header row, then a row a statement:
+ * statement,creator,period,currency,opening,gross,refunds,earned,adjustments,tax,payout,closing */
 void statements_csv(const struct statements *s, struct buf *out);
-/* The same members as JSON, an object a line; last, the trailer: {"period","statements","totals":[{"currency","statements", the same
- * sums,"platform","books":{"clients","platform","payable","payouts","brought_forward"}}]}; the five of "books" sum to zero. */
+/* The same members as JSON, an object a line; last, the trailer:
+ * {"period","statements","totals":[{"currency","statements", the same
+ * sums,"platform","books":{"clients","platform","payable","payouts","brought_forward"}}]}; the
+ * five of "books" sum to zero. */
 void statements_jsonl(const struct statements *s, struct buf *out);
-/* A header row, then a row for each creator's part of each party: statement,creator,period,currency,model,contract,share_bp,owners,weight,
- * model_calls,model_gross,gross,earned,platform. The sums of gross, earned and platform are those of the statements. */
+/* A header row, then a row for each creator's part of each party:
+ * statement,creator,period,currency,model,contract,share_bp,owners,weight,
+ * model_calls,model_gross,gross,earned,platform. The sums of gross, earned and platform are
+ * those of the statements. */
 void lines_csv(const struct statements *s, struct buf *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* sum_table.c - rows in an array, found through slots that hold row numbers (open addressing, at most half full). */
+/* sum_table.c - rows in an array, found through slots that hold row numbers (open addressing, at
+ * most half full). */
 #include "billing/sum_table.h"
 
 #include "lib/base/crc32c.h"

@@ -1,4 +1,5 @@
-/* tally.h - a period's events added up where they are split: by (model, currency, contract, share, owners). */
+/* tally.h - a period's events added up where they are split: by (model, currency, contract,
+ * share, owners). */
 #ifndef TOLLGATE_BILLING_TALLY_H
 #define TOLLGATE_BILLING_TALLY_H
 

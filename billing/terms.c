@@ -168,7 +168,8 @@ static struct term_contract *find_contract(const struct terms *t, const char *ve
     return NULL;
 }
 
-/* Nothing is owed for what was not used: such an event has no units, or its price gives zero for them. */
+/* Nothing is owed for what was not used: such an event has no units, or its price gives zero for
+ * them. */
 static bool check_amount(const struct term_price *p, const struct event *e, struct err *err)
 {
     char stated[DECIMAL_TEXT], due[DECIMAL_TEXT];

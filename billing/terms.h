@@ -1,9 +1,13 @@
-/* terms.h - under which versions a period is settled: terms.json of a bundle. With the events it is all that is needed
- * to make every other file again.
+/* terms.h - under which versions a period is settled: terms.json of a bundle. With the events it is
+ * all that is needed to make every other file again.
  *
- * {"format":1,"period","zone","installation","testing","rules":{…},"contracts":[{"version","creator","from","share_bp"}],
- * "prices":[{"id","from","currency","units":{…}}],"owners":[{"model","creators":[{"id","weight"}]}],
- * "openings":[{"creator","currency","amount"}],"keys":[JWK, …]}, sorted by version, model, creator and currency. */
+ * {"format":1,"period","zone","installation","testing","rules":{…},
+ * "contracts":[{"version","creator","from","share_bp"}],
+ * "prices":[{"id","from","currency","units":{…}}],
+ * "owners":[{"model","creators":[{"id","weight"}]}],
+ * "openings":[{"creator","currency","amount"}],"keys":[JWK, …]}
+ *
+ * Each list is sorted: by version, by model and owners, by creator and currency. */
 #ifndef TOLLGATE_BILLING_TERMS_H
 #define TOLLGATE_BILLING_TERMS_H
 
@@ -41,13 +45,14 @@ void terms_init(struct terms *t);
 void terms_clear(struct terms *t);
 DEFINE_AUTO_CLEAR(terms)
 
-/* A catalogue object of any kind: prices and contracts are kept, of one version the highest revision. */
+/* A catalogue object of any kind: prices and contracts are kept, of one version the highest
+ * revision. */
 bool terms_add(struct terms *t, const char *object, const char *id, int64_t revision,
                const json_t *body, struct err *err) MUST_USE;
 /* After the last terms_add(), before the first event. */
 void terms_sort(struct terms *t);
-/* ERR_CORRUPT unless the price that the event names, applied to its units, gives its amount, and the contract its share.
- * Marks both as used, and its owners. */
+/* ERR_CORRUPT unless the price that the event names, applied to its units, gives its amount, and
+ * the contract its share. Marks both as used, and its owners. */
 bool terms_take_event(struct terms *t, const struct event *e, struct err *err) MUST_USE;
 
 /* What is used, and all openings. `keys` may sign this bundle. */

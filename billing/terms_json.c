@@ -1,5 +1,6 @@
-/* terms_json.c - terms.json, written from what was used and read back. What is read here only proves to be a whole
- * terms.json when it is written again, after the events, and gives the same bytes. */
+/* terms_json.c - terms.json, written from what was used and read back. What is read here only
+ * proves to be a whole terms.json when it is written again, after the events, and gives the same
+ * bytes. */
 #include "billing/terms.h"
 
 #include "lib/base/text.h"
@@ -37,7 +38,8 @@ bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *ou
     return buf_add_char(out, '\n');
 }
 
-/* In words, for whoever reads the file; billing/split.h and billing/price.h are the rules themselves. */
+/* In words, for whoever reads the file; billing/split.h and billing/price.h are the rules
+ * themselves. */
 static void write_rules(struct jw *w)
 {
     jw_key(w, "rules");

@@ -1,4 +1,5 @@
-/* settlement_fixture.c - see the header. The records are composed by record.h, the files by zstd_file.h: what is tested is who reads them. */
+/* settlement_fixture.c - see the header. The records are composed by record.h, the files by
+ * zstd_file.h: what is tested is who reads them. */
 #include "tests/billing/settlement_fixture.h"
 
 #include <stdarg.h>

@@ -1,5 +1,6 @@
-/* settlement_fixture.h - a small platform as settlement sees it: an archive, written file by file in its documented form, and the sums
- * that Redis would have. Everything can be bent before it is settled. */
+/* settlement_fixture.h - a small platform as settlement sees it: an archive, written file by
+ * file in its documented form, and the sums that Redis would have. Everything can be bent before
+ * it is settled. */
 #ifndef TOLLGATE_TESTS_SETTLEMENT_FIXTURE_H
 #define TOLLGATE_TESTS_SETTLEMENT_FIXTURE_H
 
@@ -50,7 +51,8 @@ void world_price(struct world *w, unsigned writer, const char *id, const char *f
                  const char *currency, const char *input, const char *output);
 void world_contract(struct world *w, unsigned writer, const char *creator, const char *from,
                     int64_t share_bp);
-/* A call of `account` on creator/model under the price of that number, owned by `owners` ("a:1,b:2"). Rated; not written yet. */
+/* A call of `account` on creator/model under the price of that number, owned by `owners`
+ * ("a:1,b:2"). Rated; not written yet. */
 struct event world_event(const struct world *w, const char *account, const char *model,
                          size_t price, const char *owners, int64_t share_bp, int64_t input,
                          const char *ended);
@@ -64,7 +66,8 @@ void world_archive(struct world *w, unsigned writer); /* what was written since 
 /* The contract's version of a creator whose contract began at the usual time. */
 #define WORLD_FROM "2026-01-01T00:00:00.000Z"
 
-/* A month with two writers, two creators, three calls; sealed and archived. Over, if the clock says so. */
+/* A month with two writers, two creators, three calls; sealed and archived. Over, if the clock
+ * says so. */
 struct world *world_november(const char *now);
 
 struct period period_text(const char *text);

@@ -1,12 +1,13 @@
-/* What settlement reads from a real Redis, into which the apply scripts booked the archive's own records. */
+/* What settlement reads from a real Redis, into which the apply scripts booked the archive's own
+ * records. */
 #include <stdio.h>
 
 #include "billing/closes.h"
 #include "billing/ledger_redis.h"
 #include "billing/projection_effects.h"
 #include "lib/base/mem.h"
-#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
+#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 static struct fixture redis;

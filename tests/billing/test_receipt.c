@@ -1,4 +1,5 @@
-/* Receipts, and the keys that they are checked with: RFC 8037 appendix A and RFC 8410 section 10.1. */
+/* Receipts, and the keys that they are checked with: RFC 8037 appendix A and RFC 8410 section
+ * 10.1. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -6,7 +7,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "tests/base/run.h"
+#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define JWK_8037 \

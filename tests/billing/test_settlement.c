@@ -1,4 +1,5 @@
-/* Closing a period: what comes out, that it stays, that money is carried, and every reason to refuse. */
+/* Closing a period: what comes out, that it stays, that money is carried, and every reason to
+ * refuse. */
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "billing/journal.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
-#include "tests/base/run.h"
+#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define DECEMBER "2026-12-01T09:00:00Z"
@@ -46,7 +47,8 @@ START_TEST(a_close_has_a_statement_for_every_creator)
     AUTO_STRING csv = file_text(dir, "statements.csv");
     AUTO_STRING lines = file_text(dir, "lines.csv");
     AUTO_STRING jsonl = file_text(dir, "statements.jsonl");
-    /* ann/chat: 2.469134 + 0.00001 = 2.469144, of it 70 % are 1.7284008; ann/duo: 0.002002, pool 0.0014014, two thirds of it. */
+    /* ann/chat: 2.469134 + 0.00001 = 2.469144, of it 70 % are 1.7284008; ann/duo: 0.002002, pool
+     * 0.0014014, two thirds of it. */
     ck_assert_str_eq(
         csv, "statement,creator,period,currency,opening,gross,refunds,earned,adjustments,tax,"
              "payout,closing\r\n"

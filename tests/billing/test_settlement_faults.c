@@ -1,11 +1,12 @@
-/* Closing while the disk fails: whatever fails, the period is closed whole or not at all, and closing again succeeds. */
+/* Closing while the disk fails: whatever fails, the period is closed whole or not at all, and
+ * closing again succeeds. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "billing/closes.h"
 #include "lib/base/mem.h"
-#include "tests/base/run.h"
+#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define DECEMBER "2026-12-01T09:00:00Z"

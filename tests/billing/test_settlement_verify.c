@@ -1,4 +1,5 @@
-/* Verifying a bundle: what is whole passes, whatever was changed by accident or on purpose does not. */
+/* Verifying a bundle: what is whole passes, whatever was changed by accident or on purpose does
+ * not. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "billing/closes.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
-#include "tests/base/run.h"
+#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define DECEMBER "2026-12-01T09:00:00Z"

@@ -1,5 +1,5 @@
-/* Statements: worked examples of tests/data/split-vectors.json (carry_nanos, co_creators_two_stage), and random months against an
- * independent computation. */
+/* Statements: worked examples of tests/data/split-vectors.json (carry_nanos,
+ * co_creators_two_stage), and random months against an independent computation. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "billing/split.h"
 #include "billing/statement_files.h"
 #include "lib/base/rand.h"
-#include "tests/base/run.h"
+#include "tests/billing/run.h"
 
 #define FEN      INT64_C(10000000)
 #define ROUNDS   300

@@ -1,8 +1,9 @@
-/* gathering.c - the archive is read once; Redis is asked only whether it agrees. */
-#include "billing/gathering.h"
+/* settlement_gathering.c - the archive is read once; Redis is asked only whether it agrees. */
+#include "billing/settlement_gathering.h"
 
 #include "billing/bundle.h"
 #include "billing/closes.h"
+#include "billing/settlement.h"
 #include "lib/base/mem.h"
 
 #define CLOCKS_APART_MAX (60 * NANOS_PER_SECOND)

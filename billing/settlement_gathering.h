@@ -1,10 +1,14 @@
-/* gathering.h - everything that a period's bundle is made of, read from the archive and from the close before. */
-#ifndef TOLLGATE_BILLING_GATHERING_H
-#define TOLLGATE_BILLING_GATHERING_H
+/* settlement_gathering.h - everything that a period's bundle is made of, read from the archive
+ * and from the close before. */
+#ifndef TOLLGATE_BILLING_SETTLEMENT_GATHERING_H
+#define TOLLGATE_BILLING_SETTLEMENT_GATHERING_H
 
 #include "billing/archive_scan.h"
 #include "billing/event_spool.h"
-#include "billing/settlement.h"
+#include "billing/ledger_sums.h"
+#include "billing/reasons.h"
+
+struct settlement_sources;
 
 struct gathering {
     struct archive_scan scan;
