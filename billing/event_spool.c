@@ -105,11 +105,6 @@ static bool write_out(struct event_spool *s, struct err *err)
     return true;
 }
 
-uint64_t event_spool_bytes(const struct event_spool *s)
-{
-    return s->bytes + s->count;
-}
-
 bool event_spool_start(struct event_spool *s, struct err *err)
 {
     if (!write_out(s, err))

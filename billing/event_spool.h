@@ -13,7 +13,6 @@ void event_spool_free(struct event_spool *s);
 DEFINE_AUTO(event_spool)
 bool event_spool_add(struct event_spool *s, const struct event *e, struct span line,
                      struct err *err) MUST_USE;
-uint64_t event_spool_bytes(const struct event_spool *s); /* of all lines, a newline each */
 /* Ends the adding and starts (again) at the first. */
 bool event_spool_start(struct event_spool *s, struct err *err) MUST_USE;
 /* 1: a line, valid until the next call; 0: no more; -1: the file cannot be read. */

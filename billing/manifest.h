@@ -50,7 +50,7 @@ struct manifest_file {
 };
 struct manifest {
     bool is_preview, testing;
-    char installation[INSTALLATION_ID_TEXT], zone[ZONE_TEXT];
+    char installation[INSTALLATION_TEXT], zone[ZONE_TEXT];
     struct period period;
     int64_t created_at;
     struct manifest_file files[BUNDLE_FILES];

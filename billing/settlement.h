@@ -12,6 +12,7 @@
 #include "billing/period.h"
 #include "billing/reasons.h"
 #include "billing/record.h"
+#include "billing/segment.h"
 #include "lib/base/crypto.h"
 #include "lib/base/json.h"
 
@@ -93,7 +94,7 @@ struct settlement_proof {
 struct settlement_verdict {
     char kind[8]; /* close, preview */
     struct period period;
-    char installation[40], key_id[KEY_ID_TEXT];
+    char installation[INSTALLATION_TEXT], key_id[KEY_ID_TEXT];
     bool testing, is_pinned, is_chained, is_complete;
     int64_t events, statements;
 };

@@ -13,12 +13,12 @@
 
 #include "billing/event.h"
 #include "billing/public_keys.h"
+#include "billing/segment.h"
 #include "billing/sum_table.h"
 
-#define TERMS_FORMAT         1
-#define TERMS_BYTES_MAX      (256 * 1024 * 1024)
-#define ZONE_TEXT            64
-#define INSTALLATION_ID_TEXT 40
+#define TERMS_FORMAT    1
+#define TERMS_BYTES_MAX (256 * 1024 * 1024)
+#define ZONE_TEXT       64
 
 struct term_price {
     struct price price;
@@ -33,7 +33,7 @@ struct term_contract {
 };
 struct terms {
     struct period period;
-    char zone[ZONE_TEXT], installation[INSTALLATION_ID_TEXT];
+    char zone[ZONE_TEXT], installation[INSTALLATION_TEXT];
     bool testing;
     size_t price_count, contract_count;
     struct term_price *prices;
