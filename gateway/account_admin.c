@@ -50,7 +50,7 @@ void account_post(void *server, struct http_request *r, const struct route_match
     jw_string_member(&w, "credit_limit", decimal_format(t.credit_limit, limit));
     jw_int_member(&w, "concurrency", t.concurrency);
     jw_int_member(&w, "revision", console_revision(c));
-    jw_time_member(&w, "at", journal_now(c->journal));
+    jw_time_member(&w, "at", journal_now(c->ledger.journal));
     jw_string_member(&w, "op", op);
     jw_object_end(&w);
     desk_post(c, r, RECORD_ACCOUNT, buf_span(&record), partition_of(SIDE_ACCOUNT, span_of(t.id)),
@@ -147,7 +147,7 @@ void credit_post(void *server, struct http_request *r, const struct route_match 
     memcpy(k->account, match->value[0], strlen(match->value[0]) + 1);
     memcpy(k->op, op, strlen(op) + 1);
     request_keep(r, &k->request);
-    account_read(c->redis, k->account, on_credited_account, k);
+    account_read(c->ledger.redis, k->account, on_credited_account, k);
 }
 
 static void on_credited_account(void *arg, bool found, const struct account_state *state,
@@ -179,7 +179,7 @@ static void post_credit(struct credit *k, const struct account_state *state)
     jw_string_member(&w, "amount", decimal_format(k->nanos, amount));
     jw_string_member(&w, "currency", state->currency);
     jw_string_member(&w, "reason", k->reason);
-    jw_time_member(&w, "at", journal_now(k->console->journal));
+    jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
     jw_string_member(&w, "op", k->op);
     jw_object_end(&w);
     desk_post(k->console, k->request, RECORD_CREDIT, buf_span(&record),
@@ -210,7 +210,7 @@ void accounts_get(void *server, struct http_request *r, const struct route_match
     struct console *c = server;
 
     (void)match;
-    scan_names(c->redis, "tg:{a*}:account:*", on_names, show_new(c, r, false));
+    scan_names(c->ledger.redis, "tg:{a*}:account:*", on_names, show_new(c, r, false));
 }
 
 void account_get(void *server, struct http_request *r, const struct route_match *match)
@@ -254,7 +254,7 @@ static void on_names(void *arg, char *const *names, size_t count, const struct e
 static void show_next(struct show *s)
 {
     if (s->next < s->count && s->request) {
-        account_read(s->console->redis, s->names[s->next], on_shown, s);
+        account_read(s->console->ledger.redis, s->names[s->next], on_shown, s);
         return;
     }
     if (!s->one) {

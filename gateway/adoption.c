@@ -11,9 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define BATCH_RECORDS 50
-#define BATCHES_MAX   16
-#define VISITS_MAX    8 /* at a time */
+#define VISITS_MAX 8 /* at a time */
 
 /* What is remembered of a directory between visits. */
 struct place {
@@ -161,13 +159,8 @@ static bool visit_open(struct visit *v, struct err *err)
 {
     static const struct projection_handlers handlers = {NULL, on_recovered, on_stopped};
     struct console *c = v->adoption->console;
-    struct journal_config config = {.root = c->options->journal,
-                                    .archive = c->options->archive,
-                                    .installation = c->installation->id,
-                                    .segment_bytes = c->options->journal_segment,
-                                    .segment_age_ms = 3600 * 1000};
-    struct projection_config projection = {c->installation->id, c->options->archive, BATCH_RECORDS,
-                                           BATCHES_MAX};
+    struct journal_config config = ledger_journal_config(c->options, c->installation);
+    struct projection_config projection = ledger_projection_config(c->options, c->installation);
 
     v->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (v->fd < 0)
@@ -178,8 +171,8 @@ static bool visit_open(struct visit *v, struct err *err)
     v->leave = timer_new(c->loop, leave, v);
     v->watch = watch_new(c->loop, v->fd, on_news, NULL, v);
     watch_want(v->watch, true, false);
-    v->projection = projection_new(c->loop, c->redis, v->journal, &projection, &handlers, v);
-    if (redis_is_ready(c->redis))
+    v->projection = projection_new(c->loop, c->ledger.redis, v->journal, &projection, &handlers, v);
+    if (redis_is_ready(c->ledger.redis))
         projection_redis_ready(v->projection);
     return true;
 }

@@ -32,7 +32,7 @@ static void chat_post(void *server, struct http_request *r, const struct route_m
     struct caller caller = *request_caller(r);
 
     (void)match;
-    if (!s->calls || !s->catalogue) {
+    if (!s->calls || !s->ledger.catalogue) {
         reply_problem(r, s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL, "%s",
                       problem_row(s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL)->message);
         return;

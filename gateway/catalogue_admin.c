@@ -43,7 +43,7 @@ void catalogue_post(void *server, struct http_request *r, const struct route_mat
         reply_err(r, &err);
         return;
     }
-    if (!c->journal) {
+    if (!c->ledger.journal) {
         reply_problem(
             r, GATEWAY_JOURNAL_FULL,
             "The console's journal can't be opened, so nothing can be changed; see its log");
@@ -61,7 +61,7 @@ void catalogue_post(void *server, struct http_request *r, const struct route_mat
     memcpy(a->op, op, sizeof op);
     buf_init(&a->json, ANSWER_MAX);
     request_keep(r, &a->request);
-    catalogue_load(c->redis, on_present, a);
+    catalogue_load(c->ledger.redis, on_present, a);
 }
 
 static void on_present(void *arg, struct catalogue *present, const struct err *err)
@@ -92,8 +92,8 @@ static void apply(struct application *a, const struct catalogue *present)
     jw_bool_member(w, "dry_run", a->is_dry);
     jw_key(w, "changes");
     jw_array(w);
-    applied =
-        catalogue_diff(present, a->file, journal_now(a->console->journal), take_change, a, &err);
+    applied = catalogue_diff(present, a->file, journal_now(a->console->ledger.journal), take_change,
+                             a, &err);
     jw_array_end(w);
     jw_object_end(w);
     if (a->batch)
@@ -131,7 +131,7 @@ static bool add_record(struct application *a, const char *object, const char *id
     jw_string_member(&w, "object", object);
     jw_string_member(&w, "id", id);
     jw_int_member(&w, "revision", revision);
-    jw_time_member(&w, "at", journal_now(a->console->journal));
+    jw_time_member(&w, "at", journal_now(a->console->ledger.journal));
     jw_string_member(&w, "op", a->op);
     jw_key(&w, "body");
     jw_raw(&w, buf_span(&text));
@@ -141,6 +141,16 @@ static bool add_record(struct application *a, const char *object, const char *id
                           err);
 }
 
+/* Answers for a console that could not read it yet. */
+static bool has_catalogue(const struct console *c, struct http_request *r)
+{
+    if (!c->ledger.has_catalogue)
+        reply_problem(r, GATEWAY_UNAVAILABLE,
+                      "Redis at %s is not reachable, so the catalogue can't be read",
+                      c->options->redis);
+    return c->ledger.has_catalogue;
+}
+
 void creators_get(void *server, struct http_request *r, const struct route_match *match)
 {
     const struct console *c = server;
@@ -148,14 +158,16 @@ void creators_get(void *server, struct http_request *r, const struct route_match
     struct jw w;
 
     (void)match;
+    if (!has_catalogue(c, r))
+        return;
     jw_init(&w, &json);
     jw_object(&w);
     jw_key(&w, "data");
     jw_array(&w);
-    for (size_t i = 0; c->catalogue && i < catalogue_creator_count(c->catalogue); i++) {
-        const struct creator *creator = catalogue_creator_at(c->catalogue, i);
+    for (size_t i = 0; i < catalogue_creator_count(c->ledger.catalogue); i++) {
+        const struct creator *creator = catalogue_creator_at(c->ledger.catalogue, i);
         const struct contract *contract =
-            catalogue_contract(c->catalogue, creator->id, clock_now());
+            catalogue_contract(c->ledger.catalogue, creator->id, clock_now());
 
         jw_object(&w);
         jw_string_member(&w, "creator", creator->id);
@@ -178,12 +190,14 @@ void models_list_get(void *server, struct http_request *r, const struct route_ma
     struct jw w;
 
     (void)match;
+    if (!has_catalogue(c, r))
+        return;
     jw_init(&w, &json);
     jw_object(&w);
     jw_key(&w, "data");
     jw_array(&w);
-    for (size_t i = 0; c->catalogue && i < catalogue_model_count(c->catalogue); i++)
-        write_model(c, catalogue_model_at(c->catalogue, i), &w);
+    for (size_t i = 0; i < catalogue_model_count(c->ledger.catalogue); i++)
+        write_model(c, catalogue_model_at(c->ledger.catalogue, i), &w);
     jw_array_end(&w);
     jw_object_end(&w);
     reply_built(r, &json);
@@ -192,10 +206,13 @@ void models_list_get(void *server, struct http_request *r, const struct route_ma
 void model_show_get(void *server, struct http_request *r, const struct route_match *match)
 {
     const struct console *c = server;
-    const struct model *m = c->catalogue ? catalogue_model(c->catalogue, match->value[0]) : NULL;
+    const struct model *m = NULL;
     AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
     struct jw w;
 
+    if (!has_catalogue(c, r))
+        return;
+    m = catalogue_model(c->ledger.catalogue, match->value[0]);
     if (!m) {
         reply_problem(r, CALLER_NOT_FOUND, "There is no model '%s'", match->value[0]);
         return;
@@ -207,7 +224,7 @@ void model_show_get(void *server, struct http_request *r, const struct route_mat
 
 static void write_model(const struct console *c, const struct model *m, struct jw *w)
 {
-    const struct price *price = catalogue_price(c->catalogue, m->price, clock_now());
+    const struct price *price = catalogue_price(c->ledger.catalogue, m->price, clock_now());
 
     jw_object(w);
     jw_string_member(w, "model", m->id);

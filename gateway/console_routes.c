@@ -63,10 +63,11 @@ static void status_get(void *server, struct http_request *r, const struct route_
     jw_init(&w, &json);
     jw_object(&w);
     jw_string_member(&w, "installation", c->installation->id);
-    jw_bool_member(&w, "redis", redis_is_ready(c->redis));
-    jw_bool_member(&w, "journal", c->journal != NULL);
-    jw_bool_member(&w, "recovered", c->projection && projection_is_recovered(c->projection));
-    jw_bool_member(&w, "catalogue", c->catalogue != NULL);
+    jw_bool_member(&w, "redis", redis_is_ready(c->ledger.redis));
+    jw_bool_member(&w, "journal", c->ledger.journal != NULL);
+    jw_bool_member(&w, "recovered",
+                   c->ledger.projection && projection_is_recovered(c->ledger.projection));
+    jw_bool_member(&w, "catalogue", c->ledger.catalogue != NULL);
     jw_object_end(&w);
     reply_built(r, &json);
 }

@@ -2,25 +2,16 @@
 #ifndef TOLLGATE_GATEWAY_CONSOLE_STATE_H
 #define TOLLGATE_GATEWAY_CONSOLE_STATE_H
 
-#include "billing/journal.h"
-#include "billing/projection.h"
-#include "gateway/catalogue.h"
-#include "gateway/installation.h"
-#include "gateway/keyring.h"
-#include "gateway/options.h"
+#include "gateway/ledger.h"
 
 struct console {
     const struct options *options;
     const struct installation *installation;
     struct loop *loop;
-    struct redis *redis;
-    struct journal *journal;       /* of the console's own changes; null while none can be opened */
-    struct projection *projection;
-    struct keyring *keyring;
-    struct catalogue *catalogue;   /* null until first read */
+    struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
-    int64_t revision;              /* the last one given out */
-    int64_t last_request_ms;       /* monotonic */
+    int64_t revision;        /* the last one given out */
+    int64_t last_request_ms; /* monotonic */
 };
 
 /* A revision higher than any given before, by whatever process: milliseconds of the writer's time. */

@@ -21,7 +21,11 @@ void creator_show_get(void *server, struct http_request *r, const struct route_m
 {
     struct console *c = server;
 
-    if (c->catalogue && catalogue_creator(c->catalogue, match->value[0]))
+    if (!c->ledger.has_catalogue)
+        reply_problem(r, GATEWAY_UNAVAILABLE,
+                      "Redis at %s is not reachable, so the catalogue can't be read",
+                      c->options->redis);
+    else if (catalogue_creator(c->ledger.catalogue, match->value[0]))
         start(c, r, match->value[0]);
     else
         reply_problem(r, CALLER_NOT_FOUND, "There is no creator '%s'", match->value[0]);
@@ -41,7 +45,7 @@ static void start(struct console *c, struct http_request *r, const char *creator
     }
     slot = xcalloc(1, sizeof *slot);
     request_keep(r, slot);
-    earnings_read(c->redis, creator, period, on_json, slot);
+    earnings_read(c->ledger.redis, creator, period, on_json, slot);
 }
 
 static void on_json(void *arg, const struct buf *json, const struct err *err)

@@ -34,7 +34,7 @@ json_t *desk_body(struct console *c, struct http_request *r, const char **op)
         reply_err(r, &err);
         return NULL;
     }
-    if (!c->journal) {
+    if (!c->ledger.journal) {
         reply_problem(
             r, GATEWAY_JOURNAL_FULL,
             "The console's journal can't be opened, so nothing can be changed; see its log");
@@ -72,7 +72,7 @@ struct desk_batch *desk_batch_new(struct console *c, struct http_request *r)
 bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
                     struct partition p, struct err *err)
 {
-    if (!journal_change(b->console->journal, kind, body, p, on_durable, b, err))
+    if (!journal_change(b->console->ledger.journal, kind, body, p, on_durable, b, err))
         return false;
     b->waiting++;
     return true;
@@ -96,7 +96,7 @@ static void on_durable(void *arg)
 
     if (--b->waiting)
         return;
-    if (b->is_answered || !b->console->projection) {
+    if (b->is_answered || !b->console->ledger.projection) {
         answer(b, 200);
         batch_free(b);
         return;
@@ -104,8 +104,8 @@ static void on_durable(void *arg)
     b->is_shipping = true;
     b->patience = timer_new(b->console->loop, on_patience, b);
     timer_start(b->patience, SHIP_WAIT_MS);
-    projection_wake(b->console->projection);
-    projection_when_current(b->console->projection, on_current, b);
+    projection_wake(b->console->ledger.projection);
+    projection_when_current(b->console->ledger.projection, on_current, b);
 }
 
 static void on_current(void *arg)

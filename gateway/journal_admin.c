@@ -140,8 +140,8 @@ static bool set_goal(struct wait *w)
 
 static void ask_to_seal(struct wait *w)
 {
-    if (w->console->journal)
-        journal_seal(w->console->journal, NULL, NULL);
+    if (w->console->ledger.journal)
+        journal_seal(w->console->ledger.journal, NULL, NULL);
     for (size_t i = 0; i < w->goal.count; i++)
         if (w->goal.entries[i].owner > 0 && w->goal.entries[i].owner != getpid())
             kill(w->goal.entries[i].owner, SIGUSR1);
@@ -198,7 +198,7 @@ static void read_cursors(struct wait *w)
                                   partition_key((struct partition){(enum partition_side)side, p},
                                                 "cursors", NULL, key)};
 
-            redis_command(w->console->redis, argv, ARRAY_LEN(argv), on_cursors, w);
+            redis_command(w->console->ledger.redis, argv, ARRAY_LEN(argv), on_cursors, w);
         }
     }
 }

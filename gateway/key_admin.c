@@ -52,9 +52,9 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
     *k = change;
     request_keep(r, &k->request);
     if (k->kind == 'a')
-        account_read(c->redis, k->owner, on_owner, k);
+        account_read(c->ledger.redis, k->owner, on_owner, k);
     else
-        catalogue_load(c->redis, on_creators, k);
+        catalogue_load(c->ledger.redis, on_creators, k);
 }
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err)
@@ -165,7 +165,7 @@ static void write_record(struct key_change *k, const unsigned char hash[SHA256_L
         jw_null(&w);
     }
     jw_int_member(&w, "revision", console_revision(k->console));
-    jw_time_member(&w, "at", journal_now(k->console->journal));
+    jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
     jw_string_member(&w, "op", k->op);
     jw_object_end(&w);
 }
@@ -196,7 +196,7 @@ void key_revoke_post(void *server, struct http_request *r, const struct route_ma
         return;
     }
     request_keep(r, &k->request);
-    key_read(c->redis, k->public_id, on_revoked_key, k);
+    key_read(c->ledger.redis, k->public_id, on_revoked_key, k);
 }
 
 static void on_revoked_key(void *arg, bool found, const struct key_state *state,
@@ -246,7 +246,7 @@ void keys_get(void *server, struct http_request *r, const struct route_match *ma
     request_keep(r, &l->request);
     buf_init(&l->json, ANSWER_MAX);
     jw_init(&l->w, &l->json);
-    scan_names(c->redis, "tg:{a*}:key:*", on_ids, l);
+    scan_names(c->ledger.redis, "tg:{a*}:key:*", on_ids, l);
 }
 
 static void on_ids(void *arg, char *const *ids, size_t count, const struct err *err)
@@ -269,7 +269,7 @@ static void on_ids(void *arg, char *const *ids, size_t count, const struct err *
 static void list_next(struct listing *l)
 {
     if (l->next < l->count && l->request) {
-        key_read(l->console->redis, l->ids[l->next], on_listed, l);
+        key_read(l->console->ledger.redis, l->ids[l->next], on_listed, l);
         return;
     }
     jw_array_end(&l->w);

@@ -10,7 +10,7 @@ static void write_model(const struct catalogue *c, const struct model *m, struct
 
 void models_get(void *server, struct http_request *r, const struct route_match *match)
 {
-    const struct catalogue *c = ((struct server *)server)->catalogue;
+    const struct catalogue *c = ((struct server *)server)->ledger.catalogue;
     AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
     struct jw w;
 
@@ -29,7 +29,7 @@ void models_get(void *server, struct http_request *r, const struct route_match *
 
 void model_get(void *server, struct http_request *r, const struct route_match *match)
 {
-    const struct catalogue *c = ((struct server *)server)->catalogue;
+    const struct catalogue *c = ((struct server *)server)->ledger.catalogue;
     const struct model *m = catalogue_model(c, match->value[0]);
     AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
     struct jw w;

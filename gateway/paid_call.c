@@ -23,7 +23,7 @@ enum call_state {
 };
 
 /* Why we stopped a backend ourselves. */
-enum stop { STOP_NONE, STOP_CLIENT_GONE, STOP_TIMEOUT, STOP_LIMIT };
+enum stop { STOP_NONE, STOP_CLIENT_GONE, STOP_TIMEOUT, STOP_LIMIT, STOP_DRAIN };
 
 struct paid_calls {
     struct server *server;
@@ -55,8 +55,10 @@ struct paid_call {
     char content_type[CONTENT_TYPE_TEXT];
     int64_t content; /* chunks given to the client's queue */
     struct meter_marks marks;
-    struct buf held; /* what leaves after END */
-    bool answered;   /* an answer had begun when it settled */
+    struct buf held;    /* what leaves after END */
+    struct usage usage; /* of a stream that is about to be cut, and as what */
+    enum outcome cut_outcome;
+    bool answered; /* an answer had begun when it settled */
     bool has_failed;
     struct failure failure;
 };
@@ -158,7 +160,7 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     char text[ERR_TEXT_MAX];
     struct err err;
 
-    c->catalogue = catalogue_hold(server->catalogue);
+    c->catalogue = catalogue_hold(server->ledger.catalogue);
     subject.model = c->model = catalogue_model(c->catalogue, c->chat.model);
     if (!c->model) {
         snprintf(text, sizeof text,
@@ -167,8 +169,8 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
         refuse(c, CALLER_UNKNOWN_MODEL, "model", text);
         return false;
     }
-    if (!meter_begin(c->catalogue, &subject, journal_now(server->journal), &c->event, &c->price,
-                     &err)) {
+    if (!meter_begin(c->catalogue, &subject, journal_now(server->ledger.journal), &c->event,
+                     &c->price, &err)) {
         refuse(c, CALLER_UNKNOWN_MODEL, "model", err.text);
         return false;
     }
@@ -179,7 +181,7 @@ static bool reserve(struct paid_call *c)
 {
     struct err err;
 
-    if (journal_reserve(c->all->server->journal, &err))
+    if (journal_reserve(c->all->server->ledger.journal, &err))
         return true;
     log_warn("journal_full", "a call was refused: %s", err.text);
     refuse(c, GATEWAY_JOURNAL_FULL, NULL, problem_row(GATEWAY_JOURNAL_FULL)->message);
@@ -199,7 +201,7 @@ static void admit(struct paid_call *c)
 
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
                           &request.amount_nanos, &err)) {
-        journal_unreserve(c->all->server->journal);
+        journal_unreserve(c->all->server->ledger.journal);
         refuse(c, CALLER_BAD_REQUEST, NULL, err.text);
         call_free(c);
         return;
@@ -220,6 +222,7 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 }
 
 static void on_deadline(void *arg);
+static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome);
 static void fail(struct paid_call *c, const struct backend_result *result);
 
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err)
@@ -235,14 +238,14 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         if (err && err->code)
             log_warn("admit_failed", "%s", err->text);
         hold_settled(c->hold);
-        journal_unreserve(server->journal);
+        journal_unreserve(server->ledger.journal);
         http_request_watch(c->request, NULL, NULL);
         refusal_reply(c->request, answer, &asked, c->event.request_id);
         call_free(c);
         return;
     }
     c->state = CALL_WAITING;
-    journal_begin(server->journal, &c->event);
+    journal_begin(server->ledger.journal, &c->event);
     c->deadline = timer_new(server->loop, on_deadline, c);
     timer_start(c->deadline, server->options->total_timeout);
     if (!try_next_backend(c, &reason))
@@ -402,6 +405,8 @@ static void on_deadline(void *arg)
 
     if (c->backend)
         stop_backend(c, STOP_TIMEOUT);
+    else
+        cut_now(c, &c->usage, c->cut_outcome);
 }
 
 /* A stream's client that hung up gets what its socket took counted now, since the request is dead afterwards. */
@@ -414,7 +419,7 @@ static void on_client_gone(void *arg)
     c->request = NULL;
     if (c->state == CALL_ADMITTING) {
         hold_abandon(c->hold);
-        journal_unreserve(c->all->server->journal);
+        journal_unreserve(c->all->server->ledger.journal);
         call_free(c);
     } else if (c->backend && !c->model->drain_on_disconnect) {
         stop_backend(c, STOP_CLIENT_GONE);
@@ -436,7 +441,8 @@ static void on_backend_end(void *arg, const struct backend_result *result)
 {
     static const enum outcome outcomes[] = {[STOP_CLIENT_GONE] = OUTCOME_CLIENT_CLOSED,
                                             [STOP_TIMEOUT] = OUTCOME_TIMEOUT,
-                                            [STOP_LIMIT] = OUTCOME_LIMIT};
+                                            [STOP_LIMIT] = OUTCOME_LIMIT,
+                                            [STOP_DRAIN] = OUTCOME_KILLED};
     struct paid_call *c = arg;
     struct err err;
 
@@ -453,7 +459,9 @@ static void on_backend_end(void *arg, const struct backend_result *result)
         return;
     }
     c->has_failed = true;
-    failure_of_stop(&c->failure, c->stop == STOP_TIMEOUT);
+    failure_of_stop(&c->failure, c->stop == STOP_TIMEOUT ? UPSTREAM_TIMEOUT
+                                 : c->stop == STOP_DRAIN ? GATEWAY_DRAINING
+                                                         : UPSTREAM_BROKEN);
     cut(c, &result->usage, outcomes[c->stop]);
 }
 
@@ -485,8 +493,20 @@ static void fail(struct paid_call *c, const struct backend_result *result)
         result->outcome == BACKEND_TIMED_OUT ? OUTCOME_TIMEOUT : OUTCOME_UPSTREAM_ERROR);
 }
 
-/* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
+/* What this turn has queued for a client that is still there leaves at the turn's end, and counts as handed only then. */
 static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
+{
+    if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request) {
+        cut_now(c, usage, outcome);
+        return;
+    }
+    c->usage = *usage;
+    c->cut_outcome = outcome;
+    timer_start(c->deadline, 0);
+}
+
+/* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
+static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome)
 {
     struct err err;
 
@@ -507,7 +527,7 @@ static int64_t handed(struct paid_call *c)
 
 static void settle(struct paid_call *c, enum outcome outcome)
 {
-    struct journal *journal = c->all->server->journal;
+    struct journal *journal = c->all->server->ledger.journal;
 
     c->event.outcome = outcome;
     c->event.ended_at = journal_now(journal);
@@ -523,7 +543,7 @@ static void on_durable(void *arg)
     struct paid_call *c = arg;
 
     hold_settled(c->hold);
-    projection_wake(c->all->server->projection);
+    projection_wake(c->all->server->ledger.projection);
     if (c->request) {
         http_request_watch(c->request, NULL, NULL);
         if (c->has_failed)
@@ -572,6 +592,13 @@ static void finish_failure(struct paid_call *c)
     http_reply_end(c->request);
 }
 
+void paid_calls_cut(struct paid_calls *all)
+{
+    for (struct paid_call *c = all->first; c; c = c->next)
+        if (c->backend)
+            stop_backend(c, STOP_DRAIN);
+}
+
 void paid_calls_progress(struct paid_calls *all)
 {
     for (struct paid_call *c = all->first; c; c = c->next) {
@@ -582,6 +609,6 @@ void paid_calls_progress(struct paid_calls *all)
         if (meter_cut(&c->event, c->price, backend_usage(c->backend), (int64_t)c->body.len,
                       handed(c), NULL) &&
             c->event.amount.nanos != before)
-            journal_progress(all->server->journal, &c->event);
+            journal_progress(all->server->ledger.journal, &c->event);
     }
 }

@@ -8,7 +8,7 @@
 
 struct paid_calls; /* those of one worker */
 struct paid_calls *paid_calls_new(struct server *server) MUST_USE;
-/* Calls that still run are cut: their clients see a break, their ENDs are queued. */
+/* No call may be open. */
 void paid_calls_free(struct paid_calls *calls);
 DEFINE_AUTO(paid_calls)
 
@@ -17,5 +17,7 @@ void paid_call_start(struct paid_calls *calls, struct http_request *r, const str
 /* Once a second: PROGRESS of every call whose cost has moved. */
 void paid_calls_progress(struct paid_calls *calls);
 size_t paid_calls_open(const struct paid_calls *calls);
+/* The worker's time is over: stops every backend; the calls end soon as `killed`, streams with an error event. */
+void paid_calls_cut(struct paid_calls *calls);
 
 #endif

@@ -5,13 +5,13 @@ const char *readiness_reason(const struct server *s)
 {
     if (s->draining)
         return "shutting down";
-    if (!s->journal)
+    if (!s->ledger.journal)
         return "no journal directory can be opened";
-    if (!redis_is_ready(s->redis))
+    if (!redis_is_ready(s->ledger.redis))
         return "Redis can't be reached";
-    if (!projection_is_recovered(s->projection))
+    if (!projection_is_recovered(s->ledger.projection))
         return "Redis is being brought up to the journals";
-    if (!s->catalogue)
+    if (!s->ledger.catalogue)
         return "the catalogue has not been read yet";
     return NULL;
 }

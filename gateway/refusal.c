@@ -90,14 +90,13 @@ void failure_from(struct failure *f, const struct backend_result *result)
     snprintf(f->text, sizeof f->text, "%s", problem_row(f->problem)->message);
 }
 
-void failure_of_stop(struct failure *f, bool timed_out)
+void failure_of_stop(struct failure *f, enum problem p)
 {
-    *f = (struct failure){.problem = timed_out ? UPSTREAM_TIMEOUT : UPSTREAM_BROKEN};
-    snprintf(
-        f->text, sizeof f->text, "%s",
-        timed_out
-            ? problem_row(UPSTREAM_TIMEOUT)->message
-            : "The model produced more output than this call was admitted for, and was stopped");
+    *f = (struct failure){.problem = p};
+    snprintf(f->text, sizeof f->text, "%s",
+             p == UPSTREAM_BROKEN
+                 ? "The model produced more output than this call was admitted for, and was stopped"
+                 : problem_row(p)->message);
 }
 
 static void describe_refusal(struct failure *f, const struct backend_result *result)

@@ -4,12 +4,7 @@
 
 #include "backends/backend.h"
 #include "billing/admission.h"
-#include "billing/journal.h"
-#include "billing/projection.h"
-#include "gateway/catalogue.h"
-#include "gateway/installation.h"
-#include "gateway/keyring.h"
-#include "gateway/options.h"
+#include "gateway/ledger.h"
 
 struct served_backend {
     const char *name;
@@ -20,15 +15,11 @@ struct server {
     const struct options *options;
     const struct installation *installation;
     struct loop *loop;
-    struct redis *redis;
-    struct journal *journal;       /* null: no directory could be taken; calls get 503 */
-    struct projection *projection;
-    struct admission *admission;
-    struct keyring *keyring;
-    struct catalogue *catalogue;   /* the present snapshot; null until first loaded */
+    struct ledger ledger;
+    struct admission *admission; /* null while there is no journal: calls get 503 */
+    struct paid_calls *calls;    /* likewise */
     struct served_backend *backends;
     size_t backend_count;
-    struct paid_calls *calls;      /* null while there is no journal */
     bool draining;
 };
 

@@ -33,6 +33,20 @@ static void enter(struct exchange *x);
 static void on_gone(void *data);
 static void on_done(void *data);
 
+struct httpd_limits service_limits(const struct options *o)
+{
+    return (struct httpd_limits){
+        .head = {.head_bytes_max = (size_t)o->head_bytes,
+                 .target_bytes_max = (size_t)o->target_bytes},
+        .body_bytes_max = (size_t)o->body_bytes,
+        .handshake_ms = o->handshake_timeout,
+        .head_ms = o->head_timeout,
+        .idle_ms = o->idle_timeout,
+        .body_rate_min = o->body_rate,
+        .connections_max = (size_t)o->connections,
+    };
+}
+
 static void on_head(void *arg, struct http_request *r)
 {
     struct exchange *x = exchange_new(arg, r);

@@ -4,6 +4,7 @@
 
 #include "gateway/installation.h"
 #include "gateway/keyring.h"
+#include "gateway/options.h"
 #include "gateway/problem.h"
 #include "gateway/route.h"
 
@@ -17,6 +18,9 @@ struct service {
 };
 /* For httpd_new(), with the service as its argument. */
 extern const struct httpd_handler service_handler;
+
+/* The limits of a server's connections, from the options. */
+struct httpd_limits service_limits(const struct options *o);
 
 /* Who sent the request that a handler was given; made when its head came in, gone when it is over. */
 struct caller {

@@ -73,7 +73,7 @@ static struct walk *walk_new(struct console *c, struct http_request *r, scan_on_
     w->console = c;
     request_keep(r, &w->request);
     if (on_names)
-        scan_names(c->redis, "tg:{a*}:account:*", on_names, w);
+        scan_names(c->ledger.redis, "tg:{a*}:account:*", on_names, w);
     return w;
 }
 
@@ -103,7 +103,7 @@ static void read_page(struct walk *w)
     if (w->next == w->count || !w->request)
         walk_end(w, NULL);
     else
-        recent_list(w->console->redis, w->accounts[w->next], w->before[0] ? w->before : NULL,
+        recent_list(w->console->ledger.redis, w->accounts[w->next], w->before[0] ? w->before : NULL,
                     left < PAGE ? left : PAGE, on_page, w);
 }
 
@@ -233,8 +233,8 @@ static void search_next(struct walk *w)
     struct err absent;
 
     if (w->next < w->count && w->request) {
-        recent_look(w->console->loop, w->console->redis, w->accounts[w->next], w->wanted, on_found,
-                    w);
+        recent_look(w->console->loop, w->console->ledger.redis, w->accounts[w->next], w->wanted,
+                    on_found, w);
         return;
     }
     err_set(&absent, ERR_NOT_FOUND, "there is no call %s", w->wanted);

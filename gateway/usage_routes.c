@@ -56,7 +56,7 @@ void usage_list_get(void *server, struct http_request *r, const struct route_mat
         reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
         return;
     }
-    recent_list(s->redis, request_caller(r)->holder.owner,
+    recent_list(s->ledger.redis, request_caller(r)->holder.owner,
                 query_get(query, "before", before, sizeof before) ? before : NULL, (size_t)limit,
                 on_page, lookup_new(s, r));
 }
@@ -111,7 +111,8 @@ static void start_find(void *server, struct http_request *r, const struct route_
     }
     l = lookup_new(s, r);
     memcpy(l->request_id, match->value[0], strlen(match->value[0]) + 1); /* a valid one fits */
-    recent_find(s->loop, s->redis, request_caller(r)->holder.owner, l->request_id, on_record, l);
+    recent_find(s->loop, s->ledger.redis, request_caller(r)->holder.owner, l->request_id, on_record,
+                l);
 }
 
 static void on_usage(void *arg, const struct span *line, const struct err *err)
@@ -178,7 +179,7 @@ void balance_get(void *server, struct http_request *r, const struct route_match 
     struct server *s = server;
 
     (void)match;
-    account_read(s->redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
+    account_read(s->ledger.redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
 }
 
 static void on_account(void *arg, bool found, const struct account_state *state,

@@ -1,0 +1,299 @@
+/* ledger.c - opens the ties, keeps each told of what happens to the others, and ties again what broke. */
+#include "gateway/ledger.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "gateway/catalogue_load.h"
+#include "gateway/changes.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define CATALOGUE_TICKS   30 /* caches live 30 s at most */
+#define JOURNAL_TICKS     5  /* between two attempts to open one */
+#define KEYS_MAX          100000
+#define REDIS_PENDING_MAX 100000
+#define BATCH_RECORDS     50
+#define BATCHES_MAX       32
+#define SEGMENT_AGE_MS    (3600 * 1000)
+
+struct ledger_link {
+    struct ledger_handlers handlers;
+    void *arg;
+    struct secret password;
+    struct redis_config redis_config;
+    struct changes *changes;
+    bool catalogue_is_loading, catalogue_is_stale;
+    int journal_fd; /* eventfd */
+    struct watch *journal_watch;
+    unsigned ticks;
+};
+
+static bool open_redis(struct ledger *l, struct err *err);
+static void try_journal(struct ledger *l);
+
+bool ledger_open(struct ledger *l, struct loop *loop, const struct options *options,
+                 const struct installation *installation, const struct ledger_handlers *handlers,
+                 void *arg, struct err *err)
+{
+    *l = (struct ledger){.options = options, .installation = installation, .loop = loop};
+    l->link = xcalloc(1, sizeof *l->link);
+    l->link->handlers = *handlers;
+    l->link->arg = arg;
+    l->link->journal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->link->journal_fd < 0)
+        return err_sys(err, "an event descriptor can't be made");
+    if (!open_redis(l, err))
+        return false;
+    l->keyring = keyring_new(loop, l->redis, &installation->pepper, KEYS_MAX);
+    try_journal(l);
+    return true;
+}
+
+/* ------------------------------------------------------------------ Redis and what is read from it */
+
+static void on_redis_ready(void *arg);
+static void on_redis_lost(void *arg, const struct err *err);
+static void tell_redis(struct ledger *l, bool is_ready);
+static void on_change(void *arg, struct span kind, struct span id);
+static void on_reset(void *arg);
+static void load_catalogue(struct ledger *l);
+static void on_catalogue(void *arg, struct catalogue *catalogue, const struct err *err);
+
+static bool open_redis(struct ledger *l, struct err *err)
+{
+    static const struct redis_handlers handlers = {on_redis_ready, on_redis_lost};
+    static const struct changes_handlers changes_handlers = {on_change, on_reset};
+    const struct options *o = l->options;
+    struct ledger_link *link = l->link;
+
+    if (o->redis_password_file && !secret_read_file(&link->password, o->redis_password_file, err))
+        return false;
+    link->redis_config = (struct redis_config){
+        .address = o->redis,
+        .password = o->redis_password_file ? &link->password : NULL,
+        .user = o->redis_user,
+        .connect_ms = o->redis_timeout,
+        .command_ms = o->redis_timeout,
+        .pending_max = REDIS_PENDING_MAX,
+    };
+    l->redis = redis_new(l->loop, &link->redis_config, &handlers, l, err);
+    if (!l->redis)
+        return false;
+    link->changes = changes_new(l->loop, &link->redis_config, &changes_handlers, l, err);
+    return link->changes != NULL;
+}
+
+static void on_redis_ready(void *arg)
+{
+    struct ledger *l = arg;
+
+    log_info("redis_ready", "%s", l->options->redis);
+    if (l->projection)
+        projection_redis_ready(l->projection);
+    tell_redis(l, true);
+    load_catalogue(l);
+}
+
+static void on_redis_lost(void *arg, const struct err *err)
+{
+    struct ledger *l = arg;
+
+    log_warn("redis_lost", "%s", err->text);
+    if (l->projection)
+        projection_redis_lost(l->projection);
+    tell_redis(l, false);
+}
+
+static void tell_redis(struct ledger *l, bool is_ready)
+{
+    if (l->link->handlers.on_redis)
+        l->link->handlers.on_redis(l->link->arg, is_ready);
+}
+
+static void on_change(void *arg, struct span kind, struct span id)
+{
+    struct ledger *l = arg;
+    char public_id[KEY_ID_PUBLIC];
+
+    if (span_equal(kind, SPAN("catalogue")))
+        load_catalogue(l);
+    else if (span_equal(kind, SPAN("key")) && span_copy(id, public_id, sizeof public_id))
+        keyring_forget(l->keyring, public_id);
+}
+
+static void on_reset(void *arg)
+{
+    struct ledger *l = arg;
+
+    keyring_forget_all(l->keyring);
+    load_catalogue(l);
+}
+
+/* One load at a time; what changes meanwhile makes one more. */
+static void load_catalogue(struct ledger *l)
+{
+    l->link->catalogue_is_stale = l->link->catalogue_is_loading;
+    if (l->link->catalogue_is_loading)
+        return;
+    l->link->catalogue_is_loading = true;
+    catalogue_load(l->redis, on_catalogue, l);
+}
+
+static void on_catalogue(void *arg, struct catalogue *catalogue, const struct err *err)
+{
+    struct ledger *l = arg;
+
+    l->link->catalogue_is_loading = false;
+    if (catalogue) {
+        catalogue_free(l->catalogue);
+        l->catalogue = catalogue;
+        l->has_catalogue = true;
+    } else {
+        log_debug("catalogue_not_read", "%s", err->text);
+    }
+    if (l->link->catalogue_is_stale && redis_is_ready(l->redis))
+        load_catalogue(l);
+}
+
+/* ------------------------------------------------------------------ the journal and what ships it */
+
+static bool attach_journal(struct ledger *l, struct journal *journal, struct err *err);
+static void on_journal_news(void *arg);
+static void on_put_holds(void *arg);
+static void on_recovered(void *arg);
+static void on_stopped(void *arg, const struct err *err);
+
+struct journal_config ledger_journal_config(const struct options *o, const struct installation *i)
+{
+    return (struct journal_config){.root = o->journal,
+                                   .archive = o->archive,
+                                   .installation = i->id,
+                                   .segment_bytes = o->journal_segment,
+                                   .segment_age_ms = SEGMENT_AGE_MS};
+}
+
+struct projection_config ledger_projection_config(const struct options *o,
+                                                  const struct installation *i)
+{
+    return (struct projection_config){i->id, o->archive, BATCH_RECORDS, BATCHES_MAX};
+}
+
+/* A process without a journal stays up, refuses in one sentence what would need it, and tries again. */
+static void try_journal(struct ledger *l)
+{
+    struct journal_config config = ledger_journal_config(l->options, l->installation);
+    AUTO_CLEAR(buf) damaged = {.max = 4096};
+    struct err err;
+    AUTO(journal) journal = journal_open(&config, &damaged, &err);
+
+    if (!journal || !journal_start(journal, l->link->journal_fd, &err) ||
+        !attach_journal(l, journal, &err)) {
+        log_error("journal_unavailable",
+                  "it is tried again, and until then nothing is recorded: %s", err.text);
+        return;
+    }
+    (void)KEEP(journal);
+    if (l->link->handlers.on_journal)
+        l->link->handlers.on_journal(l->link->arg);
+    if (redis_is_ready(l->redis))
+        projection_redis_ready(l->projection);
+}
+
+static bool attach_journal(struct ledger *l, struct journal *journal, struct err *err)
+{
+    static const struct projection_handlers handlers = {on_put_holds, on_recovered, on_stopped};
+    struct projection_config config = ledger_projection_config(l->options, l->installation);
+    struct projection_handlers mine = handlers;
+
+    if (!l->link->handlers.on_put_holds)
+        mine.on_put_holds = NULL;
+    l->link->journal_watch = watch_new(l->loop, l->link->journal_fd, on_journal_news, NULL, l);
+    if (!l->link->journal_watch)
+        return err_set(err, ERR_IO, "the journal's descriptor can't be watched");
+    watch_want(l->link->journal_watch, true, false);
+    l->journal = journal;
+    l->projection = projection_new(l->loop, l->redis, journal, &config, &mine, l);
+    return true;
+}
+
+static void on_journal_news(void *arg)
+{
+    struct ledger *l = arg;
+    uint64_t count;
+
+    if (read(l->link->journal_fd, &count, sizeof count) != (ssize_t)sizeof count)
+        return;
+    journal_completed(l->journal);
+    if (l->projection)
+        projection_wake(l->projection);
+}
+
+static void on_put_holds(void *arg)
+{
+    struct ledger *l = arg;
+
+    l->link->handlers.on_put_holds(l->link->arg);
+}
+
+static void on_recovered(void *arg)
+{
+    struct ledger *l = arg;
+
+    log_info("recovered", "writer %s: Redis has everything this journal holds",
+             journal_writer(l->journal));
+}
+
+static void on_stopped(void *arg, const struct err *err)
+{
+    (void)arg;
+    log_error("shipping_stopped", "an operator must look: %s", err->text);
+}
+
+/* ------------------------------------------------------------------ once a second, and the end */
+
+void ledger_tick(struct ledger *l)
+{
+    l->link->ticks++;
+    if (l->journal)
+        journal_tick(l->journal);
+    else if (l->link->ticks % JOURNAL_TICKS == 0)
+        try_journal(l);
+    if (l->link->ticks % CATALOGUE_TICKS == 0 && redis_is_ready(l->redis))
+        load_catalogue(l);
+}
+
+void ledger_seal(struct ledger *l)
+{
+    if (l->journal)
+        journal_seal(l->journal, NULL, NULL);
+}
+
+void ledger_disconnect(struct ledger *l)
+{
+    if (!l->link)
+        return;
+    changes_free(l->link->changes);
+    l->link->changes = NULL;
+    projection_free(l->projection);
+    l->projection = NULL;
+    redis_free(l->redis);
+    l->redis = NULL;
+}
+
+void ledger_close(struct ledger *l)
+{
+    if (!l->link)
+        return;
+    ledger_disconnect(l);
+    watch_free(l->link->journal_watch);
+    journal_free(l->journal);
+    keyring_free(l->keyring);
+    catalogue_free(l->catalogue);
+    secret_clear(&l->link->password);
+    if (l->link->journal_fd >= 0)
+        close(l->link->journal_fd);
+    free(l->link);
+    l->link = NULL;
+}
