@@ -24,7 +24,7 @@ void buf_clear(struct buf *b)
     *b = (struct buf){.max = b->max};
 }
 
-bool buf_add(struct buf *b, const void *bytes, size_t n)
+bool buf_add_growing(struct buf *b, const void *bytes, size_t n)
 {
     if (!grow(b, n))
         return false;
@@ -32,21 +32,6 @@ bool buf_add(struct buf *b, const void *bytes, size_t n)
         memcpy(b->data + b->len, bytes, n);
     buf_added(b, n);
     return true;
-}
-
-bool buf_add_string(struct buf *b, const char *s)
-{
-    return buf_add(b, s, strlen(s));
-}
-
-bool buf_add_span(struct buf *b, struct span s)
-{
-    return buf_add(b, s.data, s.len);
-}
-
-bool buf_add_char(struct buf *b, char c)
-{
-    return buf_add(b, &c, 1);
 }
 
 /* Tries the room that is there first, so that the text is mostly formatted once. */

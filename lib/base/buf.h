@@ -42,10 +42,10 @@ void buf_init(struct buf *b, size_t max);
 void buf_clear(struct buf *b); /* frees; `max` stays, so it can be used again */
 DEFINE_AUTO_CLEAR(buf)
 
-bool buf_add(struct buf *b, const void *bytes, size_t n);
-bool buf_add_string(struct buf *b, const char *s);
-bool buf_add_span(struct buf *b, struct span s);
-bool buf_add_char(struct buf *b, char c);
+static inline bool buf_add(struct buf *b, const void *bytes, size_t n);
+static inline bool buf_add_string(struct buf *b, const char *s);
+static inline bool buf_add_span(struct buf *b, struct span s);
+static inline bool buf_add_char(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Room for n more bytes, to be written at data+len by the caller, who then adds what was written by buf_added().
  * Null when refused. */
@@ -60,6 +60,35 @@ bool buf_ok(const struct buf *b, const char *what, struct err *err) MUST_USE;
 static inline struct span buf_span(const struct buf *b)
 {
     return (struct span){b->data ? b->data : "", b->len};
+}
+
+/* Appending is inline, since nearly every append is short and finds its room; what must grow, or has failed, does not. */
+bool buf_add_growing(struct buf *b, const void *bytes, size_t n);
+
+static inline bool buf_add(struct buf *b, const void *bytes, size_t n)
+{
+    if (n >= b->cap - b->len || n > b->max - b->len || b->failed)
+        return buf_add_growing(b, bytes, n);
+    if (n)
+        memcpy(b->data + b->len, bytes, n);
+    b->len += n;
+    b->data[b->len] = '\0';
+    return true;
+}
+
+static inline bool buf_add_string(struct buf *b, const char *s)
+{
+    return buf_add(b, s, strlen(s));
+}
+
+static inline bool buf_add_span(struct buf *b, struct span s)
+{
+    return buf_add(b, s.data, s.len);
+}
+
+static inline bool buf_add_char(struct buf *b, char c)
+{
+    return buf_add(b, &c, 1);
 }
 
 #endif
