@@ -5,11 +5,9 @@
 
 #include <assert.h>
 #include <limits.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 #include "lib/base/jscan_match.h"
+#include "lib/base/json_plain.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -63,7 +61,6 @@ static const char *begin_literal(struct jscan *s, const char *at);
 static const char *open_container(struct jscan *s, const char *at, enum jscan_type type);
 static const char *close_container(struct jscan *s, const char *at);
 static void end_scalar(struct jscan *s, uint64_t at);
-static const char *plain_end(const char *at, const char *end);
 static const char *wide_end(const char *at, const char *end);
 static const char *three_byte_end(const char *at, const char *end);
 static const char *end_string(struct jscan *s, const char *at);
@@ -326,7 +323,7 @@ static const char *wide_end(const char *at, const char *end)
     for (;;) {
         size_t n;
 
-        at = plain_end(at, end);
+        at = json_plain_end(at, end);
         if (at == end || (unsigned char)*at < 0x80)
             return at;
         at = three_byte_end(at, end);
@@ -351,30 +348,6 @@ static const char *three_byte_end(const char *at, const char *end)
         if ((at[1] & 0xc0) != 0x80 || (at[2] & 0xc0) != 0x80)
             break;
     }
-    return at;
-}
-
-/* The first byte that is not plain: a quote, a backslash, a control character, or beyond ASCII. Compared as
- * signed numbers the last two are one case: all that is less than a blank. */
-static const char *plain_end(const char *at, const char *end)
-{
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    const __m128i blank = _mm_set1_epi8(' ');
-
-    for (; end - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i special = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
-            _mm_cmplt_epi8(bytes, blank));
-        int mask = _mm_movemask_epi8(special);
-
-        if (mask)
-            return at + __builtin_ctz((unsigned)mask);
-    }
-#endif
-    while (at < end && (signed char)*at >= ' ' && *at != '"' && *at != '\\')
-        at++;
     return at;
 }
 

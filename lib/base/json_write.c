@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/json_plain.h"
 #include "lib/base/text.h"
 
 #define DEPTH_MAX 32
@@ -14,7 +15,6 @@ static void comma(struct jw *w);
 static void open_level(struct jw *w, char bracket);
 static void close_level(struct jw *w, char bracket);
 static void add_quoted(struct buf *out, struct span s);
-static size_t plain_run(struct span s);
 static size_t add_special(struct buf *out, struct span s);
 
 void jw_init(struct jw *w, struct buf *out)
@@ -100,31 +100,16 @@ void jw_span(struct jw *w, struct span s)
 
 static void add_quoted(struct buf *out, struct span s)
 {
-    buf_add_char(out, '"');
-    while (s.len > 0) {
-        size_t n = plain_run(s);
+    const char *at = s.data, *end = s.data + s.len, *plain = json_plain_end(at, end);
 
-        if (n > 0)
-            buf_add(out, s.data, n);
-        else
-            n = add_special(out, s);
-        s = (struct span){s.data + n, s.len - n};
+    buf_add_char(out, '"');
+    buf_add(out, at, (size_t)(plain - at));
+    while (plain < end) {
+        at = plain + add_special(out, (struct span){plain, (size_t)(end - plain)});
+        plain = json_plain_end(at, end);
+        buf_add(out, at, (size_t)(plain - at));
     }
     buf_add_char(out, '"');
-}
-
-static size_t plain_run(struct span s)
-{
-    size_t n = 0;
-
-    while (n < s.len) {
-        unsigned char c = (unsigned char)s.data[n];
-
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
-            break;
-        n++;
-    }
-    return n;
 }
 
 /* One character that needs an escape, more than one byte, or replacing; returns how many bytes it took of `s`. */
@@ -150,16 +135,9 @@ static size_t add_special(struct buf *out, struct span s)
 
 void jw_int(struct jw *w, int64_t n)
 {
-    char text[24], *at = text + sizeof text;
-    uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    char text[INT64_TEXT];
 
-    do
-        *--at = (char)('0' + left % 10);
-    while (left /= 10);
-    if (n < 0)
-        *--at = '-';
-    begin_value(w);
-    buf_add(w->out, at, (size_t)(text + sizeof text - at));
+    jw_raw(w, int64_text(n, text));
 }
 
 void jw_bool(struct jw *w, bool b)

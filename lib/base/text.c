@@ -168,6 +168,28 @@ bool digits_parse(struct span text, uint64_t max, uint64_t *out)
     return true;
 }
 
+struct span int64_text(int64_t n, char out[INT64_TEXT])
+{
+    struct span digits = uint64_text(n < 0 ? -(uint64_t)n : (uint64_t)n, out);
+    char *at = out + (INT64_TEXT - 1 - digits.len);
+
+    if (n >= 0)
+        return digits;
+    *--at = '-';
+    return (struct span){at, digits.len + 1};
+}
+
+struct span uint64_text(uint64_t n, char out[INT64_TEXT])
+{
+    char *end = out + INT64_TEXT - 1, *at = end;
+
+    *end = '\0';
+    do
+        *--at = (char)('0' + n % 10);
+    while (n /= 10);
+    return (struct span){at, (size_t)(end - at)};
+}
+
 bool id_is_valid(struct span id)
 {
     if (id.len == 0 || id.len > ID_MAX || !is_letter_or_digit(id.data[0]))

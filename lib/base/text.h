@@ -19,6 +19,11 @@ bool int64_parse(struct span text, int64_t *out) MUST_USE;
 /* Digits only, leading zeros allowed, value ≤ max. */
 bool digits_parse(struct span text, uint64_t max, uint64_t *out) MUST_USE;
 
+/* Decimal digits without printf, for what is formatted at every call: the text stands at the end of `out`, NUL-terminated. */
+#define INT64_TEXT 21
+struct span int64_text(int64_t n, char out[INT64_TEXT]);
+struct span uint64_text(uint64_t n, char out[INT64_TEXT]);
+
 /* 1 to 64 characters of [A-Za-z0-9._-], beginning with a letter or digit: ids of accounts, creators, prices. */
 bool id_is_valid(struct span id);
 

@@ -195,6 +195,7 @@ END_TEST
 START_TEST(every_string_survives_writing)
 {
     static const char *const pieces[] = {"a",
+                                         "a run longer than sixteen",
                                          "\"",
                                          "\\",
                                          "\n",

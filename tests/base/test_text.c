@@ -1,4 +1,5 @@
 /* Bytes as text: every value has one spelling, and that is the only one taken. */
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/rand.h"
@@ -160,6 +161,26 @@ START_TEST(other_spellings_of_integers_are_refused)
 }
 END_TEST
 
+START_TEST(integers_are_spelled_as_they_are_read)
+{
+    static const int64_t edges[] = {0, 1, -1, 9, 10, -10, 99, 100, INT64_MAX, INT64_MIN};
+    char text[INT64_TEXT], expected[32];
+
+    for (size_t i = 0; i < ARRAY_LEN(edges) + 2000; i++) {
+        int64_t n = i < ARRAY_LEN(edges) ? edges[i] : (int64_t)(rand_u64() >> rand_below(64));
+        struct span spelled = int64_text(n, text);
+
+        snprintf(expected, sizeof expected, "%lld", (long long)n);
+        ck_assert_str_eq(spelled.data, expected);
+        ck_assert_uint_eq(spelled.len, strlen(expected));
+        spelled = uint64_text((uint64_t)n, text);
+        snprintf(expected, sizeof expected, "%llu", (unsigned long long)n);
+        ck_assert_str_eq(spelled.data, expected);
+        ck_assert_uint_eq(spelled.len, strlen(expected));
+    }
+}
+END_TEST
+
 START_TEST(digits_are_bounded_exactly)
 {
     static const uint64_t bounds[] = {0, 1, 9, 10, 59, 255, UINT64_MAX - 1, UINT64_MAX};
@@ -236,6 +257,7 @@ int main(void)
     tcase_add_test(tcase, base64url_that_does_not_fit_leaves_the_buffer);
     tcase_add_loop_test(tcase, integers_are_read, 0, ARRAY_LEN(integers));
     tcase_add_loop_test(tcase, other_spellings_of_integers_are_refused, 0, ARRAY_LEN(not_integers));
+    tcase_add_test(tcase, integers_are_spelled_as_they_are_read);
     tcase_add_test(tcase, digits_are_bounded_exactly);
     tcase_add_test(tcase, ids_have_their_alphabet_and_length);
     tcase_add_test(tcase, utf8_is_that_of_rfc_3629);
