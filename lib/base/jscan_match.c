@@ -6,6 +6,7 @@
 #include "lib/base/mem.h"
 
 static void split(struct match *m, size_t index, const char *path);
+static unsigned initial(const char *name);
 static void clear_hit(struct jscan_hit *hit);
 static uint32_t paths_of_value(struct match *m, uint64_t at);
 static uint32_t last_segments(const struct match *m);
@@ -41,12 +42,18 @@ static void split(struct match *m, size_t index, const char *path)
         p->segments[p->segment_count] = (struct span){at, len};
         if (len == 1 && at[0] == '*')
             m->wild[p->segment_count] |= bit;
+        m->initial[p->segment_count][initial(at)] |= bit;
         p->segment_count++;
         at += len;
         if (*at == '\0')
             break;
     }
     m->last[p->segment_count - 1] |= bit;
+}
+
+static unsigned initial(const char *name)
+{
+    return (unsigned char)name[0] % MATCH_INITIALS;
 }
 
 void match_free(struct match *m)
@@ -183,6 +190,8 @@ static void narrow_name(struct match *m, const char *bytes, size_t n)
 {
     uint32_t still = 0;
 
+    if (m->name_len == 0)
+        m->text_paths &= m->initial[m->depth - 1][initial(bytes)];
     FOR_EACH_PATH(m, m->text_paths, p)
     {
         struct span wanted = p->segments[m->depth - 1];

@@ -2,11 +2,13 @@
  * what is remembered of it. Used by jscan.c alone, which tells it what it reads; it validates nothing.
  *
  * Which paths are still possible is a bit set: every open container has the set of paths that lead into it, and a
- * member's name removes bit by bit what it does not spell. Where the set is empty, nothing is done. */
+ * member's name removes what it does not spell, at its first byte nearly all. Where the set is empty, nothing is done. */
 #ifndef TOLLGATE_BASE_JSCAN_MATCH_H
 #define TOLLGATE_BASE_JSCAN_MATCH_H
 
 #include "lib/base/jscan.h"
+
+#define MATCH_INITIALS 32 /* letters that differ in their low bits, which is all of one case */
 
 struct match_level {
     uint32_t paths;   /* those that may find their value inside this container */
@@ -33,6 +35,7 @@ struct match {
     struct match_level levels[JSCAN_DEPTH];
     uint32_t wild[JSCAN_SEGMENTS]; /* paths whose n-th segment is '*' */
     uint32_t last[JSCAN_SEGMENTS]; /* paths of which it is the last */
+    uint32_t initial[JSCAN_SEGMENTS][MATCH_INITIALS]; /* paths whose n-th segment begins so */
     size_t path_count;
     struct match_path paths[];
 };

@@ -234,6 +234,30 @@ START_TEST(a_star_means_elements_and_a_name_members)
 }
 END_TEST
 
+/* The first letter of "a", "A" and "!" has the same low bits. */
+START_TEST(names_that_begin_alike_are_told_apart_wherever_they_are_cut)
+{
+    static const char *const wanted[] = {"ab", "abc", "Ab", "!b", "a", "x.ab", "x.a"};
+    const struct span text =
+        SPAN("{\"Ab\":2,\"!b\":3,\"\":9,\"a\":4,\"x\":{\"a\":6,\"ab\":5,\"b\":9},\"aB\":9,"
+             "\"\\u0061bc\":1,\"ab\":0}");
+    AUTO(jscan) s = jscan_new(wanted, ARRAY_LEN(wanted));
+
+    for (size_t cut = 0; cut <= text.len; cut++) {
+        jscan_reset(s);
+        ck_assert_int_ne(jscan_feed(s, text.data, cut, NULL), JSCAN_BAD);
+        ck_assert_int_eq(jscan_feed(s, text.data + cut, text.len - cut, NULL), JSCAN_DONE);
+        for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+            int64_t value = -1;
+
+            ck_assert(jscan_int(jscan_get(s, i), &value));
+            ck_assert_int_eq(value, (int64_t)i);
+            ck_assert_uint_eq(jscan_get(s, i)->seen, 1);
+        }
+    }
+}
+END_TEST
+
 START_TEST(as_many_paths_as_promised_are_followed)
 {
     char names[JSCAN_PATHS][8];
@@ -389,6 +413,7 @@ int main(void)
     tcase_add_test(tcase, the_result_does_not_depend_on_where_the_text_is_cut);
     tcase_add_test(tcase, fields_are_found_with_what_is_known_of_them);
     tcase_add_test(tcase, a_star_means_elements_and_a_name_members);
+    tcase_add_test(tcase, names_that_begin_alike_are_told_apart_wherever_they_are_cut);
     tcase_add_test(tcase, as_many_paths_as_promised_are_followed);
     tcase_add_test(tcase, nesting_is_bounded_exactly);
     tcase_add_test(tcase, long_texts_are_cut_and_say_so);
