@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/openai_call.h"
+#include "backends/openai_reply.h"
 #include "lib/base/mem.h"
 #include "lib/net/tls.h"
 
@@ -50,6 +51,7 @@ static struct backend *openai_open(struct loop *loop, const struct backend_confi
     o->server.reply_bytes_max = (size_t)config->reply_bytes_max;
     o->server.event_bytes_max =
         config->event_bytes_max > 0 ? (size_t)config->event_bytes_max : EVENT_BYTES_MAX;
+    o->server.reply_scanner = openai_reply_scanner();
     if (!set_up(o, config, err))
         return NULL;
     return &KEEP(o)->base;
@@ -126,6 +128,7 @@ static void openai_free(struct openai *o)
     if (!o)
         return;
     httpc_free(o->server.http);
+    jscan_free(o->server.reply_scanner);
     tls_context_free(o->tls);
     secret_clear(&o->server.key);
     free(o->server.target);

@@ -369,7 +369,7 @@ static void end_reply(struct openai_call *c, struct backend_result *result)
     struct openai_reply reply;
     struct err why;
 
-    if (!openai_reply_read(event.bytes, &reply, &usage, &why)) {
+    if (!openai_reply_read(c->server->reply_scanner, event.bytes, &reply, &usage, &why)) {
         set_broken(&why, result);
     } else if (reply.refused_status) {
         set_refused(c, reply.refused_status, result);

@@ -3,12 +3,14 @@
 #define TOLLGATE_BACKENDS_OPENAI_CALL_H
 
 #include "backends/kind.h"
+#include "lib/base/jscan.h"
 #include "lib/net/httpc.h"
 
 /* What calls need to know of where they go; it outlives them. */
 struct openai_server {
     struct loop *loop;
     struct httpc *http;
+    struct jscan *reply_scanner; /* openai_reply_scanner() */
     char *target; /* "/v1/chat/completions" */
     bool has_key;
     struct secret key;

@@ -3,7 +3,6 @@
 #include "backends/openai_reply.h"
 
 #include "backends/openai_usage.h"
-#include "lib/base/jscan.h"
 
 #define BYTES_PER_TOKEN 4
 #define STATUS_UNKNOWN  502 /* of an error that states none */
@@ -32,10 +31,14 @@ static bool scan(struct jscan *scanner, struct span body, struct err *err);
 static unsigned refused_status(const struct jscan *scanner);
 static void count_content(const struct jscan *scanner, int64_t *choices, int64_t *bytes);
 
-bool openai_reply_read(struct span body, struct openai_reply *out, struct usage *usage,
-                       struct err *err)
+struct jscan *openai_reply_scanner(void)
 {
-    AUTO(jscan) scanner = jscan_new(paths, ARRAY_LEN(paths));
+    return jscan_new(paths, ARRAY_LEN(paths));
+}
+
+bool openai_reply_read(struct jscan *scanner, struct span body, struct openai_reply *out,
+                       struct usage *usage, struct err *err)
+{
     struct openai_reply reply = {.usage_as_stated = true};
     struct openai_counts counts;
     int64_t bytes;
@@ -62,6 +65,7 @@ static bool scan(struct jscan *scanner, struct span body, struct err *err)
         at++;
     if (at == body.len || body.data[at] != '{')
         return err_set(err, ERR_PROTOCOL, "%s", what);
+    jscan_reset(scanner);
     if (jscan_feed(scanner, body.data, body.len, &why) == JSCAN_BAD || !jscan_end(scanner, &why))
         return err_set(err, ERR_PROTOCOL, "%s: %s", what, why.text);
     return true;

@@ -3,6 +3,7 @@
 #define TOLLGATE_BACKENDS_OPENAI_REPLY_H
 
 #include "backends/kind.h"
+#include "lib/base/jscan.h"
 
 struct openai_reply {
     unsigned
@@ -11,8 +12,10 @@ struct openai_reply {
     bool usage_as_stated; /* false: the provider's numbers contradict each other */
 };
 
+/* What openai_reply_read() scans with. Between two answers it keeps nothing, so one serves every call of a process. */
+struct jscan *openai_reply_scanner(void) MUST_USE;
 /* ERR_PROTOCOL unless the body is one JSON object. Sets in `usage` what the provider states, else estimates the output. */
-bool openai_reply_read(struct span body, struct openai_reply *out, struct usage *usage,
-                       struct err *err) MUST_USE;
+bool openai_reply_read(struct jscan *scanner, struct span body, struct openai_reply *out,
+                       struct usage *usage, struct err *err) MUST_USE;
 
 #endif
