@@ -27,7 +27,7 @@ struct entry {
 struct keyring {
     struct loop *loop;
     struct redis *redis;
-    const struct secret *pepper;
+    struct hmac_key *pepper;
     size_t entries, entries_max;
     struct entry *bucket[BUCKETS];
 };
@@ -161,15 +161,17 @@ struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct
 
     k->loop = loop;
     k->redis = redis;
-    k->pepper = pepper;
+    k->pepper = hmac_key_new(pepper);
     k->entries_max = entries_max;
     return k;
 }
 
 void keyring_free(struct keyring *k)
 {
-    if (k)
-        keyring_forget_all(k);
+    if (!k)
+        return;
+    keyring_forget_all(k);
+    hmac_key_free(k->pepper);
     free(k);
 }
 
@@ -179,7 +181,7 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
     unsigned char hash[SHA256_LEN];
     struct key_check *c;
 
-    api_key_hash(key, k->pepper, hash);
+    hmac_key_mac(k->pepper, secret_reveal(&key->secret), hash);
     if (!fresh && check_cached(k, key, hash, on_verdict, arg))
         return NULL;
     c = xcalloc(1, sizeof *c);

@@ -23,9 +23,15 @@ struct signing_key {
     EVP_PKEY *pair; /* or the public half alone */
 };
 
+struct hmac_key {
+    EVP_MAC_CTX *ctx; /* has the key; copied for each message */
+};
+
 static void fetch(void);
 static void fetched(void);
 static void must(bool done);
+static EVP_MAC_CTX *copy_of(const EVP_MAC_CTX *ctx);
+static void finish_mac(EVP_MAC_CTX *ctx, struct span bytes, unsigned char out[SHA256_LEN]);
 static struct signing_key *key_of(EVP_PKEY *pair);
 static EVP_PKEY *parse_pem(struct span pem, const char *path, struct err *err);
 static int no_passphrase(char *out, int size, int writing, void *unused);
@@ -114,15 +120,52 @@ void sha256_stream_hex(struct sha256_stream *s, char out[SHA256_HEX])
 
 void hmac_sha256(const struct secret *key, struct span bytes, unsigned char out[SHA256_LEN])
 {
-    EVP_MAC_CTX *ctx;
-    size_t n;
+    AUTO(hmac_key) k = hmac_key_new(key);
+
+    finish_mac(k->ctx, bytes, out);
+}
+
+struct hmac_key *hmac_key_new(const struct secret *key)
+{
+    struct hmac_key *k = xcalloc(1, sizeof *k);
 
     fetched();
-    ctx = EVP_MAC_CTX_dup(hmac_template);
-    must(ctx && EVP_MAC_init(ctx, key->bytes, key->len, NULL) == 1 &&
-         EVP_MAC_update(ctx, (const unsigned char *)bytes.data, bytes.len) == 1 &&
-         EVP_MAC_final(ctx, out, &n, SHA256_LEN) == 1);
+    k->ctx = copy_of(hmac_template);
+    must(EVP_MAC_init(k->ctx, key->bytes, key->len, NULL) == 1);
+    return k;
+}
+
+void hmac_key_free(struct hmac_key *k)
+{
+    if (!k)
+        return;
+    EVP_MAC_CTX_free(k->ctx);
+    free(k);
+}
+
+/* A copy for each message: beginning anew with the key that a context has is something that OpenSSL 3.0.2 fails to do. */
+void hmac_key_mac(const struct hmac_key *k, struct span bytes, unsigned char out[SHA256_LEN])
+{
+    EVP_MAC_CTX *ctx = copy_of(k->ctx);
+
+    finish_mac(ctx, bytes, out);
     EVP_MAC_CTX_free(ctx);
+}
+
+static EVP_MAC_CTX *copy_of(const EVP_MAC_CTX *ctx)
+{
+    EVP_MAC_CTX *copy = EVP_MAC_CTX_dup(ctx);
+
+    must(copy != NULL);
+    return copy;
+}
+
+static void finish_mac(EVP_MAC_CTX *ctx, struct span bytes, unsigned char out[SHA256_LEN])
+{
+    size_t n;
+
+    must(EVP_MAC_update(ctx, (const unsigned char *)bytes.data, bytes.len) == 1 &&
+         EVP_MAC_final(ctx, out, &n, SHA256_LEN) == 1);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t n)

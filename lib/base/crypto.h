@@ -27,6 +27,12 @@ void sha256_stream_hex(struct sha256_stream *s, char out[SHA256_HEX]); /* ends t
 
 /* HMAC-SHA-256(key, bytes), RFC 2104. */
 void hmac_sha256(const struct secret *key, struct span bytes, unsigned char out[SHA256_LEN]);
+/* The same with one key for many messages: the key is taken in once, which is half of the work. Owns a copy of it. */
+struct hmac_key;
+struct hmac_key *hmac_key_new(const struct secret *key) MUST_USE;
+void hmac_key_free(struct hmac_key *k);
+DEFINE_AUTO(hmac_key)
+void hmac_key_mac(const struct hmac_key *k, struct span bytes, unsigned char out[SHA256_LEN]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
 
 /* An Ed25519 key pair (RFC 8032); or only its public half. */

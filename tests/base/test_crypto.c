@@ -84,6 +84,22 @@ START_TEST(hmac_is_as_in_rfc_4231)
 }
 END_TEST
 
+START_TEST(a_key_taken_in_once_makes_the_same_macs_message_after_message)
+{
+    struct secret key = {.len = 6, .bytes = "pepper"};
+    AUTO(hmac_key) kept = hmac_key_new(&key);
+    unsigned char alone[SHA256_LEN], mac[SHA256_LEN];
+    char bytes[200];
+
+    rand_bytes(bytes, sizeof bytes);
+    for (size_t n = 0; n <= sizeof bytes; n++) {
+        hmac_sha256(&key, (struct span){bytes, n}, alone);
+        hmac_key_mac(kept, (struct span){bytes, n}, mac);
+        ck_assert(crypto_equal(alone, mac, SHA256_LEN));
+    }
+}
+END_TEST
+
 START_TEST(keys_of_any_length_are_used_whole)
 {
     char bytes[SECRET_MAX] = {0};
@@ -300,6 +316,7 @@ int main(void)
     tcase_add_test(tcase, sha1_is_as_in_fips_180);
     tcase_add_test(tcase, a_stream_hashes_as_the_whole_however_cut);
     tcase_add_loop_test(tcase, hmac_is_as_in_rfc_4231, 0, ARRAY_LEN(macs));
+    tcase_add_test(tcase, a_key_taken_in_once_makes_the_same_macs_message_after_message);
     tcase_add_test(tcase, keys_of_any_length_are_used_whole);
     tcase_add_test(tcase, threads_do_not_disturb_each_other);
     tcase_add_loop_test(tcase, ed25519_is_as_in_rfc_8032, 0, ARRAY_LEN(signatures));
