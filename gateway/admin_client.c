@@ -12,6 +12,7 @@
 
 #include "gateway/console.h"
 #include "gateway/fetch.h"
+#include "gateway/privileges.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -34,6 +35,7 @@ static void wait_until_ready(struct admin_client *c);
 static bool is_ready(const json_t *status);
 static char *socket_origin(const char *state);
 static bool start_console(const struct options *options, struct admin_client *c, struct err *err);
+static bool fork_with_lock(const struct options *options, struct admin_client *c, struct err *err);
 static bool fork_console(const struct options *options, const struct installation *installation,
                          struct admin_client *c, struct err *err);
 static NORETURN void become_console(const struct console_start *start, pid_t parent);
@@ -124,6 +126,15 @@ static char *socket_origin(const char *state)
 /* ERR_EXISTS: another console has the lock or the socket; soon it will answer or be gone. */
 static bool start_console(const struct options *options, struct admin_client *c, struct err *err)
 {
+    bool started = privileges_enter(options->user, err) && fork_with_lock(options, c, err);
+
+    privileges_leave();
+    return started;
+}
+
+/* The child has its share of the lock: it is free when the child has ended. */
+static bool fork_with_lock(const struct options *options, struct admin_client *c, struct err *err)
+{
     AUTO_STRING lock_path = path_join(options->state, "console.lock");
     AUTO_CLEAR(installation) installation = {.signing_key = NULL};
     AUTO(file_lock) lock = NULL;
@@ -134,7 +145,6 @@ static bool start_console(const struct options *options, struct admin_client *c,
     return lock && fork_console(options, &installation, c, err);
 }
 
-/* The child has its share of the lock: it is free when the child has ended. */
 static bool fork_console(const struct options *options, const struct installation *installation,
                          struct admin_client *c, struct err *err)
 {
@@ -161,6 +171,13 @@ static bool fork_console(const struct options *options, const struct installatio
 
 static void become_console(const struct console_start *start, pid_t parent)
 {
+    struct err err;
+
+    privileges_leave();
+    if (!privileges_drop(start->options->user, &err)) {
+        log_error("start_failed", "%s", err.text);
+        exit(1);
+    }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);

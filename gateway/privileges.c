@@ -4,6 +4,7 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/base/file.h"
@@ -66,4 +67,20 @@ bool privileges_drop(const char *user, struct err *err)
     if (initgroups(user, p->pw_gid) != 0 || setgid(p->pw_gid) != 0 || setuid(p->pw_uid) != 0)
         return err_sys(err, "cannot become user %s", user);
     return setuid(0) != 0 || err_set(err, ERR_DENIED, "could not give up root for good");
+}
+
+bool privileges_enter(const char *user, struct err *err)
+{
+    const struct passwd *p;
+
+    if (!look_up(user, &p, err))
+        return false;
+    return !p || (setegid(p->pw_gid) == 0 && seteuid(p->pw_uid) == 0) ||
+           err_sys(err, "cannot act as user %s", user);
+}
+
+void privileges_leave(void)
+{
+    if (getuid() == 0 && geteuid() != 0 && (seteuid(0) != 0 || setegid(0) != 0))
+        abort();
 }

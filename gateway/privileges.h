@@ -8,5 +8,9 @@
 bool privileges_make_dirs(const struct options *options, struct err *err) MUST_USE;
 /* Becomes `user` (null: stays) with its groups, for good; does nothing unless this process is root. */
 bool privileges_drop(const char *user, struct err *err) MUST_USE;
+/* For a command of root's that does something for the server: makes files as `user` until
+ * privileges_leave(). */
+bool privileges_enter(const char *user, struct err *err) MUST_USE;
+void privileges_leave(void);
 
 #endif
