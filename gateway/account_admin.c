@@ -19,6 +19,19 @@ struct account_terms {
     int64_t credit_limit, concurrency;
 };
 
+/* An account that is being opened, while it is looked whether it is there. */
+struct opening {
+    struct console *console;
+    struct http_request *request;
+    json_t *body; /* holds the texts of `terms` */
+    struct account_terms terms;
+    const char *op;
+};
+
+static void on_present_account(void *arg, bool found, const struct account_state *state,
+                               const struct err *err);
+static bool has_terms(const struct account_state *state, const struct account_terms *t);
+static void write_terms(struct opening *o, struct buf *record);
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err);
 static bool read_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
                         struct err *err);
@@ -29,11 +42,9 @@ void account_post(void *server, struct http_request *r, const struct route_match
     struct console *c = server;
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
     struct account_terms t = {.mode = "prepaid"};
-    char limit[DECIMAL_TEXT];
+    struct opening *o;
     struct err err;
-    struct jw w;
 
     (void)match;
     if (!body)
@@ -42,19 +53,59 @@ void account_post(void *server, struct http_request *r, const struct route_match
         reply_err(r, &err);
         return;
     }
-    jw_init(&w, &record);
+    o = xcalloc(1, sizeof *o);
+    *o = (struct opening){.console = c, .body = KEEP(body), .terms = t, .op = op};
+    request_keep(r, &o->request);
+    account_read(c->ledger.redis, t.id, on_present_account, o);
+}
+
+/* Opening an account again with the terms it has is a repetition; with others it would change them behind somebody's back. */
+static void on_present_account(void *arg, bool found, const struct account_state *state,
+                               const struct err *err)
+{
+    struct opening *o = arg;
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+
+    if (o->request && err) {
+        reply_err(o->request, err);
+    } else if (o->request && found && state->opened && !has_terms(state, &o->terms)) {
+        reply_problem(o->request, CALLER_CONFLICT,
+                      "Account '%s' is open already, with other terms; 'tollgate account show %s' "
+                      "prints them",
+                      o->terms.id, o->terms.id);
+    } else if (o->request) {
+        write_terms(o, &record);
+        desk_post(o->console, o->request, RECORD_ACCOUNT, buf_span(&record),
+                  partition_of(SIDE_ACCOUNT, span_of(o->terms.id)), buf_span(&record));
+    }
+    json_decref(o->body);
+    free(o);
+}
+
+static bool has_terms(const struct account_state *state, const struct account_terms *t)
+{
+    return strcmp(state->currency, t->currency) == 0 &&
+           state->prepaid == (strcmp(t->mode, "prepaid") == 0) &&
+           state->credit_limit == t->credit_limit && state->concurrency == t->concurrency;
+}
+
+static void write_terms(struct opening *o, struct buf *record)
+{
+    const struct account_terms *t = &o->terms;
+    char limit[DECIMAL_TEXT];
+    struct jw w;
+
+    jw_init(&w, record);
     jw_object(&w);
-    jw_string_member(&w, "account", t.id);
-    jw_string_member(&w, "currency", t.currency);
-    jw_string_member(&w, "mode", t.mode);
-    jw_string_member(&w, "credit_limit", decimal_format(t.credit_limit, limit));
-    jw_int_member(&w, "concurrency", t.concurrency);
-    jw_int_member(&w, "revision", console_revision(c));
-    jw_time_member(&w, "at", journal_now(c->ledger.journal));
-    jw_string_member(&w, "op", op);
+    jw_string_member(&w, "account", t->id);
+    jw_string_member(&w, "currency", t->currency);
+    jw_string_member(&w, "mode", t->mode);
+    jw_string_member(&w, "credit_limit", decimal_format(t->credit_limit, limit));
+    jw_int_member(&w, "concurrency", t->concurrency);
+    jw_int_member(&w, "revision", console_revision(o->console));
+    jw_time_member(&w, "at", journal_now(o->console->ledger.journal));
+    jw_string_member(&w, "op", o->op);
     jw_object_end(&w);
-    desk_post(c, r, RECORD_ACCOUNT, buf_span(&record), partition_of(SIDE_ACCOUNT, span_of(t.id)),
-              buf_span(&record));
 }
 
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err)

@@ -8,6 +8,7 @@
 #include "gateway/adoption.h"
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
+#include "gateway/desk.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -206,6 +207,7 @@ static void dismantle(struct process *p)
     sweeper_free(p->sweeper);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
+    desk_close(c);
     signal_watch_free(p->on_term);
     signal_watch_free(p->on_int);
     signal_watch_free(p->on_usr1);

@@ -10,8 +10,9 @@ struct console {
     struct loop *loop;
     struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
-    int64_t revision;        /* the last one given out */
-    int64_t last_request_ms; /* monotonic */
+    struct desk_batch *batches; /* changes that wait to be shipped */
+    int64_t revision;           /* the last one given out */
+    int64_t last_request_ms;    /* monotonic */
 };
 
 /* A revision higher than any given before, by whatever process: milliseconds of the writer's time. */

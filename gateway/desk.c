@@ -10,12 +10,12 @@
 
 /* Counts records that are not durable yet, plus one while they are being added. */
 struct desk_batch {
+    struct desk_batch *next, **link;
     struct console *console;
     struct http_request *request; /* null once the client is gone */
     size_t waiting;
     struct timer *patience;
     bool is_answered;
-    bool is_shipping;
     char *answer;
 };
 
@@ -65,6 +65,11 @@ struct desk_batch *desk_batch_new(struct console *c, struct http_request *r)
 
     b->console = c;
     b->waiting = 1;
+    b->next = c->batches;
+    b->link = &c->batches;
+    if (b->next)
+        b->next->link = &b->next;
+    c->batches = b;
     request_keep(r, &b->request);
     return b;
 }
@@ -101,7 +106,6 @@ static void on_durable(void *arg)
         batch_free(b);
         return;
     }
-    b->is_shipping = true;
     b->patience = timer_new(b->console->loop, on_patience, b);
     timer_start(b->patience, SHIP_WAIT_MS);
     projection_wake(b->console->ledger.projection);
@@ -130,7 +134,16 @@ static void answer(struct desk_batch *b, unsigned status)
 
 static void batch_free(struct desk_batch *b)
 {
+    *b->link = b->next;
+    if (b->next)
+        b->next->link = b->link;
     timer_free(b->patience);
     free(b->answer);
     free(b);
+}
+
+void desk_close(struct console *c)
+{
+    while (c->batches)
+        batch_free(c->batches);
 }

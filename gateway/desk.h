@@ -20,5 +20,7 @@ struct desk_batch *desk_batch_new(struct console *c, struct http_request *r) MUS
 bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body, struct partition p, struct err *err) MUST_USE;
 /* Answers once all is applied; frees the batch. With `err` not null, answers that instead: records already added still stand. */
 void desk_batch_end(struct desk_batch *b, struct span answer, const struct err *err);
+/* At the console's end: what still waits is dropped; its records are durable and will be shipped. */
+void desk_close(struct console *c);
 
 #endif
