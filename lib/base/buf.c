@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FIRST_CAP 64
+#define FIRST_CAP 256
 
 static bool grow(struct buf *b, size_t n);
 static size_t next_cap(const struct buf *b, size_t need);

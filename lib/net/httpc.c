@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "lib/net/httpc_link.h"
 
 static bool read_origin(struct httpc *c, struct err *err);
@@ -123,6 +124,7 @@ struct httpc_call *httpc_call(struct httpc *c, struct span method, struct span t
 static void write_head(struct httpc_call *call, struct span target, struct span head_lines)
 {
     struct buf *head = &call->head;
+    char length[INT64_TEXT];
 
     buf_add_span(head, call->method);
     buf_add_char(head, ' ');
@@ -131,8 +133,11 @@ static void write_head(struct httpc_call *call, struct span target, struct span 
     buf_add_string(head, call->client->host);
     buf_add_string(head, "\r\n");
     buf_add_span(head, head_lines);
-    if (states_length(call))
-        buf_printf(head, "content-length: %zu\r\n", call->body.len);
+    if (states_length(call)) {
+        buf_add_string(head, "content-length: ");
+        buf_add_span(head, uint64_text(call->body.len, length));
+        buf_add_string(head, "\r\n");
+    }
     buf_add_string(head, "\r\n");
     assert(!head->failed);
     call->method.data = head->data; /* the caller's may not live as long */

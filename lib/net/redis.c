@@ -6,6 +6,7 @@
 
 #include "lib/base/crypto.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 #include "lib/net/redis_info.h"
 #include "lib/net/redis_link.h"
 #include "lib/net/redis_prepare.h"
@@ -14,6 +15,7 @@
 #define BACKOFF_MAX_MS 2000
 #define QUEUED_MAX     ((size_t)64 << 20)
 #define LINE_KEPT      65536 /* a larger encoding buffer is not kept */
+#define FRAMING_MAX    32    /* what the protocol puts around an argument, at most */
 #define LOADS          8     /* scripts whose loading is remembered */
 
 /* A command that never reached the link: its answer comes at the end of the turn. */
@@ -86,6 +88,7 @@ static void enter(struct redis *r);
 static void leave(struct redis *r);
 static void encode_eval(struct buf *out, const struct redis_script *s, const struct span *keys,
                         size_t key_count, const struct span *args, size_t arg_count);
+static size_t encoded_max(const struct span *args, size_t count);
 static void send_eval(struct eval *e);
 static void eval_answered(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool can_retry(const struct eval *e, const struct redis_reply *reply);
@@ -365,10 +368,14 @@ void redis_eval(struct redis *r, const struct redis_script *s, const struct span
 static void encode_eval(struct buf *out, const struct redis_script *s, const struct span *keys,
                         size_t key_count, const struct span *args, size_t arg_count)
 {
-    char count[24];
-    struct span head[] = {SPAN("EVALSHA"), {s->sha1, sizeof s->sha1 - 1}, {count, 0}};
+    char count[INT64_TEXT];
+    const struct span head[] = {
+        SPAN("EVALSHA"), {s->sha1, sizeof s->sha1 - 1}, uint64_text(key_count, count)};
+    size_t room = FRAMING_MAX + encoded_max(head, ARRAY_LEN(head)) + encoded_max(keys, key_count) +
+                  encoded_max(args, arg_count);
 
-    head[2].len = (size_t)snprintf(count, sizeof count, "%zu", key_count);
+    if (!buf_room(out, room))
+        return;
     redis_encode_start(out, ARRAY_LEN(head) + key_count + arg_count);
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
         redis_encode_arg(out, head[i]);
@@ -376,6 +383,16 @@ static void encode_eval(struct buf *out, const struct redis_script *s, const str
         redis_encode_arg(out, keys[i]);
     for (size_t i = 0; i < arg_count; i++)
         redis_encode_arg(out, args[i]);
+}
+
+/* At most, so that a command grows its buffer once. */
+static size_t encoded_max(const struct span *args, size_t count)
+{
+    size_t bytes = count * FRAMING_MAX;
+
+    for (size_t i = 0; i < count; i++)
+        bytes += args[i].len;
+    return bytes;
 }
 
 static void send_eval(struct eval *e)
