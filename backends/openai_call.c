@@ -131,7 +131,10 @@ static void add_header(struct buf *head, const char *name, const char *value)
     if (!value)
         return;
     assert(!strpbrk(value, "\r\n"));
-    buf_printf(head, "%s: %s\r\n", name, value);
+    buf_add_string(head, name);
+    buf_add(head, ": ", 2);
+    buf_add_string(head, value);
+    buf_add(head, "\r\n", 2);
 }
 
 static void openai_call_free(struct openai_call *c)
