@@ -1,9 +1,6 @@
 /* admission.c - asks for holds and ends them. What keeps them alive meanwhile is admission_keep.c. */
 #include "billing/admission.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "billing/admission_keep.h"
 #include "billing/admission_state.h"
 #include "billing/scripts.h"
@@ -13,6 +10,7 @@
 
 #define POLL_MS 100
 
+static void copy(const char *from, char *out, size_t size);
 static void ask_admit(struct hold *h);
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
@@ -86,9 +84,9 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
 
     h->a = a;
     h->partition = partition_of(SIDE_ACCOUNT, span_of(request->account));
-    snprintf(h->request_id, sizeof h->request_id, "%s", request->request_id);
-    snprintf(h->account, sizeof h->account, "%s", request->account);
-    snprintf(h->key, sizeof h->key, "%s", request->key);
+    copy(request->request_id, h->request_id, sizeof h->request_id);
+    copy(request->account, h->account, sizeof h->account);
+    copy(request->key, h->key, sizeof h->key);
     h->amount = request->amount_nanos;
     h->on_answer = on_answer;
     h->arg = arg;
@@ -102,10 +100,19 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     return h;
 }
 
+/* What is too long is cut: no id is. */
+static void copy(const char *from, char *out, size_t size)
+{
+    size_t n = strnlen(from, size - 1);
+
+    memcpy(out, from, n);
+    out[n] = '\0';
+}
+
 static void ask_admit(struct hold *h)
 {
     struct admission *a = h->a;
-    char keys[7][PARTITION_KEY], amount[AMOUNT_TEXT], now[AMOUNT_TEXT] = "";
+    char keys[7][PARTITION_KEY], amount[INT64_TEXT], now[INT64_TEXT];
     struct partition p = h->partition;
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),
@@ -117,17 +124,14 @@ static void ask_admit(struct hold *h)
         partition_key(p, "released", h->request_id, keys[6]),
     };
 
-    snprintf(amount, sizeof amount, "%" PRId64, h->amount);
-    if (clock_offset() != 0)
-        snprintf(now, sizeof now, "%" PRId64, clock_now());
     const struct span args[] = {
         span_of(a->installation),
         span_of(redis_run_id(a->redis)),
         span_of(h->account),
         span_of(h->request_id),
         span_of(a->writer),
-        span_of(amount),
-        span_of(now),
+        int64_text(h->amount, amount),
+        clock_offset() != 0 ? int64_text(clock_now(), now) : SPAN(""),
     };
     h->state = HOLD_ASKING;
     h->admit = ask_new(a, h);

@@ -3,16 +3,15 @@
 #include "billing/projection_batch.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <endian.h>
 
 #include "billing/scripts.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 #define BYTES_HEAVY    (512 * 1024)
 #define BYTES_MAX      (BYTES_HEAVY + 4 * RECORD_BYTES_MAX)
 #define PIECES_FIRST   64
-#define INT_TEXT       24
 #define CHANGES_KEPT   "10000"
 #define CHANGES_STREAM "tg:changes"
 
@@ -56,12 +55,12 @@ void batch_start(struct batch *b, struct partition p, const char *installation, 
 void batch_record(struct batch *b, struct record_cursor cursor, const char *kind, struct span line,
                   unsigned keys, unsigned fields)
 {
-    char text[INT_TEXT];
+    char n[INT64_TEXT], crc[2 * sizeof cursor.crc + 1];
+    uint32_t in_order = htobe32(cursor.crc);
 
-    snprintf(text, sizeof text, "%" PRIu64, cursor.n);
-    batch_field_text(b, text);
-    snprintf(text, sizeof text, "%08" PRIx32, cursor.crc);
-    batch_field_text(b, text);
+    batch_field(b, uint64_text(cursor.n, n));
+    hex_encode(&in_order, sizeof in_order, crc);
+    batch_field_text(b, crc);
     batch_field_text(b, kind);
     batch_field(b, line);
     batch_field_int(b, keys);
@@ -89,10 +88,9 @@ void batch_field_text(struct batch *b, const char *text)
 
 void batch_field_int(struct batch *b, int64_t n)
 {
-    char text[INT_TEXT];
+    char text[INT64_TEXT];
 
-    snprintf(text, sizeof text, "%" PRId64, n);
-    add(&b->args, b, span_of(text));
+    add(&b->args, b, int64_text(n, text));
 }
 
 void batch_change(struct batch *b, const char *kind, const char *id)

@@ -20,7 +20,7 @@ struct scan {
     const char *at, *end;
 };
 
-static struct span open_of(enum record_kind kind, const char *writer, char out[80]);
+static void add_number(struct buf *out, char side, const char *rest_of_name, uint64_t n);
 static bool read_kind(struct scan *s, enum record_kind *out);
 static bool read_writer(struct scan *s, char out[WRITER_TEXT]);
 static bool read_side(struct scan *s, enum partition_side side, struct record_place *out);
@@ -61,28 +61,33 @@ bool record_is_archived(enum record_kind k)
 bool record_compose(struct buf *out, enum record_kind kind, const char *writer,
                     const struct record_place *place, struct span body)
 {
-    char open[80];
-
     assert(body.len > 2 && body.data[0] == '{');
-    buf_add_span(out, open_of(kind, writer, open));
+    buf_add_string(out, "{\"kind\":\"");
+    buf_add_string(out, kinds[kind].name);
+    if (kinds[kind].has_writer) {
+        buf_add_string(out, "\",\"writer\":\"");
+        buf_add_string(out, writer);
+    }
+    buf_add_string(out, "\",");
     for (int side = 0; side < SIDES; side++) {
         if (!kinds[kind].on[side])
             continue;
         assert(place->on[side] && place->partition[side] < PARTITIONS && place->n[side] > 0);
-        buf_printf(out, "\"%c\":%u,\"%cn\":%llu,", side_letters[side], place->partition[side],
-                   side_letters[side], (unsigned long long)place->n[side]);
+        add_number(out, side_letters[side], "\":", place->partition[side]);
+        add_number(out, side_letters[side], "n\":", place->n[side]);
     }
     return buf_add(out, body.data + 1, body.len - 1);
 }
 
-static struct span open_of(enum record_kind kind, const char *writer, char out[80])
+static void add_number(struct buf *out, char side, const char *rest_of_name, uint64_t n)
 {
-    int n = kinds[kind].has_writer
-                ? snprintf(out, 80, "{\"kind\":\"%s\",\"writer\":\"%s\",", kinds[kind].name, writer)
-                : snprintf(out, 80, "{\"kind\":\"%s\",", kinds[kind].name);
+    char digits[INT64_TEXT];
 
-    assert(n > 0 && n < 80);
-    return (struct span){out, (size_t)n};
+    buf_add_char(out, '"');
+    buf_add_char(out, side);
+    buf_add_string(out, rest_of_name);
+    buf_add_span(out, uint64_text(n, digits));
+    buf_add_char(out, ',');
 }
 
 bool record_head_parse(struct span line, struct record_head *out, struct err *err)
