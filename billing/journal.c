@@ -188,6 +188,11 @@ int64_t journal_now(struct journal *j)
     return j->now;
 }
 
+struct period journal_period(const struct journal *j)
+{
+    return j->period;
+}
+
 static void enter_period(struct journal *j, struct period p)
 {
     j->period = p;

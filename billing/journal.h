@@ -62,6 +62,8 @@ void journal_progress(struct journal *j, const struct event *e);
 
 /* Wall time that never runs back within this writer; also decides its period: crossing a period's end writes the SEAL first. */
 int64_t journal_now(struct journal *j);
+struct period journal_period(const struct journal *j); /* of the time that journal_now() last gave */
+
 /* Runs callbacks of what became durable; call when notify_fd is readable (after reading it). */
 void journal_completed(struct journal *j);
 /* Everything before this position is durable. */
@@ -80,7 +82,7 @@ void journal_tail_free(struct journal_tail *t);
 DEFINE_AUTO(journal_tail)
 /* 1: a numbered record (valid until the next call), with its CRC; 0: nothing more is durable now; -1: error. */
 int journal_tail_next(struct journal_tail *t, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
-/* True when everything durable was returned. */
+/* True when everything durable was returned (journal_tail_next() has answered 0, and nothing has become durable since). */
 bool journal_tail_at_end(const struct journal_tail *t);
 /* Records below the oldest kept segment are only in the archive: heads before the journal's first segment. A cursor below them needs the archive first. */
 const struct record_heads *journal_first_heads(const struct journal *j);

@@ -3,8 +3,9 @@
 
 #include "lib/base/text.h"
 
-#define YEAR_MIN 1970
-#define YEAR_MAX 2261 /* the last whole year that int64 nanoseconds hold */
+#define NANOS_PER_MINUTE (60 * NANOS_PER_SECOND)
+#define YEAR_MIN         1970
+#define YEAR_MAX         2261 /* the last whole year that int64 nanoseconds hold */
 
 static void put_number(char *at, unsigned digits, int value);
 static struct civil first_day(struct period p);
@@ -76,6 +77,17 @@ const char *day_of(int64_t nanos, char out[DAY_TEXT])
     put_number(out + 5, 2, day.month);
     put_number(out + 8, 2, day.day);
     return out;
+}
+
+const char *known_day_of(struct known_day *known, int64_t nanos)
+{
+    int64_t in_minute = nanos % NANOS_PER_MINUTE;
+    int64_t minute = nanos - in_minute - (in_minute < 0 ? NANOS_PER_MINUTE : 0);
+
+    if (minute != known->minute || !known->text[0])
+        day_of(nanos, known->text);
+    known->minute = minute;
+    return known->text;
 }
 
 static void put_number(char *at, unsigned digits, int value)

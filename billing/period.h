@@ -20,5 +20,12 @@ int64_t period_end(struct period p);   /* the first instant of the next */
 struct period period_next(struct period p);
 int period_compare(struct period a, struct period b);
 const char *day_of(int64_t nanos, char out[DAY_TEXT]); /* "2026-11-22" in the zone */
+/* The same for event after event: the zone's rules are asked once a minute of theirs, and no zone changes its day within
+ * one. Begins all zero; the text is good until the next call. */
+struct known_day {
+    int64_t minute; /* its first instant */
+    char text[DAY_TEXT];
+};
+const char *known_day_of(struct known_day *known, int64_t nanos);
 
 #endif

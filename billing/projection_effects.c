@@ -77,6 +77,7 @@ struct effects {
     struct span line;
     uint32_t crc;
     bool is_json;
+    struct known_day *day; /* of the record read last, most often that of the next */
 };
 
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -97,8 +98,10 @@ static bool count_or_zero(const struct effects *e, enum path path, int64_t *out)
 static bool time_of(const struct effects *e, enum path path, int64_t *out);
 static bool time_or_zero(const struct effects *e, enum path path, int64_t *out);
 static bool is_absent(const struct effects *e, enum path path);
-static bool gross_field(const struct effects *e, char out[GROSS_TEXT]);
-static bool owners(const struct effects *e, char out[OWNERS_TEXT]);
+static bool gross_field(const struct effects *e, struct buf *out);
+static bool owners(const struct effects *e, struct buf *out);
+static struct span take_up_to(struct span *rest, char end);
+static bool is_digits(struct span s);
 static bool take(struct span *rest, const char *literal);
 
 /* Adds nothing and answers false when a member is not as it must be. */
@@ -117,6 +120,7 @@ struct effects *effects_new(void)
     struct effects *e = xcalloc(1, sizeof *e);
 
     e->scan = jscan_new(paths, PATHS);
+    e->day = xcalloc(1, sizeof *e->day);
     return e;
 }
 
@@ -125,6 +129,7 @@ void effects_free(struct effects *e)
     if (!e)
         return;
     jscan_free(e->scan);
+    free(e->day);
     free(e);
 }
 
@@ -172,15 +177,16 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
 
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at)
 {
+    char bytes[GROSS_TEXT];
+    struct buf field = {.data = bytes, .cap = sizeof bytes, .max = sizeof bytes - 1};
     const char *period;
-    char field[GROSS_TEXT];
     int64_t nanos;
 
-    if (!id(e, P_PERIOD, &period) || !amount(e, P_AMOUNT, &nanos) || !gross_field(e, field))
+    if (!id(e, P_PERIOD, &period) || !amount(e, P_AMOUNT, &nanos) || !gross_field(e, &field))
         return false;
     batch_record(b, at, "call", e->line, 1, 2);
     batch_key(b, "gross", period);
-    batch_field_text(b, field);
+    batch_field(b, buf_span(&field));
     batch_field_int(b, nanos);
     return true;
 }
@@ -355,50 +361,68 @@ static bool is_absent(const struct effects *e, enum path path)
 }
 
 /* "model day currency contract share_bp owners". */
-static bool gross_field(const struct effects *e, char out[GROSS_TEXT])
+static bool gross_field(const struct effects *e, struct buf *out)
 {
     const char *model, *currency, *contract;
-    char day[DAY_TEXT], parties[OWNERS_TEXT];
+    char digits[INT64_TEXT];
     int64_t ended, share;
 
     if (!text(e, P_MODEL, &model) || !id(e, P_CURRENCY, &currency) ||
         !text(e, P_CONTRACT, &contract) || !count(e, P_SHARE_BP, &share) ||
-        !time_of(e, P_ENDED_AT, &ended) || !owners(e, parties))
+        !time_of(e, P_ENDED_AT, &ended))
         return false;
-    int n = snprintf(out, GROSS_TEXT, "%s %s %s %s %lld %s", model, day_of(ended, day), currency,
-                     contract, (long long)share, parties);
-    return n > 0 && n < GROSS_TEXT;
+    const struct span parts[] = {span_of(model), span_of(known_day_of(e->day, ended)),
+                                 span_of(currency), span_of(contract), int64_text(share, digits)};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        buf_add_span(out, parts[i]);
+        buf_add_char(out, ' ');
+    }
+    return owners(e, out) && !out->failed;
 }
 
 /* [{"id":"a","weight":1},…], spelled as event_write() spells it, becomes a:1,… */
-static bool owners(const struct effects *e, char out[OWNERS_TEXT])
+static bool owners(const struct effects *e, struct buf *out)
 {
     const struct jscan_hit *hit = jscan_get(e->scan, P_CREATORS);
     struct span rest = {e->line.data + hit->start, (size_t)(hit->end - hit->start)};
-    size_t len = 0;
+    struct span owner, digits;
 
     if (hit->seen != 1 || hit->type != JSCAN_ARRAY || !take(&rest, "["))
         return false;
-    do {
-        size_t name = 0, digits = 0;
+    for (;;) {
         if (!take(&rest, "{\"id\":\""))
             return false;
-        while (name < rest.len && rest.data[name] != '"')
-            name++;
-        struct span owner = {rest.data, name};
-        rest = (struct span){rest.data + name, rest.len - name};
+        owner = take_up_to(&rest, '"');
         if (!id_is_valid(owner) || !take(&rest, "\",\"weight\":"))
             return false;
-        while (digits < rest.len && rest.data[digits] >= '0' && rest.data[digits] <= '9')
-            digits++;
-        int n = snprintf(out + len, OWNERS_TEXT - len, "%s%.*s:%.*s", len ? "," : "",
-                         SPAN_FMT(owner), (int)digits, rest.data);
-        rest = (struct span){rest.data + digits, rest.len - digits};
-        len += (size_t)n;
-        if (!digits || len >= OWNERS_TEXT || !take(&rest, "}"))
+        digits = take_up_to(&rest, '}');
+        if (!is_digits(digits) || !take(&rest, "}"))
             return false;
-    } while (take(&rest, ","));
-    return rest.len == 1;
+        buf_add_span(out, owner);
+        buf_add_char(out, ':');
+        buf_add_span(out, digits);
+        if (!take(&rest, ","))
+            return rest.len == 1;
+        buf_add_char(out, ',');
+    }
+}
+
+static struct span take_up_to(struct span *rest, char end)
+{
+    const char *found = memchr(rest->data, end, rest->len);
+    size_t n = found ? (size_t)(found - rest->data) : rest->len;
+    struct span taken = {rest->data, n};
+
+    *rest = (struct span){rest->data + n, rest->len - n};
+    return taken;
+}
+
+static bool is_digits(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.data[i] < '0' || s.data[i] > '9')
+            return false;
+    return s.len > 0;
 }
 
 static bool take(struct span *rest, const char *literal)

@@ -28,7 +28,6 @@ bool meter_begin(const struct catalogue *catalogue, const struct meter_subject *
         !span_copy(span_of(contract->version), out->contract, sizeof out->contract))
         return err_set(err, ERR_LIMIT, "a name of model %s is too long", model->id);
     memcpy(out->amount.currency, (*price)->currency, sizeof out->amount.currency);
-    out->period = out->orig_period = period_of(at);
     return true;
 }
 

@@ -531,7 +531,7 @@ static void settle(struct paid_call *c, enum outcome outcome)
 
     c->event.outcome = outcome;
     c->event.ended_at = journal_now(journal);
-    c->event.period = c->event.orig_period = period_of(c->event.ended_at);
+    c->event.period = c->event.orig_period = journal_period(journal);
     timer_stop(c->deadline);
     c->answered = c->state == CALL_ANSWERING;
     c->state = CALL_SETTLING;

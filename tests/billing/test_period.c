@@ -88,6 +88,26 @@ START_TEST(every_instant_lies_in_its_own_period_and_in_no_other)
 }
 END_TEST
 
+START_TEST(a_known_day_is_the_day_of_every_instant)
+{
+    struct known_day known = {0};
+    int64_t t = 0;
+    char day[DAY_TEXT];
+
+    in_zone(zones[_i]);
+    ck_assert_str_eq(known_day_of(&known, -1), day_of(-1, day));
+    for (int round = 0; round < ROUNDS; round++) {
+        t = round % 3 ? t + (int64_t)rand_below(UINT64_C(40000000000))
+                      : (int64_t)rand_below(UINT64_C(4000000000)) * NANOS_PER_SECOND;
+        ck_assert_str_eq(known_day_of(&known, t), day_of(t, day));
+    }
+    t = period_end(period_of(t));
+    ck_assert_str_eq(known_day_of(&known, t - 1), day_of(t - 1, day));
+    ck_assert_str_eq(known_day_of(&known, t), day_of(t, day));
+    ck_assert_str_eq(known_day_of(&known, t - 1), day_of(t - 1, day));
+}
+END_TEST
+
 START_TEST(periods_follow_each_other_without_gaps)
 {
     struct period p = period("1970-01");
@@ -144,6 +164,7 @@ int main(void)
     tcase_add_test(tcase, a_skipped_day_belongs_to_no_period);
     tcase_add_loop_test(tcase, every_instant_lies_in_its_own_period_and_in_no_other, 0,
                         ARRAY_LEN(zones));
+    tcase_add_loop_test(tcase, a_known_day_is_the_day_of_every_instant, 0, ARRAY_LEN(zones));
     tcase_add_loop_test(tcase, periods_follow_each_other_without_gaps, 0, ARRAY_LEN(zones));
     tcase_add_test(tcase, only_a_year_and_a_month_are_a_period);
     suite_add_tcase(suite, tcase);
