@@ -65,7 +65,8 @@ struct key_state {
     bool revoked;
     int64_t expires_at; /* 0: never */
 };
-/* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent. */
+/* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent.
+ * ERR_UNAVAILABLE while that partition's writers have not all come back to this Redis. */
 typedef void key_on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
 void key_read(struct redis *redis, const char *public_id, key_on_state *on_state, void *arg);
 

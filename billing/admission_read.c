@@ -5,6 +5,8 @@
 #include "lib/base/text.h"
 
 struct key_reader {
+    struct redis *redis;
+    bool is_recovered;
     key_on_state *on_state;
     void *arg;
 };
@@ -18,6 +20,7 @@ struct account_reader {
 };
 
 static bool partition_of_key(const char *public_id, struct partition *out);
+static void on_partition_state(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_key(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool take_key(const struct redis_reply *reply, struct key_state *out);
 static bool text_at(const struct redis_reply *reply, size_t i, char *out, size_t size);
@@ -32,16 +35,20 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
 {
     struct key_reader *k = xcalloc(1, sizeof *k);
     struct partition p = {SIDE_ACCOUNT, 0};
-    char key[PARTITION_KEY];
+    char state[PARTITION_KEY], key[PARTITION_KEY];
 
+    k->redis = redis;
     k->on_state = on_state;
     k->arg = arg;
     if (!partition_of_key(public_id, &p))
         public_id = "";
+    const struct span is_recovered[] = {SPAN("HGET"), partition_key(p, "state", NULL, state),
+                                        SPAN("run_id")};
     const struct span command[] = {SPAN("HMGET"),      partition_key(p, "key", public_id, key),
                                    SPAN("owner_kind"), SPAN("owner"),
                                    SPAN("hash"),       SPAN("state"),
                                    SPAN("expires_at")};
+    redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
 
@@ -57,6 +64,15 @@ static bool partition_of_key(const char *public_id, struct partition *out)
     return true;
 }
 
+static void on_partition_state(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct key_reader *k = arg;
+
+    k->is_recovered = !err && redis_reply_type(reply) == REDIS_TEXT &&
+                      span_equal(redis_reply_text(reply), span_of(redis_run_id(k->redis)));
+}
+
+/* A Redis that lost its end may lack a key, or its revocation, until all writers have come back. */
 static void on_key(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct key_reader k = *(struct key_reader *)arg;
@@ -66,6 +82,11 @@ static void on_key(void *arg, const struct redis_reply *reply, const struct err 
     free(arg);
     if (!answer_is(reply, REDIS_ARRAY, &err, &wrong)) {
         k.on_state(k.arg, false, NULL, err);
+        return;
+    }
+    if (!k.is_recovered) {
+        err_set(&wrong, ERR_UNAVAILABLE, "Redis is being brought up to the journals");
+        k.on_state(k.arg, false, NULL, &wrong);
         return;
     }
     bool found = redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;

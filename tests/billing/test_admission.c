@@ -415,6 +415,8 @@ START_TEST(a_keys_state_is_read_from_the_partition_that_its_id_names)
 {
     struct seen s;
 
+    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis));
+    set("HSET tg:{a00}:state run_id %s", redis_run_id(redis));
     set("HSET tg:{a17}:key:17abcdefghij owner_kind creator owner alice state active expires_at 77 "
         "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     s = read_key("17abcdefghij");
@@ -432,6 +434,20 @@ START_TEST(a_keys_state_is_read_from_the_partition_that_its_id_names)
     ck_assert(read_key("17abcdefghij").has_failed);
     set("SET tg:{a17}:key:17abcdefghij text");
     ck_assert(read_key("17abcdefghij").has_failed);
+}
+END_TEST
+
+START_TEST(a_key_is_neither_known_nor_unknown_while_its_partition_is_recovering)
+{
+    set("HSET tg:{a17}:key:17abcdefghij owner_kind creator owner alice state active expires_at 77 "
+        "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+    ck_assert(read_key("17abcdefghij").has_failed);
+    ck_assert(read_key("17abcdefghik").has_failed);
+    set("HSET tg:{a17}:state run_id earlier");
+    ck_assert(read_key("17abcdefghij").has_failed);
+    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis));
+    ck_assert(read_key("17abcdefghij").found);
+    ck_assert(!read_key("17abcdefghik").has_failed);
 }
 END_TEST
 
@@ -514,6 +530,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_release_is_repeated_until_redis_has_it);
     tcase_add_test(t, it_can_be_freed_before_its_holds_and_answers);
     tcase_add_test(t, a_keys_state_is_read_from_the_partition_that_its_id_names);
+    tcase_add_test(t, a_key_is_neither_known_nor_unknown_while_its_partition_is_recovering);
     tcase_add_test(t, an_accounts_state_is_read_with_its_open_calls);
     tcase_add_test(t, the_sweeper_removes_what_two_looks_found_unrenewed);
     suite_add_tcase(s, t);
