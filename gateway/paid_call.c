@@ -237,7 +237,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
         if (err && err->code)
             log_warn("admit_failed", "%s", err->text);
-        hold_settled(c->hold);
+        hold_abandon(c->hold);
         journal_unreserve(server->ledger.journal);
         http_request_watch(c->request, NULL, NULL);
         refusal_reply(c->request, answer, &asked, c->event.request_id);
