@@ -388,6 +388,12 @@ class Redis:
                               timeout=20, check=False)
         return done.stdout.strip()
 
+    def has_rewritten(self) -> bool:
+        """A rewrite of its file was begun since it started, and has ended."""
+        said = dict(line.split(":", 1) for line in self.command("INFO", "persistence").splitlines() if ":" in line)
+        return (said["aof_rewrite_in_progress"], said["aof_last_bgrewrite_status"]) == ("0", "ok") and \
+            said["aof_rewrites"] != "0"
+
     def kill(self) -> None:
         assert self.process
         process, self.process = self.process, None
@@ -395,8 +401,7 @@ class Redis:
 
     def cut_tail(self, size: int) -> int:
         """Cuts up to `size` bytes from the end of the append-only file, as a crash of the machine would; how many."""
-        files = [part for part in (self.folder / "appendonlydir").glob("*.incr.aof") if part.stat().st_size]
-        last = max(files, key=lambda part: int(part.name.split(".")[-3]))
+        last = max((self.folder / "appendonlydir").glob("*.incr.aof"), key=lambda part: int(part.name.split(".")[-3]))
         kept = max(0, last.stat().st_size - size)
         lost = last.stat().st_size - kept
         os.truncate(last, kept)

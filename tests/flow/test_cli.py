@@ -1,0 +1,172 @@
+"""The command line: what it refuses, how it says so, and that it works with and without a running server."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import tollgate
+from tollgate import Dev, Served
+
+COMMANDS = ("serve", "dev", "check", "apply", "account create", "account credit", "account show", "account list",
+            "key create", "key revoke", "key list", "creator list", "creator show", "model list", "model show",
+            "usage list", "usage show", "journal show", "journal ship", "journal rebuild", "receipt verify",
+            "settle preview", "settle close", "settle status", "settle export", "settle verify")
+
+
+def test_version_and_help_say_what_there_is() -> None:
+    assert re.search(r"\d+\.\d+", tollgate.run("--version", check=True).stdout)
+    text = tollgate.run("--help", check=True).stdout
+    for command in COMMANDS:
+        assert command in text, f"--help does not mention {command}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_a_version(command: str) -> None:
+    done = tollgate.run(*command.split(), "--help", check=True)
+    assert command in done.stdout and len(done.stdout.splitlines()) >= 3 and done.stderr == ""
+    tollgate.run(*command.split(), "--version", check=True)
+
+
+@pytest.mark.parametrize("words", [
+    ["fly"], ["account"], ["account", "fly"], ["check", "--fly"], ["account", "show"], ["account", "show", "a", "b"],
+    ["usage", "list", "--limit"], ["account", "create", "x", "--currency", "CNY", "--prepaid", "--postpaid"],
+    ["account", "create", "x", "--prepaid"], ["dev", "--workers", "none"], ["settle"], ["settle", "close"],
+    ["usage", "list", "--limit", "5", "--limit", "6"],
+], ids=" ".join)
+def test_a_misuse_ends_with_2_and_a_sentence(gateway: Dev, words: list[str]) -> None:
+    said = gateway.refused(*words, code=2)
+    assert said.startswith(("tollgate", "usage"))
+
+
+def test_no_command_at_all_is_a_misuse() -> None:
+    done = tollgate.run()
+    assert done.returncode == 2 and done.stdout == "" and "usage" in done.stderr
+
+
+@pytest.mark.parametrize("words,says", [
+    (["account", "show", "nobody"], "nobody"),
+    (["account", "credit", "nobody", "1"], "nobody"),
+    (["account", "credit", "demo", "0"], "zero"),
+    (["account", "credit", "demo", "1e3"], "amount"),
+    (["account", "credit", "demo", "0.0000000001"], "amount"),
+    (["account", "credit", "demo", "99999999999999999999"], "amount"),
+    (["account", "create", "bad id", "--currency", "CNY", "--prepaid"], "bad id"),
+    (["account", "create", "x", "--currency", "XYZ", "--prepaid"], "XYZ"),
+    (["account", "create", "x", "--currency", "CNY", "--prepaid", "--credit-limit", "5"], "credit"),
+    (["key", "create", "nobody"], "nobody"),
+    (["key", "create", "--creator", "nobody"], "nobody"),
+    (["key", "revoke", "000000000000"], "000000000000"),
+    (["key", "revoke", "x"], "x"),
+    (["creator", "show", "nobody"], "nobody"),
+    (["creator", "show", "demo", "--period", "2026-13"], "2026-13"),
+    (["model", "show", "demo/nobody"], "demo/nobody"),
+    (["usage", "show", "req_00000000000000000000000000000000"], "req_0"),
+    (["usage", "list", "--limit", "none"], "limit"),
+    (["apply", "/nonexistent.json"], "/nonexistent.json"),
+    (["settle", "close", "2026-13"], "2026-13"),
+    (["settle", "verify", "/nonexistent"], "/nonexistent"),
+    (["receipt", "verify", "/nonexistent"], "/nonexistent"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_what_cannot_be_done_is_refused_in_a_sentence(gateway: Dev, words: list[str], says: str) -> None:
+    assert says in gateway.refused(*words)
+
+
+def test_lists_are_tables_and_one_json_object_a_line(gateway: Dev) -> None:
+    with gateway.wire() as wire:
+        body = {"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}]}
+        request_id = wire.ask(wire.chat(body)).headers["x-request-id"]
+    gateway.ship()
+    for words in (["account", "list"], ["key", "list"], ["creator", "list"], ["model", "list"], ["usage", "list"],
+                  ["journal", "show"]):
+        assert gateway.cli(*words), words
+        assert len(tollgate.run(*words, config=gateway.config, check=True).stdout.splitlines()) >= 2, words
+    shown = gateway.cli_one("usage", "show", request_id)
+    assert shown["request_id"] == request_id and shown["backend"] == "echo"
+    (listed,) = [event for event in gateway.cli("usage", "list") if event["request_id"] == request_id]
+    assert set(listed) >= {"request_id", "account", "key", "creators", "model", "backend", "price", "units", "provenance",
+                           "amount", "currency", "outcome", "started_at", "ended_at", "period", "orig_period"}
+    assert gateway.cli_one("model", "show", "demo/echo")["model"] == "demo/echo"
+
+
+def test_a_secret_is_printed_once_and_alone(gateway: Dev) -> None:
+    done = tollgate.run("key", "create", "demo", config=gateway.config, check=True)
+    assert re.fullmatch(r"sk-tg-[0-9a-z]{12}-[0-9a-z]{32}\n", done.stdout)
+    secret = done.stdout.strip().rpartition("-")[2]
+    for words in (["key", "list"], ["journal", "show"]):
+        assert secret not in tollgate.run(*words, "--json", config=gateway.config, check=True).stdout
+    assert secret not in gateway.log_text()
+    for path in gateway.state.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert secret.encode() not in path.read_bytes(), f"{path} holds a key's secret"
+
+
+def test_the_config_comes_from_the_environment_too(gateway: Dev) -> None:
+    environment = {"TOLLGATE_CONFIG": str(gateway.config)}
+    assert tollgate.run("account", "show", "demo", "--json", environment=environment, check=True).stdout
+    done = tollgate.run("account", "show", "demo", environment={"TOLLGATE_CONFIG": "/nonexistent.conf"})
+    assert done.returncode == 1 and "/nonexistent.conf" in done.stderr
+
+
+def test_commands_work_without_a_server_and_calls_see_it_afterwards(served: Served) -> None:
+    served.start().set_up()
+    served.stop_serving()
+    assert served.balance() == 100
+    served.cli("account", "credit", "demo", "5", "--op", "while-it-was-down")
+    served.cli("account", "credit", "demo", "5", "--op", "while-it-was-down")
+    assert served.balance() == 105
+    assert served.cli("usage", "list") == []
+    key = served.cli_one("key", "create", "demo")["secret"]
+    served.serve()
+    served.wait_ready()
+    with served.wire(key) as wire:
+        body = {"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}]}
+        assert wire.ask(wire.chat(body)).status == 200
+
+
+def test_commands_without_a_server_and_without_redis_say_what_is_missing(served: Served) -> None:
+    served.start().set_up()
+    served.stop_serving()
+    served.redis.stop()
+    assert "Redis" in served.refused("account", "show", "demo")
+
+
+# --- the catalogue
+
+BAD_CATALOGUES = {
+    "no JSON": ("{", "json"),
+    "an unknown member": ({"colour": 1}, "colour"),
+    "a model without owners": ({"models": [{"id": "demo/x", "price": "demo", "backends": [{"name": "echo"}]}]}, "demo/x"),
+    "a model without a backend": ({"models": [{"id": "demo/x", "price": "demo",
+                                               "owners": [{"creator": "demo"}]}]}, "demo/x"),
+    "a model of nobody": ({"models": [{"id": "demo/x", "price": "demo", "backends": [{"name": "echo"}],
+                                       "owners": [{"creator": "nobody"}]}]}, "nobody"),
+    "a model at no price": ({"models": [{"id": "demo/x", "price": "nothing", "backends": [{"name": "echo"}],
+                                         "owners": [{"creator": "demo"}]}]}, "nothing"),
+    "a price that is a number": ({"prices": [{"id": "p", "from": "2026-01-01T00:00:00Z",
+                                              "units": {"input_tokens": 2.0}}]}, "input_tokens"),
+    "a price of an unknown unit": ({"prices": [{"id": "p", "from": "2026-01-01T00:00:00Z", "units": {"words": "1"}}]},
+                                   "words"),
+    "a negative price": ({"prices": [{"id": "p", "from": "2026-01-01T00:00:00Z", "units": {"input_tokens": "-1"}}]},
+                         "input_tokens"),
+    "a price that is edited": ({"prices": [{"id": "demo", "from": "2026-01-01T00:00:00Z",
+                                            "units": {"input_tokens": "3", "output_tokens": "8"}}]}, "demo"),
+    "a share of more than all": ({"creators": [{"id": "new", "contract": {"share_bp": 10001, "from": "2026-01-01"}}]},
+                                 "share_bp"),
+}
+
+
+def test_a_wrong_catalogue_is_refused_whole(served: Served, tmp_path: Path) -> None:
+    served.start().set_up()
+    before = served.cli("model", "list")
+    path = tmp_path / "catalogue.json"
+    for name, (content, says) in BAD_CATALOGUES.items():
+        path.write_text(content if isinstance(content, str) else json.dumps({"currency": "CNY", **content}))
+        assert says.lower() in served.refused("apply", str(path)).lower(), name
+    assert served.cli("model", "list") == before
+    again = served.write_catalogue()
+    changed = served.cli("apply", str(again))
+    assert before == served.cli("model", "list"), f"applying the same again changed {changed}"

@@ -1,0 +1,141 @@
+"""Every kind of mistake in the config is named with its file and line, all at once, by `tollgate check`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import tollgate
+from tollgate import Served
+
+# {folder} holds server.pem, server.key, other.key (of another certificate) and open.key (mode 0644).
+GOOD = """listen = "127.0.0.1:18443"
+console = "127.0.0.1:18444"
+certificate = "server.pem"
+certificate_key = "server.key"
+state = "state"
+redis = "unix:/tmp/redis.sock"
+backend "echo" {
+    kind = "echo"
+}
+"""
+
+# What is wrong: (the config's lines, {line of the mistake: words of its sentence}).
+MISTAKES = {
+    "an unknown option": (GOOD + "colour = red\n", {10: "colour"}),
+    "an unknown option of a backend": (GOOD.replace('kind = "echo"', 'kind = "echo"\n    speed = 5'), {9: "speed"}),
+    "an unknown section": (GOOD + 'frontend "x" {\n}\n', {10: "frontend"}),
+    "an option twice": (GOOD + 'state = "other"\n', {10: "state is set a second time"}),
+    "a backend twice": (GOOD + 'backend "echo" {\n    kind = echo\n}\n', {10: "echo"}),
+    "no number": (GOOD + "workers = many\n", {10: "workers"}),
+    "too large a number": (GOOD + "workers = 100000\n", {10: "workers"}),
+    "a negative number": (GOOD + "workers = -1\n", {10: "workers"}),
+    "a size without meaning": (GOOD + 'body_bytes = "many"\n', {10: "body_bytes"}),
+    "a size that is too small": (GOOD + 'body_bytes = "1"\n', {10: "body_bytes"}),
+    "a duration without unit": (GOOD + 'idle_timeout = "75"\n', {10: "idle_timeout"}),
+    "a duration of an unknown unit": (GOOD + 'idle_timeout = "2 fortnights"\n', {10: "idle_timeout"}),
+    "no boolean": (GOOD + "testing = maybe\n", {10: "testing"}),
+    "no equal sign": (GOOD + "workers 2\n", {10: ""}),
+    "no value": (GOOD + "workers =\n", {10: ""}),
+    "an open string": (GOOD + 'zone = "Asia\n', {10: ""}),
+    "an open section": (GOOD.rstrip().removesuffix("}"), {8: "not closed"}),
+    "an open comment": (GOOD + "/* hello\n", {10: "comment"}),
+    "no address": (GOOD.replace("127.0.0.1:18443", "somewhere"), {1: "listen"}),
+    "no port": (GOOD.replace("127.0.0.1:18443", "127.0.0.1"), {1: "listen"}),
+    "too large a port": (GOOD.replace("18443", "99999"), {1: "listen"}),
+    "the same address twice": (GOOD.replace("18444", "18443"), {2: "console and listen"}),
+    "no certificate": (GOOD.replace("server.pem", "none.pem"), {3: "none.pem"}),
+    "a certificate that is none": (GOOD.replace("server.pem", "server.key"), {3: "certificate"}),
+    "a key that anybody may read": (GOOD.replace("server.key", "open.key"), {4: "open.key"}),
+    "a key of another certificate": (GOOD.replace("server.key", "other.key"), {3: "certificate"}),
+    "a state in no directory": (GOOD.replace('"state"', '"nowhere/state"'), {5: "nowhere"}),
+    "a state that is a file": (GOOD.replace('"state"', '"server.pem"'), {5: "not a directory"}),
+    "journal and archive in one": (GOOD + 'journal = "j"\narchive = "j"\n', {11: "archive and journal"}),
+    "no Redis address": (GOOD.replace("unix:/tmp/redis.sock", "here"), {6: "redis"}),
+    "a password in the Redis address": (GOOD.replace("unix:/tmp/redis.sock", "redis://u:hunter2@h:1"), {6: "redis_password_file"}),
+    "no zone": (GOOD + 'zone = "Mars/Olympus"\n', {10: "zone"}),
+    "no log level": (GOOD + 'log_level = "loud"\n', {10: "log_level"}),
+    "no user": (GOOD + 'user = "nobody-of-this-name"\n', {10: "nobody-of-this-name"}),
+    "a shifted clock without testing": (GOOD + "clock_offset = 1000\n", {10: "testing"}),
+    "a target larger than its head": (GOOD + 'target_bytes = "32 KiB"\n', {10: "target_bytes"}),
+    "no kind": (GOOD.replace('    kind = "echo"\n', ""), {7: "kind"}),
+    "an unknown kind": (GOOD.replace('"echo"\n}', '"magic"\n}'), {8: "magic"}),
+    "echo with a url": (GOOD.replace('kind = "echo"', 'kind = "echo"\n    url = "http://x/v1"'), {9: "url"}),
+    "openai without a url": (GOOD.replace('kind = "echo"', 'kind = "openai"'), {8: "url"}),
+    "a url that is none": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "ftp://x"'), {9: "http"}),
+    "a key in a url": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://u:hunter2@x/v1"'), {9: "key_file"}),
+    "a query in a url": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://x/v1?a=b"'), {9: "query"}),
+    "no key file": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://x/v1"\n    key_file = "none"'), {10: "none"}),
+    "three mistakes": (GOOD.replace("18443", "x") + "workers = many\ncolour = red\n", {10: "workers", 11: "colour"}),
+    "several that only together are wrong": (GOOD.replace("127.0.0.1:18443", "x") + 'zone = "Mars"\nuser = "no-such-user"\n',
+                                             {1: "listen", 10: "zone", 11: "user"}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("config")
+    tollgate.make_certificate(made)
+    (made / "open.key").write_bytes((made / "server.key").read_bytes())
+    (made / "open.key").chmod(0o644)
+    other = tmp_path_factory.mktemp("other")
+    tollgate.make_certificate(other)
+    (other / "server.key").rename(made / "other.key")
+    return made
+
+
+def check(folder: Path, text: str) -> tuple[int, str]:
+    path = folder / "tollgate.conf"
+    path.write_text(text)
+    done = tollgate.run("check", config=path)
+    assert done.stdout == "" or done.returncode == 0, done
+    return done.returncode, done.stderr
+
+
+def test_a_good_config_passes(folder: Path) -> None:
+    assert check(folder, GOOD)[0] == 0
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_check_names_the_line_of(folder: Path, name: str) -> None:
+    """... each mistake, in a sentence that says what is wrong."""
+    text, mistakes = MISTAKES[name]
+    code, said = check(folder, text)
+    assert code == 1
+    found = {int(line): sentence for line, sentence in
+             re.findall(rf"^{re.escape(str(folder))}/tollgate\.conf:(\d+): (.+)$", said, re.MULTILINE)}
+    assert set(found) == set(mistakes), said
+    for line, words in mistakes.items():
+        assert words in found[line], said
+    assert "hunter2" not in said, "what may be a secret is not repeated"
+
+
+def test_a_config_that_is_not_there_or_not_text_is_named(folder: Path) -> None:
+    done = tollgate.run("check", config=folder / "none.conf")
+    assert done.returncode == 1 and "none.conf" in done.stderr
+    (folder / "binary.conf").write_bytes(b"listen\0= 1\n")
+    assert "binary.conf" in tollgate.run("check", config=folder / "binary.conf").stderr
+    assert tollgate.run("check", config=folder).returncode == 1
+
+
+def test_serve_refuses_a_wrong_config_with_the_same_words(folder: Path) -> None:
+    path = folder / "wrong.conf"
+    path.write_text(GOOD + "colour = red\n")
+    done = tollgate.run("serve", config=path)
+    assert done.returncode == 1 and f"{path}:10:" in done.stderr
+
+
+def test_the_documented_config_is_what_the_program_prints() -> None:
+    printed = tollgate.run("check", "--print-defaults", check=True).stdout
+    assert printed == (tollgate.TOP / "conf" / "tollgate.conf").read_text()
+
+
+def test_an_installation_does_not_change_its_zone(served: Served) -> None:
+    served.start()
+    served.stop_serving()
+    served.options = {"zone": "Europe/Berlin"}
+    served.write_config()
+    done = tollgate.run("serve", config=served.config)
+    assert done.returncode == 1 and "zone" in done.stderr
