@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define BLOCK       4096
+#define FILE_BLOCKS 4096
 #define FILES_MAX   512
 #define NAMES_MAX   512
 #define BROKEN_EXIT 77 /* the test itself cannot go on */
@@ -44,6 +45,9 @@ struct durable_file {
     ino_t inode;
     char *bytes;
     size_t len;
+    char *given_up; /* what a failed sync left behind, of given_up_len bytes */
+    size_t given_up_len;
+    bool written_since[FILE_BLOCKS]; /* of its blocks: seen to differ from that at a later sync */
 };
 struct durable_name {
     char *dir, *name;
@@ -51,7 +55,7 @@ struct durable_name {
 };
 
 static enum fault armed;
-static unsigned fail_at, operations, chance;
+static unsigned fail_at, also_fail_at, operations, chance;
 static char root_path[PATH_MAX], after_path[PATH_MAX];
 static struct durable_file files[FILES_MAX];
 static size_t file_count;
@@ -59,21 +63,28 @@ static struct durable_name names[NAMES_MAX];
 static size_t name_count;
 
 static void remember_tree(const char *path);
-static void remember_file(int fd, const struct stat *st);
+static void remember_file(int fd, const struct stat *st, bool failed);
+static void remember_names_of(int fd);
 static void remember_names(const char *dir);
-static void lose_power(void);
+static void give_up(struct durable_file *f, char *now, size_t len);
+static void make_durable(struct durable_file *f, char *now, size_t len);
 
 void disk_arm(enum fault fault, unsigned n, const char *root, const char *after, unsigned seed)
 {
     armed = fault;
     fail_at = n;
-    operations = 0;
+    operations = also_fail_at = 0;
     chance = seed;
     file_count = name_count = 0;
     snprintf(root_path, sizeof root_path, "%s", root ? root : "");
     snprintf(after_path, sizeof after_path, "%s", after ? after : "");
     if (fault == FAULT_POWER)
         remember_tree(root_path);
+}
+
+void disk_also_fail(unsigned n)
+{
+    also_fail_at = n;
 }
 
 unsigned disk_count(void)
@@ -90,14 +101,18 @@ void disk_report(int fd, const void *bytes, size_t n)
 /* True when this operation is to fail with an error. */
 static bool strikes(void)
 {
-    if (armed == FAULT_NONE || armed == FAULT_MEMORY ||
-        __atomic_add_fetch(&operations, 1, __ATOMIC_SEQ_CST) != fail_at)
+    unsigned now;
+
+    if (armed == FAULT_NONE || armed == FAULT_MEMORY)
         return false;
-    if (armed == FAULT_POWER)
-        lose_power();
-    if (armed == FAULT_POWER || armed == FAULT_DIES)
+    now = __atomic_add_fetch(&operations, 1, __ATOMIC_SEQ_CST);
+    if (now != fail_at && now != also_fail_at)
+        return false;
+    if (now == fail_at && armed == FAULT_POWER)
+        disk_lose_power();
+    if (now == fail_at && armed == FAULT_DIES)
         _exit(DISK_EXIT);
-    errno = armed == FAULT_EIO ? EIO : ENOSPC;
+    errno = armed == FAULT_ENOSPC ? ENOSPC : EIO;
     return true;
 }
 
@@ -122,24 +137,29 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t n, off_t at)
 
 static int sync_fd(int fd)
 {
+    bool failed = strikes();
+    int why = errno;
     struct stat st;
 
-    if (strikes())
-        return -1;
-    if (armed != FAULT_POWER || fstat(fd, &st) != 0)
-        return 0;
-    if (S_ISREG(st.st_mode)) {
-        remember_file(fd, &st);
-    } else if (S_ISDIR(st.st_mode)) {
-        char link_path[64], path[PATH_MAX];
-        ssize_t n;
-
-        snprintf(link_path, sizeof link_path, "/proc/self/fd/%d", fd);
-        n = readlink(link_path, path, sizeof path - 1);
-        path[n > 0 ? n : 0] = '\0';
-        remember_names(path);
+    if (armed == FAULT_POWER && fstat(fd, &st) == 0) {
+        if (S_ISREG(st.st_mode))
+            remember_file(fd, &st, failed);
+        else if (S_ISDIR(st.st_mode) && !failed)
+            remember_names_of(fd);
     }
-    return 0;
+    errno = why;
+    return failed ? -1 : 0;
+}
+
+static void remember_names_of(int fd)
+{
+    char link_path[64], path[PATH_MAX];
+    ssize_t n;
+
+    snprintf(link_path, sizeof link_path, "/proc/self/fd/%d", fd);
+    n = readlink(link_path, path, sizeof path - 1);
+    path[n > 0 ? n : 0] = '\0';
+    remember_names(path);
 }
 
 int __wrap_fdatasync(int fd)
@@ -220,7 +240,7 @@ static void remember_tree(const char *path)
         if (S_ISDIR(st.st_mode))
             remember_tree(inner);
         else
-            remember_file(fd, &st);
+            remember_file(fd, &st, false);
         close(fd);
     }
     closedir(dir);
@@ -244,24 +264,56 @@ static char *read_fd(int fd, size_t len)
 }
 
 /* The descriptor may be for writing only: the file is opened again through it. */
-static void remember_file(int fd, const struct stat *st)
+static void remember_file(int fd, const struct stat *st, bool failed)
 {
     struct durable_file *f = file_of(st->st_ino);
-    char path[64];
+    size_t len = (size_t)st->st_size;
+    char path[64], *now;
     int readable;
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     readable = open(path, O_RDONLY | O_CLOEXEC);
-    if (!f && file_count < FILES_MAX)
-        f = &files[file_count++];
-    if (!f || readable < 0)
+    if (readable < 0 || len > FILE_BLOCKS * BLOCK || (!f && file_count == FILES_MAX))
         _exit(BROKEN_EXIT);
-    if (f->inode == st->st_ino)
-        free(f->bytes);
-    f->inode = st->st_ino;
-    f->len = (size_t)st->st_size;
-    f->bytes = read_fd(readable, f->len);
+    now = read_fd(readable, len);
     close(readable);
+    if (!f) {
+        f = &files[file_count++];
+        memset(f, 0, sizeof *f);
+        f->inode = st->st_ino;
+    }
+    if (failed)
+        give_up(f, now, len);
+    else
+        make_durable(f, now, len);
+}
+
+static void give_up(struct durable_file *f, char *now, size_t len)
+{
+    free(f->given_up);
+    f->given_up = now;
+    f->given_up_len = len;
+    memset(f->written_since, 0, sizeof f->written_since);
+}
+
+/* What is as it was when a sync of it failed stays what it was before. */
+static void make_durable(struct durable_file *f, char *now, size_t len)
+{
+    for (size_t at = 0; at < len; at += BLOCK) {
+        size_t n = len - at < BLOCK ? len - at : BLOCK;
+
+        if (at + n > f->given_up_len || memcmp(now + at, f->given_up + at, n) != 0)
+            f->written_since[at / BLOCK] = true;
+        if (f->written_since[at / BLOCK])
+            continue;
+        if (at + n <= f->len)
+            memcpy(now + at, f->bytes + at, n);
+        else
+            memset(now + at, 0, n);
+    }
+    free(f->bytes);
+    f->bytes = now;
+    f->len = len;
 }
 
 static void remember_names(const char *path)
@@ -362,7 +414,8 @@ static void restore_name(const char *from_dir, const char *to_dir, const char *n
     free(now);
 }
 
-static void lose_power(void)
+void disk_lose_power(void)
 {
     restore_dir(root_path, after_path);
+    _exit(DISK_EXIT);
 }

@@ -128,12 +128,15 @@ void fixture_wait(struct journal_fixture *f, struct journal *j, const size_t *co
 
 void fixture_read(const char *dir, struct fixture_lines *out)
 {
+    struct segment_header first;
     struct segment_file *files;
     size_t count;
     struct err err;
 
     memset(out, 0, sizeof *out);
     ck_assert_msg(segment_list(dir, &files, &count, &err), "%s", err.text);
+    ck_assert_msg(segment_header_read(files[0].path, &first, &err), "%s", err.text);
+    out->heads = first.heads;
     for (size_t i = 0; i < count; i++)
         read_segment(&files[i], i + 1 < count ? files[i + 1].position : UINT64_MAX, out);
     segment_list_free(files, count);

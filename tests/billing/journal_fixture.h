@@ -31,7 +31,7 @@ void fixture_count(void *arg); /* ++*(size_t *)arg */
 /* Runs journal_completed() until *counter has reached `want`. */
 void fixture_wait(struct journal_fixture *f, struct journal *j, const size_t *counter, size_t want);
 
-/* All archived lines of a directory, in order, straight from its files; numbers are checked to be dense. */
+/* All archived lines of a directory, in order, straight from its files; numbers are checked to be dense from where the first begins. */
 struct fixture_lines {
     char **line;
     size_t count;

@@ -442,29 +442,56 @@ START_TEST(a_directory_whose_making_was_cut_off_is_completed)
 }
 END_TEST
 
+/* Where the n-th frame behind the header ends. */
+static size_t end_of_frame(struct span bytes, uint64_t base, unsigned n)
+{
+    struct frame frame;
+    size_t size, at = 0;
+    bool ended;
+
+    for (unsigned i = 0; i <= n; i++, at += size)
+        ck_assert(frame_read((struct span){bytes.data + at, bytes.len - at}, base + at, &frame,
+                             &size, &ended, NULL) == 1);
+    return at;
+}
+
+/* A recovery wrote three calls into `new` and lost power; so did two of them. What the next recovery writes there is
+ * shorter: what is left of the first must not be taken for records, nor for a statement of a sync. */
 START_TEST(a_spare_that_was_begun_is_clean_before_it_is_used)
 {
     struct journal *j = journal_open(&f.config, NULL, NULL);
     AUTO_STRING begun = path_join(dir, "new");
     AUTO_CLEAR(buf) bytes = {.max = 1 << 24};
+    AUTO_CLEAR(buf) rewritten = {.max = 1 << 24};
     AUTO_STRING path = NULL;
+    AUTO_STRING next = segment_path(dir, 2, true);
     struct fixture_lines lines;
     uint64_t base;
+    size_t cut;
 
     ck_assert(j);
-    write_calls(j, 0, 20);
+    write_calls(j, 0, 3);
     keep();
     journal_free(j);
     put_back();
+    journal_free(take_up());
+    ck_assert(file_read(next, &rewritten, NULL));
+
+    put_back();
     read_open(&bytes, &path, &base);
-    ck_assert(file_write_atomic(begun, 0600, buf_span(&bytes), NULL));
+    cut = end_of_frame(buf_span(&bytes), base, 3);
+    memset(bytes.data + cut, 0, bytes.len - cut);
+    write_open(path, buf_span(&bytes));
+    ck_assert(file_write_atomic(begun, 0600, buf_span(&rewritten), NULL));
     j = take_up();
-    write_calls(j, 20, 40);
-    journal_free(j);
-    lines = read_lines();
-    ck_assert_uint_eq(lines.count, 40);
-    fixture_lines_clear(&lines);
     ck_assert(!file_exists(begun));
+    keep();
+    journal_free(j);
+    put_back();
+    journal_free(take_up());
+    lines = read_lines();
+    ck_assert_uint_eq(lines.count, 1);
+    fixture_lines_clear(&lines);
 }
 END_TEST
 
