@@ -46,6 +46,7 @@ struct projection *projection_new(struct loop *loop, struct redis *redis, struct
     p->arg = arg;
     p->effects = effects_new();
     p->tick = timer_new(loop, on_tick, p);
+    p->rest = timer_new(loop, ship_rested, p);
     p->pump = (struct turn_end){.run = ship_pump, .arg = p};
     p->check_waiters = (struct turn_end){.run = run_waiters, .arg = p};
     p->spare = xcalloc(config->batches_max, sizeof *p->spare);
@@ -69,6 +70,7 @@ void projection_free(struct projection *p)
     turn_end_cancel(&p->pump);
     turn_end_cancel(&p->check_waiters);
     timer_free(p->tick);
+    timer_free(p->rest);
     effects_free(p->effects);
     while (p->waiters) {
         struct waiter *w = p->waiters;

@@ -1,6 +1,6 @@
 /* projection_ship.c - records are read in the writer's order and each goes to the batches of its one or two partitions.
- * A partition has one batch in flight and one that fills meanwhile, so batches grow exactly when Redis is the slower
- * one; when one is full, reading stops until it has left. That bounds memory and keeps every partition's order. */
+ * A partition has one batch in flight and one that fills meanwhile, so batches grow when Redis is the slower one, and
+ * else to what a short rest between two rounds of sending brings together; when one is full, reading stops until it has left. That bounds memory and keeps every partition's order. */
 #include "billing/projection_ship.h"
 
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include "lib/base/text.h"
 
 #define RECORDS_A_TURN 256
+#define REST_MS        4
 #define LAST_NUMBER    (UINT64_C(1) << 53) /* scripts compare numbers as doubles up to here */
 
 static bool journal_lacks(const struct projection *p);
@@ -25,6 +26,7 @@ static bool is_full(const struct projection *p, const struct batch *b);
 static struct batch *take_batch(struct projection *p);
 static void give_back(struct projection *p, struct batch *b);
 static void send_batches(struct projection *p);
+static void send_round(struct projection *p);
 static void on_applied(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_reply(struct projection *p, struct lane *l, const struct batch *b,
                        const struct redis_reply *reply);
@@ -69,6 +71,8 @@ void ship_end(struct projection *p)
         l->in_flight = false;
     }
     p->full_lanes = 0;
+    timer_stop(p->rest);
+    p->is_resting = false;
     archive_reader_free(KEEP(p->reader));
     journal_tail_free(KEEP(p->tail));
 }
@@ -211,13 +215,34 @@ static void give_back(struct projection *p, struct batch *b)
     free(b);
 }
 
+/* After a round of sending, batches that are not full gather for a moment: a script costs Redis much and one more record
+ * in it little. The first record after a quiet moment leaves at once. */
 static void send_batches(struct projection *p)
+{
+    size_t before = p->batches_in_flight;
+
+    send_round(p);
+    if (p->is_resting || p->batches_in_flight == before)
+        return;
+    p->is_resting = true;
+    timer_start(p->rest, REST_MS);
+}
+
+void ship_rested(void *arg)
+{
+    struct projection *p = arg;
+
+    p->is_resting = false;
+    projection_wake(p);
+}
+
+static void send_round(struct projection *p)
 {
     unsigned first = p->first_lane;
 
     for (unsigned i = 0; i < LANES && p->batches_in_flight < p->batches_max; i++) {
         struct lane *l = &p->lanes[(first + i) % LANES];
-        if (!l->filling || l->in_flight)
+        if (!l->filling || l->in_flight || (p->is_resting && !is_full(p, l->filling)))
             continue;
         struct request *r = request_new(p, l);
         if (is_full(p, l->filling))

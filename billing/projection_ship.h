@@ -10,5 +10,6 @@ bool ship_begin(struct projection *p, struct err *err) MUST_USE;
 void ship_end(struct projection *p);
 /* One turn's work; schedules itself again while there is more. */
 void ship_pump(void *arg);
+void ship_rested(void *arg); /* the rest between two rounds of sending is over */
 
 #endif

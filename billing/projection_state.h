@@ -84,6 +84,8 @@ struct projection {
     struct archive_reader *reader; /* before the tail, when the journal no longer has it all */
     struct journal_tail *tail;
     size_t batches_in_flight, full_lanes;
+    struct timer *rest; /* runs between two rounds of sending: meanwhile batches gather */
+    bool is_resting;
     unsigned first_lane; /* where sending goes on, so that no partition waits for ever */
     struct batch **spare;
     size_t spare_count;

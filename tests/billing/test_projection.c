@@ -32,13 +32,14 @@ struct rig {
 };
 
 static struct fixture fixture;
+static bool is_slow; /* timers take a hundred times as long, instead of running ahead */
 
 void __real_timer_start(struct timer *t, int64_t ms);
 void __wrap_timer_start(struct timer *t, int64_t ms);
 
 void __wrap_timer_start(struct timer *t, int64_t ms)
 {
-    __real_timer_start(t, ms / HASTE);
+    __real_timer_start(t, is_slow ? ms * 100 : ms / HASTE);
 }
 
 static void on_ready(void *arg)
@@ -332,6 +333,52 @@ START_TEST(traffic_arrives_exactly_once_while_it_happens)
     ck_assert_uint_eq(projection_counts(r.projection).applied, 2 + 2 * 200);
     ck_assert_uint_eq(projection_counts(r.projection).duplicates, 0);
     ck_assert_uint_eq(projection_counts(r.projection).replays, 0);
+    rig_free(&r);
+}
+END_TEST
+
+static unsigned scripts_run(void)
+{
+    AUTO_STRING stats = fixture_ask(&fixture, "INFO commandstats");
+    const char *calls = strstr(stats, "cmdstat_evalsha:calls=");
+    unsigned n = 0;
+
+    if (calls)
+        ck_assert_int_eq(sscanf(calls, "cmdstat_evalsha:calls=%u", &n), 1);
+    return n;
+}
+
+START_TEST(what_comes_in_quick_succession_travels_together_and_the_first_at_once)
+{
+    bool never = false;
+    unsigned before, first;
+    int64_t start;
+    struct rig r;
+
+    rig_init(&r);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    is_slow = true;
+    open_account(&r, "acct-a", "1000");
+    call(&r, "acct-a", 1); /* both scripts are loaded now */
+    ship(&r);
+    ck_assert(!loop_run_until(r.loop, &never, 600)); /* the rest, and the last quick tick */
+    before = scripts_run();
+    start = clock_monotonic_ms();
+    call(&r, "acct-a", 1);
+    ship(&r);
+    first = scripts_run();
+    ck_assert_uint_eq(first - before, 2);
+    for (unsigned i = 0; i < 10; i++) {
+        call(&r, "acct-a", 1);
+        make_durable(&r);
+        ck_assert(!loop_run_until(r.loop, &never, 5));
+    }
+    ck_assert_msg(clock_monotonic_ms() - start < 300, "the machine is too slow for this test");
+    ck_assert_uint_eq(scripts_run(), first);
+    ship(&r);
+    ck_assert_uint_eq(scripts_run() - first, 2);
+    expect_account("acct-a", "balance", "999999999988");
     rig_free(&r);
 }
 END_TEST
@@ -673,6 +720,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(t, start_redis, stop_redis);
     tcase_add_test(t, every_kind_of_record_has_its_effect);
     tcase_add_loop_test(t, traffic_arrives_exactly_once_while_it_happens, 1, 4);
+    tcase_add_test(t, what_comes_in_quick_succession_travels_together_and_the_first_at_once);
     tcase_add_test(t, what_redis_lost_is_replayed_when_a_record_finds_a_gap);
     tcase_add_test(t, a_redis_that_lost_everything_comes_back_whole);
     tcase_add_test(t, a_partition_admits_only_when_its_holds_are_back);
