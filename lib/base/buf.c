@@ -1,4 +1,4 @@
-/* buf.c - growing bytes. Everything that a peer can make large passes through grow(), so one place enforces
+/* buf.c - growing bytes. Everything that a peer can make large passes through buf_grow(), so one place enforces
  * maxima and survives refused memory. */
 #include "lib/base/buf.h"
 
@@ -9,7 +9,6 @@
 
 #define FIRST_CAP 256
 
-static bool grow(struct buf *b, size_t n);
 static size_t next_cap(const struct buf *b, size_t need);
 static char lower(char c);
 
@@ -22,16 +21,6 @@ void buf_clear(struct buf *b)
 {
     free(b->data);
     *b = (struct buf){.max = b->max};
-}
-
-bool buf_add_growing(struct buf *b, const void *bytes, size_t n)
-{
-    if (!grow(b, n))
-        return false;
-    if (n)
-        memcpy(b->data + b->len, bytes, n);
-    buf_added(b, n);
-    return true;
 }
 
 /* Tries the room that is there first, so that the text is mostly formatted once. */
@@ -48,7 +37,7 @@ bool buf_printf(struct buf *b, const char *format, ...)
     if (b->failed || (size_t)n >= room) {
         if (room)
             b->data[b->len] = '\0';
-        if (!grow(b, (size_t)n))
+        if (!buf_grow(b, (size_t)n))
             return false;
         va_start(args, format);
         vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
@@ -58,20 +47,7 @@ bool buf_printf(struct buf *b, const char *format, ...)
     return true;
 }
 
-char *buf_room(struct buf *b, size_t n)
-{
-    return grow(b, n) ? b->data + b->len : NULL;
-}
-
-void buf_added(struct buf *b, size_t n)
-{
-    assert(b->data && n < b->cap - b->len);
-    b->len += n;
-    b->data[b->len] = '\0';
-}
-
-/* Afterwards n bytes and the NUL fit, or `failed` says why not. */
-static bool grow(struct buf *b, size_t n)
+bool buf_grow(struct buf *b, size_t n)
 {
     char *data;
     size_t cap;

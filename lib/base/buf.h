@@ -6,6 +6,7 @@
 #ifndef TOLLGATE_BASE_BUF_H
 #define TOLLGATE_BASE_BUF_H
 
+#include <assert.h>
 #include <string.h>
 
 #include "lib/base/attr.h"
@@ -49,8 +50,8 @@ static inline bool buf_add_char(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Room for n more bytes, to be written at data+len by the caller, who then adds what was written by buf_added().
  * Null when refused. */
-char *buf_room(struct buf *b, size_t n) MUST_USE;
-void buf_added(struct buf *b, size_t n);
+static inline char *buf_room(struct buf *b, size_t n) MUST_USE;
+static inline void buf_added(struct buf *b, size_t n);
 void buf_consume(struct buf *b, size_t n); /* forgets the first n bytes */
 void buf_truncate(struct buf *b, size_t len); /* keeps memory; clears `failed` */
 
@@ -62,17 +63,33 @@ static inline struct span buf_span(const struct buf *b)
     return (struct span){b->data ? b->data : "", b->len};
 }
 
-/* Appending is inline, since nearly every append is short and finds its room; what must grow, or has failed, does not. */
-bool buf_add_growing(struct buf *b, const void *bytes, size_t n);
+/* Appending is inline, since nearly every append is short and finds its room; making room is not. Afterwards n bytes and
+ * the NUL fit, or `failed` says why not. */
+bool buf_grow(struct buf *b, size_t n) MUST_USE;
+
+static inline char *buf_room(struct buf *b, size_t n)
+{
+    bool fits = n < b->cap - b->len && n <= b->max - b->len && !b->failed;
+
+    return fits || buf_grow(b, n) ? b->data + b->len : NULL;
+}
+
+static inline void buf_added(struct buf *b, size_t n)
+{
+    assert(b->data && n < b->cap - b->len);
+    b->len += n;
+    b->data[b->len] = '\0';
+}
 
 static inline bool buf_add(struct buf *b, const void *bytes, size_t n)
 {
-    if (n >= b->cap - b->len || n > b->max - b->len || b->failed)
-        return buf_add_growing(b, bytes, n);
+    char *room = buf_room(b, n);
+
+    if (!room)
+        return false;
     if (n)
-        memcpy(b->data + b->len, bytes, n);
-    b->len += n;
-    b->data[b->len] = '\0';
+        memcpy(room, bytes, n);
+    buf_added(b, n);
     return true;
 }
 

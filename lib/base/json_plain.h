@@ -7,23 +7,36 @@
 #include <emmintrin.h>
 #endif
 
-/* The first byte that is not plain: a quote, a backslash, a control character, or beyond ASCII. Compared as
- * signed numbers the last two are one case: all that is less than a blank. */
-static inline const char *json_plain_end(const char *at, const char *end)
-{
 #ifdef __SSE2__
+/* A bit for each of 16 bytes: set for a quote, a backslash, a control character, and what is beyond ASCII. Compared as
+ * signed numbers the last two are one case: all that is less than a blank. */
+static inline unsigned json_special(__m128i bytes)
+{
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
     const __m128i blank = _mm_set1_epi8(' ');
 
-    for (; end - at >= 16; at += 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i special = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
-            _mm_cmplt_epi8(bytes, blank));
-        int mask = _mm_movemask_epi8(special);
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
+                     _mm_cmplt_epi8(bytes, blank)));
+}
+#endif
 
-        if (mask)
-            return at + __builtin_ctz((unsigned)mask);
+/* The first byte that is not plain. */
+static inline const char *json_plain_end(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - at >= 16; at += 16) {
+        unsigned special = json_special(_mm_loadu_si128((const __m128i *)(const void *)at));
+
+        if (special)
+            return at + __builtin_ctz(special);
+    }
+    if (end - at >= 8) {
+        unsigned special = json_special(_mm_loadl_epi64((const __m128i *)(const void *)at)) & 0xff;
+
+        if (special)
+            return at + __builtin_ctz(special);
+        at += 8;
     }
 #endif
     while (at < end && (signed char)*at >= ' ' && *at != '"' && *at != '\\')
