@@ -36,6 +36,8 @@ uint64_t rand_below(uint64_t bound)
     uint64_t uneven, value;
 
     assert(bound > 0);
+    if (bound == 1)
+        return 0;
     uneven = -bound % bound; /* 2^64 mod bound */
     do
         value = rand_u64();
