@@ -6,6 +6,7 @@
 
 #include "lib/base/crc32c.h"
 
+static void put_index(struct partition p, char out[2]);
 static struct span append(struct span key, const char *text, char *out);
 
 static const char side_letters[SIDES] = {[SIDE_ACCOUNT] = 'a', [SIDE_MODEL] = 'm'};
@@ -19,24 +20,30 @@ const char *partition_name(struct partition p, char out[PARTITION_NAME])
 {
     assert(p.index < PARTITIONS);
     out[0] = side_letters[p.side];
-    out[1] = (char)('0' + p.index / 10);
-    out[2] = (char)('0' + p.index % 10);
+    put_index(p, out + 1);
     out[3] = '\0';
     return out;
+}
+
+static void put_index(struct partition p, char out[2])
+{
+    out[0] = (char)('0' + p.index / 10);
+    out[1] = (char)('0' + p.index % 10);
 }
 
 struct span partition_key(struct partition p, const char *what, const char *rest,
                           char out[PARTITION_KEY])
 {
-    char name[PARTITION_NAME];
-    struct span key = {out, 0};
+    static const char prefix[] = "tg:{a00}:";
+    struct span key = {out, sizeof prefix - 1};
 
-    key = append(key, "tg:{", out);
-    key = append(key, partition_name(p, name), out);
-    key = append(key, "}:", out);
+    assert(p.index < PARTITIONS);
+    memcpy(out, prefix, sizeof prefix);
+    out[4] = side_letters[p.side];
+    put_index(p, out + 5);
     key = append(key, what, out);
     if (rest) {
-        key = append(key, ":", out);
+        out[key.len++] = ':';
         key = append(key, rest, out);
     }
     return key;
