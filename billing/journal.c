@@ -29,6 +29,9 @@ struct journal {
     struct record_heads durable;
     uint64_t synced;
     struct record_heads first;
+    void (*on_queued)(void *arg); /* null: the thread is woken at every record */
+    void *on_queued_arg;
+    bool awaits_flush;
     struct buf body, record; /* scratch, of full size from the start */
 };
 
@@ -43,6 +46,7 @@ static void add_event(struct journal *j, enum record_kind kind, const struct eve
                       journal_on_durable *on_durable, void *arg);
 static void place_on(struct journal *j, struct record_place *place, struct partition p);
 static void take_numbers(struct journal *j, const struct record_place *place);
+static void queued(struct journal *j);
 static void advance_heads(struct journal *j, const struct journal_batch *b);
 static void run_callbacks(const struct journal_batch *b);
 
@@ -142,6 +146,19 @@ static void stop_directory(const char *path, const struct err *why, struct buf *
 bool journal_start(struct journal *j, int notify_fd, struct err *err)
 {
     return journal_thread_start(j->thread, notify_fd, err);
+}
+
+void journal_gather(struct journal *j, void (*on_queued)(void *arg), void *arg)
+{
+    j->on_queued = on_queued;
+    j->on_queued_arg = arg;
+    journal_thread_gather(j->thread);
+}
+
+void journal_flush(struct journal *j)
+{
+    j->awaits_flush = false;
+    journal_thread_flush(j->thread);
 }
 
 void journal_free(struct journal *j)
@@ -263,6 +280,15 @@ static void add_event(struct journal *j, enum record_kind kind, const struct eve
     entry.record = buf_span(&j->record);
     if (!journal_thread_add(j->thread, &entry))
         assert(kind == RECORD_PROGRESS);
+    queued(j);
+}
+
+static void queued(struct journal *j)
+{
+    if (!j->on_queued || j->awaits_flush)
+        return;
+    j->awaits_flush = true;
+    j->on_queued(j->on_queued_arg);
 }
 
 static void place_on(struct journal *j, struct record_place *place, struct partition p)
@@ -300,6 +326,7 @@ bool journal_change(struct journal *j, enum record_kind kind, struct span body, 
         return err_set(err, ERR_FULL, "%s has no room for a %s record", j->home.path,
                        record_kind_name(kind));
     take_numbers(j, &entry.effect.place);
+    queued(j);
     return true;
 }
 

@@ -32,6 +32,10 @@ struct journal *journal_open_dir(const struct journal_config *config, const char
 /* Starts the thread. `notify_fd` (a non-blocking eventfd or pipe, borrowed) gets 8 bytes whenever journal_completed() has news.
  * Without a thread journal_completed() does its work first, so that a command needs neither. */
 bool journal_start(struct journal *j, int notify_fd, struct err *err) MUST_USE;
+/* Lets what one turn of a loop queues be written and synced together: instead of waking the thread at every record, `on_queued` is called at
+ * the first, and what is queued until journal_flush() wakes it once. Without this call every record does. */
+void journal_gather(struct journal *j, void (*on_queued)(void *arg), void *arg);
+void journal_flush(struct journal *j);
 /* Writes and syncs what is queued, ends the thread, seals the open segment if it has numbered records, gives up the lock. Nobody is
  * called any more: who still waits for a record calls journal_completed() until it came. */
 void journal_free(struct journal *j);

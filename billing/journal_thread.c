@@ -20,6 +20,7 @@ struct journal_thread {
     bool spare_refused;          /* not tried again before the next tick */
     bool is_short;               /* was reported */
 
+    bool gathers;  /* the loop's own */
     int notify_fd; /* borrowed, -1 while there is no thread */
     pthread_t id;
     pthread_mutex_t mutex; /* of everything below */
@@ -368,11 +369,25 @@ bool journal_thread_add(struct journal_thread *t, const struct journal_entry *e)
         journal_batch_wait(t->queue, e->on_durable, e->arg);
         t->space.pending += cost;
         t->space.reserved -= e->ends_call && t->space.reserved > 0;
-        wake(t);
+        if (!t->gathers)
+            wake(t);
     }
     pthread_mutex_unlock(&t->mutex);
     must(added || e->optional, &(struct err){.text = "no memory for a record of the journal"});
     return added;
+}
+
+void journal_thread_gather(struct journal_thread *t)
+{
+    t->gathers = true;
+}
+
+void journal_thread_flush(struct journal_thread *t)
+{
+    pthread_mutex_lock(&t->mutex);
+    if (has_work(t))
+        wake(t);
+    pthread_mutex_unlock(&t->mutex);
 }
 
 void journal_thread_ask(struct journal_thread *t, enum journal_action action, int64_t at,

@@ -27,6 +27,7 @@ struct ledger_link {
     bool catalogue_is_loading, catalogue_is_stale;
     int journal_fd; /* eventfd */
     struct watch *journal_watch;
+    struct turn_end journal_turn; /* wakes the journal's thread once for all that a turn queued */
     unsigned ticks;
 };
 
@@ -160,6 +161,8 @@ static void on_catalogue(void *arg, struct catalogue *catalogue, const struct er
 /* ------------------------------------------------------------------ the journal and what ships it */
 
 static bool attach_journal(struct ledger *l, struct journal *journal, struct err *err);
+static void on_journal_queued(void *arg);
+static void flush_journal(void *arg);
 static void on_journal_news(void *arg);
 static void on_put_holds(void *arg);
 static void on_recovered(void *arg);
@@ -214,8 +217,24 @@ static bool attach_journal(struct ledger *l, struct journal *journal, struct err
         return err_set(err, ERR_IO, "the journal's descriptor can't be watched");
     watch_want(l->link->journal_watch, true, false);
     l->journal = journal;
+    l->link->journal_turn = (struct turn_end){.run = flush_journal, .arg = l};
+    journal_gather(journal, on_journal_queued, l);
     l->projection = projection_new(l->loop, l->redis, journal, &config, &mine, l);
     return true;
+}
+
+static void on_journal_queued(void *arg)
+{
+    struct ledger *l = arg;
+
+    turn_end_schedule(l->loop, &l->link->journal_turn);
+}
+
+static void flush_journal(void *arg)
+{
+    struct ledger *l = arg;
+
+    journal_flush(l->journal);
 }
 
 static void on_journal_news(void *arg)
@@ -288,6 +307,7 @@ void ledger_close(struct ledger *l)
         return;
     ledger_disconnect(l);
     watch_free(l->link->journal_watch);
+    turn_end_cancel(&l->link->journal_turn);
     journal_free(l->journal);
     keyring_free(l->keyring);
     catalogue_free(l->catalogue);

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,9 +117,49 @@ START_TEST(calls_that_queue_up_are_told_once_each_and_in_order)
         fixture_request_id(i, id);
         ck_assert(strstr(lines.line[i], id));
     }
-    ck_assert(memcmp(&lines.heads, journal_heads(j), sizeof lines.heads) == 0);
+    ck_assert(record_heads_equal(&lines.heads, journal_heads(j)));
     fixture_lines_clear(&lines);
     journal_free(j);
+}
+END_TEST
+
+START_TEST(what_is_gathered_is_written_when_it_is_flushed_and_is_announced_once)
+{
+    struct journal *j = with_larger_segments();
+    struct pollfd told = {.fd = f.notify_fd, .events = POLLIN};
+    size_t durable = 0, announced = 0;
+
+    fixture_call(j, 0, fixture_count, &durable);
+    fixture_wait(&f, j, &durable, 1);
+    journal_gather(j, fixture_count, &announced);
+    for (unsigned i = 1; i < 6; i++)
+        fixture_call(j, i, fixture_count, &durable);
+    ck_assert_uint_eq(announced, 1);
+    ck_assert_int_eq(poll(&told, 1, 50), 0);
+    journal_flush(j);
+    fixture_wait(&f, j, &durable, 6);
+    journal_flush(j);
+    fixture_call(j, 6, fixture_count, &durable);
+    ck_assert_uint_eq(announced, 2);
+    journal_flush(j);
+    fixture_wait(&f, j, &durable, 7);
+    journal_free(j);
+}
+END_TEST
+
+START_TEST(what_is_gathered_and_not_flushed_is_written_at_the_end)
+{
+    struct journal *j = fixture_journal(&f);
+    AUTO_STRING dir = fixture_dir(&f, 1);
+    struct fixture_lines lines;
+    size_t told = 0;
+
+    journal_gather(j, fixture_count, &told);
+    fixture_call(j, 0, fixture_count, &told);
+    journal_free(j);
+    fixture_read(dir, &lines);
+    ck_assert_uint_eq(lines.count, 1);
+    fixture_lines_clear(&lines);
 }
 END_TEST
 
@@ -396,7 +437,7 @@ START_TEST(periods_nobody_was_there_for_are_sealed_at_take_up)
     ck_assert_uint_eq(seal_in(&lines, 2).totals.records, 0);
     october = seal_in(&lines, 1);
     november = seal_in(&lines, 2);
-    ck_assert(memcmp(&october.heads, &november.heads, sizeof october.heads) == 0);
+    ck_assert(record_heads_equal(&october.heads, &november.heads));
     fixture_lines_clear(&lines);
     journal_free(j);
 }
@@ -600,7 +641,7 @@ START_TEST(the_tail_gives_every_durable_record_once_and_nothing_else)
         else
             journal_completed(j);
         seen += drain(tail, &heads);
-        ck_assert(memcmp(&heads, journal_heads(j), sizeof heads) == 0);
+        ck_assert(record_heads_equal(&heads, journal_heads(j)));
         ck_assert_uint_eq(seen, durable);
     }
     ck_assert_uint_eq(seen, 600);
@@ -685,6 +726,8 @@ static Suite *suite(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, an_end_is_on_disk_when_its_caller_is_told);
     tcase_add_test(t, calls_that_queue_up_are_told_once_each_and_in_order);
+    tcase_add_test(t, what_is_gathered_is_written_when_it_is_flushed_and_is_announced_once);
+    tcase_add_test(t, what_is_gathered_and_not_flushed_is_written_at_the_end);
     tcase_add_test(t, the_next_process_goes_on_with_the_same_writer_and_numbers);
     tcase_add_test(t, a_directory_belongs_to_one_holder_at_a_time);
     tcase_add_test(t, processes_that_race_for_directories_never_share_one);
