@@ -264,6 +264,15 @@ bool record_heads_advance(struct record_heads *h, const struct record_place *pla
     return true;
 }
 
+bool record_heads_equal(const struct record_heads *a, const struct record_heads *b)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned i = 0; i < PARTITIONS; i++)
+            if (a->at[side][i].n != b->at[side][i].n || a->at[side][i].crc != b->at[side][i].crc)
+                return false;
+    return true;
+}
+
 bool record_is_beyond(const struct record_heads *h, const struct record_place *place)
 {
     for (int side = 0; side < SIDES; side++)

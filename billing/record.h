@@ -64,6 +64,7 @@ void record_heads_write(const struct record_heads *h, struct jw *w);
 bool record_heads_parse(const json_t *object, struct record_heads *out, struct err *err) MUST_USE;
 /* The numbered record at `place` follows: ERR_CORRUPT unless its numbers are the next on both its sides, and then nothing moves. */
 bool record_heads_advance(struct record_heads *h, const struct record_place *place, uint32_t crc, struct err *err) MUST_USE;
+bool record_heads_equal(const struct record_heads *a, const struct record_heads *b);
 /* True when `place` is beyond `h` on a side: a reader that has everything up to `h` lacks this record. */
 bool record_is_beyond(const struct record_heads *h, const struct record_place *place);
 

@@ -373,7 +373,7 @@ START_TEST(ends_of_open_calls_stand_in_the_period_that_their_seal_counts)
     ck_assert_msg(seal_parse(span_of(lines.line[1]), &seal, &err), "%s", err.text);
     ck_assert_uint_eq(seal.totals.events, 1);
     ck_assert(seal.totals.sum[0].nanos == 1001);
-    ck_assert(memcmp(&seal.heads, &lines.heads, sizeof seal.heads) == 0);
+    ck_assert(record_heads_equal(&seal.heads, &lines.heads));
     fixture_lines_clear(&lines);
     journal_free(j);
 }

@@ -86,7 +86,7 @@ START_TEST(a_header_reads_as_it_was_written)
     ck_assert_uint_eq(back.open_position, 500);
     ck_assert_int_eq(back.at, h.at);
     ck_assert(same_totals(&back.totals, &h.totals));
-    ck_assert(memcmp(&back.heads, &h.heads, sizeof h.heads) == 0);
+    ck_assert(record_heads_equal(&back.heads, &h.heads));
 }
 END_TEST
 
@@ -137,7 +137,7 @@ START_TEST(a_seal_reads_as_it_was_written)
     ck_assert_str_eq(back.writer, WRITER);
     ck_assert_int_eq(back.at, seal.at);
     ck_assert(same_totals(&back.totals, &seal.totals));
-    ck_assert(memcmp(&back.heads, &seal.heads, sizeof seal.heads) == 0);
+    ck_assert(record_heads_equal(&back.heads, &seal.heads));
     ck_assert(
         strstr(line.data, "\"sums\":{\"CNY\":\"-0.000000005\",\"USD\":\"18446744073.709551614\"}"));
 }
