@@ -20,12 +20,12 @@ struct journal_thread {
     bool spare_refused;          /* not tried again before the next tick */
     bool is_short;               /* was reported */
 
-    bool gathers;  /* the loop's own */
     int notify_fd; /* borrowed, -1 while there is no thread */
     pthread_t id;
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t wake;
     bool is_idle, ticked, wants_spare, stopping;
+    bool gathers, holds_back; /* the queue waits for its flush */
     struct journal_batch *queue;
     struct journal_batch *done, *done_last, *recycled;
     struct journal_space space;
@@ -147,7 +147,7 @@ static void *run(void *arg)
 
 static bool has_work(const struct journal_thread *t)
 {
-    return t->queue->count > 0 || t->ticked || t->wants_spare || t->stopping;
+    return (t->queue->count > 0 && !t->holds_back) || t->ticked || t->wants_spare || t->stopping;
 }
 
 static struct journal_batch *take_queue(struct journal_thread *t, bool *ticked)
@@ -155,6 +155,7 @@ static struct journal_batch *take_queue(struct journal_thread *t, bool *ticked)
     struct journal_batch *b = t->queue;
 
     t->queue = fresh_batch(t);
+    t->holds_back = t->gathers;
     *ticked = t->ticked;
     t->ticked = t->wants_spare = false;
     return b;
@@ -369,8 +370,7 @@ bool journal_thread_add(struct journal_thread *t, const struct journal_entry *e)
         journal_batch_wait(t->queue, e->on_durable, e->arg);
         t->space.pending += cost;
         t->space.reserved -= e->ends_call && t->space.reserved > 0;
-        if (!t->gathers)
-            wake(t);
+        wake(t);
     }
     pthread_mutex_unlock(&t->mutex);
     must(added || e->optional, &(struct err){.text = "no memory for a record of the journal"});
@@ -379,14 +379,16 @@ bool journal_thread_add(struct journal_thread *t, const struct journal_entry *e)
 
 void journal_thread_gather(struct journal_thread *t)
 {
-    t->gathers = true;
+    pthread_mutex_lock(&t->mutex);
+    t->gathers = t->holds_back = true;
+    pthread_mutex_unlock(&t->mutex);
 }
 
 void journal_thread_flush(struct journal_thread *t)
 {
     pthread_mutex_lock(&t->mutex);
-    if (has_work(t))
-        wake(t);
+    t->holds_back = false;
+    wake(t);
     pthread_mutex_unlock(&t->mutex);
 }
 
@@ -396,6 +398,7 @@ void journal_thread_ask(struct journal_thread *t, enum journal_action action, in
     pthread_mutex_lock(&t->mutex);
     journal_batch_ask(t->queue, action, at);
     journal_batch_wait(t->queue, on_durable, arg);
+    t->holds_back = false;
     wake(t);
     pthread_mutex_unlock(&t->mutex);
 }
@@ -403,7 +406,7 @@ void journal_thread_ask(struct journal_thread *t, enum journal_action action, in
 /* The mutex is held. */
 static void wake(struct journal_thread *t)
 {
-    if (t->is_idle)
+    if (t->is_idle && has_work(t))
         pthread_cond_signal(&t->wake);
 }
 

@@ -33,7 +33,7 @@ struct journal_entry {
 };
 /* False, and nothing was queued, only when it is optional and there is no room. */
 bool journal_thread_add(struct journal_thread *t, const struct journal_entry *e) MUST_USE;
-/* From now on what is added wakes the thread only in journal_thread_flush(), or when it is woken for something else. */
+/* From now on what is added waits for journal_thread_flush(), or until there is something else to do. */
 void journal_thread_gather(struct journal_thread *t);
 void journal_thread_flush(struct journal_thread *t);
 void journal_thread_ask(struct journal_thread *t, enum journal_action action, int64_t at,
