@@ -34,6 +34,7 @@ struct ask {
     char account[ID_TEXT];
 };
 
+static int64_t wait_ms(const struct sweeper *s);
 static void look(void *arg);
 static void ask_page(struct sweeper *s);
 static void on_page(void *arg, const struct redis_reply *reply, const struct err *err);
@@ -53,8 +54,14 @@ struct sweeper *sweeper_new(struct loop *loop, struct redis *redis,
     s->installation = xstrdup(config->installation);
     s->look_ms = config->look_ms;
     s->timer = timer_new(loop, look, s);
-    timer_start(s->timer, s->look_ms);
+    timer_start(s->timer, wait_ms(s));
     return s;
+}
+
+/* A little more than what the script asks for between two looks, so that no look comes a moment too soon for it. */
+static int64_t wait_ms(const struct sweeper *s)
+{
+    return s->look_ms + s->look_ms / 50 + 1;
 }
 
 void sweeper_free(struct sweeper *s)
@@ -78,7 +85,7 @@ static void look(void *arg)
 {
     struct sweeper *s = arg;
 
-    timer_start(s->timer, s->look_ms);
+    timer_start(s->timer, wait_ms(s));
     s->round++;
     s->pending = 0;
     s->partition = (struct partition){SIDE_ACCOUNT, 0};
