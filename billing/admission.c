@@ -32,6 +32,7 @@ static const struct {
     {"KEY_REVOKED", VERDICT_KEY_REVOKED},
     {"KEY_EXPIRED", VERDICT_KEY_EXPIRED},
     {"ACCOUNT_UNKNOWN", VERDICT_ACCOUNT_UNKNOWN},
+    {"CURRENCY", VERDICT_CURRENCY},
     {"RECOVERING", VERDICT_RECOVERING},
     {"INSTALLATION", VERDICT_WRONG_REDIS},
     {"PARKED", VERDICT_UNAVAILABLE},
@@ -87,6 +88,7 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->request_id, h->request_id, sizeof h->request_id);
     copy(request->account, h->account, sizeof h->account);
     copy(request->key, h->key, sizeof h->key);
+    copy(request->currency, h->currency, sizeof h->currency);
     h->amount = request->amount_nanos;
     h->on_answer = on_answer;
     h->arg = arg;
@@ -132,6 +134,7 @@ static void ask_admit(struct hold *h)
         span_of(a->writer),
         int64_text(h->amount, amount),
         clock_offset() != 0 ? int64_text(clock_now(), now) : SPAN(""),
+        span_of(h->currency),
     };
     h->state = HOLD_ASKING;
     h->admit = ask_new(a, h);

@@ -14,6 +14,7 @@ enum verdict {
     VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
     VERDICT_ACCOUNT_UNKNOWN,
+    VERDICT_CURRENCY,      /* the account is in another currency than the call is priced in */
     VERDICT_RECOVERING,    /* after waiting: the partition's writers have not all come back yet */
     VERDICT_UNAVAILABLE,   /* Redis is away or did not answer: unknown, so no */
     VERDICT_WRONG_REDIS,   /* another installation's data */
@@ -41,6 +42,7 @@ struct hold;
 struct admission_request {
     const char *request_id, *account, *key; /* public id */
     int64_t amount_nanos;
+    const char *currency;
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */

@@ -22,6 +22,7 @@ struct hold {
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
     int64_t amount;
+    char currency[CURRENCY_TEXT];
     int64_t asked_ms;
     admission_on_answer *on_answer;
     void *arg;

@@ -32,6 +32,12 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
                       decimal_format(asked->nanos, need), asked->currency,
                       decimal_format(answer->left.nanos, left), answer->left.currency);
         return;
+    case VERDICT_CURRENCY:
+        problem_reply(r, problem, &details,
+                      "This model is priced in %s, and your account is in %s; call a model of your "
+                      "own currency",
+                      asked->currency, answer->left.currency);
+        return;
     case VERDICT_CONCURRENCY:
         problem_reply(r, problem, &details,
                       "%" PRId64 " calls of this account are running, and its limit is %" PRId64
@@ -51,6 +57,8 @@ static enum problem problem_of_verdict(enum verdict v)
     switch (v) {
     case VERDICT_CREDIT:
         return POLICY_NO_CREDIT;
+    case VERDICT_CURRENCY:
+        return POLICY_CURRENCY;
     case VERDICT_CONCURRENCY:
         return POLICY_CONCURRENCY;
     case VERDICT_KEY_UNKNOWN:

@@ -1,8 +1,8 @@
 -- admit.lua - may this call run? Places its hold when it may.
 --
 -- KEYS: state, key, account, holds, index, held, released. ARGV: installation, run_id, account, request id,
--- writer, amount, now (nanos of a writer whose clock has an offset; else empty, and Redis's time counts).
--- Answers {OK|CREDIT|CONCURRENCY, left, open, most, currency}, or one word of the table in
+-- writer, amount, now (nanos of a writer whose clock has an offset; else empty, and Redis's time counts), currency.
+-- Answers {OK|CREDIT|CONCURRENCY|CURRENCY, left, open, most, currency}, or one word of the table in
 -- billing/admission.c. Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
@@ -36,7 +36,9 @@ if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 end
 local room, most, currency, open = a[2] or '0', a[3] or '0', a[4], call('HLEN', holds)
-if call('HEXISTS', holds, request) == 1 then
+if currency ~= ARGV[8] then
+    return {'CURRENCY', room, open, most, currency}
+elseif call('HEXISTS', holds, request) == 1 then
     return {'OK', room, open, most, currency}
 elseif call('HEXISTS', index, request) == 1 or call('EXISTS', released) == 1 then
     return {'OVER'}

@@ -65,8 +65,9 @@ static void open_partition(void)
 
 struct admit {
     const char *installation, *run, *key, *account, *request, *amount, *now;
+    const char *currency;
 };
-static const struct admit usual = {"inst-1", "run-1", "17key", "acct", "req_1", "40", ""};
+static const struct admit usual = {"inst-1", "run-1", "17key", "acct", "req_1", "40", "", "CNY"};
 
 static char *admit(struct admit a)
 {
@@ -77,8 +78,8 @@ static char *admit(struct admit a)
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", a.request);
     const char *keys[] = {"tg:{a17}:state", key,      account, holds, index,
                           "tg:{a17}:held",  released, NULL};
-    const char *args[] = {a.installation, a.run,    a.account, a.request,
-                          "w-a",          a.amount, a.now,     NULL};
+    const char *args[] = {a.installation, a.run, a.account,  a.request, "w-a",
+                          a.amount,       a.now, a.currency, NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -136,53 +137,63 @@ START_TEST(every_refusal_says_why_and_changes_nothing)
         struct admit asked;
         const char *answer;
     } rows[] = {
-        {"PING", {"inst-2", "run-1", "17key", "acct", "r", "40", ""}, "INSTALLATION"},
-        {"PING", {"inst-1", "run-2", "17key", "acct", "r", "40", ""}, "RECOVERING"},
+        {"PING", {"inst-2", "run-1", "17key", "acct", "r", "40", "", "CNY"}, "INSTALLATION"},
+        {"PING", {"inst-1", "run-2", "17key", "acct", "r", "40", "", "CNY"}, "RECOVERING"},
         {"HDEL tg:{a17}:state run_id",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "RECOVERING"},
-        {"DEL tg:{a17}:state", {"inst-1", "run-1", "17key", "acct", "r", "40", ""}, "RECOVERING"},
+        {"DEL tg:{a17}:state",
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         "RECOVERING"},
         {"HSET tg:{a17}:state parked why",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "PARKED"},
-        {"PING", {"inst-1", "run-1", "17none", "acct", "r", "40", ""}, "KEY_UNKNOWN"},
+        {"PING", {"inst-1", "run-1", "17none", "acct", "r", "40", "", "CNY"}, "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key owner other",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key owner_kind creator",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key state revoked",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "KEY_REVOKED"},
         {"HSET tg:{a17}:key:17key expires_at 1700000000000000000",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "KEY_EXPIRED"},
         {"HSET tg:{a17}:key:17key expires_at 4000000000000000000",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "4000000000000000000"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "4000000000000000000", "CNY"},
          "KEY_EXPIRED"},
         {"DEL tg:{a17}:account:acct",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "ACCOUNT_UNKNOWN"},
         {"HDEL tg:{a17}:account:acct opened",
-         {"inst-1", "run-1", "17key", "acct", "r", "0", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "0", "", "CNY"},
          "ACCOUNT_UNKNOWN"},
+        {"HSET tg:{a17}:account:acct currency USD",
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         "CURRENCY 100 0 2 USD"},
+        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "0", "", "JPY"}, "CURRENCY 100 0 2 CNY"},
         {"HSET tg:{a17}:holds:acct x x y y",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "CONCURRENCY 100 2 2 CNY"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "101", ""}, "CREDIT 100 0 2 CNY"},
+        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "101", "", "CNY"}, "CREDIT 100 0 2 CNY"},
         {"HSET tg:{a17}:account:acct room -1",
-         {"inst-1", "run-1", "17key", "acct", "r", "1", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY"},
          "CREDIT -1 0 2 CNY"},
         {"HDEL tg:{a17}:account:acct room",
-         {"inst-1", "run-1", "17key", "acct", "r", "1", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY"},
          "CREDIT 0 0 2 CNY"},
         {"HSET tg:{a17}:index:acct r 1-1",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", ""},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
          "OVER"},
-        {"SET tg:{a17}:released:r 1", {"inst-1", "run-1", "17key", "acct", "r", "40", ""}, "OVER"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "-5", ""}, "MALFORMED"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "10000000000000000", ""}, "MALFORMED"},
+        {"SET tg:{a17}:released:r 1",
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         "OVER"},
+        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "-5", "", "CNY"}, "MALFORMED"},
+        {"PING",
+         {"inst-1", "run-1", "17key", "acct", "r", "10000000000000000", "", "CNY"},
+         "MALFORMED"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
