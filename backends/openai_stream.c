@@ -18,7 +18,6 @@ enum path {
     CHOICE_INDEX,
     FINISH_REASON,
     FAILURE,
-    FAILURE_MESSAGE,
     FIRST_TEXT,
     LAST_TEXT = FIRST_TEXT + 4,
 };
@@ -29,7 +28,6 @@ static const char *const paths[] = {
     [CHOICE_INDEX] = "choices.*.index",
     [FINISH_REASON] = "choices.*.finish_reason",
     [FAILURE] = "error",
-    [FAILURE_MESSAGE] = "error.message",
     [FIRST_TEXT] = "choices.*.delta.content",
     "choices.*.delta.reasoning_content",
     "choices.*.delta.reasoning",
@@ -358,18 +356,15 @@ static struct span without_usage(struct openai_stream *s, const struct sse_event
 }
 
 /* After the event was passed on: the client's SDK raises it, and the answer is broken. */
+/* Its words may quote the prompt, so they reach the client as they came and never an err, which is logged. */
 static void note_failure(struct openai_stream *s, struct span name)
 {
     const struct jscan_hit *failure = jscan_get(s->scanner, FAILURE);
-    const struct jscan_hit *message = jscan_get(s->scanner, FAILURE_MESSAGE);
     bool stated = failure->seen && failure->type != JSCAN_NULL;
 
     if (!stated && !span_equal(name, SPAN("error")))
         return;
-    if (message->type != JSCAN_STRING)
-        message = failure;
-    err_set(&s->err, ERR_UNAVAILABLE, "the backend reports an error in its stream: %s",
-            message->type == JSCAN_STRING ? message->text : "it says no more");
+    err_set(&s->err, ERR_UNAVAILABLE, "the backend reports an error in its stream");
     s->broken = s->stopped = true;
 }
 
