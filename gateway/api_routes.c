@@ -32,9 +32,12 @@ static void chat_post(void *server, struct http_request *r, const struct route_m
     struct caller caller = *request_caller(r);
 
     (void)match;
-    if (!s->calls || !s->ledger.catalogue) {
-        reply_problem(r, s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL, "%s",
-                      problem_row(s->calls ? GATEWAY_RECOVERING : GATEWAY_JOURNAL_FULL)->message);
+    if (!s->calls || s->ledger.is_stopped || !s->ledger.catalogue) {
+        enum problem p = !s->calls              ? GATEWAY_JOURNAL_FULL
+                         : s->ledger.is_stopped ? GATEWAY_UNAVAILABLE
+                                                : GATEWAY_RECOVERING;
+
+        reply_problem(r, p, "%s", problem_row(p)->message);
         return;
     }
     request_release(r);

@@ -191,6 +191,17 @@ const struct creator *catalogue_creator_at(const struct catalogue *c, size_t i)
     return &c->creators[i];
 }
 
+size_t catalogue_price_count(const struct catalogue *c)
+{
+    return c->price_count;
+}
+
+const struct price *catalogue_price_at(const struct catalogue *c, size_t i)
+{
+    assert(i < c->price_count);
+    return &c->prices[i];
+}
+
 const struct price *catalogue_price(const struct catalogue *c, const char *price_id, int64_t at)
 {
     const struct price *best = NULL;

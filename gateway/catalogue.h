@@ -15,12 +15,12 @@ struct contract {
     int64_t from;
 };
 struct model_backend {
-    char name[ID_TEXT];        /* a backend section of the config */
-    char model[MODEL_TEXT];    /* what that backend calls it */
+    char name[ID_TEXT];     /* a backend section of the config */
+    char model[MODEL_TEXT]; /* what that backend calls it */
     int64_t weight, priority;
 };
 struct model {
-    char id[MODEL_TEXT];       /* creator/name */
+    char id[MODEL_TEXT]; /* creator/name */
     size_t owner_count;
     struct owner owners[OWNERS_MAX]; /* ordered by id */
     size_t backend_count;
@@ -29,7 +29,7 @@ struct model {
     int64_t max_output_tokens;
     bool drain_on_disconnect;
     int64_t created_at;
-    char *card_json;           /* an object */
+    char *card_json; /* an object */
 };
 struct creator {
     char id[ID_TEXT];
@@ -42,7 +42,8 @@ struct catalogue *catalogue_hold(struct catalogue *c);
 void catalogue_free(struct catalogue *c); /* gives one hold back */
 DEFINE_AUTO(catalogue)
 /* One object of a `catalogue` record: kind "creator", "contract", "price" or "model", with its body. Only while building. */
-bool catalogue_add(struct catalogue *c, const char *object, const char *id, int64_t revision, const json_t *body, struct err *err) MUST_USE;
+bool catalogue_add(struct catalogue *c, const char *object, const char *id, int64_t revision,
+                   const json_t *body, struct err *err) MUST_USE;
 
 const struct model *catalogue_model(const struct catalogue *c, const char *id);
 size_t catalogue_model_count(const struct catalogue *c);
@@ -50,16 +51,21 @@ const struct model *catalogue_model_at(const struct catalogue *c, size_t i);
 const struct creator *catalogue_creator(const struct catalogue *c, const char *id);
 size_t catalogue_creator_count(const struct catalogue *c);
 const struct creator *catalogue_creator_at(const struct catalogue *c, size_t i);
+/* Every version of every price. */
+size_t catalogue_price_count(const struct catalogue *c);
+const struct price *catalogue_price_at(const struct catalogue *c, size_t i);
 /* The version in force at that instant; null when none is yet. */
 const struct price *catalogue_price(const struct catalogue *c, const char *price_id, int64_t at);
-const struct contract *catalogue_contract(const struct catalogue *c, const char *creator, int64_t at);
+const struct contract *catalogue_contract(const struct catalogue *c, const char *creator,
+                                          int64_t at);
 /* The highest revision among the objects. */
 int64_t catalogue_revision(const struct catalogue *c);
 
 /* The changes that make `now` into what a catalogue file states, as bodies of `catalogue` records: unchanged objects give nothing; removed ones stay; a version that exists
  * is never edited (ERR_INPUT), a superseding one must begin ≥ 60 s ahead of `at` unless it is its id's first. `each` is called once per change, after everything was validated. */
 bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
-                    bool (*each)(void *arg, const char *object, const char *id, int64_t revision, const json_t *body, struct err *err),
+                    bool (*each)(void *arg, const char *object, const char *id, int64_t revision,
+                                 const json_t *body, struct err *err),
                     void *arg, struct err *err) MUST_USE;
 
 #endif

@@ -43,24 +43,28 @@ void catalogue_post(void *server, struct http_request *r, const struct route_mat
         reply_err(r, &err);
         return;
     }
-    if (!c->ledger.journal) {
-        reply_problem(
-            r, GATEWAY_JOURNAL_FULL,
-            "The console's journal can't be opened, so nothing can be changed; see its log");
+    if (!desk_is_open(c, r))
+        return;
+    if (c->is_applying || !projection_is_current(c->ledger.projection)) {
+        reply_problem(r, GATEWAY_RECOVERING,
+                      "Changes made before are still on their way to Redis; apply the catalogue "
+                      "again in a moment");
         return;
     }
-    if (!query_get(http_request_query(r), "dry_run", dry, sizeof dry) &&
-        (!query_get(http_request_query(r), "op", op, sizeof op) || !id_is_valid(span_of(op)))) {
+    if (query_get(http_request_query(r), "dry_run", dry, sizeof dry) == QUERY_ABSENT &&
+        (query_get(http_request_query(r), "op", op, sizeof op) != QUERY_FOUND ||
+         !id_is_valid(span_of(op)))) {
         reply_problem(r, CALLER_BAD_REQUEST, "An operation id is needed: ?op=…");
         return;
     }
     a = xcalloc(1, sizeof *a);
     a->console = c;
     a->file = KEEP(file);
-    a->is_dry = dry[0] != '\0';
+    a->is_dry = op[0] == '\0';
     memcpy(a->op, op, sizeof op);
     buf_init(&a->json, ANSWER_MAX);
     request_keep(r, &a->request);
+    c->is_applying = true;
     catalogue_load(c->ledger.redis, on_present, a);
 }
 
@@ -68,6 +72,7 @@ static void on_present(void *arg, struct catalogue *present, const struct err *e
 {
     struct application *a = arg;
 
+    a->console->is_applying = false;
     if (a->request && present)
         apply(a, present);
     else if (a->request)

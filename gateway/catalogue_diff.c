@@ -24,6 +24,8 @@ static bool read_contract(struct diff *d, const char *creator, const json_t *con
 static bool read_prices(struct diff *d, const json_t *file, struct err *err);
 static bool read_models(struct diff *d, const json_t *file, struct err *err);
 static bool check_model(struct diff *d, const struct model *m, struct err *err);
+static bool check_all_rates(const struct catalogue *models, const struct catalogue *prices,
+                            struct err *err);
 static bool check_notice(const struct diff *d, const char *version, int64_t from, bool first,
                          struct err *err);
 static bool change(struct diff *d, const char *object, const char *id, json_t *body, bool is_new,
@@ -54,6 +56,9 @@ bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
         return err_set(err, ERR_INPUT, "the catalogue: '%.20s' is no currency that is settled here",
                        d.currency);
     if (!read_creators(&d, file, err) || !read_prices(&d, file, err) || !read_models(&d, file, err))
+        return false;
+    if (!check_all_rates(next, next, err) || !check_all_rates(next, now, err) ||
+        !check_all_rates(now, next, err))
         return false;
     json_array_foreach(changes, i,
                        row) if (!each(arg, json_string_value(json_array_get(row, 0)),
@@ -191,20 +196,41 @@ static bool read_models(struct diff *d, const json_t *file, struct err *err)
     return true;
 }
 
-/* A model is published only when each owner has a contract and its price covers what every call uses. */
-static bool check_model(struct diff *d, const struct model *m, struct err *err)
+/* Whatever every call uses must have a rate in every version: one that left it out would make the model free. */
+static bool check_rates(const struct model *m, const struct price *p, struct err *err)
 {
     static const char *const must[] = {"input_tokens", "output_tokens"};
-    const struct price *price = catalogue_price(d->next, m->price, INT64_MAX);
     int64_t nanos;
+
+    for (size_t i = 0; i < ARRAY_LEN(must); i++)
+        if (!price_of(p, unit_find(span_of(must[i])), &nanos))
+            return err_set(err, ERR_INPUT, "model %s: price %s has no rate for %s", m->id,
+                           p->version, must[i]);
+    return true;
+}
+
+static bool check_all_rates(const struct catalogue *models, const struct catalogue *prices,
+                            struct err *err)
+{
+    for (size_t i = 0; i < catalogue_model_count(models); i++)
+        for (size_t j = 0; j < catalogue_price_count(prices); j++) {
+            const struct model *m = catalogue_model_at(models, i);
+            const struct price *p = catalogue_price_at(prices, j);
+
+            if (strcmp(m->price, p->id) == 0 && !check_rates(m, p, err))
+                return false;
+        }
+    return true;
+}
+
+/* A model is published only when each owner has a contract and there is its price. */
+static bool check_model(struct diff *d, const struct model *m, struct err *err)
+{
+    const struct price *price = catalogue_price(d->next, m->price, INT64_MAX);
 
     price = price ? price : catalogue_price(d->now, m->price, INT64_MAX);
     if (!price)
         return err_set(err, ERR_INPUT, "model %s: there is no price '%s'", m->id, m->price);
-    for (size_t i = 0; i < ARRAY_LEN(must); i++)
-        if (!price_of(price, unit_find(span_of(must[i])), &nanos))
-            return err_set(err, ERR_INPUT, "model %s: price %s has no rate for %s", m->id,
-                           price->version, must[i]);
     for (size_t i = 0; i < m->owner_count; i++)
         if (!catalogue_contract(d->next, m->owners[i].id, INT64_MAX) &&
             !catalogue_contract(d->now, m->owners[i].id, INT64_MAX))

@@ -11,8 +11,9 @@ struct console {
     struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
     struct desk_batch *batches; /* changes that wait to be shipped */
-    int64_t revision;           /* the last one given out */
-    int64_t last_request_ms;    /* monotonic */
+    bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
+    int64_t revision; /* the last one given out */
+    int64_t last_request_ms; /* monotonic */
 };
 
 /* A revision higher than any given before, by whatever process: milliseconds of the writer's time. */

@@ -25,6 +25,16 @@ static void on_patience(void *arg);
 static void answer(struct desk_batch *b, unsigned status);
 static void batch_free(struct desk_batch *b);
 
+bool desk_is_open(const struct console *c, struct http_request *r)
+{
+    if (c->ledger.journal && !c->ledger.is_stopped)
+        return true;
+    reply_problem(
+        r, GATEWAY_JOURNAL_FULL,
+        "The console's journal can't be used, so nothing can be changed; its log says why");
+    return false;
+}
+
 json_t *desk_body(struct console *c, struct http_request *r, const char **op)
 {
     struct err err;
@@ -34,12 +44,8 @@ json_t *desk_body(struct console *c, struct http_request *r, const char **op)
         reply_err(r, &err);
         return NULL;
     }
-    if (!c->ledger.journal) {
-        reply_problem(
-            r, GATEWAY_JOURNAL_FULL,
-            "The console's journal can't be opened, so nothing can be changed; see its log");
+    if (!desk_is_open(c, r))
         return NULL;
-    }
     if (!id_is_valid(span_of(*op))) {
         reply_problem(r, CALLER_BAD_REQUEST, "'op' must be 1 to 64 of A-Z a-z 0-9 . _ -");
         return NULL;

@@ -7,17 +7,22 @@
 
 #define OP_TEXT 65
 
+/* False, having answered 503: the console has no journal to write to. */
+bool desk_is_open(const struct console *c, struct http_request *r) MUST_USE;
+
 /* The request's JSON object and its operation id. Answers itself and returns null when either is missing or malformed (400) or the
  * console has no journal to write to (503). */
 json_t *desk_body(struct console *c, struct http_request *r, const char **op) MUST_USE;
 
 /* Writes `body` as a record of that kind, waits until Redis has it, then answers with `answer` (status 200). When it was journaled but Redis is away, the answer is
  * 202 and says so: it will be shipped by itself. The request may go away meanwhile. */
-void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body, struct partition p, struct span answer);
+void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,
+               struct partition p, struct span answer);
 /* The same for several records at once (a catalogue): all are queued, then waited for. */
 struct desk_batch;
 struct desk_batch *desk_batch_new(struct console *c, struct http_request *r) MUST_USE;
-bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body, struct partition p, struct err *err) MUST_USE;
+bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
+                    struct partition p, struct err *err) MUST_USE;
 /* Answers once all is applied; frees the batch. With `err` not null, answers that instead: records already added still stand. */
 void desk_batch_end(struct desk_batch *b, struct span answer, const struct err *err);
 /* At the console's end: what still waits is dropped; its records are durable and will be shipped. */

@@ -147,7 +147,12 @@ static void on_catalogue(void *arg, struct catalogue *catalogue, const struct er
     struct ledger *l = arg;
 
     l->link->catalogue_is_loading = false;
-    if (catalogue) {
+    if (catalogue && l->catalogue &&
+        catalogue_revision(catalogue) < catalogue_revision(l->catalogue)) {
+        log_warn("catalogue_is_older",
+                 "Redis is being brought up to the journals; what was read before stays");
+        catalogue_free(catalogue);
+    } else if (catalogue) {
         catalogue_free(l->catalogue);
         l->catalogue = catalogue;
         l->has_catalogue = true;
@@ -264,10 +269,14 @@ static void on_recovered(void *arg)
              journal_writer(l->journal));
 }
 
+/* What this process meters from now on would not be charged until somebody has looked, so it meters no more. */
 static void on_stopped(void *arg, const struct err *err)
 {
-    (void)arg;
-    log_error("shipping_stopped", "an operator must look: %s", err->text);
+    struct ledger *l = arg;
+
+    l->is_stopped = true;
+    log_error("shipping_stopped", "calls and changes are refused until an operator has looked: %s",
+              err->text);
 }
 
 /* ------------------------------------------------------------------ once a second, and the end */

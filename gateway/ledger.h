@@ -27,6 +27,7 @@ struct ledger {
     bool has_catalogue;            /* it was read at least once */
     struct journal *journal;       /* null while no directory can be opened: it is tried again */
     struct projection *projection; /* likewise */
+    bool is_stopped;               /* Redis contradicts the journal: nothing more may be recorded */
     struct ledger_link *link;      /* what only ledger.c knows */
 };
 

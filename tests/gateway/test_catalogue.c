@@ -142,6 +142,31 @@ START_TEST(versions_are_superseded_and_never_edited)
 }
 END_TEST
 
+START_TEST(no_version_of_a_price_may_make_a_published_model_free)
+{
+    static const char *const files[] = {
+        "{\"currency\":\"CNY\",\"prices\":[{\"id\":\"p\",\"from\":\"2026-12-01T00:00:00Z\","
+        "\"units\":{\"input_tokens\":\"2\"}}]}",
+        "{\"currency\":\"CNY\",\"prices\":[{\"id\":\"p\",\"from\":\"2026-12-01T00:00:00Z\","
+        "\"units\":{\"output_tokens\":\"2\"}},"
+        "{\"id\":\"p\",\"from\":\"2026-12-02T00:00:00Z\",\"units\":{\"input_tokens\":\"2\","
+        "\"output_tokens\":\"2\"}}]}",
+    };
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a, next;
+    struct err err;
+
+    ck_assert(apply(empty, FILE_TEXT, &a, &err));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        ck_assert(!apply(a.next, files[i], &next, &err));
+        ck_assert_ptr_nonnull(strstr(err.text, "has no rate for"));
+        ck_assert_uint_eq(next.count, 0);
+        catalogue_free(next.next);
+    }
+    catalogue_free(a.next);
+}
+END_TEST
+
 static const struct mistake {
     const char *from, *to, *says;
 } mistakes[] = {
@@ -198,6 +223,7 @@ int main(void)
     tcase_add_test(t, the_same_file_again_changes_nothing);
     tcase_add_test(t, only_what_differs_changes);
     tcase_add_test(t, versions_are_superseded_and_never_edited);
+    tcase_add_test(t, no_version_of_a_price_may_make_a_published_model_free);
     tcase_add_loop_test(t, every_mistake_is_named_and_changes_nothing, 0, (int)ARRAY_LEN(mistakes));
     suite_add_tcase(s, t);
     r = srunner_create(s);
