@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "billing/journal_home.h"
 #include "billing/period.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -84,9 +85,9 @@ void adoption_look(struct adoption *a)
     if (!dir_list(a->console->options->journal, &names, &count, &err))
         return;
     for (size_t i = 0; i < count; i++) {
-        struct place *p = place_of(a, names[i]);
+        struct place *p = journal_home_is_name(names[i]) ? place_of(a, names[i]) : NULL;
 
-        if (!p->visit && a->visits < VISITS_MAX && needs_visit(p))
+        if (p && !p->visit && a->visits < VISITS_MAX && needs_visit(p))
             visit(a, p);
     }
     dir_names_free(names, count);

@@ -35,10 +35,10 @@ static void start(struct console *c, struct http_request *r, const char *creator
 {
     struct period period = period_of(clock_now());
     struct http_request **slot;
-    char text[16];
+    char text[16] = "";
     struct err err;
 
-    if (query_get(http_request_query(r), "period", text, sizeof text) &&
+    if (query_get(http_request_query(r), "period", text, sizeof text) != QUERY_ABSENT &&
         !period_parse(span_of(text), &period, &err)) {
         reply_err(r, &err);
         return;

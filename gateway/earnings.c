@@ -11,8 +11,9 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define JSON_MAX   (8 * 1024 * 1024)
-#define TERMS_TEXT 1024
+#define JSON_MAX    (8 * 1024 * 1024)
+#define OWNERS_TEXT (OWNERS_MAX * (ID_TEXT + 24))
+#define TERMS_TEXT  (MODEL_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
 
 /* One day of one model under one set of terms, as a field of tg:{m05}:gross:<period> names it. */
 struct row {

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "billing/journal_home.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
@@ -26,6 +27,8 @@ bool journal_report_read(const char *root, struct journal_report *out, struct er
         return false;
     report.entries = xcalloc(count + 1, sizeof *report.entries);
     for (size_t i = 0; ok && i < count; i++) {
+        if (!journal_home_is_name(names[i]))
+            continue;
         AUTO_STRING dir = path_join(root, names[i]);
         bool is_there = false;
 

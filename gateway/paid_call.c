@@ -11,9 +11,11 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "lib/base/text.h"
 
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
 #define CONTENT_TYPE_TEXT 128
+#define TRACEPARENT_TEXT  56
 
 enum call_state {
     CALL_ADMITTING, /* waits for the ledger's yes */
@@ -52,8 +54,10 @@ struct paid_call {
     struct backend_call *backend;
     struct timer *deadline;
 
+    char traceparent[TRACEPARENT_TEXT]; /* or "" */
     char content_type[CONTENT_TYPE_TEXT];
-    int64_t content; /* chunks given to the client's queue */
+    int64_t content;        /* chunks given to the client's queue */
+    bool is_between_events; /* what was given to it last ended an event */
     struct meter_marks marks;
     struct buf held;    /* what leaves after END */
     struct usage usage; /* of a stream that is about to be cut, and as what */
@@ -65,6 +69,7 @@ struct paid_call {
 
 static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
                                   const struct caller *caller);
+static void take_traceparent(struct paid_call *c, struct span value);
 static void call_free(struct paid_call *c);
 static bool read_chat(struct paid_call *c);
 static bool choose_model(struct paid_call *c, const struct caller *caller);
@@ -117,6 +122,7 @@ static struct paid_call *call_new(struct paid_calls *all, struct http_request *r
     c->all = all;
     c->request = r;
     memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
+    take_traceparent(c, http_header_get(http_request_head(r), "traceparent"));
     http_request_take_body(r, &c->body);
     c->next = all->first;
     c->link = &all->first;
@@ -125,6 +131,25 @@ static struct paid_call *call_new(struct paid_calls *all, struct http_request *r
     all->first = c;
     all->open++;
     return c;
+}
+
+/* W3C Trace Context, version 00; anything else is not passed on. */
+static void take_traceparent(struct paid_call *c, struct span value)
+{
+    static const size_t dashes[] = {2, 35, 52};
+    unsigned char bytes[16];
+    struct span part;
+
+    if (value.len != TRACEPARENT_TEXT - 1 || !span_starts(value, SPAN("00-")))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(dashes); i++) {
+        size_t end = i + 1 < ARRAY_LEN(dashes) ? dashes[i + 1] : value.len;
+
+        part = (struct span){value.data + dashes[i] + 1, end - dashes[i] - 1};
+        if (value.data[dashes[i]] != '-' || !hex_decode(part, bytes, part.len / 2))
+            return;
+    }
+    (void)!span_copy(value, c->traceparent, sizeof c->traceparent);
 }
 
 static void call_free(struct paid_call *c)
@@ -196,7 +221,10 @@ static int64_t output_cap(const struct paid_call *c)
 
 static void admit(struct paid_call *c)
 {
-    struct admission_request request = {c->event.request_id, c->event.account, c->event.key, 0};
+    struct admission_request request = {.request_id = c->event.request_id,
+                                        .account = c->event.account,
+                                        .key = c->event.key,
+                                        .currency = c->event.amount.currency};
     struct err err;
 
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
@@ -276,6 +304,7 @@ static bool try_next_backend(struct paid_call *c, struct err *err)
         .stream_options = c->chat.stream_options,
         .usage_wanted = c->chat.usage_wanted,
         .request_id = c->event.request_id,
+        .traceparent = c->traceparent[0] ? c->traceparent : NULL,
     };
 
     while ((choice = choose_backend(c))) {
@@ -329,6 +358,7 @@ static struct backend *find_backend(const struct server *server, const char *nam
 }
 
 static void begin_stream(struct paid_call *c);
+static bool ends_event(struct span bytes);
 static void on_client_drained(void *arg);
 static void stop_backend(struct paid_call *c, enum stop why);
 
@@ -372,6 +402,7 @@ static void on_backend_event(void *arg, const struct backend_event *event)
     if (!c->request)
         return;
     http_reply_write(c->request, event->bytes);
+    c->is_between_events = ends_event(event->bytes);
     c->content += event->content;
     meter_mark(&c->marks, http_reply_offered(c->request), c->content);
     if (c->content > output_cap(c) * c->chat.n) {
@@ -380,6 +411,18 @@ static void on_backend_event(void *arg, const struct backend_event *event)
         backend_pause(c->backend);
         http_reply_on_drained(c->request, on_client_drained);
     }
+}
+
+/* A long event comes in parts, and only its last ends with the blank line. */
+static bool ends_event(struct span bytes)
+{
+    static const struct span ends[] = {{"\n\n", 2}, {"\r\n\r\n", 4}, {"\r\r", 2}};
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (bytes.len >= ends[i].len &&
+            memcmp(bytes.data + bytes.len - ends[i].len, ends[i].data, ends[i].len) == 0)
+            return true;
+    return false;
 }
 
 static void on_client_drained(void *arg)
@@ -578,13 +621,18 @@ static void finish_answer(struct paid_call *c)
     http_reply_end(c->request);
 }
 
-/* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. */
+/* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. In the middle of an event nothing can
+ * be said any more, so the connection breaks. */
 static void finish_failure(struct paid_call *c)
 {
     AUTO_CLEAR(buf) event = {.max = ERR_TEXT_MAX * 8};
 
     if (!c->answered || !c->chat.stream) {
         failure_reply(c->request, &c->failure, c->event.request_id);
+        return;
+    }
+    if (c->content && !c->is_between_events) {
+        http_reply_break(c->request);
         return;
     }
     failure_event(&c->failure, &event);

@@ -113,7 +113,7 @@ bool route_table_is_complete(const struct route *table, size_t count, struct err
     return true;
 }
 
-bool query_get(struct span query, const char *name, char *out, size_t out_size)
+enum query_result query_get(struct span query, const char *name, char *out, size_t out_size)
 {
     struct span want = span_of(name);
 
@@ -124,8 +124,10 @@ bool query_get(struct span query, const char *name, char *out, size_t out_size)
 
         if (pair.len > want.len && span_starts(pair, want) && pair.data[want.len] == '=')
             return percent_decode((struct span){pair.data + want.len + 1, pair.len - want.len - 1},
-                                  true, out, out_size);
+                                  true, out, out_size)
+                       ? QUERY_FOUND
+                       : QUERY_BAD;
         query = (struct span){query.data + len + (amp != NULL), query.len - len - (amp != NULL)};
     }
-    return false;
+    return QUERY_ABSENT;
 }

@@ -5,9 +5,17 @@
 
 #include "lib/net/httpd.h"
 
-enum access { ACCESS_UNSTATED, ANYONE, CALLER, CREATOR, FINANCE, OPERATOR, LOCAL /* admin.sock: whoever may open it */ };
+enum access {
+    ACCESS_UNSTATED,
+    ANYONE,
+    CALLER,
+    CREATOR,
+    FINANCE,
+    OPERATOR,
+    LOCAL /* admin.sock: whoever may open it */
+};
 
-#define ROUTE_PARAMS 3
+#define ROUTE_PARAMS     3
 #define ROUTE_PARAM_TEXT 200
 struct route_match {
     const struct route *route;
@@ -18,17 +26,21 @@ struct route_match {
 struct route {
     const char *method, *pattern;
     enum access access;
-    size_t body_max_kib;   /* 0: takes no body */
-    bool key_may_be_cached; /* admission looks at the key again; elsewhere a revoked key must fail at once by itself */
+    size_t body_max_kib; /* 0: takes no body */
+    bool
+        key_may_be_cached; /* admission looks at the key again; elsewhere a revoked key must fail at once by itself */
     /* `server` is the process's own struct (worker, console). Called when access was granted and the body is in. */
     void (*handle)(void *server, struct http_request *r, const struct route_match *match);
 };
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_WRONG_METHOD, ROUTE_BAD_PATH };
-enum route_result route_find(const struct route *table, size_t count, struct span method, struct span path, struct route_match *out) MUST_USE;
+enum route_result route_find(const struct route *table, size_t count, struct span method,
+                             struct span path, struct route_match *out) MUST_USE;
 /* False (and says which) if a row has no access or no handler. */
 bool route_table_is_complete(const struct route *table, size_t count, struct err *err) MUST_USE;
-/* One query parameter, percent-decoded; false when absent or too long. */
-bool query_get(struct span query, const char *name, char *out, size_t out_size) MUST_USE;
+/* One query parameter, percent-decoded. BAD: it is there, but malformed or too long. */
+enum query_result { QUERY_ABSENT, QUERY_FOUND, QUERY_BAD };
+enum query_result query_get(struct span query, const char *name, char *out,
+                            size_t out_size) MUST_USE;
 
 #endif

@@ -47,17 +47,23 @@ void usage_admin_list_get(void *server, struct http_request *r, const struct rou
 {
     struct span query = http_request_query(r);
     struct console *c = server;
-    char account[ID_TEXT], text[16], *one = account;
+    char account[ID_TEXT], text[16] = "", *one = account;
     uint64_t limit = LIMIT;
+    enum query_result found;
     struct walk *w;
 
     (void)match;
-    if (query_get(query, "limit", text, sizeof text) &&
+    if (query_get(query, "limit", text, sizeof text) != QUERY_ABSENT &&
         (!digits_parse(span_of(text), LIMIT_MAX, &limit) || limit < 1)) {
         reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIMIT_MAX);
         return;
     }
-    if (query_get(query, "account", account, sizeof account)) {
+    found = query_get(query, "account", account, sizeof account);
+    if (found == QUERY_BAD) {
+        reply_problem(r, CALLER_BAD_REQUEST, "'account' is no account id");
+        return;
+    }
+    if (found == QUERY_FOUND) {
         w = walk_new(c, r, NULL);
         w->limit = (size_t)limit;
         on_accounts(w, &one, 1, NULL);

@@ -47,18 +47,23 @@ void usage_list_get(void *server, struct http_request *r, const struct route_mat
 {
     struct server *s = server;
     struct span query = http_request_query(r);
-    char text[16], before[REQUEST_ID_TEXT];
+    char text[16] = "", before[REQUEST_ID_TEXT];
     uint64_t limit = LIST_LIMIT;
+    enum query_result found;
 
     (void)match;
-    if (query_get(query, "limit", text, sizeof text) &&
+    if (query_get(query, "limit", text, sizeof text) != QUERY_ABSENT &&
         (!digits_parse(span_of(text), LIST_LIMIT_MAX, &limit) || limit < 1)) {
         reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
         return;
     }
+    found = query_get(query, "before", before, sizeof before);
+    if (found == QUERY_BAD) {
+        reply_problem(r, CALLER_BAD_REQUEST, "'before' must be a request id");
+        return;
+    }
     recent_list(s->ledger.redis, request_caller(r)->holder.owner,
-                query_get(query, "before", before, sizeof before) ? before : NULL, (size_t)limit,
-                on_page, lookup_new(s, r));
+                found == QUERY_FOUND ? before : NULL, (size_t)limit, on_page, lookup_new(s, r));
 }
 
 static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,

@@ -105,15 +105,17 @@ START_TEST(query_parameters_are_found_whole_and_decoded)
 {
     char out[16];
 
-    ck_assert(query_get(SPAN("a=1&limit=20&b="), "limit", out, sizeof out));
+    ck_assert_int_eq(query_get(SPAN("a=1&limit=20&b="), "limit", out, sizeof out), QUERY_FOUND);
     ck_assert_str_eq(out, "20");
-    ck_assert(query_get(SPAN("q=a+b%2Bc"), "q", out, sizeof out));
+    ck_assert_int_eq(query_get(SPAN("q=a+b%2Bc"), "q", out, sizeof out), QUERY_FOUND);
     ck_assert_str_eq(out, "a b+c");
-    ck_assert(query_get(SPAN("b="), "b", out, sizeof out));
+    ck_assert_int_eq(query_get(SPAN("b="), "b", out, sizeof out), QUERY_FOUND);
     ck_assert_str_eq(out, "");
-    ck_assert(!query_get(SPAN("xlimit=1&limits=2"), "limit", out, sizeof out));
-    ck_assert(!query_get(SPAN(""), "limit", out, sizeof out));
-    ck_assert(!query_get(SPAN("limit=12345678901234567890"), "limit", out, sizeof out));
+    ck_assert_int_eq(query_get(SPAN("xlimit=1&limits=2"), "limit", out, sizeof out), QUERY_ABSENT);
+    ck_assert_int_eq(query_get(SPAN(""), "limit", out, sizeof out), QUERY_ABSENT);
+    ck_assert_int_eq(query_get(SPAN("limit=12345678901234567890"), "limit", out, sizeof out),
+                     QUERY_BAD);
+    ck_assert_int_eq(query_get(SPAN("limit=%zz"), "limit", out, sizeof out), QUERY_BAD);
 }
 END_TEST
 
