@@ -33,8 +33,6 @@ static void on_present_account(void *arg, bool found, const struct account_state
 static bool has_terms(const struct account_state *state, const struct account_terms *t);
 static void write_terms(struct opening *o, struct buf *record);
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err);
-static bool read_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
-                        struct err *err);
 static void write_account(struct jw *w, const char *id, const struct account_state *state);
 
 void account_post(void *server, struct http_request *r, const struct route_match *match)
@@ -117,7 +115,7 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
         !json_get_string(body, "id", &t->id, "the account", err) ||
         !json_get_string(body, "currency", &t->currency, "the account", err) ||
         !json_get_string_or(body, "mode", &t->mode, "the account", err) ||
-        !read_amount(body, "credit_limit", false, &t->credit_limit, err) ||
+        !desk_amount(body, "credit_limit", false, &t->credit_limit, err) ||
         !json_get_int_or(body, "concurrency", &t->concurrency, "the account", err))
         return false;
     if (!id_is_valid(span_of(t->id)))
@@ -135,106 +133,6 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
         return err_set(err, ERR_INPUT, "'concurrency' must be from 1 to %d, or 0 for no limit",
                        CONCURRENCY_MAX);
     return true;
-}
-
-static bool read_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
-                        struct err *err)
-{
-    const char *text = NULL;
-
-    if (required ? !json_get_string(body, name, &text, "the request", err)
-                 : !json_get_string_or(body, name, &text, "the request", err))
-        return false;
-    if (!text)
-        return true;
-    if (!decimal_parse(span_of(text), nanos, err))
-        return err_context(err, "'%s'", name);
-    return (*nanos <= AMOUNT_NANOS_MAX && *nanos >= -AMOUNT_NANOS_MAX) ||
-           err_set(err, ERR_LIMIT, "'%s' may be at most 9000000", name);
-}
-
-/* ------------------------------------------------------------------ credit */
-
-/* A credit whose account is being looked at first: its currency is the account's. */
-struct credit {
-    struct console *console;
-    struct http_request *request;
-    char account[ID_TEXT], op[OP_TEXT];
-    char *reason;
-    int64_t nanos;
-};
-
-static void on_credited_account(void *arg, bool found, const struct account_state *state,
-                                const struct err *err);
-static void post_credit(struct credit *k, const struct account_state *state);
-
-void credit_post(void *server, struct http_request *r, const struct route_match *match)
-{
-    static const char *const members[] = {"amount", "reason", "op", NULL};
-    struct console *c = server;
-    const char *op, *reason = "top-up";
-    AUTO_JSON body = desk_body(c, r, &op);
-    struct credit *k;
-    int64_t nanos = 0;
-    struct err err;
-
-    if (!body)
-        return;
-    if (!json_only_members(body, members, "the credit", &err) ||
-        !read_amount(body, "amount", true, &nanos, &err) ||
-        !json_get_string_or(body, "reason", &reason, "the credit", &err) ||
-        !(nanos != 0 || err_set(&err, ERR_INPUT, "'amount' must not be zero")) ||
-        !(strlen(reason) <= 200 ||
-          err_set(&err, ERR_LIMIT, "'reason' may have at most 200 bytes")) ||
-        !(id_is_valid(span_of(match->value[0])) ||
-          err_set(&err, ERR_NOT_FOUND, "there is no account '%.80s'", match->value[0]))) {
-        reply_err(r, &err);
-        return;
-    }
-    k = xcalloc(1, sizeof *k);
-    k->console = c;
-    k->nanos = nanos;
-    k->reason = xstrdup(reason);
-    memcpy(k->account, match->value[0], strlen(match->value[0]) + 1);
-    memcpy(k->op, op, strlen(op) + 1);
-    request_keep(r, &k->request);
-    account_read(c->ledger.redis, k->account, on_credited_account, k);
-}
-
-static void on_credited_account(void *arg, bool found, const struct account_state *state,
-                                const struct err *err)
-{
-    struct credit *k = arg;
-
-    if (k->request && err)
-        reply_err(k->request, err);
-    else if (k->request && (!found || !state->opened))
-        reply_problem(k->request, CALLER_NOT_FOUND,
-                      "There is no account '%s'; open it with 'tollgate account create'",
-                      k->account);
-    else if (k->request)
-        post_credit(k, state);
-    free(k->reason);
-    free(k);
-}
-
-static void post_credit(struct credit *k, const struct account_state *state)
-{
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
-    char amount[DECIMAL_TEXT];
-    struct jw w;
-
-    jw_init(&w, &record);
-    jw_object(&w);
-    jw_string_member(&w, "account", k->account);
-    jw_string_member(&w, "amount", decimal_format(k->nanos, amount));
-    jw_string_member(&w, "currency", state->currency);
-    jw_string_member(&w, "reason", k->reason);
-    jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
-    jw_string_member(&w, "op", k->op);
-    jw_object_end(&w);
-    desk_post(k->console, k->request, RECORD_CREDIT, buf_span(&record),
-              partition_of(SIDE_ACCOUNT, span_of(k->account)), buf_span(&record));
 }
 
 /* ------------------------------------------------------------------ showing */

@@ -24,6 +24,7 @@ struct application {
 
 static void on_present(void *arg, struct catalogue *present, const struct err *err);
 static void apply(struct application *a, const struct catalogue *present);
+static bool backends_are_configured(const struct options *o, const json_t *file, struct err *err);
 static bool take_change(void *arg, const char *object, const char *id, int64_t revision,
                         const json_t *body, struct err *err);
 static bool add_record(struct application *a, const char *object, const char *id, int64_t revision,
@@ -90,6 +91,10 @@ static void apply(struct application *a, const struct catalogue *present)
     struct err err;
     bool applied;
 
+    if (!backends_are_configured(a->console->options, a->file, &err)) {
+        reply_err(r, &err);
+        return;
+    }
     jw_init(w, &a->json);
     if (!a->is_dry)
         a->batch = desk_batch_new(a->console, r);
@@ -107,6 +112,32 @@ static void apply(struct application *a, const struct catalogue *present)
         reply_built(r, &a->json);
     else
         reply_err(r, &err);
+}
+
+/* What a model names must be there to be called. Members of the wrong type are left to the catalogue's own reader. */
+static bool backends_are_configured(const struct options *o, const json_t *file, struct err *err)
+{
+    json_t *model, *backend;
+    size_t i, j, k;
+
+    json_array_foreach(json_object_get(file, "models"), i, model)
+    {
+        json_array_foreach(json_object_get(model, "backends"), j, backend)
+        {
+            const char *name = json_string_value(json_object_get(backend, "name"));
+
+            for (k = 0; name && k < o->backend_count && strcmp(o->backends[k].title, name) != 0;
+                 k++)
+                ;
+            if (name && k == o->backend_count)
+                return err_set(err, ERR_INPUT, "model %.140s: the config has no backend '%.80s'",
+                               json_is_string(json_object_get(model, "id"))
+                                   ? json_string_value(json_object_get(model, "id"))
+                                   : "?",
+                               name);
+        }
+    }
+    return true;
 }
 
 static bool take_change(void *arg, const char *object, const char *id, int64_t revision,

@@ -87,6 +87,8 @@ static bool read_creator(struct diff *d, const json_t *item, struct err *err)
 
     if (!json_get_string(item, "id", &id, "a creator", err))
         return false;
+    if (catalogue_creator(d->next, id))
+        return err_set(err, ERR_INPUT, "creator %s stands twice in the catalogue", id);
     json_object_del(body, "contract");
     if (!catalogue_add(d->next, "creator", id, d->revision, body, err))
         return false;
@@ -181,6 +183,8 @@ static bool read_models(struct diff *d, const json_t *file, struct err *err)
 
         if (!json_get_string(item, "id", &id, "a model", err))
             return false;
+        if (catalogue_model(d->next, id))
+            return err_set(err, ERR_INPUT, "model %s stands twice in the catalogue", id);
         was = catalogue_model(d->now, id);
         if (!json_object_get(body, "created_at") &&
             json_object_set_new(body, "created_at",
@@ -227,7 +231,11 @@ static bool check_all_rates(const struct catalogue *models, const struct catalog
 static bool check_model(struct diff *d, const struct model *m, struct err *err)
 {
     const struct price *price = catalogue_price(d->next, m->price, INT64_MAX);
+    char creator[ID_TEXT];
 
+    snprintf(creator, sizeof creator, "%.*s", (int)strcspn(m->id, "/"), m->id);
+    if (!catalogue_creator(d->next, creator) && !catalogue_creator(d->now, creator))
+        return err_set(err, ERR_INPUT, "model %s: there is no creator '%s'", m->id, creator);
     price = price ? price : catalogue_price(d->now, m->price, INT64_MAX);
     if (!price)
         return err_set(err, ERR_INPUT, "model %s: there is no price '%s'", m->id, m->price);

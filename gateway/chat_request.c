@@ -54,7 +54,9 @@ bool chat_request_read(struct jscan *scanner, struct span body, struct chat_requ
     *param = NULL;
     jscan_reset(scanner);
     if (jscan_feed(scanner, body.data, body.len, err) == JSCAN_BAD || !jscan_end(scanner, err))
-        return err_context(err, "the body is not valid JSON");
+        return err_context(err, "body");
+    if (body.data[strspn(body.data, " \t\r\n")] != '{')
+        return err_set(err, ERR_INPUT, "the body must be a JSON object");
     for (enum field f = 0; f < ARRAY_LEN(paths); f++) {
         *param = paths[f];
         if (!check_field(f, jscan_get(scanner, f), err))

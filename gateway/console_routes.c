@@ -5,6 +5,7 @@
 #include "gateway/catalogue_admin.h"
 #include "gateway/console_state.h"
 #include "gateway/creator_routes.h"
+#include "gateway/credit_admin.h"
 #include "gateway/journal_admin.h"
 #include "gateway/key_admin.h"
 #include "gateway/service.h"

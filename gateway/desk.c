@@ -53,6 +53,22 @@ json_t *desk_body(struct console *c, struct http_request *r, const char **op)
     return KEEP(body);
 }
 
+bool desk_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
+                 struct err *err)
+{
+    const char *text = NULL;
+
+    if (required ? !json_get_string(body, name, &text, "the request", err)
+                 : !json_get_string_or(body, name, &text, "the request", err))
+        return false;
+    if (!text)
+        return true;
+    if (!decimal_parse(span_of(text), nanos, err))
+        return err_context(err, "'%s'", name);
+    return (*nanos <= AMOUNT_NANOS_MAX && *nanos >= -AMOUNT_NANOS_MAX) ||
+           err_set(err, ERR_LIMIT, "'%s' may be at most 9000000", name);
+}
+
 void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,
                struct partition p, struct span text)
 {

@@ -14,6 +14,10 @@ bool desk_is_open(const struct console *c, struct http_request *r) MUST_USE;
  * console has no journal to write to (503). */
 json_t *desk_body(struct console *c, struct http_request *r, const char **op) MUST_USE;
 
+/* A member that is a decimal amount; absent leaves `*nanos` as it is unless it is required. */
+bool desk_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
+                 struct err *err) MUST_USE;
+
 /* Writes `body` as a record of that kind, waits until Redis has it, then answers with `answer` (status 200). When it was journaled but Redis is away, the answer is
  * 202 and says so: it will be shipped by itself. The request may go away meanwhile. */
 void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,

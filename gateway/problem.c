@@ -130,6 +130,8 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
     add_field(&list, "x-tollgate-code", row->name);
     if (details->request_id)
         add_field(&list, "x-request-id", details->request_id);
+    if (details->allow)
+        add_field(&list, "allow", details->allow);
     if (row->retry)
         add_field(&list, "x-should-retry", row->retry > 0 ? "true" : "false");
     if (row->status == 401)

@@ -5,16 +5,41 @@
 #include "lib/net/httpd.h"
 
 enum problem {
-    CALLER_BAD_REQUEST, CALLER_BAD_JSON, CALLER_BAD_FRAMING, CALLER_HEAD_TOO_LARGE, CALLER_TARGET_TOO_LONG, CALLER_BODY_TOO_LARGE, CALLER_TIMEOUT,
-    CALLER_NO_KEY, CALLER_BAD_KEY, CALLER_KEY_REVOKED, CALLER_KEY_EXPIRED, CALLER_WRONG_ROLE, CALLER_NO_ROUTE, CALLER_WRONG_METHOD, CALLER_UNKNOWN_MODEL, CALLER_NOT_FOUND, CALLER_CONFLICT,
-    POLICY_NO_CREDIT, POLICY_CURRENCY, POLICY_CONCURRENCY,
-    UPSTREAM_REFUSED, UPSTREAM_BROKEN, UPSTREAM_TIMEOUT, UPSTREAM_UNREACHABLE, UPSTREAM_RATE_LIMITED,
-    GATEWAY_UNAVAILABLE, GATEWAY_RECOVERING, GATEWAY_JOURNAL_FULL, GATEWAY_DRAINING, GATEWAY_INTERNAL,
+    CALLER_BAD_REQUEST,
+    CALLER_BAD_JSON,
+    CALLER_BAD_FRAMING,
+    CALLER_HEAD_TOO_LARGE,
+    CALLER_TARGET_TOO_LONG,
+    CALLER_BODY_TOO_LARGE,
+    CALLER_TIMEOUT,
+    CALLER_NO_KEY,
+    CALLER_BAD_KEY,
+    CALLER_KEY_REVOKED,
+    CALLER_KEY_EXPIRED,
+    CALLER_WRONG_ROLE,
+    CALLER_NO_ROUTE,
+    CALLER_WRONG_METHOD,
+    CALLER_UNKNOWN_MODEL,
+    CALLER_NOT_FOUND,
+    CALLER_CONFLICT,
+    POLICY_NO_CREDIT,
+    POLICY_CURRENCY,
+    POLICY_CONCURRENCY,
+    UPSTREAM_REFUSED,
+    UPSTREAM_BROKEN,
+    UPSTREAM_TIMEOUT,
+    UPSTREAM_UNREACHABLE,
+    UPSTREAM_RATE_LIMITED,
+    GATEWAY_UNAVAILABLE,
+    GATEWAY_RECOVERING,
+    GATEWAY_JOURNAL_FULL,
+    GATEWAY_DRAINING,
+    GATEWAY_INTERNAL,
     PROBLEM_COUNT
 };
 
 struct problem_row {
-    const char *name;    /* x-tollgate-code: "policy_no_credit" */
+    const char *name; /* x-tollgate-code: "policy_no_credit" */
     unsigned status;
     const char *type;    /* "insufficient_quota" */
     const char *code;    /* OpenAI's own code, or null */
@@ -26,9 +51,11 @@ const struct problem_row *problem_row(enum problem p);
 /* Replies in OpenAI's shape: {"error":{"message","type","param","code"}}. `request_id` and `param` may be null; retry_after_ms 0: none. */
 struct problem_details {
     const char *request_id, *param;
+    const char *allow; /* the methods that a path takes, for 405 */
     int64_t retry_after_ms;
 };
-void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details, const char *format, ...) PRINTF_LIKE(4, 5);
+void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details,
+                   const char *format, ...) PRINTF_LIKE(4, 5);
 /* The same object as bytes, for an error event inside a stream. */
 void problem_write(struct buf *out, enum problem p, const char *param, const char *message);
 /* The parser's refusal by its status. */

@@ -2,6 +2,7 @@
 #include "gateway/route.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 static bool match_path(const char *pattern, struct span path, struct route_match *out, bool *bad);
 static bool take_param(struct span text, struct route_match *out);
@@ -25,6 +26,23 @@ enum route_result route_find(const struct route *table, size_t count, struct spa
         }
     }
     return known ? ROUTE_WRONG_METHOD : bad ? ROUTE_BAD_PATH : ROUTE_NO_PATH;
+}
+
+const char *route_methods(const struct route *table, size_t count, struct span path,
+                          char out[ROUTE_METHODS_TEXT])
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        struct route_match match = {.route = &table[i]};
+        bool bad;
+
+        if (match_path(table[i].pattern, path, &match, &bad) && n < ROUTE_METHODS_TEXT)
+            n += (size_t)snprintf(out + n, ROUTE_METHODS_TEXT - n, "%s%s", n ? ", " : "",
+                                  table[i].method);
+    }
+    return out;
 }
 
 static struct span segment(struct span rest)

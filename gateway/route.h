@@ -36,6 +36,10 @@ struct route {
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_WRONG_METHOD, ROUTE_BAD_PATH };
 enum route_result route_find(const struct route *table, size_t count, struct span method,
                              struct span path, struct route_match *out) MUST_USE;
+/* "GET, POST": what a path takes, as an Allow header says it. Returns `out`. */
+#define ROUTE_METHODS_TEXT 64
+const char *route_methods(const struct route *table, size_t count, struct span path,
+                          char out[ROUTE_METHODS_TEXT]);
 /* False (and says which) if a row has no access or no handler. */
 bool route_table_is_complete(const struct route *table, size_t count, struct err *err) MUST_USE;
 /* One query parameter, percent-decoded. BAD: it is there, but malformed or too long. */

@@ -90,18 +90,27 @@ static void on_done(void *data)
     free(x);
 }
 
+/* A path that a message may repeat. */
+#define PATH_SHOWN 200
+
 static bool find_route(struct exchange *x)
 {
-    const struct http_head *head = http_request_head(x->request);
+    const struct service *service = x->service;
+    struct span method = http_request_head(x->request)->method;
     struct span path = http_request_path(x->request);
+    struct problem_details details = {.request_id = x->caller.request_id};
+    char allowed[ROUTE_METHODS_TEXT];
+    int shown = (int)(path.len < PATH_SHOWN ? path.len : PATH_SHOWN);
 
-    switch (
-        route_find(x->service->routes, x->service->route_count, head->method, path, &x->match)) {
+    if (span_equal(method, SPAN("HEAD")))
+        method = SPAN("GET");
+    switch (route_find(service->routes, service->route_count, method, path, &x->match)) {
     case ROUTE_FOUND:
         return true;
     case ROUTE_WRONG_METHOD:
-        reply_problem(x->request, CALLER_WRONG_METHOD, "%.*s does not take %.*s",
-                      (int)(path.len < 200 ? path.len : 200), path.data, SPAN_FMT(head->method));
+        details.allow = route_methods(service->routes, service->route_count, path, allowed);
+        problem_reply(x->request, CALLER_WRONG_METHOD, &details, "%.*s takes %s", shown, path.data,
+                      allowed);
         return false;
     case ROUTE_BAD_PATH:
         reply_problem(x->request, CALLER_BAD_REQUEST,
@@ -109,8 +118,7 @@ static bool find_route(struct exchange *x)
         return false;
     default:
         reply_problem(x->request, CALLER_NO_ROUTE,
-                      "There is nothing at %.*s; the base URL of the API ends in /v1",
-                      (int)(path.len < 200 ? path.len : 200), path.data);
+                      "There is nothing at %.*s; the manual lists the routes", shown, path.data);
         return false;
     }
 }
@@ -142,8 +150,12 @@ static void check_key(struct exchange *x, char kind)
     bool present;
 
     if (!api_key_from_head(http_request_head(x->request), &key, &present)) {
-        reply_problem(x->request, present ? CALLER_BAD_KEY : CALLER_NO_KEY, "%s",
-                      problem_row(present ? CALLER_BAD_KEY : CALLER_NO_KEY)->message);
+        reply_problem(
+            x->request, present ? CALLER_BAD_KEY : CALLER_NO_KEY,
+            present ? "This is no key of a %s: send it whole, as 'Authorization: Bearer %ck-tg-…'"
+                    : "A %s's key is needed; send it as 'Authorization: Bearer %ck-tg-…' or as "
+                      "'x-api-key'",
+            kind == 'a' ? "client" : "creator", kind == 'a' ? 's' : 'c');
         return;
     }
     if (key.kind != kind) {

@@ -74,6 +74,17 @@ START_TEST(what_is_not_there_is_told_from_the_wrong_method)
 }
 END_TEST
 
+START_TEST(the_methods_of_a_path_are_named)
+{
+    char out[ROUTE_METHODS_TEXT];
+
+    ck_assert_str_eq(route_methods(table, ARRAY_LEN(table), SPAN("/v1/usage/req_1"), out),
+                     "GET, POST");
+    ck_assert_str_eq(route_methods(table, ARRAY_LEN(table), SPAN("/v1/models"), out), "GET");
+    ck_assert_str_eq(route_methods(table, ARRAY_LEN(table), SPAN("/none"), out), "");
+}
+END_TEST
+
 START_TEST(malformed_escapes_and_nul_are_refused)
 {
     static const char *const bad[] = {"/v1/usage/%", "/v1/usage/%2", "/v1/usage/%zz",
@@ -159,6 +170,7 @@ int main(void)
     tcase_add_test(t, paths_match_segment_by_segment);
     tcase_add_test(t, a_model_id_may_hold_its_slash_as_itself_or_escaped);
     tcase_add_test(t, what_is_not_there_is_told_from_the_wrong_method);
+    tcase_add_test(t, the_methods_of_a_path_are_named);
     tcase_add_test(t, malformed_escapes_and_nul_are_refused);
     tcase_add_test(t, a_part_that_does_not_fit_is_refused_not_cut);
     tcase_add_test(t, query_parameters_are_found_whole_and_decoded);
