@@ -19,7 +19,8 @@
 #include "lib/base/rand.h"
 
 #define PAUSE_MS        100
-#define TELL_MS         10000 /* how often a wait is explained */
+#define TELL_FIRST_MS   1000  /* after so long a wait is explained */
+#define TELL_MS         10000 /* and then this often */
 #define CALL_MS         30000
 #define REPLY_BYTES_MAX (4 << 20)
 
@@ -95,7 +96,7 @@ static bool try_until_done(struct setup *s, const char *what,
                            bool (*step)(struct setup *s, struct err *err))
 {
     const struct timespec pause = {.tv_nsec = PAUSE_MS * NANOS_PER_MS};
-    int64_t tell_at = clock_monotonic_ms() + TELL_MS;
+    int64_t tell_at = clock_monotonic_ms() + TELL_FIRST_MS;
     struct err err;
 
     while (!step(s, &err)) {
