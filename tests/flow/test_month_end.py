@@ -8,6 +8,9 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+import threading
+import time
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pytest
 
 import money
 import tollgate
-from tollgate import Dev, wait_until
+from tollgate import Dev, Served, wait_until
 
 FILES = {"statements.csv", "statements.jsonl", "lines.csv", "events.jsonl.zst", "terms.json", "manifest.json",
          "manifest.sig"}
@@ -218,3 +221,65 @@ def test_the_next_month_has_calls_of_its_own(months: Months) -> None:
     call(months.dev, 2)
     periods = {event["period"] for event in months.dev.events()}
     assert periods == {months.first, months.second, months.third}
+
+
+def test_calls_across_midnight_fall_into_the_month_in_which_they_ended(served: Served, tmp_path: Path) -> None:
+    """The month ends under load, with segments that fill up; then it is closed while calls go on."""
+    shanghai = timezone(timedelta(hours=8))
+    now = datetime.now(UTC)
+    first_of_next = (now.astimezone(shanghai).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+                     + timedelta(days=32)).replace(day=1)
+    ended = (first_of_next - timedelta(days=1)).strftime("%Y-%m")
+    offset = first_of_next - timedelta(seconds=8 * tollgate.SLOWER) - now
+    served.options = {"testing": True, "clock_offset": int(offset / timedelta(milliseconds=1)), "journal_segment": "256 KiB"}
+    served.backends = {"echo": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "20 ms"}}
+    models = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in served.backends]
+    served.start().set_up("100", models)
+    keys = [served.new_account("10")[1] for _ in range(4)]
+    is_over = threading.Event()
+
+    def load(key: str, model: str) -> None:
+        with served.wire(key) as wire:
+            while not is_over.is_set():
+                body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "w " * 30}]}
+                assert wire.ask(wire.chat(body)).is_whole
+
+    threads = [threading.Thread(target=load, args=(key, model)) for key in keys for model in ("demo/echo", "demo/slow")]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: datetime.now(UTC) + offset > first_of_next + timedelta(seconds=2), "the next month has come", 20)
+        wait_until(lambda: not served.cli_one("settle", "status", ended)["reasons"], f"{ended} can be closed", 30)
+        served.cli("settle", "close", ended, "--out", str(tmp_path / "bundle"))
+        time.sleep(0.5)
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert verify(tmp_path / "bundle", "--archive", str(served.state / "archive")) is None
+    text = subprocess.run(["zstd", "-dcq", str(tmp_path / "bundle" / "events.jsonl.zst")], capture_output=True, check=True).stdout
+    settled = [json.loads(line) for line in text.splitlines()]
+    midnight = first_of_next.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    assert {event["period"] for event in settled} == {ended}
+    assert all(event["ended_at"] < midnight for event in settled)
+    statement, _ = statements(tmp_path / "bundle")
+    assert Decimal(statement["gross"]) == money.total(settled)
+    assert len(list((served.state / "archive").glob("w-*/*.jsonl.zst"))) > 6, "no segment filled up"
+    later = [event for event in recent(served, keys) if event["ended_at"] >= midnight]
+    assert later and {event["period"] for event in later} == {first_of_next.strftime("%Y-%m")}
+    assert any(event["started_at"] < midnight for event in later), "no call crossed midnight"
+    spent = 40 - sum(Decimal(served.get("/v1/balance", key)["balance"]) for key in keys)
+    assert spent == money.total(settled) + money.total(later)
+
+
+def recent(served: Served, keys: list[str]) -> Iterator[Any]:
+    """The accounts' calls, all pages."""
+    served.ship()
+    for key in keys:
+        query = "?limit=1000"
+        while True:
+            page = served.get(f"/v1/usage{query}", key)
+            yield from page["data"]
+            if not page["has_more"]:
+                break
+            query = f"?limit=1000&before={page['data'][-1]['request_id']}"

@@ -160,6 +160,12 @@ def test_a_killed_worker_leaves_something_to_bill_of_a_long_stream(gateway: Serv
         assert received - 2 / DELAY <= event["units"]["output_tokens"] <= received, (event, received)
 
 
+def test_a_hold_without_a_begin_is_swept_in_the_end(gateway: Served, often_killed: list[str]) -> None:
+    """The sweeper's two looks are 60 s apart, by one console; the tests before have used up some of that."""
+    for account in often_killed:
+        gateway.settle_down(account, 140)
+
+
 def test_a_killed_console_comes_back_and_calls_do_not_notice(gateway: Served) -> None:
     account, key = gateway.new_account("1")
     (console,) = gateway.children("console")
@@ -170,9 +176,3 @@ def test_a_killed_console_comes_back_and_calls_do_not_notice(gateway: Served) ->
     wait_until(lambda: gateway.children("console") not in ([], [console]), "the console is started again")
     assert gateway.settle_down(account)["balance"] == money.spelled(
         1 - money.rate(DEMO_PRICE, {"input_tokens": 10, "output_tokens": 10}))
-
-
-def test_a_hold_without_a_begin_is_swept_in_the_end(gateway: Served, often_killed: list[str]) -> None:
-    """The sweeper's two looks are 60 s apart; the tests before have used up some of that."""
-    for account in often_killed:
-        gateway.settle_down(account, 140)

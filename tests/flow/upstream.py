@@ -126,25 +126,35 @@ def sse(value: Any) -> str:
 
 
 class Upstream:
-    """Listens on a free port of 127.0.0.1 between entering and leaving the context."""
+    """Listens on 127.0.0.1, on a free port unless one is given, until it is closed or its context is left."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0, *, listens: bool = True) -> None:
         self.respond: Callable[[Call], None] = lambda call: call.complete("an answer")
         self.calls: list[Call] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        if listens:
+            self.listen()
+
+    def listen(self) -> None:
+        self._listener.listen(256)
+        threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> Upstream:
-        threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *rest: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.cut()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,117 @@
+"""What `tollgate dev` sets up: its ready line, its files, and a model server behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import money
+import tollgate
+from tollgate import Dev, free_port
+from upstream import Call, Upstream
+
+CALL = {"model": "demo/upstream", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_the_ready_line_says_everything(dev: Dev) -> None:
+    dev.start()
+    ready = dev.ready
+    assert set(ready) == {"api", "console", "ca", "config", "redis", "account", "key", "creator", "models",
+                          "operator_token", "creator_token", "finance_token", "pid"}
+    assert ready["models"] == ["demo/echo"] and ready["api"].startswith("https://127.0.0.1:")
+    assert Path(dev.redis_socket).is_socket()
+    assert dev.try_get("/api/v1/creator/earnings", ready["creator_token"], dev.console)[0] == 200
+    state = dev.account_state()
+    assert (state["balance"], state["currency"], state["mode"]) == ("100", "CNY", "prepaid")
+
+
+def test_what_it_keeps_is_for_its_owner_alone(dev: Dev) -> None:
+    dev.start()
+    assert dev.state.stat().st_mode & 0o777 == 0o700
+    public = {dev.ca.name, "server.pem"}
+    for path in dev.state.rglob("*"):
+        if path.is_file() and path.name not in public and path.parent.name in (dev.state.name, "redis"):
+            assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0, path
+    log = dev.log_text()
+    for name in ("key", "creator_token", "operator_token", "finance_token"):
+        assert dev.ready[name] not in log
+
+
+def test_the_certificate_is_good_for_every_name_of_this_machine(dev: Dev) -> None:
+    dev.start()
+    api = dev.api
+    for host in ("localhost", "127.0.0.1"):
+        dev.api = api.replace("127.0.0.1", host)
+        assert dev.is_ready()
+
+
+def test_the_upstreams_key_goes_to_the_upstream_and_nowhere_else(dev: Dev, upstream: Upstream) -> None:
+    secret = "an-upstream-key-that-is-secret"
+    dev.start("--upstream", upstream.url + "/", environment={"TOLLGATE_UPSTREAM_KEY": secret})
+    upstream.respond = lambda call: call.complete(call.headers["authorization"][:6])
+    with dev.wire() as wire:
+        assert wire.ask(wire.chat(CALL)).status == 200
+    assert upstream.calls[-1].headers["authorization"] == f"Bearer {secret}"
+    assert upstream.calls[-1].json["model"] == "scripted"
+    for text in (dev.log_text(), dev.config.read_text(), json.dumps(dev.ready), str(dev.cli("model", "list"))):
+        assert secret not in text
+    dev.restart()
+    assert dev.ready["models"] == ["demo/echo", "demo/upstream"], "what was given once stays"
+    dev.restart("--upstream", upstream.url, "--upstream-model", "another")
+    with dev.wire() as wire:
+        upstream.respond = lambda call: call.complete("fine")
+        assert wire.ask(wire.chat(CALL)).status == 200
+    assert upstream.calls[-1].json["model"] == "another"
+    assert "authorization" not in upstream.calls[-1].headers
+
+
+def test_an_upstream_that_is_still_starting_is_waited_for(dev: Dev) -> None:
+    port = free_port()
+    late = Upstream(port, listens=False)
+    timer = threading.Timer(3.0, late.listen)
+    timer.start()
+    try:
+        dev.start("--upstream", late.url)
+        assert dev.ready["models"] == ["demo/echo", "demo/upstream"]
+        assert f"127.0.0.1:{port}" in dev.log_text(), "the log says what it waited for"
+    finally:
+        timer.join()
+        late.close()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_an_upstream_that_comes_back_is_used_again(dev: Dev, stream: bool) -> None:
+    port = free_port()
+    with Upstream(port) as upstream:
+        dev.start("--upstream", upstream.url)
+    with dev.wire() as wire:
+        refused = wire.ask(wire.chat({**CALL, "stream": stream}))
+        assert refused.status == 503 and refused.headers["x-tollgate-code"] == "upstream_unreachable"
+    with Upstream(port) as upstream, dev.wire() as wire:
+        upstream.respond = lambda call: call.stream(["a ", "b"]) if stream else call.complete("a b")
+        assert wire.ask(wire.chat({**CALL, "stream": stream})).status == 200
+    dev.settle_down()
+    assert dev.balance() == 100 - money.total(dev.events())
+
+
+def test_a_slow_upstream_holds_up_nobody_else(dev: Dev, upstream: Upstream) -> None:
+    def respond(call: Call) -> None:
+        time.sleep(3)
+        call.complete("at last")
+    upstream.respond = respond
+    dev.start("--upstream", upstream.url)
+    slow = [dev.wire() for _ in range(20)]
+    for wire in slow:
+        wire.send(wire.chat(CALL))
+    started = time.monotonic()
+    with dev.wire() as wire:
+        for _ in range(10):
+            assert wire.ask(wire.chat({**CALL, "model": "demo/echo"})).status == 200
+    assert time.monotonic() - started < 2 * tollgate.SLOWER
+    for wire in slow:
+        assert wire.reply().status == 200
+        wire.close()
