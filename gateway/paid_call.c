@@ -6,16 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/answer.h"
+#include "gateway/backend_choice.h"
 #include "gateway/meter.h"
 #include "gateway/refusal.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/rand.h"
-#include "lib/base/text.h"
 
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
 #define CONTENT_TYPE_TEXT 128
-#define TRACEPARENT_TEXT  56
 
 enum call_state {
     CALL_ADMITTING, /* waits for the ledger's yes */
@@ -69,7 +68,6 @@ struct paid_call {
 
 static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
                                   const struct caller *caller);
-static void take_traceparent(struct paid_call *c, struct span value);
 static void call_free(struct paid_call *c);
 static bool read_chat(struct paid_call *c);
 static bool choose_model(struct paid_call *c, const struct caller *caller);
@@ -122,7 +120,7 @@ static struct paid_call *call_new(struct paid_calls *all, struct http_request *r
     c->all = all;
     c->request = r;
     memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
-    take_traceparent(c, http_header_get(http_request_head(r), "traceparent"));
+    traceparent_take(http_header_get(http_request_head(r), "traceparent"), c->traceparent);
     http_request_take_body(r, &c->body);
     c->next = all->first;
     c->link = &all->first;
@@ -131,25 +129,6 @@ static struct paid_call *call_new(struct paid_calls *all, struct http_request *r
     all->first = c;
     all->open++;
     return c;
-}
-
-/* W3C Trace Context, version 00; anything else is not passed on. */
-static void take_traceparent(struct paid_call *c, struct span value)
-{
-    static const size_t dashes[] = {2, 35, 52};
-    unsigned char bytes[16];
-    struct span part;
-
-    if (value.len != TRACEPARENT_TEXT - 1 || !span_starts(value, SPAN("00-")))
-        return;
-    for (size_t i = 0; i < ARRAY_LEN(dashes); i++) {
-        size_t end = i + 1 < ARRAY_LEN(dashes) ? dashes[i + 1] : value.len;
-
-        part = (struct span){value.data + dashes[i] + 1, end - dashes[i] - 1};
-        if (value.data[dashes[i]] != '-' || !hex_decode(part, bytes, part.len / 2))
-            return;
-    }
-    (void)!span_copy(value, c->traceparent, sizeof c->traceparent);
 }
 
 static void call_free(struct paid_call *c)
@@ -282,8 +261,6 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
 
 /* ------------------------------------------------------------------ the backend */
 
-static const struct model_backend *choose_backend(struct paid_call *c);
-static struct backend *find_backend(const struct server *server, const char *name);
 static void on_backend_start(void *arg, unsigned status, struct span content_type);
 static void on_backend_event(void *arg, const struct backend_event *event);
 static void on_backend_end(void *arg, const struct backend_result *result);
@@ -307,8 +284,8 @@ static bool try_next_backend(struct paid_call *c, struct err *err)
         .traceparent = c->traceparent[0] ? c->traceparent : NULL,
     };
 
-    while ((choice = choose_backend(c))) {
-        struct backend *backend = find_backend(c->all->server, choice->name);
+    while ((choice = backend_choose(c->model, &c->tried))) {
+        struct backend *backend = backend_find(c->all->server, choice->name);
 
         request.model = choice->model;
         if (!backend) {
@@ -323,42 +300,6 @@ static bool try_next_backend(struct paid_call *c, struct err *err)
     return false;
 }
 
-/* The lowest priority number first; among equals by weight. */
-static const struct model_backend *choose_backend(struct paid_call *c)
-{
-    const struct model *m = c->model;
-    uint64_t weights = 0, draw;
-    int64_t best = INT64_MAX;
-
-    for (size_t i = 0; i < m->backend_count; i++)
-        if (!(c->tried >> i & 1) && m->backends[i].priority < best)
-            best = m->backends[i].priority;
-    for (size_t i = 0; i < m->backend_count; i++)
-        if (!(c->tried >> i & 1) && m->backends[i].priority == best)
-            weights += (uint64_t)m->backends[i].weight;
-    draw = weights ? rand_below(weights) : 0;
-    for (size_t i = 0; i < m->backend_count; i++) {
-        if ((c->tried >> i & 1) || m->backends[i].priority != best)
-            continue;
-        if (draw < (uint64_t)m->backends[i].weight || weights == 0) {
-            c->tried |= UINT64_C(1) << i;
-            return &m->backends[i];
-        }
-        draw -= (uint64_t)m->backends[i].weight;
-    }
-    return NULL;
-}
-
-static struct backend *find_backend(const struct server *server, const char *name)
-{
-    for (size_t i = 0; i < server->backend_count; i++)
-        if (strcmp(server->backends[i].name, name) == 0)
-            return server->backends[i].backend;
-    return NULL;
-}
-
-static void begin_stream(struct paid_call *c);
-static bool ends_event(struct span bytes);
 static void on_client_drained(void *arg);
 static void stop_backend(struct paid_call *c, enum stop why);
 
@@ -374,19 +315,7 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
         snprintf(c->content_type, sizeof c->content_type, "%s",
                  c->chat.stream ? "text/event-stream" : "application/json");
     if (c->chat.stream && c->request)
-        begin_stream(c);
-}
-
-static void begin_stream(struct paid_call *c)
-{
-    const struct http_field fields[] = {
-        {"content-type", c->content_type},
-        {"cache-control", "no-cache"},
-        {"x-accel-buffering", "no"},
-        {"x-request-id", c->event.request_id},
-    };
-
-    http_reply_start(c->request, 200, fields, ARRAY_LEN(fields));
+        answer_begin_stream(c->request, c->content_type, c->event.request_id);
 }
 
 static void on_backend_event(void *arg, const struct backend_event *event)
@@ -402,7 +331,7 @@ static void on_backend_event(void *arg, const struct backend_event *event)
     if (!c->request)
         return;
     http_reply_write(c->request, event->bytes);
-    c->is_between_events = ends_event(event->bytes);
+    c->is_between_events = answer_ends_event(event->bytes);
     c->content += event->content;
     meter_mark(&c->marks, http_reply_offered(c->request), c->content);
     if (c->content > output_cap(c) * c->chat.n) {
@@ -411,18 +340,6 @@ static void on_backend_event(void *arg, const struct backend_event *event)
         backend_pause(c->backend);
         http_reply_on_drained(c->request, on_client_drained);
     }
-}
-
-/* A long event comes in parts, and only its last ends with the blank line. */
-static bool ends_event(struct span bytes)
-{
-    static const struct span ends[] = {{"\n\n", 2}, {"\r\n\r\n", 4}, {"\r\r", 2}};
-
-    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-        if (bytes.len >= ends[i].len &&
-            memcmp(bytes.data + bytes.len - ends[i].len, ends[i].data, ends[i].len) == 0)
-            return true;
-    return false;
 }
 
 static void on_client_drained(void *arg)
@@ -599,26 +516,10 @@ static void on_durable(void *arg)
 
 static void finish_answer(struct paid_call *c)
 {
-    char cost[DECIMAL_TEXT], receipt[REQUEST_ID_TEXT + 32];
-    AUTO_CLEAR(buf) note = {.max = 256};
-
-    decimal_format(c->event.amount.nanos, cost);
-    snprintf(receipt, sizeof receipt, "/v1/usage/%s/receipt", c->event.request_id);
-    if (!c->chat.stream) {
-        const struct http_field fields[] = {
-            {"content-type", c->content_type},
-            {"x-request-id", c->event.request_id},
-            {"x-tollgate-cost", cost},
-            {"x-tollgate-receipt", receipt},
-        };
-
-        http_reply(c->request, 200, fields, ARRAY_LEN(fields), buf_span(&c->held));
-        return;
-    }
-    buf_printf(&note, ": x-tollgate-cost: %s\n: x-tollgate-receipt: %s\n\n", cost, receipt);
-    http_reply_write(c->request, buf_span(&note));
-    http_reply_write(c->request, buf_span(&c->held));
-    http_reply_end(c->request);
+    if (c->chat.stream)
+        answer_end_stream(c->request, &c->event, buf_span(&c->held));
+    else
+        answer_plain(c->request, &c->event, c->content_type, buf_span(&c->held));
 }
 
 /* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. In the middle of an event nothing can

@@ -1,0 +1,86 @@
+/* answer.c - the wire form of answers that were paid for. */
+#include "gateway/answer.h"
+
+#include <stdio.h>
+
+#include "lib/base/text.h"
+
+#define RECEIPT_TEXT (REQUEST_ID_TEXT + 32)
+#define NOTE_MAX     256
+
+static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT]);
+
+void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id)
+{
+    const struct http_field fields[] = {
+        {"content-type", content_type},
+        {"cache-control", "no-cache"},
+        {"x-accel-buffering", "no"},
+        {"x-request-id", request_id},
+    };
+
+    http_reply_start(r, 200, fields, ARRAY_LEN(fields));
+}
+
+void answer_end_stream(struct http_request *r, const struct event *e, struct span closing)
+{
+    char cost[DECIMAL_TEXT], receipt[RECEIPT_TEXT];
+    AUTO_CLEAR(buf) note = {.max = NOTE_MAX};
+
+    buf_printf(&note, ": x-tollgate-cost: %s\n: x-tollgate-receipt: %s\n\n",
+               decimal_format(e->amount.nanos, cost), receipt_path(e, receipt));
+    http_reply_write(r, buf_span(&note));
+    http_reply_write(r, closing);
+    http_reply_end(r);
+}
+
+void answer_plain(struct http_request *r, const struct event *e, const char *content_type,
+                  struct span body)
+{
+    char cost[DECIMAL_TEXT], receipt[RECEIPT_TEXT];
+    const struct http_field fields[] = {
+        {"content-type", content_type},
+        {"x-request-id", e->request_id},
+        {"x-tollgate-cost", decimal_format(e->amount.nanos, cost)},
+        {"x-tollgate-receipt", receipt_path(e, receipt)},
+    };
+
+    http_reply(r, 200, fields, ARRAY_LEN(fields), body);
+}
+
+static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT])
+{
+    snprintf(out, RECEIPT_TEXT, "/v1/usage/%s/receipt", e->request_id);
+    return out;
+}
+
+bool answer_ends_event(struct span bytes)
+{
+    static const struct span ends[] = {{"\n\n", 2}, {"\r\n\r\n", 4}, {"\r\r", 2}};
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (bytes.len >= ends[i].len &&
+            memcmp(bytes.data + bytes.len - ends[i].len, ends[i].data, ends[i].len) == 0)
+            return true;
+    return false;
+}
+
+void traceparent_take(struct span header, char out[TRACEPARENT_TEXT])
+{
+    static const size_t dashes[] = {2, 35, 52};
+    unsigned char bytes[16];
+    struct span part;
+
+    out[0] = '\0';
+    if (header.len != TRACEPARENT_TEXT - 1 || !span_starts(header, SPAN("00-")))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(dashes); i++) {
+        size_t end = i + 1 < ARRAY_LEN(dashes) ? dashes[i + 1] : header.len;
+
+        part = (struct span){header.data + dashes[i] + 1, end - dashes[i] - 1};
+        if (header.data[dashes[i]] != '-' || !hex_decode(part, bytes, part.len / 2))
+            return;
+    }
+    memcpy(out, header.data, header.len);
+    out[header.len] = '\0';
+}
