@@ -19,6 +19,8 @@
 static bool lock(struct journal_home *h, struct err *err);
 static bool refuse_damaged(const struct journal_home *h, struct err *err);
 static bool mint(struct journal_home *h, const char *installation, struct err *err);
+static bool refuse_copy(const struct journal_home *h, struct err *err);
+static bool is_copy(const struct journal_home *h, const char *sibling);
 static bool parse_identity(struct span text, struct journal_home *h, struct err *err);
 static bool has_file(const char *dir, const char *name);
 static bool write_file(const char *dir, const char *name, struct span text, struct err *err);
@@ -49,6 +51,8 @@ bool journal_home_take(const char *path, const char *installation, struct journa
     if (strcmp(h.installation, installation) != 0)
         return err_set(err, ERR_INPUT, "%s belongs to installation %s, not to %s", path,
                        h.installation, installation);
+    if (!refuse_copy(&h, err))
+        return false;
     h.registered = has_file(path, "registered");
     *out = h;
     h = (struct journal_home){0};
@@ -97,6 +101,37 @@ static bool mint(struct journal_home *h, const char *installation, struct err *e
     buf_add_char(&text, '\n');
     return buf_ok(&text, "the writer's file", err) &&
            write_file(h->path, "writer", buf_span(&text), err);
+}
+
+/* Two directories of one writer would both count on from the same number. Locks are per directory and do not see it. */
+static bool refuse_copy(const struct journal_home *h, struct err *err)
+{
+    AUTO_STRING root =
+        xstrndup(h->path, strrchr(h->path, '/') ? (size_t)(strrchr(h->path, '/') - h->path) : 0);
+    char **names;
+    size_t count;
+    bool ok = true;
+
+    if (!dir_list(*root ? root : ".", &names, &count, err))
+        return false;
+    for (size_t i = 0; ok && i < count; i++) {
+        AUTO_STRING sibling = path_join(*root ? root : ".", names[i]);
+
+        if (journal_home_is_name(names[i]) && strcmp(sibling, h->path) != 0 && is_copy(h, sibling))
+            ok = err_set(err, ERR_CORRUPT,
+                         "%s and %s both hold writer %s: one is a copy, and must be taken away",
+                         h->path, sibling, h->writer);
+    }
+    dir_names_free(names, count);
+    return ok;
+}
+
+static bool is_copy(const struct journal_home *h, const char *sibling)
+{
+    AUTO_CLEAR(journal_home) other = {0};
+
+    return !has_file(sibling, "damaged") && journal_home_identity(sibling, &other, NULL) &&
+           strcmp(other.writer, h->writer) == 0;
 }
 
 void journal_home_clear(struct journal_home *h)

@@ -291,6 +291,25 @@ START_TEST(another_installations_directory_is_refused)
 }
 END_TEST
 
+/* The original goes on; the copy is marked, and whoever starts next neither takes it nor minds it. */
+START_TEST(a_copy_of_a_directory_is_never_taken_up)
+{
+    AUTO_STRING original = fixture_dir(&f, 1);
+    AUTO_STRING copy = fixture_dir(&f, 9);
+    struct err err;
+    AUTO(journal) j = fixture_journal(&f);
+
+    ck_assert_ptr_nonnull(j);
+    fixture_copy(original, copy);
+    ck_assert_ptr_null(journal_open_dir(&f.config, copy, &err));
+    ck_assert_int_eq(err.code, ERR_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, journal_writer(j)));
+    journal_free(KEEP(j));
+    j = fixture_journal(&f);
+    ck_assert_str_eq(journal_dir(j), original);
+}
+END_TEST
+
 START_TEST(changes_are_numbered_on_their_side)
 {
     struct journal *j = without_thread();
@@ -737,6 +756,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_writer_is_registered_before_its_first_call);
     tcase_add_test(t, without_its_archive_a_known_writer_still_starts);
     tcase_add_test(t, another_installations_directory_is_refused);
+    tcase_add_test(t, a_copy_of_a_directory_is_never_taken_up);
     tcase_add_test(t, changes_are_numbered_on_their_side);
     tcase_add_test(t, a_change_larger_than_any_record_is_refused);
     tcase_add_test(t, time_never_runs_back);
