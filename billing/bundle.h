@@ -36,6 +36,9 @@ extern const char *const bundle_names[];
 /* ERR_EXISTS naming the first file in `dir` that is none of a bundle's; ERR_NOT_FOUND the first
  * that is missing, if all must be there. */
 bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err) MUST_USE;
+/* Whether a bundle may be written there: nothing is there yet, or a bundle of the same period and
+ * kind. Everything else is ERR_EXISTS. */
+bool bundle_may_go_to(const char *dir, struct period p, bool is_preview, struct err *err) MUST_USE;
 void bundle_remove(
     const char *dir); /* a bundle's files and the directory; what cannot be removed stays */
 

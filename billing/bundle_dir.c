@@ -14,14 +14,17 @@
 #define DIR_MODE    0755
 
 static bool is_known(const char *name);
+static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err);
+static const char *kind_name(bool is_preview);
 static bool copy_file(const char *from, const char *to, const char *name, struct err *err);
 static bool copy_bytes(int in, int out, const char *path, struct err *err);
 static bool check_listed(const char *dir, char **names, size_t count, struct err *err);
 
-/* In the order in which they are copied: whole, a bundle has its signature. */
+/* In the order in which they are copied: the manifest says from the first moment whose files these
+ * are, and whole, a bundle has its signature. */
 const char *const bundle_names[] = {
-    "statements.csv", "statements.jsonl", "lines.csv",    "events.jsonl.zst",
-    "terms.json",     MANIFEST_NAME,      SIGNATURE_NAME, NULL,
+    MANIFEST_NAME,      "statements.csv", "statements.jsonl", "lines.csv",
+    "events.jsonl.zst", "terms.json",     SIGNATURE_NAME,     NULL,
 };
 
 bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err)
@@ -56,6 +59,46 @@ static bool is_known(const char *name)
         if (strcmp(bundle_names[i], name) == 0)
             return true;
     return false;
+}
+
+bool bundle_may_go_to(const char *dir, struct period p, bool is_preview, struct err *err)
+{
+    char **names = NULL;
+    size_t count = 0;
+    bool ok;
+
+    if (!file_exists(dir))
+        return true;
+    if (!dir_list(dir, &names, &count, err))
+        return false;
+    ok = count == 0 || (check_listed(dir, names, count, err) && is_of(dir, p, is_preview, err));
+    dir_names_free(names, count);
+    return ok;
+}
+
+static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err)
+{
+    AUTO_STRING path = path_join(dir, MANIFEST_NAME);
+    AUTO_CLEAR(buf) text = {.max = MANIFEST_BYTES_MAX};
+    AUTO_CLEAR(manifest) there;
+
+    manifest_init(&there);
+    if (!file_read(path, &text, err) || !manifest_parse(buf_span(&text), &there, err))
+        return err_set(err, ERR_EXISTS,
+                       "%s has files of a bundle, but no manifest that can be "
+                       "read: give another directory",
+                       dir);
+    return (there.is_preview == is_preview && period_compare(there.period, p) == 0) ||
+           err_set(err, ERR_EXISTS,
+                   "%s holds the %s of %s, which is not replaced by the %s of %s: give another "
+                   "directory",
+                   dir, kind_name(there.is_preview), there.period.text, kind_name(is_preview),
+                   p.text);
+}
+
+static const char *kind_name(bool is_preview)
+{
+    return is_preview ? "preview" : "close";
 }
 
 bool bundle_copy(const char *from, const char *to, struct err *err)

@@ -32,7 +32,7 @@ bool settlement_preview(const struct settlement_sources *s, struct period p, con
     report->state = state_of(s, p);
     if (report->state == SETTLEMENT_CLOSED)
         return err_set(err, ERR_EXISTS, "%s is closed: export it", p.text);
-    if (out_dir && (!dir_ensure(out_dir, 0755, err) || !bundle_check_names(out_dir, false, err)))
+    if (out_dir && (!bundle_may_go_to(out_dir, p, true, err) || !dir_ensure(out_dir, 0755, err)))
         return false;
     temporary = make_temporary(out_dir, err);
     if (!temporary)
@@ -80,6 +80,8 @@ bool settlement_close(const struct settlement_sources *s, struct period p, const
     report->period = p;
     report->state = state_of(s, p);
     report->was_kept = report->state == SETTLEMENT_CLOSED;
+    if (out_dir && !bundle_may_go_to(out_dir, p, false, err))
+        return false;
     if (!report->was_kept && !make_close(s, p, report, err))
         return false;
     report->state = SETTLEMENT_CLOSED;
@@ -118,7 +120,8 @@ bool settlement_export(const char *archive, struct period p, const char *out_dir
         return err_set(err, ERR_NOT_FOUND, "%s is not closed", p.text);
     report->state = SETTLEMENT_CLOSED;
     report->was_kept = true;
-    return bundle_copy(dir, out_dir, err) && settlement_report_load(report, dir, out_dir, err);
+    return bundle_may_go_to(out_dir, p, false, err) && bundle_copy(dir, out_dir, err) &&
+           settlement_report_load(report, dir, out_dir, err);
 }
 
 bool settlement_status(const struct settlement_sources *s, const struct period *p,

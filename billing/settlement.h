@@ -81,8 +81,8 @@ bool settlement_export(const char *archive, struct period p, const char *out_dir
 bool settlement_status(const struct settlement_sources *s, const struct period *p,
                        struct settlement_report *report, struct err *err) MUST_USE;
 
-/* `out_dir` of all three is created; files of an earlier bundle in it are replaced, any other
- * file in it is ERR_EXISTS, because verify refuses files that the manifest does not list. */
+/* `out_dir` of all three is created; a bundle of the same period and kind in it is replaced. Any
+ * other bundle or file in it is ERR_EXISTS, before anything is done. */
 
 struct settlement_proof {
     const char *dir; /* the bundle */

@@ -11,6 +11,7 @@
 static bool name_terms(struct terms *t, const struct settlement_sources *s, struct period p,
                        struct err *err);
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
+static void check_began(const struct archive_scan *scan, struct reasons *out);
 static void check_time(struct period p, struct reasons *out);
 static void check_order(const struct gathering *g, const struct settlement_sources *s,
                         struct reasons *out);
@@ -70,6 +71,7 @@ void gathering_refusals(struct gathering *g, const struct settlement_sources *s,
                         struct reasons *out)
 {
     check_time(g->scan.period, out);
+    check_began(&g->scan, out);
     check_order(g, s, out);
     move_all(&g->scan.damage, out);
     move_all(&g->scan.unsealed, out);
@@ -91,6 +93,16 @@ static void check_time(struct period p, struct reasons *out)
         reasons_add(out, "%s is not over: it ends at %s", p.text, clock_format(period_end(p), end));
 }
 
+/* Who wrote then, or before, would be among the writers. */
+static void check_began(const struct archive_scan *scan, struct reasons *out)
+{
+    if (scan->writer_count == 0 && scan->damage.count == 0)
+        reasons_add(out,
+                    "nothing was metered in %s: no process of this installation wrote calls "
+                    "by then",
+                    scan->period.text);
+}
+
 /* Balances are carried from close to close, so periods close in order. */
 static void check_order(const struct gathering *g, const struct settlement_sources *s,
                         struct reasons *out)
@@ -103,8 +115,8 @@ static void check_order(const struct gathering *g, const struct settlement_sourc
         const struct scanned_period *earlier = &g->scan.periods[i];
 
         if (period_compare(earlier->period, p) < 0 && !close_exists(s->archive, earlier->period))
-            reasons_add(out, "%s has %llu events and must be closed first", earlier->period.text,
-                        (unsigned long long)earlier->events);
+            reasons_add(out, "%s has %llu event%s and must be closed first", earlier->period.text,
+                        (unsigned long long)earlier->events, earlier->events == 1 ? "" : "s");
     }
     if (!closes_list(s->archive, &closed, &count, &why))
         reasons_add(out, "%s", why.text);

@@ -4,12 +4,15 @@
 
 #include "billing/bundle.h"
 #include "billing/settlement.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
+static const char *state_words(const struct settlement_report *r);
 static void text_statements(const struct settlement_report *r, struct buf *out);
 static void text_totals(const json_t *trailer, struct buf *out);
 static void text_lists(const struct settlement_report *r, struct buf *out);
+static const char *plural(uint64_t n);
 static const char *member(const json_t *object, const char *name);
 static void json_statements(const struct settlement_report *r, struct jw *w);
 static void json_lists(const struct settlement_report *r, struct jw *w);
@@ -59,16 +62,26 @@ bool settlement_report_load(struct settlement_report *r, const char *dir, const 
 
 void settlement_report_text(const struct settlement_report *r, struct buf *out)
 {
-    buf_printf(out, "%s is %s%s%s%s\n", r->period.text, settlement_state_name(r->state),
+    buf_printf(out, "%s %s%s%s%s\n", r->period.text, state_words(r),
                r->was_kept ? " (kept bytes)" : "", r->dir ? ": " : "", r->dir ? r->dir : "");
     text_statements(r, out);
     text_lists(r, out);
+    if (r->writer_count == 0 && r->state != SETTLEMENT_CLOSED && r->reasons.count == 0)
+        buf_printf(out,
+                   "  nothing was metered: no process of this installation wrote calls by then\n");
     if (r->reasons.count > 0)
         buf_printf(out, "it cannot be closed now:\n");
     for (size_t i = 0; i < r->reasons.kept; i++)
         buf_printf(out, "  - %s\n", r->reasons.sentence[i]);
     if (r->reasons.count > r->reasons.kept)
         buf_printf(out, "  - and %zu more\n", r->reasons.count - r->reasons.kept);
+}
+
+static const char *state_words(const struct settlement_report *r)
+{
+    static const char *const words[] = {"is open", "is over, but not closed", "is closed"};
+
+    return clock_now() < period_start(r->period) ? "has not begun" : words[r->state];
 }
 
 static void text_statements(const struct settlement_report *r, struct buf *out)
@@ -110,16 +123,21 @@ static const char *member(const json_t *object, const char *name)
 static void text_lists(const struct settlement_report *r, struct buf *out)
 {
     for (size_t i = 0; i < r->period_count; i++)
-        buf_printf(out, "  period %s  %-6s  %llu events\n", r->periods[i].period.text,
+        buf_printf(out, "  period %s  %-6s  %llu event%s\n", r->periods[i].period.text,
                    settlement_state_name(r->periods[i].state),
-                   (unsigned long long)r->periods[i].events);
+                   (unsigned long long)r->periods[i].events, plural(r->periods[i].events));
     for (size_t i = 0; i < r->writer_count; i++)
-        buf_printf(out, "  writer %s since %s  %s  %llu segments  %llu records  %llu events\n",
+        buf_printf(out, "  writer %s since %s  %s  %llu segment%s  %llu record%s  %llu event%s\n",
                    r->writers[i].writer, r->writers[i].first_period.text,
                    r->writers[i].is_sealed ? "sealed" : "not sealed",
-                   (unsigned long long)r->writers[i].segments,
-                   (unsigned long long)r->writers[i].records,
-                   (unsigned long long)r->writers[i].events);
+                   (unsigned long long)r->writers[i].segments, plural(r->writers[i].segments),
+                   (unsigned long long)r->writers[i].records, plural(r->writers[i].records),
+                   (unsigned long long)r->writers[i].events, plural(r->writers[i].events));
+}
+
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
 }
 
 void settlement_report_json(const struct settlement_report *r, struct jw *w)

@@ -312,8 +312,9 @@ void settlement_verdict_text(const struct settlement_verdict *v, struct buf *out
 {
     buf_printf(out, "verified: %s of %s, installation %s%s\n", v->kind, v->period.text,
                v->installation, v->testing ? " (testing)" : "");
-    buf_printf(out, "  %lld events, %lld statements: all files follow from events and terms\n",
-               (long long)v->events, (long long)v->statements);
+    buf_printf(out, "  %lld event%s, %lld statement%s: all files follow from events and terms\n",
+               (long long)v->events, v->events == 1 ? "" : "s", (long long)v->statements,
+               v->statements == 1 ? "" : "s");
     buf_printf(out, "  signature: %s %s\n", v->key_id, v->is_pinned ? "(pinned)" : "(unpinned)");
     buf_printf(out, "  opening: %s\n",
                v->is_chained ? "chained to the bundle before" : "as stated");

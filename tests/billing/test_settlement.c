@@ -144,6 +144,36 @@ START_TEST(an_export_never_mixes_with_other_files)
 }
 END_TEST
 
+START_TEST(a_bundle_is_never_replaced_by_one_of_another_period_or_kind)
+{
+    struct world *w = world_november("2026-11-30T00:00:00Z");
+    AUTO_STRING out = world_path(w, "out");
+    AUTO_STRING csv = NULL;
+    AUTO_STRING kept = NULL;
+    struct settlement_report report = {0};
+    struct err err = {0};
+
+    ck_assert(settlement_preview(&w->sources, period_text("2026-11"), out, &report, &err));
+    csv = file_text(out, "statements.csv");
+    settlement_report_clear(&report);
+    ck_assert(!settlement_preview(&w->sources, period_text("2026-12"), out, &report, &err));
+    ck_assert_int_eq(err.code, ERR_EXISTS);
+    ck_assert_ptr_nonnull(strstr(err.text, "holds the preview of 2026-11"));
+    settlement_report_clear(&report);
+    world_clock(DECEMBER);
+    ck_assert(!settlement_close(&w->sources, period_text("2026-11"), out, &report, &err));
+    ck_assert_int_eq(err.code, ERR_EXISTS);
+    ck_assert(!close_exists(w->archive, period_text("2026-11")));
+    close_period(w, "2026-11");
+    ck_assert(!settlement_export(w->archive, period_text("2026-11"), out, &report, &err));
+    ck_assert_int_eq(err.code, ERR_EXISTS);
+    kept = file_text(out, "statements.csv");
+    ck_assert_str_eq(kept, csv);
+    settlement_report_clear(&report);
+    world_free(w);
+}
+END_TEST
+
 START_TEST(a_closing_balance_is_the_next_opening)
 {
     struct world *w = world_november(DECEMBER);
@@ -213,6 +243,16 @@ START_TEST(a_running_period_is_not_closed)
 
     refuses(w, "2026-11", "2026-11 is not over: it ends at 2026-11-30T16:00:00.000Z");
     world_clock("2026-11-30T16:00:01Z");
+    close_period(w, "2026-11");
+    world_free(w);
+}
+END_TEST
+
+START_TEST(a_period_before_the_first_writer_is_not_closed)
+{
+    struct world *w = world_november(DECEMBER);
+
+    refuses(w, "2026-10", "nothing was metered in 2026-10");
     close_period(w, "2026-11");
     world_free(w);
 }
@@ -329,7 +369,7 @@ START_TEST(earlier_events_are_closed_first)
     world_seal(w, 0);
     world_seal(w, 0);
     world_archive(w, 0);
-    refuses(w, "2026-11", "2026-10 has 1 events and must be closed first");
+    refuses(w, "2026-11", "2026-10 has 1 event and must be closed first");
     ck_assert(settlement_status(&w->sources, NULL, &report, &err));
     ck_assert_str_eq(report.period.text, "2026-10");
     ck_assert_uint_eq(report.reasons.count, 0);
@@ -581,10 +621,12 @@ int main(void)
     tcase_add_test(tcase, a_close_has_a_statement_for_every_creator);
     tcase_add_test(tcase, events_stand_in_the_order_of_their_ends);
     tcase_add_test(tcase, closing_again_and_exporting_give_the_same_bytes);
+    tcase_add_test(tcase, a_bundle_is_never_replaced_by_one_of_another_period_or_kind);
     tcase_add_test(tcase, an_export_never_mixes_with_other_files);
     tcase_add_test(tcase, a_closing_balance_is_the_next_opening);
     tcase_add_test(tcase, a_preview_needs_no_end_of_the_period);
     tcase_add_test(tcase, a_running_period_is_not_closed);
+    tcase_add_test(tcase, a_period_before_the_first_writer_is_not_closed);
     tcase_add_test(tcase, clocks_must_agree);
     tcase_add_test(tcase, redis_must_be_there);
     tcase_add_test(tcase, a_difference_of_one_nano_is_named);

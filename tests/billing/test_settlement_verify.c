@@ -169,15 +169,18 @@ START_TEST(what_is_missing_cut_or_added_is_found)
     for (size_t f = 0; bundle_names[f]; f++) {
         AUTO_STRING path = path_join(out, bundle_names[f]);
 
+        run_command("rm -rf %s", out);
         close_to(w, "2026-11", out);
         ck_assert_int_eq(truncate(path, 10), 0);
         fails(&proof, "");
         ck_assert_int_eq(unlink(path), 0);
         fails(&proof, "is missing");
+        run_command("rm -rf %s", out);
         close_to(w, "2026-11", out);
         run_command("printf '\\n' >> %s", path);
         fails(&proof, "");
     }
+    run_command("rm -rf %s", out);
     close_to(w, "2026-11", out);
     run_command("cp %s/statements.csv %s/payouts.csv", out, out);
     fails(&proof, "payouts.csv is no file of a bundle");
