@@ -187,9 +187,11 @@ static void end(struct child *child, int status)
         log_info("child_ended", "%s (pid %ld) %s", child->name, (long)pid, how);
     else
         log_error("child_died", "%s (pid %ld) %s", child->name, (long)pid, how);
+    if (c->stopping)
+        return;
     if (child->plan.once)
         c->handlers.on_task_end(c->arg, child->name, succeeded);
-    else if (!c->stopping)
+    else
         restart_later(child);
 }
 

@@ -14,7 +14,7 @@ struct child_plan {
     void *arg;
     unsigned rank;   /* when stopping, the lowest ranks are stopped first, and waited for */
     int64_t stop_ms; /* between SIGTERM and SIGKILL */
-    bool once;       /* a task: its end is told and not mended */
+    bool once;       /* a task: its end is told, unless all are stopped, and not mended */
 };
 
 struct children_handlers {

@@ -20,6 +20,7 @@
 
 #define ZONE              "Asia/Shanghai"
 #define REDIS_STOP_MS     20000
+#define SETUP_STOP_MS     5000
 #define PROBLEM_BYTES_MAX 65536
 
 static bool read_worker_count(struct cli *c, size_t *workers);
@@ -162,7 +163,12 @@ static int run(struct cli *c, struct dev_machine *m)
          .arg = m->redis_dir,
          .rank = RANK_STORES,
          .stop_ms = REDIS_STOP_MS},
-        {.name = "setup", .run = dev_setup_run, .arg = m, .rank = RANK_TASKS, .once = true},
+        {.name = "setup",
+         .run = dev_setup_run,
+         .arg = m,
+         .rank = RANK_TASKS,
+         .stop_ms = SETUP_STOP_MS,
+         .once = true},
     };
     AUTO(tls_context)
     tls = tls_server_new(c->options.certificate, c->options.certificate_key, NULL);

@@ -22,6 +22,7 @@
 #define TELL_FIRST_MS   1000  /* after so long a wait is explained */
 #define TELL_MS         10000 /* and then this often */
 #define CALL_MS         30000
+#define UPSTREAM_MS     60000 /* for it to be there */
 #define REPLY_BYTES_MAX (4 << 20)
 
 struct setup {
@@ -29,6 +30,7 @@ struct setup {
     struct admin_client *admin;
     struct tls_context *tls;
     char *api_url, *console_url;
+    int64_t upstream_until_ms; /* 0: it has not been waited for */
 };
 
 static bool run_steps(struct setup *s);
@@ -36,6 +38,7 @@ static bool try_until_done(struct setup *s, const char *what,
                            bool (*step)(struct setup *s, struct err *err));
 static bool prepare(struct setup *s, struct err *err);
 static bool find_upstream_model(struct setup *s, struct err *err);
+static void tell_of_upstream(const struct dev_machine *m, const struct err *why);
 static bool ask_upstream(const struct dev_machine *m, json_t **reply, struct err *err);
 static bool first_model(const json_t *reply, const char **id, struct err *err);
 static bool apply_catalogue(struct setup *s, struct err *err);
@@ -136,10 +139,33 @@ static bool find_upstream_model(struct setup *s, struct err *err)
 
     if (!state->upstream || state->upstream_model)
         return true;
-    if (!ask_upstream(s->machine, &reply, err) || !first_model(reply, &id, err))
+    if (!ask_upstream(s->machine, &reply, err)) {
+        if (admin_client_is_refusal(err->code))
+            return false;
+        if (!s->upstream_until_ms) {
+            s->upstream_until_ms = clock_monotonic_ms() + UPSTREAM_MS;
+            tell_of_upstream(s->machine, err);
+        }
+        if (clock_monotonic_ms() >= s->upstream_until_ms)
+            return err_set(err, ERR_NOT_FOUND,
+                           "%s has not answered within %d s: start the model "
+                           "server first, or give another --upstream",
+                           state->upstream, UPSTREAM_MS / 1000);
+        return false;
+    }
+    if (!first_model(reply, &id, err))
         return false;
     dev_state_set(&state->upstream_model, id);
     return dev_state_save(state, err);
+}
+
+static void tell_of_upstream(const struct dev_machine *m, const struct err *why)
+{
+    log_warn(
+        "setup_waits",
+        "waiting at most %d s for the model server at %s (%s): start it, or stop this and give "
+        "another --upstream",
+        UPSTREAM_MS / 1000, m->state.upstream, why->text);
 }
 
 static bool ask_upstream(const struct dev_machine *m, json_t **reply, struct err *err)
