@@ -4,6 +4,7 @@
 #include "gateway/admin_client.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -20,8 +21,10 @@
 #include "lib/net/addr.h"
 
 #define REPLY_BYTES_MAX (256 << 20)
-#define OPEN_TRIES      300 /* a console that just ends may still have its lock */
-#define READY_TRIES     50
+#define OPEN_TRIES      300  /* a console that just ends may still have its lock */
+#define READY_MS        5000 /* for a console to recover, */
+#define REDIS_MS        3000 /* and of it for Redis */
+#define NOTICE_MS       500
 #define STOP_TRIES      300
 #define PAUSE_MS        100
 
@@ -82,13 +85,24 @@ struct admin_client *admin_client_open(const struct options *options, struct err
 static void wait_until_ready(struct admin_client *c)
 {
     const struct admin_request request = {
-        .method = "GET", .target = "/admin/v1/status", .timeout_ms = READY_TRIES * PAUSE_MS};
+        .method = "GET", .target = "/admin/v1/status", .timeout_ms = READY_MS};
+    int64_t began = clock_monotonic_ms(), waited;
+    bool is_told = false;
 
-    for (int tries = 0; tries < READY_TRIES; tries++) {
+    while ((waited = clock_monotonic_ms() - began) < READY_MS) {
         AUTO_CLEAR(admin_reply) reply = {.json = NULL};
+        bool has_redis;
 
         if (!admin_client_call(c, &request, &reply, NULL) || is_ready(reply.json))
             return;
+        has_redis = json_is_true(json_object_get(reply.json, "redis"));
+        if (!has_redis && waited >= REDIS_MS)
+            return;
+        if (!is_told && waited >= NOTICE_MS)
+            fprintf(stderr, "%s; waiting for it, at most %d s\n",
+                    has_redis ? "the console is still recovering" : "Redis does not answer",
+                    (has_redis ? READY_MS : REDIS_MS) / 1000);
+        is_told = is_told || waited >= NOTICE_MS;
         pause_a_little();
     }
 }
@@ -245,6 +259,7 @@ static bool read_reply(const struct fetch_answer *answer, struct admin_reply *re
 {
     struct err why;
 
+    reply->is_answered = true;
     if (answer->status < 200 || answer->status > 299)
         return read_refusal(answer, err);
     reply->json = json_parse(buf_span(&answer->body), &why);

@@ -22,7 +22,8 @@ struct admin_request {
 };
 struct admin_reply {
     json_t *json;
-    bool is_pending; /* written, but not applied in Redis yet: that will happen by itself */
+    bool is_answered; /* also with a refusal */
+    bool is_pending;  /* written, but not applied in Redis yet: that will happen by itself */
 };
 void admin_reply_clear(struct admin_reply *r);
 DEFINE_AUTO_CLEAR(admin_reply)

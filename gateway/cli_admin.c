@@ -15,7 +15,16 @@
 #define CALL_MS          60000
 #define LONG_CALL_MS     3600000
 
-static json_t *call(struct cli *c, const struct admin_request *request, int attempts);
+/* What is asked for once more when its outcome is unknown. */
+struct change {
+    const char *op;
+    bool is_one_record; /* then it is written or not, and nothing between */
+};
+
+static json_t *call(struct cli *c, const struct admin_request *request,
+                    const struct change *change);
+static void say_failure(const struct cli *c, const struct change *change,
+                        const struct admin_reply *reply, const struct err *err);
 static bool attempt(const struct cli *c, const struct admin_request *request,
                     struct admin_reply *reply, struct err *err);
 static bool choose_op(const struct cli *c, char op[OP_TEXT]);
@@ -43,7 +52,7 @@ json_t *cli_get(struct cli *c, const char *target)
 {
     struct admin_request request = {.method = "GET", .target = target, .timeout_ms = CALL_MS};
 
-    return call(c, &request, 1);
+    return call(c, &request, NULL);
 }
 
 json_t *cli_post(struct cli *c, const char *target, const json_t *body)
@@ -54,7 +63,16 @@ json_t *cli_post(struct cli *c, const char *target, const json_t *body)
                                     .body = body ? body : nothing,
                                     .timeout_ms = LONG_CALL_MS};
 
-    return call(c, &request, 1);
+    return call(c, &request, NULL);
+}
+
+json_t *cli_post_within(struct cli *c, const char *target, int64_t timeout_ms)
+{
+    AUTO_JSON nothing = json_object();
+    struct admin_request request = {
+        .method = "POST", .target = target, .body = nothing, .timeout_ms = timeout_ms};
+
+    return call(c, &request, NULL);
 }
 
 json_t *cli_change(struct cli *c, const struct cli_change *change)
@@ -71,7 +89,7 @@ json_t *cli_change(struct cli *c, const struct cli_change *change)
     if (!change->op_in_query)
         json_object_set_new(change->body, "op", json_string(op));
     fprintf(stderr, "operation %s\n", op);
-    return call(c, &request, 2);
+    return call(c, &request, &(struct change){op, !change->op_in_query});
 }
 
 static bool choose_op(const struct cli *c, char op[OP_TEXT])
@@ -89,23 +107,37 @@ static bool choose_op(const struct cli *c, char op[OP_TEXT])
     return false;
 }
 
-static json_t *call(struct cli *c, const struct admin_request *request, int attempts)
+static json_t *call(struct cli *c, const struct admin_request *request, const struct change *change)
 {
     AUTO_CLEAR(admin_reply) reply = {.json = NULL};
+    bool is_last = !change;
     struct err err;
 
     if (!c->options.state && !cli_read_config(c))
         return NULL;
     while (!attempt(c, request, &reply, &err)) {
-        if (--attempts == 0 || admin_client_is_refusal(err.code)) {
-            cli_fail(c, "%s", err.text);
+        if (is_last || reply.is_answered || admin_client_is_refusal(err.code)) {
+            say_failure(c, change, &reply, &err);
             return NULL;
         }
         fprintf(stderr, "%s; trying once more\n", err.text);
+        is_last = true;
     }
     if (reply.is_pending)
-        fprintf(stderr, "it is written down; Redis is away and will have it when it is back\n");
+        fprintf(stderr, "written; it will be applied when Redis is back\n");
     return KEEP(reply.json);
+}
+
+static void say_failure(const struct cli *c, const struct change *change,
+                        const struct admin_reply *reply, const struct err *err)
+{
+    if (!change || admin_client_is_refusal(err->code))
+        cli_fail(c, "%s", err->text);
+    else if (reply->is_answered && change->is_one_record)
+        cli_fail(c, "not written: %s", err->text);
+    else
+        cli_fail(c, "%s; how much of it is written is not known: ask again with --op %s", err->text,
+                 change->op);
 }
 
 /* Each attempt finds its own console: the last one's may be what broke. */

@@ -27,5 +27,6 @@ struct cli_change {
 json_t *cli_change(struct cli *c, const struct cli_change *change) MUST_USE;
 /* A POST that may take long and changes nothing that counts; `body` null: an empty object. */
 json_t *cli_post(struct cli *c, const char *target, const json_t *body) MUST_USE;
+json_t *cli_post_within(struct cli *c, const char *target, int64_t timeout_ms) MUST_USE;
 
 #endif

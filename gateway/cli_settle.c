@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "billing/closes.h"
 #include "billing/ledger_redis.h"
 #include "billing/settlement.h"
 #include "gateway/cli_admin.h"
@@ -13,7 +14,10 @@
 
 #define OUTPUT_BYTES_MAX  (1 << 30)
 #define REDIS_PENDING_MAX 1000
-#define REDIS_READ_MS     60000
+#define REDIS_WAIT_MS     5000
+#define REDIS_NOTICE_MS   500
+#define REDIS_POLL_MS     20
+#define SEAL_ALONE_MS     3000
 
 /* Everything that settlement_sources points to. */
 struct settling {
@@ -23,14 +27,17 @@ struct settling {
     struct redis_config redis_config;
     struct ledger_redis ledger;
     struct period period;
+    bool redis_is_away; /* after it was asked */
 };
 
 static int run(struct cli *c,
                bool (*settle)(const struct settlement_sources *s, struct period p, const char *out,
                               struct settlement_report *report, struct err *err));
 static bool read_period(struct cli *c, struct period *out);
-static bool seal_all(struct cli *c);
+static bool archive_all(struct cli *c, const struct settling *s, bool needs_redis);
 static bool prepare(struct cli *c, struct settling *s, struct err *err);
+static bool read_ledger(void *arg, struct period p, struct ledger_sums *out, struct err *err);
+static bool wait_for_redis(const struct ledger_redis *l, int64_t most_ms);
 static bool connect_redis(struct cli *c, struct settling *s, struct err *err);
 static void on_redis_ready(void *arg);
 static void on_redis_lost(void *arg, const struct err *err);
@@ -56,12 +63,17 @@ static int run(struct cli *c,
     struct settling s = {.sources = {.archive = NULL}};
     AUTO_CLEAR(settlement_report) report = {.dir = NULL};
     int exit_code = CLI_FAILED;
+    bool is_closed; /* then nothing but the archive is needed */
     struct err err;
 
-    if (!cli_read_config(c) || !read_period(c, &s.period) || !seal_all(c))
+    if (!cli_read_config(c) || !read_period(c, &s.period))
         return CLI_FAILED;
-    if (!prepare(c, &s, &err)) {
+    s.sources.archive = c->options.archive;
+    is_closed = close_exists(c->options.archive, s.period);
+    if (!is_closed && !prepare(c, &s, &err)) {
         cli_fail(c, "%s", err.text);
+    } else if (!is_closed && !archive_all(c, &s, settle == settlement_close)) {
+        exit_code = CLI_FAILED;
     } else if (!settle(&s.sources, s.period, cli_value(c, "--out"), &report, &err)) {
         refuse(c, &report, &err);
     } else {
@@ -82,11 +94,21 @@ static bool read_period(struct cli *c, struct period *out)
     return false;
 }
 
-/* What is written but not yet archived would be missing from the settlement. */
-static bool seal_all(struct cli *c)
+/* What is written but not yet archived would be missing from the settlement. A running console does
+ * that without Redis too, one that has to take up journals first does not. */
+static bool archive_all(struct cli *c, const struct settling *s, bool needs_redis)
 {
-    AUTO_JSON reply = cli_post(c, "/admin/v1/journal/seal", NULL);
+    const char *target = "/admin/v1/journal/seal";
+    bool is_there = wait_for_redis(&s->ledger, needs_redis ? REDIS_WAIT_MS : REDIS_NOTICE_MS);
+    AUTO_JSON reply = NULL;
 
+    if (!is_there && needs_redis) {
+        cli_fail(c, "Redis is away, and a close compares it with the archive: start it first");
+        return false;
+    }
+    reply = is_there ? cli_post(c, target, NULL) : cli_post_within(c, target, SEAL_ALONE_MS);
+    if (!reply && !is_there)
+        fprintf(stderr, "without Redis not all that was written can be archived: start it first\n");
     return reply != NULL;
 }
 
@@ -102,10 +124,37 @@ static bool prepare(struct cli *c, struct settling *s, struct err *err)
         .zone = o->zone,
         .testing = o->testing,
         .key = s->installation.signing_key,
-        .read_ledger = ledger_redis_read,
-        .arg = &s->ledger,
+        .read_ledger = read_ledger,
+        .arg = s,
     };
     return true;
+}
+
+static bool read_ledger(void *arg, struct period p, struct ledger_sums *out, struct err *err)
+{
+    struct settling *s = arg;
+
+    s->redis_is_away = !wait_for_redis(&s->ledger, REDIS_WAIT_MS);
+    if (s->redis_is_away)
+        return err_set(err, ERR_UNAVAILABLE, "it is away");
+    return ledger_redis_read(&s->ledger, p, out, err);
+}
+
+/* Says so when it takes long. */
+static bool wait_for_redis(const struct ledger_redis *l, int64_t most_ms)
+{
+    const bool never = false;
+    bool is_told = false;
+
+    for (int64_t ms = 0; ms < most_ms && !redis_is_ready(l->redis); ms += REDIS_POLL_MS) {
+        if (ms >= REDIS_NOTICE_MS && !is_told)
+            fprintf(stderr, "Redis does not answer; waiting for it, at most %d s\n",
+                    (int)(most_ms / 1000));
+        is_told = ms >= REDIS_NOTICE_MS;
+        if (loop_run_until(l->loop, &never, REDIS_POLL_MS))
+            break;
+    }
+    return redis_is_ready(l->redis);
 }
 
 static bool connect_redis(struct cli *c, struct settling *s, struct err *err)
@@ -124,7 +173,7 @@ static bool connect_redis(struct cli *c, struct settling *s, struct err *err)
         .command_ms = o->redis_timeout,
         .pending_max = REDIS_PENDING_MAX,
     };
-    s->ledger.timeout_ms = REDIS_READ_MS;
+    s->ledger.timeout_ms = REDIS_WAIT_MS;
     s->ledger.loop = loop_new(err);
     if (!s->ledger.loop)
         return false;
@@ -193,6 +242,8 @@ int settle_status(struct cli *c)
         exit_code = cli_fail(c, "%s", err.text);
     else
         print_report(c, &report);
+    if (s.redis_is_away)
+        exit_code = cli_fail(c, "Redis was not compared with the archive: it is away");
     settling_clear(&s);
     return exit_code;
 }
