@@ -69,10 +69,14 @@ int account_credit(struct cli *c)
     };
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/credit", c->arguments[0]);
     AUTO_JSON body = json_pack("{s:s}", "amount", c->arguments[1]);
+    const char *reason = cli_value(c, "--reason");
     AUTO_JSON reply = NULL;
 
-    if (cli_value(c, "--reason"))
-        json_object_set_new(body, "reason", json_string(cli_value(c, "--reason")));
+    if (!reason && c->arguments[1][0] == '-')
+        reason = "correction";
+
+    if (reason)
+        json_object_set_new(body, "reason", json_string(reason));
     reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
     if (!reply)
         return CLI_FAILED;
