@@ -76,6 +76,7 @@ static int print_problems(const struct cli *c, struct span problems)
 
     if (!c->json) {
         fprintf(stderr, "%.*s", SPAN_FMT(problems));
+        cli_point_to_config(c);
         return CLI_FAILED;
     }
     while (problems.len > 0) {

@@ -2,6 +2,9 @@
  * it. What the values mean together, and to this machine, is checked in options_check.c. */
 #include "gateway/options.h"
 
+#include <limits.h>
+#include <stdlib.h>
+
 #include "gateway/options_check.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -19,6 +22,18 @@
 #define FIELD(f)         offsetof(struct options, f)
 #define BACKEND_FIELD(f) offsetof(struct backend_options, f)
 
+/* A line of problems. */
+struct found {
+    const char *text;
+    long line;     /* of the config; LONG_MAX: it is about none */
+    size_t number; /* in which order it was found */
+    bool is_second;
+};
+
+static void sort_problems(const char *path, struct buf *problems, size_t read_len);
+static long line_of(const char *path, const char *problem);
+static bool has_line(const struct found *list, size_t count, long line);
+static int compare_found(const void *a, const void *b);
 static void find_paths(const char *config, struct options *o);
 static void make_absolute(char **path, const char *dir);
 static void default_path(char **path, const char *state, const char *name);
@@ -134,17 +149,74 @@ bool options_load(const char *path, struct options *out, struct buf *problems)
 {
     AUTO_CLEAR(conf_places) places = {0};
     struct options o = {0};
+    size_t read_len;
+    bool ok;
 
     *out = o;
-    if (!conf_read_places(&options_table, path, &o, &places, problems))
-        return false;
-    find_paths(path, &o);
-    if (!options_check(&o, path, &places, problems)) {
-        options_clear(&o);
-        return false;
+    ok = conf_read_places(&options_table, path, &o, &places, problems);
+    read_len = problems->len;
+    if (o.state) {
+        find_paths(path, &o);
+        ok = options_check(&o, path, &places, problems) && ok;
+        sort_problems(path, problems, read_len);
     }
-    *out = o;
-    return true;
+    if (ok)
+        *out = o;
+    else
+        options_clear(&o);
+    return ok;
+}
+
+/* By line, those without one last. What was found in a second look, behind `read_len`, says nothing
+ * of a line on which the first found something: a default stood in for it. */
+static void sort_problems(const char *path, struct buf *problems, size_t read_len)
+{
+    AUTO_STRING text = xstrndup(problems->data ? problems->data : "", problems->len);
+    struct found *list = NULL;
+    size_t count = 0;
+
+    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1) {
+        bool is_second = (size_t)(at - text) >= read_len;
+        long line = line_of(path, at);
+
+        *end = '\0';
+        if (is_second && has_line(list, count, line))
+            continue;
+        list = xrealloc_array(list, count + 1, sizeof *list);
+        list[count] = (struct found){at, line, count, is_second};
+        count++;
+    }
+    if (count > 0)
+        qsort(list, count, sizeof *list, compare_found);
+    buf_truncate(problems, 0);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(problems, "%s\n", list[i].text);
+    free(list);
+}
+
+static long line_of(const char *path, const char *problem)
+{
+    size_t n = strlen(path);
+    long line = strncmp(problem, path, n) == 0 && problem[n] == ':' ? atol(problem + n + 1) : 0;
+
+    return line > 0 ? line : LONG_MAX;
+}
+
+static bool has_line(const struct found *list, size_t count, long line)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].line == line && line != LONG_MAX && !list[i].is_second)
+            return true;
+    return false;
+}
+
+static int compare_found(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
 }
 
 static void find_paths(const char *config, struct options *o)

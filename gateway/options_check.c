@@ -131,7 +131,11 @@ static void check_certificate(struct check *c)
     if (c->count > before)
         return;
     tls = tls_server_new(o->certificate, o->certificate_key, &err);
-    if (!tls)
+    if (!tls && strstr(err.text, "key values mismatch"))
+        problem(c, NULL, "certificate_key",
+                "certificate_key = \"%s\" is not the key of the certificate \"%s\"",
+                o->certificate_key, o->certificate);
+    else if (!tls)
         problem(c, NULL, "certificate", "certificate: %s", err.text);
 }
 

@@ -69,7 +69,10 @@ static _Thread_local struct reader *reading;
 
 bool conf_read(const struct conf_table *table, const char *path, void *out, struct buf *problems)
 {
-    return conf_read_places(table, path, out, NULL, problems);
+    if (conf_read_places(table, path, out, NULL, problems))
+        return true;
+    conf_clear(table, out);
+    return false;
 }
 
 bool conf_read_places(const struct conf_table *table, const char *path, void *out,
@@ -87,10 +90,10 @@ bool conf_read_places(const struct conf_table *table, const char *path, void *ou
     if (cfg && places)
         remember_sections(&r, cfg, text.data);
     ok = cfg && r.problem_count == 0;
-    if (ok)
+    if (cfg) {
         fill(table, cfg, out);
-    if (cfg)
         cfg_free(cfg);
+    }
     for (size_t i = 0; i < r.unknown_count; i++)
         free(r.unknown[i].name);
     return ok;
@@ -320,7 +323,10 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
         return;
     }
     vsnprintf(text, sizeof text, format, args);
-    problem(reading, cfg->line, "%s", text);
+    if (strstr(format, "duplicate title"))
+        problem(reading, cfg->line, "this name is given to a second section: each needs its own");
+    else
+        problem(reading, cfg->line, "%s", text);
 }
 
 static void on_unknown(struct reader *r, const cfg_t *cfg, const char *name)
@@ -394,13 +400,14 @@ static void fill_section(const struct conf_section *section, cfg_t *cfg, void *o
     *(size_t *)(void *)((char *)out + section->count_offset) = count;
 }
 
-/* `cfg` null: the defaults. */
+/* `cfg` null: the defaults, which also stand for values that are not allowed. */
 static void fill_options(const struct conf_option *options, size_t count, cfg_t *cfg, void *out)
 {
     for (size_t i = 0; i < count; i++) {
         const char *text = cfg ? cfg_getstr(cfg, options[i].name) : NULL;
+        int64_t number;
 
-        if (!text)
+        if (!text || !conf_value_parse(&options[i], text, &number))
             text = options[i].initial;
         if (text)
             store(&options[i], text, out);

@@ -47,7 +47,8 @@ struct conf_table {
  * On failure `out` is cleared and `problems` has every mistake, one "file:line: sentence" a line. */
 bool conf_read(const struct conf_table *table, const char *path, void *out,
                struct buf *problems) MUST_USE;
-/* The same, and remembers where each option was set, for checks that can only be made when all is read. */
+/* The same, and remembers where each option was set, for checks that can only be made when all is read. On failure
+ * `out` has what could be read nevertheless, with defaults for the rest, or is all zero when nothing could. */
 struct conf_place {
     char *title; /* of the section; null: outside of all */
     const char *name;

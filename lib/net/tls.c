@@ -83,6 +83,10 @@ static bool load_identity(SSL_CTX *ctx, const char *certificate_file, const char
         return tls_error(err, ERR_INPUT, certificate_file);
     if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
         return tls_error(err, ERR_INPUT, key_file);
+    if (SSL_CTX_check_private_key(ctx) != 1)
+        return err_set(err, ERR_INPUT,
+                       "%s is not the key of the certificate %s (key values mismatch)", key_file,
+                       certificate_file);
     return true;
 }
 

@@ -248,7 +248,29 @@ START_TEST(a_certificate_with_another_key_is_told)
     write_file("tollgate.conf", 0600,
                "state = \"state\"\ncertificate = \"server.pem\"\ncertificate_key = \"ca.key\"\n");
     ck_assert(!options_load("tollgate.conf", &o, &problems));
-    ck_assert_ptr_nonnull(strstr(problems.data, "tollgate.conf:2: certificate: "));
+    ck_assert_ptr_nonnull(strstr(problems.data, "tollgate.conf:3: certificate_key = "));
+    ck_assert_ptr_nonnull(strstr(problems.data, "is not the key of the certificate"));
+}
+END_TEST
+
+START_TEST(mistakes_of_all_kinds_are_told_together_by_line)
+{
+    AUTO_CLEAR(options) o = {0};
+    AUTO_CLEAR(buf) problems = {.max = 65536};
+    const char *at;
+
+    write_file("tollgate.conf", 0600,
+               HEAD "log_level = loud\nworkers = 99999\nlisten = x\nnonsense = 1\n");
+    ck_assert(!options_load("tollgate.conf", &o, &problems));
+    at = problems.data;
+    for (int line = 4; line <= 7; line++) {
+        char begin[32];
+
+        snprintf(begin, sizeof begin, "tollgate.conf:%d: ", line);
+        ck_assert_msg(strncmp(at, begin, strlen(begin)) == 0, "%s", problems.data);
+        at = strchr(at, '\n') + 1;
+    }
+    ck_assert_str_eq(at, "");
 }
 END_TEST
 
@@ -299,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, good_urls_are_taken);
     tcase_add_test(tcase, a_missing_or_lax_certificate_is_told);
     tcase_add_test(tcase, a_certificate_with_another_key_is_told);
+    tcase_add_test(tcase, mistakes_of_all_kinds_are_told_together_by_line);
     tcase_add_test(tcase, all_mistakes_are_told_at_once);
     tcase_add_test(plain, the_documented_config_is_current);
     suite_add_tcase(suite, plain);
