@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/cli_help.h"
 #include "gateway/cli_words.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 
 #define USUAL_CONFIG      "/etc/tollgate/tollgate.conf"
 #define PROBLEM_BYTES_MAX 65536
@@ -28,6 +30,7 @@ struct reader {
 };
 
 static int read_all(struct reader *r);
+static bool is_number(const char *text);
 static int read_option(struct reader *r, const char *text);
 static int read_config(struct reader *r, const char *option);
 static int read_command_option(struct reader *r, const char *text);
@@ -39,6 +42,7 @@ static bool is_group(const struct reader *r, const char *word);
 static int answer(struct reader *r);
 static int answer_without_command(struct reader *r);
 static int run(struct cli *c);
+static bool op_is_good(const struct cli *c);
 static int misused(const struct reader *r, const char *format, ...) PRINTF_LIKE(2, 3);
 static void say(const struct command *command, const char *format, va_list args);
 static void point_to_help(const struct command *command);
@@ -72,7 +76,7 @@ static int read_all(struct reader *r)
         const char *text = r->argv[r->at++];
         int rc = CLI_DONE;
 
-        if (r->only_arguments || text[0] != '-' || text[1] == '\0')
+        if (r->only_arguments || text[0] != '-' || text[1] == '\0' || is_number(text))
             rc = read_word(r, text);
         else if (strcmp(text, "--") == 0)
             r->only_arguments = true;
@@ -82,6 +86,14 @@ static int read_all(struct reader *r)
             return rc;
     }
     return CLI_DONE;
+}
+
+/* No option begins with a digit, but a correction does: -5, -.5. */
+static bool is_number(const char *text)
+{
+    text += *text == '-';
+    text += *text == '.';
+    return *text >= '0' && *text <= '9';
 }
 
 static int read_option(struct reader *r, const char *text)
@@ -226,7 +238,18 @@ static int run(struct cli *c)
 
     if (c->argument_count < cli_words_required(arguments))
         return cli_misused(c, "needs %s", arguments);
+    if (!op_is_good(c))
+        return cli_misused(c,
+                           "--op: what was given is no operation id: 1 to 64 of A-Z a-z 0-9 . _ -");
     return c->command->run(c);
+}
+
+static bool op_is_good(const struct cli *c)
+{
+    for (size_t i = 0; i < c->command->option_count; i++)
+        if (c->values[i] && strcmp(c->command->options[i].name, "--op") == 0)
+            return id_is_valid(span_of(c->values[i]));
+    return true;
 }
 
 const char *cli_value(const struct cli *c, const char *option)
@@ -245,12 +268,19 @@ bool cli_read_config(struct cli *c)
 
     if (!options_load(c->config, &c->options, &problems)) {
         fprintf(stderr, "%.*s", SPAN_FMT(buf_span(&problems)));
+        cli_point_to_config(c);
         return false;
     }
     if (options_take_effect(&c->options, &err))
         return true;
     cli_fail(c, "%s", err.text);
     return false;
+}
+
+void cli_point_to_config(const struct cli *c)
+{
+    if (access(c->config, F_OK) != 0)
+        fprintf(stderr, "which config is read is said with -c FILE or in $TOLLGATE_CONFIG\n");
 }
 
 int cli_fail(const struct cli *c, const char *format, ...)

@@ -22,13 +22,17 @@ struct cli_option {
     const char *about;
 };
 
+#define CLI_CONFIG 1u /* -c */
+#define CLI_JSON   2u /* --json */
+#define CLI_COMMON (CLI_CONFIG | CLI_JSON)
+
 struct command {
     const char *name;      /* "account create" */
     const char *arguments; /* "ID [AMOUNT]": each a word, optional ones in brackets and last */
     const char *about;     /* a sentence */
     const struct cli_option *options;
     size_t option_count;
-    bool has_no_config; /* needs no config file, or makes its own */
+    unsigned common; /* which of the options of all commands mean something to it */
     int (*run)(struct cli *c);
 };
 
@@ -51,6 +55,8 @@ const char *cli_value(const struct cli *c, const char *option);
 /* Reads the config into c->options and lets it take effect; false after having said every mistake.
  */
 bool cli_read_config(struct cli *c) MUST_USE;
+/* Says how a config is named, when there is none where it was looked for. */
+void cli_point_to_config(const struct cli *c);
 /* One sentence on stderr; returns CLI_FAILED, or CLI_USAGE. */
 int cli_fail(const struct cli *c, const char *format, ...) PRINTF_LIKE(2, 3);
 int cli_misused(const struct cli *c, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -3,10 +3,13 @@
 
 #include <stdio.h>
 
+#include "billing/money.h"
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+
+#define CONCURRENCY_MAX 1000000
 
 static const struct cli_column account_columns[] = {
     {"account", "account", false},   {"mode", "mode", false},
@@ -21,6 +24,7 @@ static const struct cli_column key_columns[] = {
 };
 
 static int read_terms(struct cli *c, json_t *body);
+static char *public_id_of(const char *text);
 
 int account_create(struct cli *c)
 {
@@ -41,7 +45,7 @@ static int read_terms(struct cli *c, json_t *body)
     const char *currency = cli_value(c, "--currency"), *limit = cli_value(c, "--credit-limit");
     const char *concurrency = cli_value(c, "--concurrency");
     bool is_prepaid = cli_value(c, "--prepaid"), is_postpaid = cli_value(c, "--postpaid");
-    int64_t calls = 0;
+    int64_t calls = 0, nanos;
 
     if (!currency)
         return cli_misused(c, "needs --currency, such as --currency CNY");
@@ -51,6 +55,12 @@ static int read_terms(struct cli *c, json_t *body)
         return cli_misused(c, "--concurrency must be a number, not \"%s\"", concurrency);
     json_object_set_new(body, "currency", json_string(currency));
     json_object_set_new(body, "mode", json_string(is_prepaid ? "prepaid" : "postpaid"));
+    if (limit && !decimal_parse(span_of(limit), &nanos, NULL))
+        return cli_misused(c, "--credit-limit must be a number such as 1000.00, not \"%.80s\"",
+                           limit);
+    if (concurrency && (calls < 0 || calls > CONCURRENCY_MAX))
+        return cli_misused(c, "--concurrency must be from 0 to %d, not %s", CONCURRENCY_MAX,
+                           concurrency);
     if (limit)
         json_object_set_new(body, "credit_limit", json_string(limit));
     if (concurrency)
@@ -70,8 +80,12 @@ int account_credit(struct cli *c)
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/credit", c->arguments[0]);
     AUTO_JSON body = json_pack("{s:s}", "amount", c->arguments[1]);
     const char *reason = cli_value(c, "--reason");
+    int64_t nanos;
     AUTO_JSON reply = NULL;
 
+    if (!decimal_parse(span_of(c->arguments[1]), &nanos, NULL))
+        return cli_misused(c, "AMOUNT must be a number such as 100 or -0.5, not \"%.80s\"",
+                           c->arguments[1]);
     if (!reason && c->arguments[1][0] == '-')
         reason = "correction";
 
@@ -131,15 +145,27 @@ int key_revoke(struct cli *c)
 {
     static const struct cli_column columns[] = {
         {"key", "key", false}, {"owner", "owner", false}, {"state", "state", false}};
-    AUTO_STRING target = cli_target("/admin/v1/keys/%/revoke", c->arguments[0]);
+    AUTO_STRING public_id = public_id_of(c->arguments[0]);
+    AUTO_STRING target = cli_target("/admin/v1/keys/%/revoke", public_id);
     AUTO_JSON body = json_object();
-    AUTO_JSON reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
+    AUTO_JSON reply = NULL;
 
+    if (!id_is_valid(span_of(public_id)))
+        return cli_misused(c, "what was given is no public id; `tollgate key list` shows them");
+    reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
     if (!reply)
         return CLI_FAILED;
     json_object_del(reply, "hash");
     cli_print_object(c, reply, columns, ARRAY_LEN(columns));
     return CLI_DONE;
+}
+
+/* Of a whole key, sk-tg-PUBLIC-SECRET, only what may be seen: the secret goes nowhere. Caller frees. */
+static char *public_id_of(const char *text)
+{
+    bool is_key = strncmp(text, "sk-tg-", 6) == 0 || strncmp(text, "ck-tg-", 6) == 0;
+
+    return is_key ? xstrndup(text + 6, strcspn(text + 6, "-")) : xstrdup(text);
 }
 
 int key_list(struct cli *c)

@@ -17,7 +17,7 @@ void cli_help_all(FILE *out, const struct command *commands, size_t count)
                  "usage: tollgate COMMAND [ARGUMENT...] [OPTION...]\n\n");
     for (size_t i = 0; i < count; i++)
         print_command(out, &commands[i]);
-    fprintf(out, "\nwith every command:\n");
+    fprintf(out, "\nwith every command to which it means something:\n");
     print_row(out, "-c FILE",
               "the config; else $TOLLGATE_CONFIG, else /etc/tollgate/tollgate.conf");
     print_row(out, "--json", "results as JSON, one object a line");
@@ -63,7 +63,7 @@ void cli_help_command(FILE *out, const struct command *command)
 
     fprintf(out, "usage: tollgate %s%s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "",
             command->arguments, command->option_count ? " [OPTION...]" : "", command->about);
-    if (command->option_count || !command->has_no_config)
+    if (command->option_count || command->common)
         fprintf(out, "\n");
     for (size_t i = 0; i < command->option_count; i++) {
         const struct cli_option *option = &command->options[i];
@@ -72,9 +72,9 @@ void cli_help_command(FILE *out, const struct command *command)
                  option->value ? option->value : "");
         print_row(out, left, option->about);
     }
-    if (command->has_no_config)
-        return;
-    print_row(out, "-c FILE",
-              "the config; else $TOLLGATE_CONFIG, else /etc/tollgate/tollgate.conf");
-    print_row(out, "--json", "results as JSON, one object a line");
+    if (command->common & CLI_CONFIG)
+        print_row(out, "-c FILE",
+                  "the config; else $TOLLGATE_CONFIG, else /etc/tollgate/tollgate.conf");
+    if (command->common & CLI_JSON)
+        print_row(out, "--json", "results as JSON, one object a line");
 }

@@ -66,7 +66,9 @@ static int run(struct cli *c,
     bool is_closed; /* then nothing but the archive is needed */
     struct err err;
 
-    if (!cli_read_config(c) || !read_period(c, &s.period))
+    if (!read_period(c, &s.period))
+        return CLI_USAGE;
+    if (!cli_read_config(c))
         return CLI_FAILED;
     s.sources.archive = c->options.archive;
     is_closed = close_exists(c->options.archive, s.period);
@@ -90,7 +92,7 @@ static bool read_period(struct cli *c, struct period *out)
 
     if (period_parse(span_of(c->arguments[0]), out, &err))
         return true;
-    cli_fail(c, "%s", err.text);
+    cli_misused(c, "%s", err.text);
     return false;
 }
 
@@ -235,7 +237,9 @@ int settle_status(struct cli *c)
     int exit_code = CLI_DONE;
     struct err err;
 
-    if (!cli_read_config(c) || (c->argument_count && !read_period(c, &s.period)))
+    if (c->argument_count && !read_period(c, &s.period))
+        return CLI_USAGE;
+    if (!cli_read_config(c))
         return CLI_FAILED;
     if (!prepare(c, &s, &err) ||
         !settlement_status(&s.sources, c->argument_count ? &s.period : NULL, &report, &err))
@@ -256,7 +260,9 @@ int settle_export(struct cli *c)
 
     if (!cli_value(c, "--out"))
         return cli_misused(c, "needs --out DIR, where the bundle is to be written");
-    if (!cli_read_config(c) || !read_period(c, &period))
+    if (!read_period(c, &period))
+        return CLI_USAGE;
+    if (!cli_read_config(c))
         return CLI_FAILED;
     if (!settlement_export(c->options.archive, period, cli_value(c, "--out"), &report, &err))
         return cli_fail(c, "%s", err.text);

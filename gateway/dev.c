@@ -3,6 +3,8 @@
 #include "gateway/dev.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "billing/period.h"
@@ -16,14 +18,17 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/net/addr.h"
 #include "lib/net/pki.h"
 
 #define ZONE              "Asia/Shanghai"
 #define REDIS_STOP_MS     20000
 #define SETUP_STOP_MS     5000
 #define PROBLEM_BYTES_MAX 65536
+#define SOCKET_PATH_MAX   ((int)sizeof((struct sockaddr_un){0}).sun_path - 1)
 
 static bool read_worker_count(struct cli *c, size_t *workers);
+static bool is_address(const struct cli *c, const char *option);
 static bool find_paths(struct dev_machine *m, const char *dir, struct err *err);
 static bool bring_up(struct cli *c, struct dev_machine *m, size_t workers, struct err *err);
 static bool set_clock(struct cli *c, struct dev_machine *m, struct err *err);
@@ -42,7 +47,8 @@ int dev(struct cli *c)
     size_t workers;
     struct err err;
 
-    if (!read_worker_count(c, &workers))
+    if (!read_worker_count(c, &workers) || !is_address(c, "--listen") ||
+        !is_address(c, "--console"))
         return CLI_USAGE;
     if (find_paths(&m, value_or(c, "--state", "tollgate-dev"), &err) &&
         (lock = master_lock(m.dir, &err)) && bring_up(c, &m, workers, &err))
@@ -66,6 +72,17 @@ static bool read_worker_count(struct cli *c, size_t *workers)
     return true;
 }
 
+static bool is_address(const struct cli *c, const char *option)
+{
+    const char *text = cli_value(c, option);
+    struct addr addr;
+
+    if (!text || (addr_parse(text, &addr, NULL) && addr.u.any.sa_family != AF_UNIX))
+        return true;
+    cli_misused(c, "%s must be ADDRESS:PORT, such as 127.0.0.1:8443, not \"%.80s\"", option, text);
+    return false;
+}
+
 static const char *value_or(const struct cli *c, const char *option, const char *otherwise)
 {
     const char *value = cli_value(c, option);
@@ -85,7 +102,11 @@ static bool find_paths(struct dev_machine *m, const char *dir, struct err *err)
     m->redis_dir = path_join(m->dir, "redis");
     m->redis_socket = path_join(m->dir, "redis.sock");
     m->upstream_key = path_join(m->dir, "upstream.key");
-    return true;
+    return strlen(m->redis_socket) <= SOCKET_PATH_MAX ||
+           err_set(err, ERR_INPUT,
+                   "--state: the path %.200s is too long: a socket in it must have at most %d "
+                   "characters, so it at most %d",
+                   m->dir, SOCKET_PATH_MAX, SOCKET_PATH_MAX - (int)strlen("/redis.sock"));
 }
 
 /* Everything that can be refused comes before the first process. */

@@ -139,6 +139,12 @@ START_TEST(what_is_typed_wrongly_is_said)
     expect_misuse(RUN("account", "create", "a", "--currency", "CNY"), "--prepaid or --postpaid");
     expect_misuse(RUN("account", "create", "a", "--currency=CNY", "--prepaid", "--concurrency=x"),
                   "--concurrency must be a number");
+    expect_misuse(RUN("usage", "list", "--limit", "x"), "--limit must be from 1 to 10000");
+    expect_misuse(RUN("key", "revoke", "sk-tg-"), "is no public id");
+    expect_misuse(RUN("account", "credit", "a", "x"), "AMOUNT must be a number");
+    expect_misuse(RUN("account", "credit", "a", "1", "--op", "a b"), "no operation id");
+    expect_misuse(RUN("settle", "close", "2026-13"), "2026-13");
+    expect_misuse(RUN("dev", "--listen", "1"), "--listen");
     expect_misuse(RUN("dev", "--workers", "0"), "--workers must be from 1 to 256");
     expect_misuse(RUN("settle", "export", "2026-11"), "needs --out DIR");
 }
@@ -175,7 +181,7 @@ START_TEST(options_stand_anywhere_behind_the_command)
 {
     static const struct cli_option options[] = {{"--flag", NULL, ""}, {"--value", "V", ""}};
     static const struct command table[] = {
-        {"tell us", "A [B]", "Tells.", options, 2, false, tell_values}};
+        {"tell us", "A [B]", "Tells.", options, 2, CLI_COMMON, tell_values}};
     static const struct {
         const char *words[8], *told;
     } rows[] = {
@@ -186,6 +192,8 @@ START_TEST(options_stand_anywhere_behind_the_command)
         {{"tell", "us", "--value=", "a"}, "a - -  0\n"},
         {{"tell", "us", "--", "--flag"}, "--flag - - - 0\n"},
         {{"tell", "us", "-", "b"}, "- b - - 0\n"},
+        {{"tell", "us", "a", "-5"}, "a -5 - - 0\n"},
+        {{"tell", "us", "-.5", "--flag"}, "-.5 - --flag - 0\n"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -209,7 +217,7 @@ static int print_rows(struct cli *c)
 
 START_TEST(lists_are_aligned_for_people_and_lines_for_programs)
 {
-    static const struct command table[] = {{"list", "", "Lists.", NULL, 0, false, print_rows}};
+    static const struct command table[] = {{"list", "", "Lists.", NULL, 0, CLI_COMMON, print_rows}};
 
     ck_assert_int_eq(run(table, 1, (const char *const[]){"list", NULL}), 0);
     ck_assert_str_eq(out, "name     n  what\n"
