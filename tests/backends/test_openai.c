@@ -516,7 +516,7 @@ static const struct broken {
     {SSE_HEAD UNTIL_CLOSE CHUNK("a") "data: {\"cho", true, "in the middle of an event", 1},
     {SSE_HEAD UNTIL_CLOSE CHUNK("a") "data: {]}\n\n" CHUNK("b"), true, "no JSON", 1},
     {SSE_HEAD UNTIL_CLOSE CHUNK("a") "data: {\"error\":{\"message\":\"gpu\"}}\n\n" DONE, true,
-     "gpu", 2},
+     "reports an error", 2},
     {SSE_HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\nzz\r\n", true, "", 0},
     {SSE_HEAD "Content-Length: 4000\r\n\r\n" FINISH, true, "", 1},
 };
