@@ -14,6 +14,8 @@
 #include "lib/base/mem.h"
 
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
+#define CUT_WAIT_MS       5000
+#define CUT_POLL_MS       20
 #define CONTENT_TYPE_TEXT 128
 
 enum call_state {
@@ -61,7 +63,8 @@ struct paid_call {
     struct buf held;    /* what leaves after END */
     struct usage usage; /* of a stream that is about to be cut, and as what */
     enum outcome cut_outcome;
-    bool answered; /* an answer had begun when it settled */
+    int64_t cut_by_ms; /* monotonic */
+    bool answered;     /* an answer had begun when it settled */
     bool has_failed;
     struct failure failure;
 };
@@ -229,6 +232,7 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 }
 
 static void on_deadline(void *arg);
+static bool is_still_taking(const struct paid_call *c);
 static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome);
 static void fail(struct paid_call *c, const struct backend_result *result);
 
@@ -365,8 +369,17 @@ static void on_deadline(void *arg)
 
     if (c->backend)
         stop_backend(c, STOP_TIMEOUT);
+    else if (is_still_taking(c))
+        timer_start(c->deadline, CUT_POLL_MS);
     else
         cut_now(c, &c->usage, c->cut_outcome);
+}
+
+/* A slow client is given some time for what was queued before the stream was cut, since it will read it and owes it. */
+static bool is_still_taking(const struct paid_call *c)
+{
+    return c->request && http_reply_taken(c->request) < http_reply_offered(c->request) &&
+           clock_monotonic_ms() < c->cut_by_ms;
 }
 
 /* A stream's client that hung up gets what its socket took counted now, since the request is dead afterwards. */
@@ -453,7 +466,7 @@ static void fail(struct paid_call *c, const struct backend_result *result)
         result->outcome == BACKEND_TIMED_OUT ? OUTCOME_TIMEOUT : OUTCOME_UPSTREAM_ERROR);
 }
 
-/* What this turn has queued for a client that is still there leaves at the turn's end, and counts as handed only then. */
+/* What was queued for a client that is still there leaves at the turn's end or a little later, and counts as handed only then. */
 static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
 {
     if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request) {
@@ -462,6 +475,7 @@ static void cut(struct paid_call *c, const struct usage *usage, enum outcome out
     }
     c->usage = *usage;
     c->cut_outcome = outcome;
+    c->cut_by_ms = clock_monotonic_ms() + CUT_WAIT_MS;
     timer_start(c->deadline, 0);
 }
 
