@@ -114,7 +114,7 @@ bool receipt_verify(struct span text, const struct public_keys *keys, const char
     if (!check_signature(&p, keys, &r, err))
         return false;
     if (!base64url_decode(&payload, p.payload))
-        return err_set(err, ERR_INPUT, "the receipt's payload is not base64url");
+        return err_set(err, ERR_INPUT, "the receipt is damaged: its payload is not base64url");
     if (!parse_payload(buf_span(&payload), &r, err) ||
         (archive && !find_archived(archive, buf_span(&payload), &r, err)))
         return false;
@@ -155,7 +155,8 @@ static bool check_signature(const struct parts *p, const struct public_keys *key
 
     if (!base64url_decode(&head, p->head) || !base64url_decode(&signature, p->signature) ||
         signature.len != ED25519_SIGNATURE_LEN)
-        return err_set(err, ERR_INPUT, "the receipt's head or signature is malformed");
+        return err_set(err, ERR_INPUT,
+                       "the receipt is damaged: its head or signature is malformed");
     if (!read_key_id(buf_span(&head), out->key_id, err))
         return false;
     key = public_keys_find(keys, out->key_id);
@@ -164,7 +165,9 @@ static bool check_signature(const struct parts *p, const struct public_keys *key
                        "the receipt is signed by key %s, which is not among those given",
                        out->key_id);
     return signing_key_verify(key, p->signed_text, (const unsigned char *)signature.data) ||
-           err_set(err, ERR_DENIED, "the receipt's signature is not by key %s over these bytes",
+           err_set(err, ERR_DENIED,
+                   "the receipt is damaged or forged: its signature is not by key %s over these "
+                   "bytes",
                    out->key_id);
 }
 
@@ -176,7 +179,7 @@ static bool read_key_id(struct span head, char out[KEY_ID_TEXT], struct err *err
     const char *key_id;
 
     if (!object || !json_get_string(object, "kid", &key_id, "the receipt's head", err))
-        return false;
+        return err_set(err, ERR_INPUT, "the receipt is damaged: its head cannot be read");
     write_head(key_id, &again);
     return (span_equal(buf_span(&again), head) && span_copy(span_of(key_id), out, KEY_ID_TEXT)) ||
            err_set(err, ERR_INPUT, "the receipt's head is not that of a %s", TYPE);
@@ -280,8 +283,9 @@ static bool find_archived(const char *archive, struct span payload, struct recei
     if (got < 0)
         return false;
     return err_set(err, ERR_NOT_FOUND,
-                   "the archive has no record %llu of partition a%02u of writer %s (it may not be "
-                   "archived yet)",
+                   "the signature is good, but the archive does not hold this call (yet): no "
+                   "record %llu of partition a%02u of writer %s; `tollgate settle preview PERIOD` "
+                   "archives all that is written",
                    (unsigned long long)out->n, partition, out->writer);
 }
 

@@ -24,6 +24,8 @@ struct verification {
 };
 
 static bool verify(struct verification *v, struct settlement_verdict *verdict, struct err *err);
+static bool is_bundle(const char *dir, struct err *err);
+static bool read_manifest(struct verification *v, struct err *err);
 static bool read_terms(struct verification *v, struct err *err);
 static bool check_signature(struct verification *v, bool *is_pinned, struct err *err);
 static bool check_terms(struct verification *v, struct err *err);
@@ -35,6 +37,8 @@ static bool check_texts(struct verification *v, struct err *err);
 static bool check_text(struct verification *v, enum bundle_file f, struct err *err);
 static bool check_digest(const struct verification *v, enum bundle_file f,
                          const struct file_digest *digest, struct err *err);
+static bool check_bytes(const struct verification *v, enum bundle_file f,
+                        const struct file_digest *digest, struct err *err);
 static bool check_facts(struct verification *v, enum bundle_file f, struct err *err);
 static bool check_previous(struct verification *v, bool *is_chained, struct err *err);
 static bool check_openings(struct sum_table *stated, struct sum_table *carried, struct err *err);
@@ -70,10 +74,10 @@ static bool verify(struct verification *v, struct settlement_verdict *verdict, s
 {
     const struct manifest *m = &v->manifest;
 
-    if (!bundle_check_names(v->proof->dir, true, err) ||
-        !manifest_read(v->proof->dir, &v->manifest, &v->manifest_text, v->signature, err) ||
-        !read_terms(v, err) || !check_signature(v, &verdict->is_pinned, err) ||
-        !check_terms(v, err) || !read_events(v, err) || !check_writers(v, err) ||
+    if (!is_bundle(v->proof->dir, err) || !bundle_check_names(v->proof->dir, true, err) ||
+        !read_manifest(v, err) || !read_terms(v, err) ||
+        !check_signature(v, &verdict->is_pinned, err) || !check_terms(v, err) ||
+        !read_events(v, err) || !check_writers(v, err) ||
         !bundle_render(&v->pass, &v->keys, m->is_preview, &v->texts, err) || !check_texts(v, err) ||
         !check_previous(v, &verdict->is_chained, err) ||
         !check_archive(v, &verdict->is_complete, err))
@@ -86,6 +90,26 @@ static bool verify(struct verification *v, struct settlement_verdict *verdict, s
     verdict->events = v->texts.rows[BUNDLE_EVENTS];
     verdict->statements = v->texts.rows[BUNDLE_STATEMENTS_CSV];
     return true;
+}
+
+static bool is_bundle(const char *dir, struct err *err)
+{
+    AUTO_STRING manifest = path_join(dir, MANIFEST_NAME);
+
+    return file_exists(manifest) ||
+           err_set(err, ERR_NOT_FOUND, "%s is no bundle: %s is missing", dir, MANIFEST_NAME);
+}
+
+static bool read_manifest(struct verification *v, struct err *err)
+{
+    struct err why;
+
+    if (manifest_read(v->proof->dir, &v->manifest, &v->manifest_text, v->signature, &why))
+        return true;
+    if (why.code == ERR_CORRUPT || why.code == ERR_LIMIT)
+        return err_set(err, ERR_CORRUPT, "%s or %s is damaged: %s", MANIFEST_NAME, SIGNATURE_NAME,
+                       why.text);
+    return err_set(err, why.code, "%s", why.text);
 }
 
 static bool read_terms(struct verification *v, struct err *err)
@@ -119,8 +143,9 @@ static bool check_signature(struct verification *v, bool *is_pinned, struct err 
                        v->manifest.key_id, key_file ? key_file : bundle_file_name(BUNDLE_TERMS));
     *is_pinned = key_file != NULL;
     return signing_key_verify(key, buf_span(&v->manifest_text), v->signature) ||
-           err_set(err, ERR_DENIED, "%s is not the signature of %s by key %s", SIGNATURE_NAME,
-                   MANIFEST_NAME, v->manifest.key_id);
+           err_set(err, ERR_DENIED,
+                   "%s or %s is damaged: the one is not the signature of the other by key %s",
+                   SIGNATURE_NAME, MANIFEST_NAME, v->manifest.key_id);
 }
 
 /* From here on times are read in the bundle's zone. */
@@ -144,8 +169,8 @@ static bool read_events(struct verification *v, struct err *err)
     AUTO(zstd_reader) zstd = zstd_reader_open(path, err);
     struct file_digest digest;
 
-    if (!zstd || !read_event_lines(v, zstd, err) ||
-        !bundle_file_digest(v->proof->dir, name, &digest, err))
+    if (!zstd || !bundle_file_digest(v->proof->dir, name, &digest, err) ||
+        !check_bytes(v, BUNDLE_EVENTS, &digest, err) || !read_event_lines(v, zstd, err))
         return false;
     zstd_reader_sha256(zstd, digest.uncompressed_sha256);
     return check_digest(v, BUNDLE_EVENTS, &digest, err);
@@ -236,11 +261,24 @@ static bool check_digest(const struct verification *v, enum bundle_file f,
 {
     const struct file_digest *stated = &v->manifest.files[f].digest;
 
-    return (stated->bytes == digest->bytes && strcmp(stated->sha256, digest->sha256) == 0 &&
-            strcmp(stated->uncompressed_sha256, digest->uncompressed_sha256) == 0) ||
+    return check_bytes(v, f, digest, err) &&
+           (strcmp(stated->uncompressed_sha256, digest->uncompressed_sha256) == 0 ||
+            err_set(err, ERR_CORRUPT,
+                    "%s is damaged: the manifest states the SHA-256 %s of its content, found %s",
+                    bundle_file_name(f), stated->uncompressed_sha256, digest->uncompressed_sha256));
+}
+
+static bool check_bytes(const struct verification *v, enum bundle_file f,
+                        const struct file_digest *digest, struct err *err)
+{
+    const struct file_digest *stated = &v->manifest.files[f].digest;
+
+    return (stated->bytes == digest->bytes && strcmp(stated->sha256, digest->sha256) == 0) ||
            err_set(err, ERR_CORRUPT,
-                   "%s is not the file that the manifest lists: its SHA-256 is %s",
-                   bundle_file_name(f), digest->sha256);
+                   "%s is damaged: the manifest states %llu bytes with SHA-256 %s, found %llu "
+                   "with %s",
+                   bundle_file_name(f), (unsigned long long)stated->bytes, stated->sha256,
+                   (unsigned long long)digest->bytes, digest->sha256);
 }
 
 static bool check_facts(struct verification *v, enum bundle_file f, struct err *err)

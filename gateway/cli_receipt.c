@@ -23,9 +23,10 @@ int receipt_verify_command(struct cli *c)
 
     if (!cli_value(c, "--key") && !cli_read_config(c))
         return CLI_FAILED;
-    if (!file_read(c->arguments[0], &text, &err) || !find_keys(c, &keys, &err) ||
-        !receipt_verify(buf_span(&text), &keys, cli_value(c, "--archive"), &receipt, &err))
+    if (!file_read(c->arguments[0], &text, &err) || !find_keys(c, &keys, &err))
         return cli_fail(c, "%s", err.text);
+    if (!receipt_verify(buf_span(&text), &keys, cli_value(c, "--archive"), &receipt, &err))
+        return cli_fail(c, "%s: %s", c->arguments[0], err.text);
     print_receipt(c, &receipt);
     return CLI_DONE;
 }

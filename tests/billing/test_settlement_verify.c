@@ -178,13 +178,13 @@ START_TEST(what_is_missing_cut_or_added_is_found)
         run_command("rm -rf %s", out);
         close_to(w, "2026-11", out);
         run_command("printf '\\n' >> %s", path);
-        fails(&proof, "");
+        fails(&proof, "is damaged");
     }
     run_command("rm -rf %s", out);
     close_to(w, "2026-11", out);
     run_command("cp %s/statements.csv %s/payouts.csv", out, out);
     fails(&proof, "payouts.csv is no file of a bundle");
-    fails(&(struct settlement_proof){.dir = w->top}, "is no file of a bundle");
+    fails(&(struct settlement_proof){.dir = w->top}, "is no bundle");
     world_free(w);
 }
 END_TEST
