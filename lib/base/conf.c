@@ -315,18 +315,19 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
     char text[256];
 
     va_copy(peek, args);
-    if (strstr(format, "option '%s'"))
+    if (strstr(format, "option '%s'") || strstr(format, "duplicate title '%s'"))
         name = va_arg(peek, const char *);
     va_end(peek);
+    if (name && strstr(format, "duplicate title")) {
+        problem(reading, cfg->line, "the name \"%.80s\" is given to a second section", name);
+        return;
+    }
     if (name && (strstr(format, "no such") || is_unknown(reading, name))) {
         on_unknown(reading, cfg, name);
         return;
     }
     vsnprintf(text, sizeof text, format, args);
-    if (strstr(format, "duplicate title"))
-        problem(reading, cfg->line, "this name is given to a second section: each needs its own");
-    else
-        problem(reading, cfg->line, "%s", text);
+    problem(reading, cfg->line, "%s", text);
 }
 
 static void on_unknown(struct reader *r, const cfg_t *cfg, const char *name)
