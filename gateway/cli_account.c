@@ -24,6 +24,7 @@ static const struct cli_column key_columns[] = {
 };
 
 static int read_terms(struct cli *c, json_t *body);
+static void name_absent_limits(const struct cli *c, json_t *account);
 static char *public_id_of(const char *text);
 
 int account_create(struct cli *c)
@@ -36,6 +37,7 @@ int account_create(struct cli *c)
     reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/accounts", .body = body});
     if (!reply)
         return CLI_FAILED;
+    name_absent_limits(c, reply);
     cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
     return CLI_DONE;
 }
@@ -46,6 +48,7 @@ static int read_terms(struct cli *c, json_t *body)
     const char *concurrency = cli_value(c, "--concurrency");
     bool is_prepaid = cli_value(c, "--prepaid"), is_postpaid = cli_value(c, "--postpaid");
     int64_t calls = 0, nanos;
+    struct err err;
 
     if (!currency)
         return cli_misused(c, "needs --currency, such as --currency CNY");
@@ -55,9 +58,8 @@ static int read_terms(struct cli *c, json_t *body)
         return cli_misused(c, "--concurrency must be a number, not \"%s\"", concurrency);
     json_object_set_new(body, "currency", json_string(currency));
     json_object_set_new(body, "mode", json_string(is_prepaid ? "prepaid" : "postpaid"));
-    if (limit && !decimal_parse(span_of(limit), &nanos, NULL))
-        return cli_misused(c, "--credit-limit must be a number such as 1000.00, not \"%.80s\"",
-                           limit);
+    if (limit && !decimal_parse(span_of(limit), &nanos, &err))
+        return cli_misused(c, "--credit-limit: %s", err.text);
     if (concurrency && (calls < 0 || calls > CONCURRENCY_MAX))
         return cli_misused(c, "--concurrency must be from 0 to %d, not %s", CONCURRENCY_MAX,
                            concurrency);
@@ -80,12 +82,12 @@ int account_credit(struct cli *c)
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/credit", c->arguments[0]);
     AUTO_JSON body = json_pack("{s:s}", "amount", c->arguments[1]);
     const char *reason = cli_value(c, "--reason");
+    struct err err;
     int64_t nanos;
     AUTO_JSON reply = NULL;
 
-    if (!decimal_parse(span_of(c->arguments[1]), &nanos, NULL))
-        return cli_misused(c, "AMOUNT must be a number such as 100 or -0.5, not \"%.80s\"",
-                           c->arguments[1]);
+    if (!decimal_parse(span_of(c->arguments[1]), &nanos, &err))
+        return cli_misused(c, "AMOUNT: %s", err.text);
     if (!reason && c->arguments[1][0] == '-')
         reason = "correction";
 
@@ -105,16 +107,34 @@ int account_show(struct cli *c)
 
     if (!reply)
         return CLI_FAILED;
+    name_absent_limits(c, reply);
     cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
     return CLI_DONE;
+}
+
+/* For people; a postpaid account's credit limit of 0 is one. */
+static void name_absent_limits(const struct cli *c, json_t *account)
+{
+    const char *mode = json_string_value(json_object_get(account, "mode"));
+    json_t *concurrency = json_object_get(account, "concurrency");
+
+    if (c->json)
+        return;
+    if (mode && strcmp(mode, "prepaid") == 0)
+        json_object_set_new(account, "credit_limit", json_string("none"));
+    if (json_is_integer(concurrency) && json_integer_value(concurrency) == 0)
+        json_object_set_new(account, "concurrency", json_string("none"));
 }
 
 int account_list(struct cli *c)
 {
     AUTO_JSON reply = cli_get(c, "/admin/v1/accounts");
+    json_t *account;
+    size_t i;
 
     if (!reply)
         return CLI_FAILED;
+    json_array_foreach(json_object_get(reply, "data"), i, account) name_absent_limits(c, account);
     cli_print_list(c, json_object_get(reply, "data"), account_columns, ARRAY_LEN(account_columns),
                    "there are no accounts yet; `tollgate account create` makes one");
     return CLI_DONE;

@@ -49,7 +49,7 @@ MISTAKES = {
     "no certificate": (GOOD.replace("server.pem", "none.pem"), {3: "none.pem"}),
     "a certificate that is none": (GOOD.replace("server.pem", "server.key"), {3: "certificate"}),
     "a key that anybody may read": (GOOD.replace("server.key", "open.key"), {4: "open.key"}),
-    "a key of another certificate": (GOOD.replace("server.key", "other.key"), {3: "certificate"}),
+    "a key of another certificate": (GOOD.replace("server.key", "other.key"), {4: "not the key of the certificate"}),
     "a state in no directory": (GOOD.replace('"state"', '"nowhere/state"'), {5: "nowhere"}),
     "a state that is a file": (GOOD.replace('"state"', '"server.pem"'), {5: "not a directory"}),
     "journal and archive in one": (GOOD + 'journal = "j"\narchive = "j"\n', {11: "archive and journal"}),
@@ -68,7 +68,7 @@ MISTAKES = {
     "a key in a url": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://u:hunter2@x/v1"'), {9: "key_file"}),
     "a query in a url": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://x/v1?a=b"'), {9: "query"}),
     "no key file": (GOOD.replace('kind = "echo"', 'kind = "openai"\n    url = "http://x/v1"\n    key_file = "none"'), {10: "none"}),
-    "three mistakes": (GOOD.replace("18443", "x") + "workers = many\ncolour = red\n", {10: "workers", 11: "colour"}),
+    "three mistakes": (GOOD.replace("18443", "x") + "workers = many\ncolour = red\n", {1: "listen", 10: "workers", 11: "colour"}),
     "several that only together are wrong": (GOOD.replace("127.0.0.1:18443", "x") + 'zone = "Mars"\nuser = "no-such-user"\n',
                                              {1: "listen", 10: "zone", 11: "user"}),
 }
