@@ -6,6 +6,7 @@
 #include "billing/money.h"
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -144,11 +145,16 @@ int account_list(struct cli *c)
 int key_create(struct cli *c)
 {
     const char *owner_kind = cli_value(c, "--creator") ? "creator" : "account";
+    const char *expires = cli_value(c, "--expires");
     AUTO_JSON body = json_pack("{s:s}", owner_kind, c->arguments[0]);
     AUTO_JSON reply = NULL;
+    struct err err;
+    int64_t at;
 
-    if (cli_value(c, "--expires"))
-        json_object_set_new(body, "expires_at", json_string(cli_value(c, "--expires")));
+    if (expires && !clock_parse(span_of(expires), &at, &err))
+        return cli_misused(c, "--expires: %s", err.text);
+    if (expires)
+        json_object_set_new(body, "expires_at", json_string(expires));
     reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/keys", .body = body});
     if (!reply)
         return CLI_FAILED;

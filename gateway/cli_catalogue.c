@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "billing/period.h"
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 #include "lib/base/file.h"
@@ -86,8 +87,13 @@ int creator_show(struct cli *c)
     const char *period = cli_value(c, "--period");
     AUTO_STRING query = cli_target(period ? "?period=%" : "", period ? period : "");
     AUTO_STRING target = xasprintf("%s%s", path, query);
-    AUTO_JSON reply = cli_get(c, target);
+    AUTO_JSON reply = NULL;
+    struct period parsed;
+    struct err err;
 
+    if (period && !period_parse(span_of(period), &parsed, &err))
+        return cli_misused(c, "--period: %s", err.text);
+    reply = cli_get(c, target);
     if (!reply)
         return CLI_FAILED;
     if (c->json)

@@ -229,6 +229,23 @@ START_TEST(a_task_ends_once_and_tells_how)
 }
 END_TEST
 
+START_TEST(a_task_that_is_stopped_has_not_failed)
+{
+    struct scene s;
+
+    scene_open(&s, 1);
+    children_add(
+        s.children,
+        &(struct child_plan){
+            .name = "task", .run = wait_for_end, .arg = &s, .stop_ms = 5000, .once = true});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    children_stop(s.children);
+    ck_assert(loop_run_until(s.loop, &s.all_gone, 5000));
+    ck_assert(!s.task_ended);
+    scene_close(&s);
+}
+END_TEST
+
 START_TEST(no_child_outlives_its_parent)
 {
     struct scene s;
@@ -267,6 +284,7 @@ int main(void)
     tcase_add_test(tcase, what_does_not_end_in_time_is_killed);
     tcase_add_test(tcase, asked_twice_it_does_not_wait);
     tcase_add_test(tcase, a_task_ends_once_and_tells_how);
+    tcase_add_test(tcase, a_task_that_is_stopped_has_not_failed);
     tcase_add_test(tcase, no_child_outlives_its_parent);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
