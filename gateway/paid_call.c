@@ -3,6 +3,7 @@
 #include "gateway/paid_call.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +16,7 @@
 
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
 #define CUT_WAIT_MS       5000
+#define NOTE_MS           1000
 #define CUT_POLL_MS       20
 #define CONTENT_TYPE_TEXT 128
 
@@ -33,6 +35,8 @@ struct paid_calls {
     struct jscan *scanner;
     struct paid_call *first;
     size_t open;
+    int64_t noted_ms; /* when the last admit that failed was logged */
+    uint64_t unnoted; /* those since */
 };
 
 struct paid_call {
@@ -236,6 +240,20 @@ static bool is_still_taking(const struct paid_call *c);
 static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome);
 static void fail(struct paid_call *c, const struct backend_result *result);
 
+/* When Redis is away every call fails alike: one line a second says it, with how many it stands for. */
+static void note_unadmitted(struct paid_calls *all, const struct err *err)
+{
+    int64_t now = clock_monotonic_ms();
+
+    all->unnoted++;
+    if (now - all->noted_ms < NOTE_MS)
+        return;
+    log_warn("admit_failed", "%s (%" PRIu64 " calls refused since the last such line)", err->text,
+             all->unnoted);
+    all->noted_ms = now;
+    all->unnoted = 0;
+}
+
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err)
 {
     struct paid_call *c = arg;
@@ -247,7 +265,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
 
         memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
         if (err && err->code)
-            log_warn("admit_failed", "%s", err->text);
+            note_unadmitted(c->all, err);
         hold_abandon(c->hold);
         journal_unreserve(server->ledger.journal);
         http_request_watch(c->request, NULL, NULL);
