@@ -49,6 +49,20 @@ def test_the_certificate_is_good_for_every_name_of_this_machine(dev: Dev) -> Non
         assert dev.is_ready()
 
 
+def test_a_model_server_that_is_not_there_is_named_and_stopping_meanwhile_is_clean(tmp_path: Path) -> None:
+    url, log = f"http://127.0.0.1:{free_port()}/v1", tmp_path / "log"
+    waiting = tollgate.Process([tollgate.BINARY, "dev", "--state", str(tmp_path / "state"), "--listen",
+                                "127.0.0.1:0", "--console", "127.0.0.1:0", "--upstream", url], log)
+    try:
+        tollgate.wait_until(lambda: f"waiting at most 60 s for the model server at {url}" in log.read_text(),
+                            "what is waited for is said")
+        assert waiting.stop() == 0
+    finally:
+        waiting.kill_all()
+    said = log.read_text()
+    assert "task_failed" not in said and "stop_timeout" not in said
+
+
 def test_the_upstreams_key_goes_to_the_upstream_and_nowhere_else(dev: Dev, upstream: Upstream) -> None:
     secret = "an-upstream-key-that-is-secret"
     dev.start("--upstream", upstream.url + "/", environment={"TOLLGATE_UPSTREAM_KEY": secret})
