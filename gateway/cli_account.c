@@ -186,7 +186,8 @@ int key_revoke(struct cli *c)
     return CLI_DONE;
 }
 
-/* Of a whole key, sk-tg-PUBLIC-SECRET, only what may be seen: the secret goes nowhere. Caller frees. */
+/* Of a whole key, sk-tg-PUBLIC-SECRET, only what may be seen: the secret goes nowhere. Caller
+ * frees. */
 static char *public_id_of(const char *text)
 {
     bool is_key = strncmp(text, "sk-tg-", 6) == 0 || strncmp(text, "ck-tg-", 6) == 0;

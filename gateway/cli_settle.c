@@ -72,10 +72,12 @@ static int run(struct cli *c,
         return CLI_FAILED;
     s.sources.archive = c->options.archive;
     is_closed = close_exists(c->options.archive, s.period);
-    if (!is_closed && !prepare(c, &s, &err)) {
+    if (!is_closed && !connect_redis(c, &s, &err)) {
         cli_fail(c, "%s", err.text);
     } else if (!is_closed && !archive_all(c, &s, settle == settlement_close)) {
         exit_code = CLI_FAILED;
+    } else if (!is_closed && !prepare(c, &s, &err)) {
+        cli_fail(c, "%s", err.text);
     } else if (!settle(&s.sources, s.period, cli_value(c, "--out"), &report, &err)) {
         refuse(c, &report, &err);
     } else {
@@ -118,7 +120,7 @@ static bool prepare(struct cli *c, struct settling *s, struct err *err)
 {
     const struct options *o = &c->options;
 
-    if (!installation_open(o->state, o->zone, &s->installation, err) || !connect_redis(c, s, err))
+    if (!installation_open(o->state, o->zone, &s->installation, err))
         return false;
     s->sources = (struct settlement_sources){
         .archive = o->archive,
@@ -241,7 +243,7 @@ int settle_status(struct cli *c)
         return CLI_USAGE;
     if (!cli_read_config(c))
         return CLI_FAILED;
-    if (!prepare(c, &s, &err) ||
+    if (!connect_redis(c, &s, &err) || !prepare(c, &s, &err) ||
         !settlement_status(&s.sources, c->argument_count ? &s.period : NULL, &report, &err))
         exit_code = cli_fail(c, "%s", err.text);
     else
