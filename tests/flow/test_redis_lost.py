@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import money
+import tollgate
 from tollgate import DEMO_PRICE, Dev, Served, wait_until
 from wire import Reply
 
@@ -231,6 +232,18 @@ def test_a_gateway_that_starts_without_redis_refuses_calls_until_it_comes(gatewa
         reply = wire.ask(wire.chat(FAST))
     assert reply.status == 200
     check_billed(gateway, account, key, {reply.headers["x-request-id"]})
+
+
+@pytest.mark.parametrize("words,says", [
+    (["account", "credit", "demo", "1"], "written"), (["settle", "status"], "away"), (["settle", "close", "2026-01"], "away"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
+def test_a_command_says_soon_that_redis_is_away(gateway: Served, words: list[str], says: str) -> None:
+    gateway.redis.kill()
+    began = time.monotonic()
+    done = tollgate.run(*words, config=gateway.config)
+    assert time.monotonic() - began < 15
+    assert says in done.stderr, done
+    assert done.returncode == (0 if "it will be applied" in done.stderr else 1), done
 
 
 def test_redis_of_another_installation_is_refused(gateway: Served, served: Served) -> None:
