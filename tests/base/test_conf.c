@@ -273,6 +273,8 @@ START_TEST(places_are_the_lines_of_what_was_set)
     ck_assert(file_write_atomic("t.conf", 0600, buf_span(&wrong), NULL));
     ck_assert(!conf_read_places(&table, "t.conf", &settings, &places, &problems));
     ck_assert_uint_eq(places.count, 5);
+    ck_assert_int_eq(settings.workers, 2); /* what is good can still be checked further */
+    conf_clear(&table, &settings);
 }
 END_TEST
 
