@@ -1,0 +1,158 @@
+/* Keys: what is one, how it is derived, and that its secret is spelled in one place only. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "billing/partition.h"
+#include "gateway/keyring.h"
+#include "lib/base/crypto.h"
+
+static struct secret pepper;
+
+static void set_pepper(void)
+{
+    ck_assert(secret_set(&pepper, SPAN("a pepper of 32 bytes, more or less"), NULL));
+}
+
+/* The key of an operation as text; caller clears. */
+static void derive(char kind, const char *owner, const char *op, struct buf *text)
+{
+    AUTO_CLEAR(api_key) key = {0};
+
+    buf_init(text, 2 * KEY_TEXT);
+    api_key_derive(kind, owner, op, &pepper, &key);
+    api_key_text(&key, text);
+    ck_assert(!text->failed);
+}
+
+START_TEST(an_operation_makes_one_key_and_another_makes_another)
+{
+    AUTO_CLEAR(buf) first, again, other_op, other_owner, creator;
+
+    derive('a', "acme", "op_1", &first);
+    derive('a', "acme", "op_1", &again);
+    derive('a', "acme", "op_2", &other_op);
+    derive('a', "acme2", "op_1", &other_owner);
+    derive('c', "acme", "op_1", &creator);
+    ck_assert(span_equal(buf_span(&first), buf_span(&again)));
+    ck_assert(!span_equal(buf_span(&first), buf_span(&other_op)));
+    ck_assert(!span_equal(buf_span(&first), buf_span(&other_owner)));
+    ck_assert(memcmp(first.data + 2, creator.data + 2, first.len - 2) != 0);
+    ck_assert(span_starts(buf_span(&first), SPAN("sk-tg-")));
+    ck_assert(span_starts(buf_span(&creator), SPAN("ck-tg-")));
+}
+END_TEST
+
+START_TEST(a_key_names_its_owners_partition_and_reads_back)
+{
+    AUTO_CLEAR(buf) text;
+    AUTO_CLEAR(api_key) key = {0};
+    unsigned partition = partition_of(SIDE_ACCOUNT, span_of("acme")).index;
+
+    derive('a', "acme", "op_1", &text);
+    ck_assert(api_key_parse(buf_span(&text), &key));
+    ck_assert_int_eq(key.kind, 'a');
+    ck_assert_uint_eq(strlen(key.public_id), KEY_ID_PUBLIC - 1);
+    ck_assert_uint_eq((unsigned)(key.public_id[0] - '0') * 10 + (unsigned)(key.public_id[1] - '0'),
+                      partition);
+}
+END_TEST
+
+/* Any byte changed gives no key, or one whose hash differs. */
+START_TEST(every_byte_of_a_key_counts)
+{
+    unsigned char hash[32], other[32];
+    AUTO_CLEAR(buf) text;
+    AUTO_CLEAR(api_key) key = {0};
+
+    derive('a', "acme", "op_1", &text);
+    ck_assert(api_key_parse(buf_span(&text), &key));
+    api_key_hash(&key, &pepper, hash);
+    for (size_t i = 0; i < text.len; i++) {
+        AUTO_CLEAR(api_key) changed = {0};
+        char was = text.data[i];
+
+        text.data[i] = was == '1' ? '2' : '1';
+        if (api_key_parse(buf_span(&text), &changed)) {
+            api_key_hash(&changed, &pepper, other);
+            ck_assert_msg(strcmp(changed.public_id, key.public_id) != 0 ||
+                              memcmp(hash, other, sizeof hash) != 0,
+                          "byte %zu does not count", i);
+        }
+        text.data[i] = was;
+        ck_assert(!api_key_parse((struct span){text.data, i}, &changed));
+    }
+}
+END_TEST
+
+START_TEST(what_is_no_key_is_refused)
+{
+    static const char *const texts[] = {
+        "",
+        "sk-tg-",
+        "sk-abc-00abcdefghij-abcdefghijklmnopqrstuvwxyz012345",
+        "sk-tg-64abcdefghij-abcdefghijklmnopqrstuvwxyz012345",
+        "sk-tg-xxabcdefghij-abcdefghijklmnopqrstuvwxyz012345",
+        "sk-tg-00ABCDEFGHIJ-abcdefghijklmnopqrstuvwxyz012345",
+        "sk-tg-00abcdefghij-abcdefghijklmnopqrstuvwxyz01234",
+        "sk-tg-00abcdefghij-abcdefghijklmnopqrstuvwxyz0123456",
+        "sk-tg-00abcdefghij-abcdefghijklmnopqrstuvwxyz01234 ",
+        "xk-tg-00abcdefghij-abcdefghijklmnopqrstuvwxyz012345",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        AUTO_CLEAR(api_key) key = {0};
+
+        ck_assert_msg(!api_key_parse(span_of(texts[i]), &key), "%s is taken for a key", texts[i]);
+    }
+}
+END_TEST
+
+#define KEY "sk-tg-00abcdefghij-abcdefghijklmnopqrstuvwxyz012345"
+
+START_TEST(a_key_is_read_from_either_header)
+{
+    static const struct {
+        const char *name, *value;
+        bool is_key, is_present;
+    } rows[] = {
+        {"Authorization", "Bearer " KEY, true, true},
+        {"authorization", "bearer " KEY, true, true},
+        {"x-api-key", KEY, true, true},
+        {"authorization", "Basic " KEY, false, true},
+        {"authorization", KEY, false, true},
+        {"x-api-key", "Bearer " KEY, false, true},
+        {"x-other", KEY, false, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct http_head head = {.header_count = 1,
+                                 .headers = {{span_of(rows[i].name), span_of(rows[i].value)}}};
+        AUTO_CLEAR(api_key) key = {0};
+        bool present;
+
+        ck_assert_msg(api_key_from_head(&head, &key, &present) == rows[i].is_key, "row %zu", i);
+        ck_assert_msg(present == rows[i].is_present, "row %zu", i);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("keyring");
+    TCase *t = tcase_create("keys");
+    SRunner *r;
+    int failed;
+
+    tcase_add_checked_fixture(t, set_pepper, NULL);
+    tcase_add_test(t, an_operation_makes_one_key_and_another_makes_another);
+    tcase_add_test(t, a_key_names_its_owners_partition_and_reads_back);
+    tcase_add_test(t, every_byte_of_a_key_counts);
+    tcase_add_test(t, what_is_no_key_is_refused);
+    tcase_add_test(t, a_key_is_read_from_either_header);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
