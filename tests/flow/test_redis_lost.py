@@ -247,7 +247,8 @@ def test_a_command_says_soon_that_redis_is_away(gateway: Served, words: list[str
 
 
 def test_redis_of_another_installation_is_refused(gateway: Served, served: Served) -> None:
-    """Pointed at data that is not its own, the gateway touches nothing."""
+    """Pointed at data that is not its own, the gateway touches nothing. The owner has to be back from the test before."""
+    gateway.wait_ready()
     served.options = {"redis": f"unix:{gateway.redis.socket}"}
     served.write_config()
     served.serve()
