@@ -109,6 +109,29 @@ static bool parse_registration(const json_t *object, struct archive_writer *out,
     return true;
 }
 
+bool archive_installation(const char *archive, char installation[INSTALLATION_TEXT],
+                          struct err *err)
+{
+    AUTO_STRING dir = writers_dir(archive);
+    struct archive_writer first;
+    char **names;
+    size_t count;
+    bool ok = true;
+
+    installation[0] = '\0';
+    if (!file_exists(dir))
+        return true;
+    if (!dir_list(dir, &names, &count, err))
+        return false;
+    if (count > 0) {
+        AUTO_STRING path = path_join(dir, names[0]);
+
+        ok = read_registration(path, &first, installation, err);
+    }
+    dir_names_free(names, count);
+    return ok;
+}
+
 bool archive_writers(const char *archive, struct archive_writer **writers, size_t *count,
                      struct err *err)
 {

@@ -10,9 +10,13 @@
 
 #include "billing/record.h"
 #include "billing/seal.h"
+#include "billing/segment.h"
 
 /* Creates archive/writers/<writer>.json unless it is there; ERR_CORRUPT when what is there is another installation's. */
 bool archive_register(const char *archive, const char *installation, const char *writer, struct period first, struct err *err) MUST_USE;
+
+/* Whose archive it is, as its first registration says; "" while nobody has registered. */
+bool archive_installation(const char *archive, char installation[INSTALLATION_TEXT], struct err *err) MUST_USE;
 
 /* Archives every sealed segment under `journal_root` that is not archived yet, in order per writer; *added counts. Needs no lock: sealed segments do not change.
  * One writer's trouble does not stop the others: all are tried, then the first failure is told. */

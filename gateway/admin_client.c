@@ -153,7 +153,7 @@ static bool fork_with_lock(const struct options *options, struct admin_client *c
     AUTO_CLEAR(installation) installation = {.signing_key = NULL};
     AUTO(file_lock) lock = NULL;
 
-    if (!installation_open(options->state, options->zone, &installation, err))
+    if (!installation_open(options->state, options->archive, options->zone, &installation, err))
         return false;
     lock = file_lock_take(lock_path, err);
     return lock && fork_console(options, &installation, c, err);

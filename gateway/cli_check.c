@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "gateway/cli_print.h"
+#include "gateway/installation.h"
 
 #define REFERENCE_BYTES_MAX (1 << 20)
 
 static int print_reference(void);
+static bool belongs_together(const struct cli *c, struct buf *problems);
 static json_t *describe(const struct cli *c);
 static int print_problems(const struct cli *c, struct span problems);
 
@@ -35,6 +37,8 @@ int check(struct cli *c)
         return print_reference();
     if (!options_load(c->config, &c->options, &problems))
         return print_problems(c, buf_span(&problems));
+    if (!belongs_together(c, &problems))
+        return print_problems(c, buf_span(&problems));
     found = describe(c);
     if (!c->json)
         printf("%s is valid\n", c->config);
@@ -49,6 +53,18 @@ static int print_reference(void)
     conf_print_reference(&options_table, &text);
     fwrite(text.data, 1, text.len, stdout);
     return CLI_DONE;
+}
+
+/* State and archive of one installation; what this user may not read is nobody's mistake. */
+static bool belongs_together(const struct cli *c, struct buf *problems)
+{
+    const struct options *o = &c->options;
+    struct err err;
+
+    if (installation_check(o->state, o->archive, o->zone, &err) || err.code != ERR_INPUT)
+        return true;
+    buf_printf(problems, "%s: %s\n", c->config, err.text);
+    return false;
 }
 
 /* What stands in the file and what follows from it, as it is used. */

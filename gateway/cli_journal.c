@@ -29,10 +29,11 @@ int journal_rebuild(struct cli *c)
 static int print_report(const struct cli *c, json_t *given, const char *done)
 {
     static const struct cli_column columns[] = {
-        {"directory", "dir", false},    {"writer", "writer", false},
+        {"writer", "writer", false},    {"where", "where", false},
+        {"directory", "dir", false},    {"archived", "archived", true},
         {"process", "owner_pid", true}, {"segments", "segments", true},
         {"sealed", "sealed", true},     {"unsealed records", "unsealed_records", true},
-        {"damaged", "damaged", false},
+        {"damaged", "damaged", false},  {"heard at", "heard_at", false},
     };
     AUTO_JSON reply = given;
 

@@ -45,7 +45,7 @@ static bool own_keys(const struct options *o, struct public_keys *out, struct er
     AUTO_CLEAR(buf) text = {.max = PUBLIC_KEYS_BYTES_MAX};
     struct jw w;
 
-    if (!installation_open(o->state, o->zone, &installation, err))
+    if (!installation_open(o->state, o->archive, o->zone, &installation, err))
         return false;
     jw_init(&w, &text);
     jwks_write(installation.signing_key, &w);

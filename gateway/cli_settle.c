@@ -120,7 +120,7 @@ static bool prepare(struct cli *c, struct settling *s, struct err *err)
 {
     const struct options *o = &c->options;
 
-    if (!installation_open(o->state, o->zone, &s->installation, err))
+    if (!installation_open(o->state, o->archive, o->zone, &s->installation, err))
         return false;
     s->sources = (struct settlement_sources){
         .archive = o->archive,

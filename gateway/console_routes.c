@@ -7,6 +7,7 @@
 #include "gateway/creator_routes.h"
 #include "gateway/credit_admin.h"
 #include "gateway/journal_admin.h"
+#include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
 #include "gateway/service.h"
 #include "gateway/usage_admin.h"

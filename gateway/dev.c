@@ -119,7 +119,7 @@ static bool bring_up(struct cli *c, struct dev_machine *m, size_t workers, struc
                           value_or(c, "--console", "127.0.0.1:8444"), workers, &m->listeners,
                           err) &&
            dev_config_write(m, err) && read_config(c, m, err) &&
-           installation_open(m->dir, ZONE, &m->installation, err) && dev_state_save(&m->state, err);
+           installation_open(m->dir, c->options.archive, ZONE, &m->installation, err) && dev_state_save(&m->state, err);
 }
 
 static bool set_clock(struct cli *c, struct dev_machine *m, struct err *err)

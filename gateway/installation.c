@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "billing/archive.h"
 #include "billing/partition.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -26,6 +27,10 @@ struct place {
     char *json; /* path of installation.json */
 };
 
+static bool may_be_made(const char *state, const char *archive, struct err *err);
+static bool is_of_archive(const struct place *p, const char *archive, const char *id,
+                          struct err *err);
+static bool is_hidden(const char *state);
 static bool make(const struct place *p, struct err *err);
 static struct file_lock *wait_for_lock(const struct place *p, struct err *err);
 static bool make_parts(const struct place *p, struct err *err);
@@ -40,8 +45,8 @@ static bool check_json(const struct place *p, const json_t *json, struct install
 static bool load_secret(const struct place *p, const char *name, struct secret *out,
                         struct err *err);
 
-bool installation_open(const char *state, const char *zone, struct installation *out,
-                       struct err *err)
+bool installation_open(const char *state, const char *archive, const char *zone,
+                       struct installation *out, struct err *err)
 {
     AUTO_STRING json = path_join(state, "installation.json");
     struct place place = {state, zone, json};
@@ -49,13 +54,57 @@ bool installation_open(const char *state, const char *zone, struct installation 
 
     if (!dir_ensure(state, 0700, err))
         return false;
-    if (!file_exists(json) && !make(&place, err))
+    if (!file_exists(json) && (!may_be_made(state, archive, err) || !make(&place, err)))
         return false;
-    if (!load(&place, &found, err))
+    if (!load(&place, &found, err) || !is_of_archive(&place, archive, found.id, err))
         return false;
     *out = found;
     found.signing_key = NULL;
     return true;
+}
+
+/* A second identity would write into the archive of the first, and Redis would refuse it. */
+static bool may_be_made(const char *state, const char *archive, struct err *err)
+{
+    char owner[INSTALLATION_TEXT];
+
+    if (!archive_installation(archive, owner, err))
+        return false;
+    return !owner[0] ||
+           err_set(err, ERR_INPUT,
+                   "%s has no installation.json, but the archive %s is of installation %s: to join "
+                   "it, copy installation.json, pepper, signing.pem, operator.token and "
+                   "finance.token from the state directory of one of its hosts",
+                   state, archive, owner);
+}
+
+static bool is_of_archive(const struct place *p, const char *archive, const char *id,
+                          struct err *err)
+{
+    char owner[INSTALLATION_TEXT];
+
+    if (!archive_installation(archive, owner, err))
+        return false;
+    return !owner[0] || strcmp(owner, id) == 0 ||
+           err_set(err, ERR_INPUT, "%s is of installation %s, but the archive %s is of %s",
+                   p->state, id, archive, owner);
+}
+
+bool installation_check(const char *state, const char *archive, const char *zone, struct err *err)
+{
+    AUTO_STRING json = path_join(state, "installation.json");
+    struct place place = {state, zone, json};
+    AUTO_CLEAR(installation) found = {.signing_key = NULL};
+
+    if (!file_exists(json))
+        return is_hidden(state) || may_be_made(state, archive, err);
+    return load(&place, &found, err) && is_of_archive(&place, archive, found.id, err);
+}
+
+/* Another user's: what is in it can't be said. */
+static bool is_hidden(const char *state)
+{
+    return access(state, F_OK) == 0 && access(state, X_OK) != 0;
 }
 
 void installation_clear(struct installation *i)

@@ -15,9 +15,13 @@ struct installation {
     struct secret operator_token, finance_token;
 };
 /* Makes what is missing, in a directory it creates (0700); refuses an installation whose zone or
- * partitions differ. */
-bool installation_open(const char *state, const char *zone, struct installation *out,
-                       struct err *err) MUST_USE;
+ * partitions differ. Where the archive is an installation's already, none is made: a host joins
+ * with copies of the files that a host of it has, and the refusal names them. */
+bool installation_open(const char *state, const char *archive, const char *zone,
+                       struct installation *out, struct err *err) MUST_USE;
+/* What of that can be said without making anything: ERR_INPUT when the two don't belong together. */
+bool installation_check(const char *state, const char *archive, const char *zone,
+                        struct err *err) MUST_USE;
 void installation_clear(struct installation *i);
 DEFINE_AUTO_CLEAR(installation)
 

@@ -51,24 +51,6 @@ static void again(struct wait *w);
 static void wait_end(struct wait *w, bool done);
 static void write_report(const struct journal_report *report, struct jw *w);
 
-void journal_get(void *server, struct http_request *r, const struct route_match *match)
-{
-    struct console *c = server;
-    AUTO_CLEAR(journal_report) report = {.count = 0};
-    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
-    struct err err;
-    struct jw w;
-
-    (void)match;
-    if (!journal_report_read(c->options->journal, &report, &err)) {
-        reply_err(r, &err);
-        return;
-    }
-    jw_init(&w, &json);
-    write_report(&report, &w);
-    reply_built(r, &json);
-}
-
 void journal_ship_post(void *server, struct http_request *r, const struct route_match *match)
 {
     (void)match;
@@ -285,17 +267,9 @@ static void write_report(const struct journal_report *report, struct jw *w)
     jw_key(w, "data");
     jw_array(w);
     for (size_t i = 0; i < report->count; i++) {
-        const struct journal_entry *e = &report->entries[i];
-
         jw_object(w);
-        jw_string_member(w, "dir", e->dir);
-        jw_string_member(w, "writer", e->writer);
-        jw_int_member(w, "owner_pid", e->owner);
-        jw_bool_member(w, "damaged", e->is_damaged);
-        jw_int_member(w, "segments", (int64_t)e->segments);
-        jw_int_member(w, "sealed", (int64_t)e->sealed);
-        jw_int_member(w, "unsealed_records", (int64_t)e->unsealed_records);
-        jw_int_member(w, "record_places", (int64_t)journal_entry_records(e));
+        jw_string_member(w, "writer", report->entries[i].writer);
+        journal_entry_write(&report->entries[i], w);
         jw_object_end(w);
     }
     jw_array_end(w);

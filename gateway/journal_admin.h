@@ -4,7 +4,6 @@
 
 #include "gateway/route.h"
 
-void journal_get(void *server, struct http_request *r, const struct route_match *match);
 /* Each answers with the same list once it is done, or 503 with what is still missing after 20 s. */
 void journal_ship_post(void *server, struct http_request *r, const struct route_match *match);    /* everything written is applied in Redis */
 void journal_seal_post(void *server, struct http_request *r, const struct route_match *match);    /* every writer sealed, everything archived and applied */

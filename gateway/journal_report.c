@@ -129,3 +129,14 @@ uint64_t journal_entry_records(const struct journal_entry *e)
             sum += e->heads.at[side][p].n;
     return sum;
 }
+
+void journal_entry_write(const struct journal_entry *e, struct jw *w)
+{
+    jw_string_member(w, "dir", e->dir);
+    jw_int_member(w, "owner_pid", e->owner);
+    jw_bool_member(w, "damaged", e->is_damaged);
+    jw_int_member(w, "segments", (int64_t)e->segments);
+    jw_int_member(w, "sealed", (int64_t)e->sealed);
+    jw_int_member(w, "unsealed_records", (int64_t)e->unsealed_records);
+    jw_int_member(w, "record_places", (int64_t)journal_entry_records(e));
+}

@@ -288,7 +288,7 @@ int master_serve(const struct options *options)
     log_set_process("master");
     if (!privileges_make_dirs(options, &err) || !(lock = master_lock(options->state, &err)) ||
         !open_up(options, &listeners, &tls, &err) || !privileges_drop(options->user, &err) ||
-        !installation_open(options->state, options->zone, &installation, &err)) {
+        !installation_open(options->state, options->archive, options->zone, &installation, &err)) {
         log_error("start_failed", "%s", err.text);
         return 1;
     }

@@ -70,6 +70,13 @@ def served(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[Served]:
         yield own
 
 
+@pytest.fixture
+def second(tmp_path: Path, certificate: tuple[Path, Path], served: Served) -> Iterator[Served]:
+    """Another host for `served`: `second.join(served).serve()` once that has started."""
+    with Served(tmp_path / "second", certificate) as own:
+        yield own
+
+
 @pytest.fixture(scope="module")
 def serve_for_module(tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]) \
         -> Iterator[Callable[[str], Served]]:

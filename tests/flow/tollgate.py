@@ -31,6 +31,8 @@ from wire import Wire
 TOP = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
 SLOWER = 4 if "ASAN_OPTIONS" in os.environ else 1       # a sanitizer build may take that much longer
+# What a host copies from another to belong to its installation.
+JOINING_FILES = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
 START_SECONDS = 30 * SLOWER
 STOP_SECONDS = 30 * SLOWER
 
@@ -423,6 +425,7 @@ class Served(Gateway):
         self.redis = Redis(state.parent / f"{state.name}-redis")
         self.options: dict[str, Any] = {}
         self.backends: dict[str, dict[str, Any]] = {"echo": {"kind": "echo"}}
+        self.owns_redis = True
         self.port, self.console_port = free_port(), free_port()
         self.api, self.console = f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.console_port}"
 
@@ -437,6 +440,23 @@ class Served(Gateway):
             text += f'backend "{name}" {{\n'
             text += "".join(f"    {option} = {spell(value)}\n" for option, value in options.items()) + "}\n"
         self.config.write_text(text)
+
+    def join(self, first: Served) -> Served:
+        """Makes it a second host of the installation of `first`, which has started once: the files that the manual names
+        are copied, Redis, archive and backends are the same, journal and state its own. Call serve() then."""
+        self.state.mkdir(mode=0o700)
+        for name in JOINING_FILES:
+            shutil.copy(first.state / name, self.state / name)
+        self.redis, self.owns_redis = first.redis, False
+        self.options = {**first.options, "archive": str(first.archive), **self.options}
+        self.backends = first.backends
+        self.key, self.account, self.model = first.key, first.account, first.model
+        self.write_config()
+        return self
+
+    @property
+    def archive(self) -> Path:
+        return Path(self.options.get("archive", self.state / "archive"))
 
     def start(self, *, wait: bool = True) -> Served:
         self.write_config()
@@ -489,7 +509,7 @@ class Served(Gateway):
         try:
             super().stop(timeout)
         finally:
-            self.redis.stop()
+            self._stop_redis()
 
     def stop_serving(self) -> None:
         """Stops the gateway; Redis goes on."""
@@ -497,7 +517,11 @@ class Served(Gateway):
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         super().__exit__(kind, *rest)
-        self.redis.stop()
+        self._stop_redis()
+
+    def _stop_redis(self) -> None:
+        if self.owns_redis:
+            self.redis.stop()
 
 
 def spell(value: Any) -> str:

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "billing/archive.h"
 #include "gateway/installation.h"
 #include "lib/base/file.h"
 
@@ -32,7 +33,8 @@ static void open_it(struct installation *out)
 {
     struct err err;
 
-    ck_assert_msg(installation_open("state", "Asia/Shanghai", out, &err), "%s", err.text);
+    ck_assert_msg(installation_open("state", "archive", "Asia/Shanghai", out, &err), "%s",
+                  err.text);
 }
 
 static void expect_refusal(const char *zone, enum err_code code, const char *words)
@@ -40,7 +42,7 @@ static void expect_refusal(const char *zone, enum err_code code, const char *wor
     AUTO_CLEAR(installation) i = {.signing_key = NULL};
     struct err err;
 
-    ck_assert(!installation_open("state", zone, &i, &err));
+    ck_assert(!installation_open("state", "archive", zone, &i, &err));
     ck_assert_msg(err.code == code && strstr(err.text, words), "%s: %s", err_code_name(err.code),
                   err.text);
 }
@@ -80,10 +82,60 @@ START_TEST(two_installations_share_nothing)
     struct err err;
 
     open_it(&a);
-    ck_assert(installation_open("other", "Asia/Shanghai", &b, &err));
+    ck_assert(installation_open("other", "archive", "Asia/Shanghai", &b, &err));
     ck_assert_str_ne(a.id, b.id);
     ck_assert(!secret_equal(&a.pepper, &b.pepper));
     ck_assert(!secret_equal(&a.operator_token, &b.operator_token));
+}
+END_TEST
+
+static void register_writer_of(const char *installation)
+{
+    struct err err;
+    struct period p;
+
+    ck_assert(period_parse(SPAN("2026-11"), &p, &err));
+    ck_assert_msg(archive_register("archive", installation, "w-0123456789abcdef", p, &err), "%s",
+                  err.text);
+}
+
+START_TEST(no_second_identity_is_made_where_an_archive_has_one)
+{
+    struct err err;
+
+    register_writer_of("in-0123456789abcdef");
+    ck_assert(!installation_check("state", "archive", "Asia/Shanghai", &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "in-0123456789abcdef"));
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "copy installation.json, pepper, signing.pem");
+    ck_assert(!file_exists("state/installation.json") && !file_exists("state/pepper"));
+}
+END_TEST
+
+START_TEST(an_archive_of_another_installation_is_refused)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    struct err err;
+
+    open_it(&a);
+    register_writer_of("in-0123456789abcdef");
+    ck_assert(!installation_check("state", "archive", "Asia/Shanghai", &err));
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "is of in-0123456789abcdef");
+}
+END_TEST
+
+START_TEST(a_host_joins_with_the_files_of_another)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    AUTO_CLEAR(installation) b = {.signing_key = NULL};
+    struct err err;
+
+    open_it(&a);
+    register_writer_of(a.id);
+    ck_assert_int_eq(system("cp -pr state other"), 0);
+    ck_assert(installation_check("other", "archive", "Asia/Shanghai", &err));
+    ck_assert(installation_open("other", "archive", "Asia/Shanghai", &b, &err));
+    ck_assert_str_eq(a.id, b.id);
+    ck_assert(secret_equal(&a.pepper, &b.pepper));
 }
 END_TEST
 
@@ -193,6 +245,9 @@ int main(void)
     tcase_add_checked_fixture(tcase, enter_folder, leave_folder);
     tcase_add_test(tcase, what_was_made_is_found_again);
     tcase_add_test(tcase, two_installations_share_nothing);
+    tcase_add_test(tcase, a_host_joins_with_the_files_of_another);
+    tcase_add_test(tcase, an_archive_of_another_installation_is_refused);
+    tcase_add_test(tcase, no_second_identity_is_made_where_an_archive_has_one);
     tcase_add_test(tcase, only_the_owner_may_read_it);
     tcase_add_test(tcase, another_zone_or_partition_count_is_refused);
     tcase_add_test(tcase, a_missing_part_is_not_made_anew);

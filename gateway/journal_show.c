@@ -1,0 +1,174 @@
+/* journal_show.c - every writer of the installation: this host's from their directories, the others' from what they
+ * registered in the archive and last said in Redis. */
+#include "gateway/journal_show.h"
+
+#include <stdlib.h>
+
+#include "billing/archive.h"
+#include "gateway/journal_report.h"
+#include "gateway/service.h"
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define ANSWER_MAX   (4 * 1024 * 1024)
+#define SILENT_NANOS (60 * NANOS_PER_SECOND) /* live writers say so every 10 s */
+
+/* One answer. Every writer says the same in all partitions, so one of them is asked. */
+struct show {
+    struct http_request *request; /* null once the client is gone */
+    struct journal_report here;
+    struct archive_writer *writers;
+    size_t writer_count;
+    int64_t *heard_at; /* of each of them, by Redis's clock; 0: never, or not known */
+    int64_t redis_time;
+};
+
+static bool read_files(struct show *s, const struct options *o, struct err *err);
+static void on_time(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_word(struct show *s, struct span writer, struct span word);
+static void answer(struct show *s);
+static void write_entry(const struct show *s, const struct journal_entry *e, struct jw *w);
+static bool is_here(const struct show *s, const char *writer);
+static void write_writer(const struct show *s, const struct archive_writer *writer, struct jw *w);
+static void write_registration(const struct show *s, const struct archive_writer *writer,
+                               struct jw *w);
+static void show_free(struct show *s);
+
+void journal_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const struct partition asked = {SIDE_ACCOUNT, 0};
+    struct console *c = server;
+    struct show *s = xcalloc(1, sizeof *s);
+    char key[PARTITION_KEY];
+    const struct span time[] = {SPAN("TIME")};
+    const struct span live[] = {SPAN("HGETALL"), partition_key(asked, "live", NULL, key)};
+    struct err err;
+
+    (void)match;
+    if (!read_files(s, c->options, &err)) {
+        reply_err(r, &err);
+        show_free(s);
+        return;
+    }
+    request_keep(r, &s->request);
+    redis_command(c->ledger.redis, time, ARRAY_LEN(time), on_time, s);
+    redis_command(c->ledger.redis, live, ARRAY_LEN(live), on_live, s);
+}
+
+static bool read_files(struct show *s, const struct options *o, struct err *err)
+{
+    if (!journal_report_read(o->journal, &s->here, err) ||
+        !archive_writers(o->archive, &s->writers, &s->writer_count, err))
+        return false;
+    s->heard_at = xcalloc(s->writer_count + 1, sizeof *s->heard_at);
+    return true;
+}
+
+static void on_time(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct show *s = arg;
+    int64_t seconds;
+
+    if (!err && redis_reply_count(reply) == 2 &&
+        int64_parse(redis_reply_text(redis_reply_at(reply, 0)), &seconds))
+        s->redis_time = seconds * NANOS_PER_SECOND;
+}
+
+/* Without Redis the files still say who there is. */
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct show *s = arg;
+
+    for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
+        take_word(s, redis_reply_text(redis_reply_at(reply, i)),
+                  redis_reply_text(redis_reply_at(reply, i + 1)));
+    if (s->request)
+        answer(s);
+    show_free(s);
+}
+
+/* "run_id ms" */
+static void take_word(struct show *s, struct span writer, struct span word)
+{
+    const char *blank = memchr(word.data, ' ', word.len);
+    int64_t ms;
+
+    if (!blank ||
+        !int64_parse((struct span){blank + 1, word.len - (size_t)(blank + 1 - word.data)}, &ms))
+        return;
+    for (size_t i = 0; i < s->writer_count; i++)
+        if (span_equal(writer, span_of(s->writers[i].writer)))
+            s->heard_at[i] = ms * NANOS_PER_MS;
+}
+
+static void answer(struct show *s)
+{
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    struct jw w;
+
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_key(&w, "data");
+    jw_array(&w);
+    for (size_t i = 0; i < s->here.count; i++)
+        write_entry(s, &s->here.entries[i], &w);
+    for (size_t i = 0; i < s->writer_count; i++)
+        if (!is_here(s, s->writers[i].writer))
+            write_writer(s, &s->writers[i], &w);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    reply_built(s->request, &json);
+}
+
+static void write_entry(const struct show *s, const struct journal_entry *e, struct jw *w)
+{
+    jw_object(w);
+    jw_string_member(w, "writer", e->writer);
+    jw_string_member(w, "where", "here");
+    for (size_t i = 0; i < s->writer_count; i++)
+        if (strcmp(s->writers[i].writer, e->writer) == 0)
+            write_registration(s, &s->writers[i], w);
+    journal_entry_write(e, w);
+    jw_object_end(w);
+}
+
+static bool is_here(const struct show *s, const char *writer)
+{
+    for (size_t i = 0; i < s->here.count; i++)
+        if (strcmp(s->here.entries[i].writer, writer) == 0)
+            return true;
+    return false;
+}
+
+/* Another host's writer that said nothing for a minute has stopped, or is lost. */
+static void write_writer(const struct show *s, const struct archive_writer *writer, struct jw *w)
+{
+    bool is_live = s->redis_time - s->heard_at[writer - s->writers] < SILENT_NANOS;
+
+    jw_object(w);
+    jw_string_member(w, "writer", writer->writer);
+    jw_string_member(w, "where", is_live ? "elsewhere" : "silent");
+    write_registration(s, writer, w);
+    jw_object_end(w);
+}
+
+static void write_registration(const struct show *s, const struct archive_writer *writer,
+                               struct jw *w)
+{
+    int64_t heard_at = s->heard_at[writer - s->writers];
+
+    jw_string_member(w, "first_period", writer->first_period.text);
+    jw_int_member(w, "archived", (int64_t)writer->segments);
+    if (heard_at)
+        jw_time_member(w, "heard_at", heard_at + clock_offset());
+}
+
+static void show_free(struct show *s)
+{
+    journal_report_clear(&s->here);
+    free(s->writers);
+    free(s->heard_at);
+    free(s);
+}

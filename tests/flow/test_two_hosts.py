@@ -1,0 +1,127 @@
+"""Two hosts of one installation: one Redis, one archive, everything else their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import money
+import tollgate
+from test_month_end import after, noon_of_the_second
+from tollgate import DEMO_PRICE, Served, wait_until
+
+CALL = {"model": "demo/echo", "messages": [{"role": "user", "content": "a b c"}]}
+ONE = money.rate(DEMO_PRICE, {"input_tokens": 3, "output_tokens": 3})
+
+
+@pytest.fixture
+def hosts(served: Served, second: Served) -> Iterator[tuple[Served, Served]]:
+    served.options = {"testing": True}
+    served.start().set_up()
+    second.join(served).serve().wait_ready()
+    yield served, second
+
+
+def call(host: Served, count: int, key: str | None = None) -> list[str]:
+    """Calls one after the other; their request ids."""
+    with host.wire(key) as wire:
+        replies = [wire.ask(wire.chat({**CALL, "stream": number % 2 == 0})) for number in range(count)]
+    assert {reply.status for reply in replies} == {200}, replies
+    return [reply.headers["x-request-id"] for reply in replies]
+
+
+def offset_to(time_text: str) -> int:
+    """Milliseconds from now to then."""
+    return int((datetime.fromisoformat(time_text) - datetime.now(UTC)) / timedelta(milliseconds=1))
+
+
+def test_both_serve_one_account_and_its_credit(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    account, key = first.new_account("1")
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(call, host, 5, key) for host in (first, second, first, second)]
+        answered = {request for one in done for request in one.result()}
+    first.settle_down(account)
+    first.ship(), second.ship()
+    assert first.balance(account) == second.balance(account) == 1 - 20 * ONE
+    assert {event["request_id"] for event in second.events(account)} == answered and len(answered) == 20
+
+
+def test_changes_through_both_consoles_are_seen_by_both(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    account, key = second.new_account("1")
+    first.cli("account", "credit", account, "2", "--op", "op-of-both")
+    second.cli("account", "credit", account, "2", "--op", "op-of-both")
+    assert first.balance(account) == second.balance(account) == Decimal(3)
+    assert call(first, 1, key) and call(second, 1, key)
+    first.cli("key", "revoke", key.split("-")[2])
+    for host in hosts:
+        with host.wire(key) as wire:
+            assert wire.ask(wire.chat(CALL)).status == 401
+    with ThreadPoolExecutor(2) as pool:
+        applied = [pool.submit(host.cli, "apply", str(host.write_catalogue())) for host in hosts]
+        assert all(one.exception() is None for one in applied)
+    assert first.cli("model", "list") == second.cli("model", "list")
+
+
+def test_journal_show_names_the_writers_of_both(hosts: tuple[Served, Served]) -> None:
+    for host, other in (hosts, hosts[::-1]):
+        shown = {line["writer"]: line for line in host.cli("journal", "show")}
+        own = {line["writer"] for line in shown.values() if line["where"] == "here"}
+        theirs = {line["writer"] for line in other.cli("journal", "show") if line["where"] == "here"}
+        assert len(own) == len(theirs) == 3 and own | theirs == set(shown), "two workers and a console each"
+        wait_until(lambda: all(line["where"] == "elsewhere" for line in host.cli("journal", "show")
+                               if line["writer"] in theirs), "the other host's writers are heard of")
+
+
+def test_each_takes_up_its_own_free_directories(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    answered = call(first, 6) + call(second, 6)
+    second.kill()
+    second.serve().wait_ready()
+    answered += call(second, 4)
+    second.settle_down()
+    first.ship(), second.ship()
+    assert {event["request_id"] for event in first.events("demo")} == set(answered)
+
+
+def test_a_month_with_both_hosts_closes_and_can_be_proven(hosts: tuple[Served, Served], tmp_path: Any) -> None:
+    first, second = hosts
+    answered = set(call(first, 7)) | set(call(second, 5))
+    first.settle_down()
+    first.ship(), second.ship()
+    events = first.events("demo")
+    (period,) = {event["period"] for event in events}
+    second.stop_serving(), first.stop_serving()
+    for host in hosts:
+        host.options["clock_offset"] = offset_to(noon_of_the_second(after(period)))
+        host.write_config()
+    first.serve()
+    reasons = first.cli_one("settle", "status", period)["reasons"]
+    assert any("has not sealed" in reason for reason in reasons), "the other host's writers are waited for"
+    second.serve()
+    wait_until(lambda: not first.cli_one("settle", "status", period)["reasons"], "both hosts have sealed", 30)
+    bundle = tmp_path / "bundle"
+    second.cli("settle", "close", period, "--out", str(bundle))
+    first.cli("settle", "export", period, "--out", str(tmp_path / "same"))
+    assert (bundle / "manifest.json").read_bytes() == (tmp_path / "same" / "manifest.json").read_bytes()
+    (verdict,) = first.cli("settle", "verify", str(bundle), "--archive", str(first.archive))
+    assert verdict["events"] == len(answered) == len(events)
+
+
+def test_a_host_that_copied_nothing_is_refused(served: Served, second: Served) -> None:
+    served.start().set_up()
+    second.join(served)
+    for name in tollgate.JOINING_FILES:
+        (second.state / name).unlink()
+    for done in (tollgate.run("check", config=second.config), tollgate.run("serve", config=second.config)):
+        assert done.returncode == 1 and "copy installation.json, pepper" in done.stderr, done
+    shutil.copy(served.state / "installation.json", second.state)
+    done = tollgate.run("serve", config=second.config)
+    assert done.returncode == 1 and "pepper" in done.stderr, done
