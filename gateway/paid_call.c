@@ -1,5 +1,5 @@
 /* paid_call.c - the life of one paid call. Whatever happens — an answer, a hang-up, a lost backend, a deadline — the call
- * passes through settle() once, and what ends its answer leaves only from on_durable(). */
+ * ends once, by one of the ways in paid_call_end.h. */
 #include "gateway/paid_call.h"
 
 #include <assert.h>
@@ -7,75 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/answer.h"
 #include "gateway/backend_choice.h"
-#include "gateway/meter.h"
-#include "gateway/refusal.h"
+#include "gateway/paid_call_end.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
-#define CUT_WAIT_MS       5000
 #define NOTE_MS           1000
 #define CUT_POLL_MS       20
-#define CONTENT_TYPE_TEXT 128
 
-enum call_state {
-    CALL_ADMITTING, /* waits for the ledger's yes */
-    CALL_WAITING,   /* BEGIN is queued, a backend is at work, nothing of its answer is here yet */
-    CALL_ANSWERING, /* the answer has begun */
-    CALL_SETTLING,  /* END is queued; the last bytes wait for it */
-};
-
-/* Why we stopped a backend ourselves. */
-enum stop { STOP_NONE, STOP_CLIENT_GONE, STOP_TIMEOUT, STOP_LIMIT, STOP_DRAIN };
-
-struct paid_calls {
-    struct server *server;
-    struct jscan *scanner;
-    struct paid_call *first;
-    size_t open;
-    int64_t noted_ms; /* when the last admit that failed was logged */
-    uint64_t unnoted; /* those since */
-};
-
-struct paid_call {
-    struct paid_calls *all;
-    struct paid_call *next, **link;
-    enum call_state state;
-    enum stop stop;
-
-    struct http_request *request; /* null once the client is gone */
-    struct buf body;
-    struct chat_request chat;
-
-    struct catalogue *catalogue; /* held, since `model` and `price` live in it */
-    const struct model *model;
-    const struct price *price;
-    struct event event;
-    struct hold *hold;
-
-    uint64_t tried; /* one bit a backend of the model */
-    struct backend_call *backend;
-    struct timer *deadline;
-
-    char traceparent[TRACEPARENT_TEXT]; /* or "" */
-    char content_type[CONTENT_TYPE_TEXT];
-    int64_t content;        /* chunks given to the client's queue */
-    bool is_between_events; /* what was given to it last ended an event */
-    struct meter_marks marks;
-    struct buf held;    /* what leaves after END */
-    struct usage usage; /* of a stream that is about to be cut, and as what */
-    enum outcome cut_outcome;
-    int64_t cut_by_ms; /* monotonic */
-    bool answered;     /* an answer had begun when it settled */
-    bool has_failed;
-    struct failure failure;
-};
-
-static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
-                                  const struct caller *caller);
-static void call_free(struct paid_call *c);
 static bool read_chat(struct paid_call *c);
 static bool choose_model(struct paid_call *c, const struct caller *caller);
 static bool reserve(struct paid_call *c);
@@ -83,7 +23,6 @@ static void admit(struct paid_call *c);
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err);
 static void on_client_gone(void *arg);
 static bool try_next_backend(struct paid_call *c, struct err *err);
-static void settle(struct paid_call *c, enum outcome outcome);
 static void refuse(struct paid_call *c, enum problem p, const char *param, const char *text);
 
 struct paid_calls *paid_calls_new(struct server *server)
@@ -111,47 +50,13 @@ size_t paid_calls_open(const struct paid_calls *all)
 
 void paid_call_start(struct paid_calls *all, struct http_request *r, const struct caller *caller)
 {
-    struct paid_call *c = call_new(all, r, caller);
+    struct paid_call *c = paid_call_new(all, r, caller);
 
     if (read_chat(c) && choose_model(c, caller) && reserve(c))
         admit(c);
     else
-        call_free(c);
+        paid_call_free(c);
 }
-
-static struct paid_call *call_new(struct paid_calls *all, struct http_request *r,
-                                  const struct caller *caller)
-{
-    struct paid_call *c = xcalloc(1, sizeof *c);
-
-    c->all = all;
-    c->request = r;
-    memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
-    traceparent_take(http_header_get(http_request_head(r), "traceparent"), c->traceparent);
-    http_request_take_body(r, &c->body);
-    c->next = all->first;
-    c->link = &all->first;
-    if (c->next)
-        c->next->link = &c->next;
-    all->first = c;
-    all->open++;
-    return c;
-}
-
-static void call_free(struct paid_call *c)
-{
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
-    c->all->open--;
-    timer_free(c->deadline);
-    catalogue_free(c->catalogue);
-    failure_clear(&c->failure);
-    buf_clear(&c->held);
-    buf_clear(&c->body);
-    free(c);
-}
-
 static bool read_chat(struct paid_call *c)
 {
     struct err err;
@@ -217,7 +122,7 @@ static void admit(struct paid_call *c)
                           &request.amount_nanos, &err)) {
         journal_unreserve(c->all->server->ledger.journal);
         refuse(c, CALLER_BAD_REQUEST, NULL, err.text);
-        call_free(c);
+        paid_call_free(c);
         return;
     }
     http_request_set_data(c->request, c);
@@ -236,9 +141,6 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 }
 
 static void on_deadline(void *arg);
-static bool is_still_taking(const struct paid_call *c);
-static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome);
-static void fail(struct paid_call *c, const struct backend_result *result);
 
 /* When Redis is away every call fails alike: one line a second says it, with how many it stands for. */
 static void note_unadmitted(struct paid_calls *all, const struct err *err)
@@ -270,7 +172,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         journal_unreserve(server->ledger.journal);
         http_request_watch(c->request, NULL, NULL);
         refusal_reply(c->request, answer, &asked, c->event.request_id);
-        call_free(c);
+        paid_call_free(c);
         return;
     }
     c->state = CALL_WAITING;
@@ -278,7 +180,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     c->deadline = timer_new(server->loop, on_deadline, c);
     timer_start(c->deadline, server->options->total_timeout);
     if (!try_next_backend(c, &reason))
-        fail(c, &(struct backend_result){.outcome = BACKEND_BROKEN, .err = reason});
+        call_fail(c, &(struct backend_result){.outcome = BACKEND_BROKEN, .err = reason});
 }
 
 /* ------------------------------------------------------------------ the backend */
@@ -387,17 +289,10 @@ static void on_deadline(void *arg)
 
     if (c->backend)
         stop_backend(c, STOP_TIMEOUT);
-    else if (is_still_taking(c))
+    else if (call_is_still_taking(c))
         timer_start(c->deadline, CUT_POLL_MS);
     else
-        cut_now(c, &c->usage, c->cut_outcome);
-}
-
-/* A slow client is given some time for what was queued before the stream was cut, since it will read it and owes it. */
-static bool is_still_taking(const struct paid_call *c)
-{
-    return c->request && http_reply_taken(c->request) < http_reply_offered(c->request) &&
-           clock_monotonic_ms() < c->cut_by_ms;
+        call_cut_now(c, &c->usage, c->cut_outcome);
 }
 
 /* A stream's client that hung up gets what its socket took counted now, since the request is dead afterwards. */
@@ -411,22 +306,13 @@ static void on_client_gone(void *arg)
     if (c->state == CALL_ADMITTING) {
         hold_abandon(c->hold);
         journal_unreserve(c->all->server->ledger.journal);
-        call_free(c);
+        paid_call_free(c);
     } else if (c->backend && !c->model->drain_on_disconnect) {
         stop_backend(c, STOP_CLIENT_GONE);
     } else if (c->backend) {
         backend_resume(c->backend);
     }
 }
-
-/* ------------------------------------------------------------------ the end */
-
-static void on_durable(void *arg);
-static void complete(struct paid_call *c, const struct usage *usage);
-static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome);
-static int64_t handed(struct paid_call *c);
-static void finish_answer(struct paid_call *c);
-static void finish_failure(struct paid_call *c);
 
 static void on_backend_end(void *arg, const struct backend_result *result)
 {
@@ -439,138 +325,21 @@ static void on_backend_end(void *arg, const struct backend_result *result)
 
     c->backend = NULL;
     if (result->outcome == BACKEND_COMPLETE && c->stop == STOP_NONE && !c->held.failed) {
-        complete(c, &result->usage);
+        call_complete(c, &result->usage);
         return;
     }
     if (c->stop == STOP_NONE && c->request && !result->accepted && c->state == CALL_WAITING &&
         try_next_backend(c, &err))
         return;
     if (c->stop == STOP_NONE) {
-        fail(c, result);
+        call_fail(c, result);
         return;
     }
     c->has_failed = true;
     failure_of_stop(&c->failure, c->stop == STOP_TIMEOUT ? UPSTREAM_TIMEOUT
                                  : c->stop == STOP_DRAIN ? GATEWAY_DRAINING
                                                          : UPSTREAM_BROKEN);
-    cut(c, &result->usage, outcomes[c->stop]);
-}
-
-static void complete(struct paid_call *c, const struct usage *usage)
-{
-    struct err err;
-
-    if (!meter_whole(&c->event, c->price, usage, &err)) {
-        log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
-                  c->event.request_id, c->model->id, err.text);
-        meter_nothing(&c->event);
-    }
-    if (c->event.amount.nanos > hold_amount(c->hold))
-        log_error(
-            "hold_exceeded",
-            "call %s of model %s costs more than its hold: the backend ignored the output cap",
-            c->event.request_id, c->model->id);
-    settle(c, OUTCOME_COMPLETE);
-}
-
-static void fail(struct paid_call *c, const struct backend_result *result)
-{
-    log_warn("upstream_failed", "call %s of model %s: backend %s: %s", c->event.request_id,
-             c->model->id, c->event.backend[0] ? c->event.backend : "none",
-             result->err.code ? result->err.text : "refused the call");
-    c->has_failed = true;
-    failure_from(&c->failure, result);
-    cut(c, &result->usage,
-        result->outcome == BACKEND_TIMED_OUT ? OUTCOME_TIMEOUT : OUTCOME_UPSTREAM_ERROR);
-}
-
-/* What was queued for a client that is still there leaves at the turn's end or a little later, and counts as handed only then. */
-static void cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
-{
-    if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request) {
-        cut_now(c, usage, outcome);
-        return;
-    }
-    c->usage = *usage;
-    c->cut_outcome = outcome;
-    c->cut_by_ms = clock_monotonic_ms() + CUT_WAIT_MS;
-    timer_start(c->deadline, 0);
-}
-
-/* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
-static void cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome)
-{
-    struct err err;
-
-    meter_nothing(&c->event);
-    if (c->state == CALL_ANSWERING && c->chat.stream &&
-        !meter_cut(&c->event, c->price, usage, (int64_t)c->body.len, handed(c), &err)) {
-        log_error("unrated_call", "call %s could not be rated and is not charged: %s",
-                  c->event.request_id, err.text);
-        meter_nothing(&c->event);
-    }
-    settle(c, outcome);
-}
-
-static int64_t handed(struct paid_call *c)
-{
-    return meter_handed(&c->marks, c->request ? http_reply_taken(c->request) : 0);
-}
-
-static void settle(struct paid_call *c, enum outcome outcome)
-{
-    struct journal *journal = c->all->server->ledger.journal;
-
-    c->event.outcome = outcome;
-    c->event.ended_at = journal_now(journal);
-    c->event.period = c->event.orig_period = journal_period(journal);
-    timer_stop(c->deadline);
-    c->answered = c->state == CALL_ANSWERING;
-    c->state = CALL_SETTLING;
-    journal_call(journal, &c->event, on_durable, c);
-}
-
-static void on_durable(void *arg)
-{
-    struct paid_call *c = arg;
-
-    hold_settled(c->hold);
-    projection_wake(c->all->server->ledger.projection);
-    if (c->request) {
-        http_request_watch(c->request, NULL, NULL);
-        if (c->has_failed)
-            finish_failure(c);
-        else
-            finish_answer(c);
-    }
-    call_free(c);
-}
-
-static void finish_answer(struct paid_call *c)
-{
-    if (c->chat.stream)
-        answer_end_stream(c->request, &c->event, buf_span(&c->held));
-    else
-        answer_plain(c->request, &c->event, c->content_type, buf_span(&c->held));
-}
-
-/* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. In the middle of an event nothing can
- * be said any more, so the connection breaks. */
-static void finish_failure(struct paid_call *c)
-{
-    AUTO_CLEAR(buf) event = {.max = ERR_TEXT_MAX * 8};
-
-    if (!c->answered || !c->chat.stream) {
-        failure_reply(c->request, &c->failure, c->event.request_id);
-        return;
-    }
-    if (c->content && !c->is_between_events) {
-        http_reply_break(c->request);
-        return;
-    }
-    failure_event(&c->failure, &event);
-    http_reply_write(c->request, buf_span(&event));
-    http_reply_end(c->request);
+    call_cut(c, &result->usage, outcomes[c->stop]);
 }
 
 void paid_calls_cut(struct paid_calls *all)
@@ -588,7 +357,7 @@ void paid_calls_progress(struct paid_calls *all)
         if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request || !c->backend)
             continue;
         if (meter_cut(&c->event, c->price, backend_usage(c->backend), (int64_t)c->body.len,
-                      handed(c), NULL) &&
+                      call_handed(c), NULL) &&
             c->event.amount.nanos != before)
             journal_progress(all->server->ledger.journal, &c->event);
     }

@@ -1,0 +1,136 @@
+/* paid_call_end.c - the end of a paid call: what it owes, its END, and then what was held back. */
+#include "gateway/paid_call_end.h"
+
+#include <inttypes.h>
+
+#include "lib/base/log.h"
+
+#define CUT_WAIT_MS 5000
+
+static void settle(struct paid_call *c, enum outcome outcome);
+static void on_durable(void *arg);
+static void finish_answer(struct paid_call *c);
+static void finish_failure(struct paid_call *c);
+
+void call_complete(struct paid_call *c, const struct usage *usage)
+{
+    struct err err;
+
+    if (!meter_whole(&c->event, c->price, usage, &err)) {
+        log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
+                  c->event.request_id, c->model->id, err.text);
+        meter_nothing(&c->event);
+    }
+    if (c->event.amount.nanos > hold_amount(c->hold))
+        log_error(
+            "hold_exceeded",
+            "call %s of model %s costs more than its hold: the backend ignored the output cap",
+            c->event.request_id, c->model->id);
+    settle(c, OUTCOME_COMPLETE);
+}
+
+void call_fail(struct paid_call *c, const struct backend_result *result)
+{
+    log_warn("upstream_failed", "call %s of model %s: backend %s: %s", c->event.request_id,
+             c->model->id, c->event.backend[0] ? c->event.backend : "none",
+             result->err.code ? result->err.text : "refused the call");
+    c->has_failed = true;
+    failure_from(&c->failure, result);
+    call_cut(c, &result->usage,
+             result->outcome == BACKEND_TIMED_OUT ? OUTCOME_TIMEOUT : OUTCOME_UPSTREAM_ERROR);
+}
+
+void call_cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
+{
+    if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request) {
+        call_cut_now(c, usage, outcome);
+        return;
+    }
+    c->usage = *usage;
+    c->cut_outcome = outcome;
+    c->cut_by_ms = clock_monotonic_ms() + CUT_WAIT_MS;
+    timer_start(c->deadline, 0);
+}
+
+/* A slow client is given some time for what was queued before the stream was cut, since it will read it and owes it. */
+bool call_is_still_taking(const struct paid_call *c)
+{
+    return c->request && http_reply_taken(c->request) < http_reply_offered(c->request) &&
+           clock_monotonic_ms() < c->cut_by_ms;
+}
+
+/* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
+void call_cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome)
+{
+    struct err err;
+
+    meter_nothing(&c->event);
+    if (c->state == CALL_ANSWERING && c->chat.stream &&
+        !meter_cut(&c->event, c->price, usage, (int64_t)c->body.len, call_handed(c), &err)) {
+        log_error("unrated_call", "call %s could not be rated and is not charged: %s",
+                  c->event.request_id, err.text);
+        meter_nothing(&c->event);
+    }
+    settle(c, outcome);
+}
+
+int64_t call_handed(struct paid_call *c)
+{
+    return meter_handed(&c->marks, c->request ? http_reply_taken(c->request) : 0);
+}
+
+static void settle(struct paid_call *c, enum outcome outcome)
+{
+    struct journal *journal = c->all->server->ledger.journal;
+
+    c->event.outcome = outcome;
+    c->event.ended_at = journal_now(journal);
+    c->event.period = c->event.orig_period = journal_period(journal);
+    timer_stop(c->deadline);
+    c->answered = c->state == CALL_ANSWERING;
+    c->state = CALL_SETTLING;
+    journal_call(journal, &c->event, on_durable, c);
+}
+
+static void on_durable(void *arg)
+{
+    struct paid_call *c = arg;
+
+    hold_settled(c->hold);
+    projection_wake(c->all->server->ledger.projection);
+    if (c->request) {
+        http_request_watch(c->request, NULL, NULL);
+        if (c->has_failed)
+            finish_failure(c);
+        else
+            finish_answer(c);
+    }
+    paid_call_free(c);
+}
+
+static void finish_answer(struct paid_call *c)
+{
+    if (c->chat.stream)
+        answer_end_stream(c->request, &c->event, buf_span(&c->held));
+    else
+        answer_plain(c->request, &c->event, c->content_type, buf_span(&c->held));
+}
+
+/* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. In the middle of an event nothing can
+ * be said any more, so the connection breaks. */
+static void finish_failure(struct paid_call *c)
+{
+    AUTO_CLEAR(buf) event = {.max = ERR_TEXT_MAX * 8};
+
+    if (!c->answered || !c->chat.stream) {
+        failure_reply(c->request, &c->failure, c->event.request_id);
+        return;
+    }
+    if (c->content && !c->is_between_events) {
+        http_reply_break(c->request);
+        return;
+    }
+    failure_event(&c->failure, &event);
+    http_reply_write(c->request, buf_span(&event));
+    http_reply_end(c->request);
+}

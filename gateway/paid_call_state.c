@@ -1,0 +1,39 @@
+/* paid_call_state.c - a call's memory. */
+#include "gateway/paid_call_state.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+
+struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
+                                const struct caller *caller)
+{
+    struct paid_call *c = xcalloc(1, sizeof *c);
+
+    c->all = all;
+    c->request = r;
+    memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
+    traceparent_take(http_header_get(http_request_head(r), "traceparent"), c->traceparent);
+    http_request_take_body(r, &c->body);
+    c->next = all->first;
+    c->link = &all->first;
+    if (c->next)
+        c->next->link = &c->next;
+    all->first = c;
+    all->open++;
+    return c;
+}
+
+void paid_call_free(struct paid_call *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    c->all->open--;
+    timer_free(c->deadline);
+    catalogue_free(c->catalogue);
+    failure_clear(&c->failure);
+    buf_clear(&c->held);
+    buf_clear(&c->body);
+    free(c);
+}
