@@ -90,6 +90,7 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->key, h->key, sizeof h->key);
     copy(request->currency, h->currency, sizeof h->currency);
     h->amount = request->amount_nanos;
+    h->tokens = request->tokens < TOKENS_MAX ? request->tokens : TOKENS_MAX;
     h->on_answer = on_answer;
     h->arg = arg;
     h->asked_ms = clock_monotonic_ms();
@@ -114,7 +115,7 @@ static void copy(const char *from, char *out, size_t size)
 static void ask_admit(struct hold *h)
 {
     struct admission *a = h->a;
-    char keys[7][PARTITION_KEY], amount[INT64_TEXT], now[INT64_TEXT];
+    char keys[9][PARTITION_KEY], amount[INT64_TEXT], now[INT64_TEXT], tokens[INT64_TEXT];
     struct partition p = h->partition;
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),
@@ -124,6 +125,8 @@ static void ask_admit(struct hold *h)
         partition_key(p, "index", h->account, keys[4]),
         partition_key(p, "held", NULL, keys[5]),
         partition_key(p, "released", h->request_id, keys[6]),
+        partition_key(p, "rate", h->account, keys[7]),
+        partition_key(p, "rate:key", h->key, keys[8]),
     };
 
     const struct span args[] = {
@@ -135,6 +138,7 @@ static void ask_admit(struct hold *h)
         int64_text(h->amount, amount),
         clock_offset() != 0 ? int64_text(clock_now(), now) : SPAN(""),
         span_of(h->currency),
+        int64_text(h->tokens, tokens),
     };
     h->state = HOLD_ASKING;
     h->admit = ask_new(a, h);

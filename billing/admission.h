@@ -43,6 +43,7 @@ struct admission_request {
     const char *request_id, *account, *key; /* public id */
     int64_t amount_nanos;
     const char *currency;
+    int64_t tokens; /* the most that it can use; token rates book it */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */

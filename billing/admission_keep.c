@@ -21,7 +21,7 @@
 #define ENTRIES_MAX    64 /* of one command */
 
 struct entry {
-    const char *request_id;
+    const char *request_id, *key;
     int64_t amount;
 };
 
@@ -122,7 +122,7 @@ static void add_entry(struct entries *some, const struct hold *h)
 {
     some->partition = h->partition;
     some->account = h->account;
-    some->entry[some->count++] = (struct entry){h->request_id, h->amount};
+    some->entry[some->count++] = (struct entry){h->request_id, h->key, h->amount};
 }
 
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -183,6 +183,7 @@ void keep_release(const struct hold *h)
     r->partition = h->partition;
     memcpy(r->request_id, h->request_id, sizeof r->request_id);
     memcpy(r->account, h->account, sizeof r->account);
+    memcpy(r->key, h->key, sizeof r->key);
     r->since_ms = clock_monotonic_ms();
     send_release(h->a, r);
 }
@@ -193,7 +194,7 @@ static void send_release(struct admission *a, struct release *r)
     struct entries one = {.partition = r->partition, .account = r->account, .count = 1};
     struct ask *ask = ask_new(a, NULL);
 
-    one.entry[0].request_id = r->request_id;
+    one.entry[0] = (struct entry){.request_id = r->request_id, .key = r->key};
     ask->release = r;
     eval_hold(a, "release", &one, on_released, ask);
 }
@@ -277,9 +278,9 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
     static const struct {
         const char *what;
         bool is_account;
-    } fixed[] = {
-        {"state", false}, {"account", true}, {"holds", true}, {"index", true}, {"held", false}};
-    char keys[ARRAY_LEN(fixed) + ENTRIES_MAX][PARTITION_KEY], amounts[ENTRIES_MAX][AMOUNT_TEXT];
+    } fixed[] = {{"state", false}, {"account", true}, {"holds", true},
+                 {"index", true},  {"held", false},   {"rate", true}};
+    char keys[ARRAY_LEN(fixed) + 2 * ENTRIES_MAX][PARTITION_KEY], amounts[ENTRIES_MAX][AMOUNT_TEXT];
     struct span key[ARRAY_LEN(keys)], args[5 + 2 * ENTRIES_MAX];
     size_t k = 0, n = 0;
 
@@ -291,8 +292,9 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
     args[n++] = span_of(some->account);
     args[n++] = span_of(a->writer);
     args[n++] = span_of(verb);
-    for (size_t i = 0; i < some->count; i++, k++) {
+    for (size_t i = 0; i < some->count; i++, k += 2) {
         key[k] = partition_key(some->partition, "released", some->entry[i].request_id, keys[k]);
+        key[k + 1] = partition_key(some->partition, "rate:key", some->entry[i].key, keys[k + 1]);
         snprintf(amounts[i], sizeof amounts[i], "%" PRId64, some->entry[i].amount);
         args[n++] = span_of(some->entry[i].request_id);
         args[n++] = span_of(amounts[i]);

@@ -21,7 +21,7 @@ struct hold {
     enum hold_state state;
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
-    int64_t amount;
+    int64_t amount, tokens;
     char currency[CURRENCY_TEXT];
     int64_t asked_ms;
     admission_on_answer *on_answer;
@@ -45,7 +45,7 @@ struct ask {
 struct release {
     struct release *next;
     struct partition partition;
-    char request_id[REQUEST_ID_TEXT], account[ID_TEXT];
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
     int64_t since_ms;
 };
 

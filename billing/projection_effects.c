@@ -37,6 +37,9 @@ enum path {
     P_MODE,
     P_CREDIT_LIMIT,
     P_CONCURRENCY,
+    P_RPM,
+    P_TPM,
+    P_UNITS,
     P_OBJECT,
     P_ID,
     P_BODY,
@@ -66,6 +69,9 @@ static const char *const paths[PATHS] = {
     [P_MODE] = "mode",
     [P_CREDIT_LIMIT] = "credit_limit",
     [P_CONCURRENCY] = "concurrency",
+    [P_RPM] = "rpm",
+    [P_TPM] = "tpm",
+    [P_UNITS] = "units",
     [P_OBJECT] = "object",
     [P_ID] = "id",
     [P_BODY] = "body",
@@ -98,9 +104,11 @@ static bool count_or_zero(const struct effects *e, enum path path, int64_t *out)
 static bool time_of(const struct effects *e, enum path path, int64_t *out);
 static bool time_or_zero(const struct effects *e, enum path path, int64_t *out);
 static bool is_absent(const struct effects *e, enum path path);
+static bool tokens_used(const struct effects *e, int64_t *out);
 static bool gross_field(const struct effects *e, struct buf *out);
 static bool owners(const struct effects *e, struct buf *out);
 static struct span take_up_to(struct span *rest, char end);
+static struct span take_digits(struct span *rest);
 static bool is_digits(struct span s);
 static bool take(struct span *rest, const char *literal);
 
@@ -156,22 +164,26 @@ void effects_add(struct effects *e, struct batch *b)
 
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    const char *account, *request, *currency, *period;
-    int64_t nanos;
+    const char *account, *key, *request, *currency, *period;
+    int64_t nanos, tokens;
 
-    if (!id(e, P_ACCOUNT, &account) || !id(e, P_REQUEST_ID, &request) ||
-        !id(e, P_CURRENCY, &currency) || !id(e, P_PERIOD, &period) || !amount(e, P_AMOUNT, &nanos))
+    if (!id(e, P_ACCOUNT, &account) || !id(e, P_KEY, &key) || !id(e, P_REQUEST_ID, &request) ||
+        !id(e, P_CURRENCY, &currency) || !id(e, P_PERIOD, &period) ||
+        !amount(e, P_AMOUNT, &nanos) || !tokens_used(e, &tokens))
         return false;
-    batch_record(b, at, "call", e->line, 5, 4);
+    batch_record(b, at, "call", e->line, 7, 5);
     batch_key(b, "account", account);
     batch_key(b, "holds", account);
     batch_key(b, "debits", period);
     batch_key(b, "events", account);
     batch_key(b, "index", account);
+    batch_key(b, "rate", account);
+    batch_key(b, "rate:key", key);
     batch_field_text(b, account);
     batch_field_text(b, request);
     batch_field_text(b, currency);
     batch_field_int(b, nanos);
+    batch_field_int(b, tokens);
     return true;
 }
 
@@ -195,20 +207,23 @@ static bool add_account(const struct effects *e, struct batch *b, struct record_
 {
     static const char *const modes[] = {"prepaid", "postpaid", NULL};
     const char *account, *currency, *mode;
-    int64_t limit, concurrency, revision, when;
+    int64_t limit, concurrency, rpm, tpm, revision, when;
 
     if (!id(e, P_ACCOUNT, &account) || !id(e, P_CURRENCY, &currency) ||
         !word(e, P_MODE, modes, &mode) || !amount_or_zero(e, P_CREDIT_LIMIT, &limit) ||
-        !count_or_zero(e, P_CONCURRENCY, &concurrency) || !count(e, P_REVISION, &revision) ||
+        !count_or_zero(e, P_CONCURRENCY, &concurrency) || !count_or_zero(e, P_RPM, &rpm) ||
+        !count_or_zero(e, P_TPM, &tpm) || !count(e, P_REVISION, &revision) ||
         !time_of(e, P_AT, &when))
         return false;
-    batch_record(b, at, "account", e->line, 1, 7);
+    batch_record(b, at, "account", e->line, 1, 9);
     batch_key(b, "account", account);
     batch_field_text(b, account);
     batch_field_text(b, currency);
     batch_field_text(b, mode);
     batch_field_int(b, limit);
     batch_field_int(b, concurrency);
+    batch_field_int(b, rpm);
+    batch_field_int(b, tpm);
     batch_field_int(b, revision);
     batch_field_int(b, when);
     batch_change(b, "account", account);
@@ -220,20 +235,23 @@ static bool add_key(const struct effects *e, struct batch *b, struct record_curs
     static const char *const kinds[] = {"account", "creator", NULL};
     static const char *const states[] = {"active", "revoked", NULL};
     const char *key, *kind, *owner, *hash, *state;
-    int64_t expires, revision, when;
+    int64_t expires, rpm, tpm, revision, when;
 
     if (!id(e, P_KEY, &key) || !word(e, P_OWNER_KIND, kinds, &kind) || !id(e, P_OWNER, &owner) ||
         !id(e, P_HASH, &hash) || !word(e, P_STATE, states, &state) ||
-        !time_or_zero(e, P_EXPIRES_AT, &expires) || !count(e, P_REVISION, &revision) ||
+        !time_or_zero(e, P_EXPIRES_AT, &expires) || !count_or_zero(e, P_RPM, &rpm) ||
+        !count_or_zero(e, P_TPM, &tpm) || !count(e, P_REVISION, &revision) ||
         !time_of(e, P_AT, &when))
         return false;
-    batch_record(b, at, "key", e->line, 1, 7);
+    batch_record(b, at, "key", e->line, 1, 9);
     batch_key(b, "key", key);
     batch_field_text(b, kind);
     batch_field_text(b, owner);
     batch_field_text(b, hash);
     batch_field_text(b, state);
     batch_field_int(b, expires);
+    batch_field_int(b, rpm);
+    batch_field_int(b, tpm);
     batch_field_int(b, revision);
     batch_field_int(b, when);
     batch_change(b, "key", key);
@@ -358,6 +376,41 @@ static bool is_absent(const struct effects *e, enum path path)
     const struct jscan_hit *hit = jscan_get(e->scan, path);
 
     return hit->seen == 0 || (hit->seen == 1 && hit->type == JSCAN_NULL);
+}
+
+/* {"input_tokens":12,…}, spelled as event_write() spells it: the sum of what is counted in tokens, none larger than
+ * what a rate can hold. */
+static bool tokens_used(const struct effects *e, int64_t *out)
+{
+    const struct jscan_hit *hit = jscan_get(e->scan, P_UNITS);
+    struct span rest = {e->line.data + hit->start, (size_t)(hit->end - hit->start)};
+    int64_t sum = 0;
+
+    if (hit->seen != 1 || hit->type != JSCAN_OBJECT || !take(&rest, "{"))
+        return false;
+    while (take(&rest, "\"")) {
+        const struct unit *unit = unit_find(take_up_to(&rest, '"'));
+        uint64_t n;
+
+        if (!take(&rest, "\":") || !digits_parse(take_digits(&rest), INT64_MAX, &n))
+            return false;
+        if (unit && unit_is_token(unit))
+            sum += n < TOKENS_MAX ? (int64_t)n : TOKENS_MAX;
+        (void)take(&rest, ",");
+    }
+    *out = sum < TOKENS_MAX ? sum : TOKENS_MAX;
+    return take(&rest, "}");
+}
+
+static struct span take_digits(struct span *rest)
+{
+    size_t n = 0;
+
+    while (n < rest->len && rest->data[n] >= '0' && rest->data[n] <= '9')
+        n++;
+    struct span taken = {rest->data, n};
+    *rest = (struct span){rest->data + n, rest->len - n};
+    return taken;
 }
 
 /* "model day currency contract share_bp owners". */

@@ -4,7 +4,7 @@
 
 #include "lib/base/mem.h"
 
-#define PARTS_MAX 3
+#define PARTS_MAX 4
 
 struct program {
     const char *name;
@@ -15,10 +15,10 @@ static void put_together(const struct program *program, struct redis_script *scr
 
 static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_APPLY_ACCOUNT] = {"apply_account",
-                              {script_decimal, script_apply, script_apply_account}},
+                              {script_decimal, script_rate, script_apply, script_apply_account}},
     [SCRIPT_APPLY_MODEL] = {"apply_model", {script_decimal, script_apply, script_apply_model}},
-    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_admit}},
-    [SCRIPT_HOLD] = {"hold", {script_decimal, script_hold}},
+    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_admit}},
+    [SCRIPT_HOLD] = {"hold", {script_decimal, script_rate, script_hold}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},
     [SCRIPT_SWEEP] = {"sweep", {script_decimal, script_sweep}},
 };

@@ -39,6 +39,11 @@ const struct unit *unit_find(struct span name)
     return NULL;
 }
 
+bool unit_is_token(const struct unit *unit)
+{
+    return unit->scale == PER_MILLION;
+}
+
 size_t unit_count(void)
 {
     return ARRAY_LEN(units);

@@ -22,6 +22,7 @@ struct unit {
 
 /* Null when there is no such unit. Rows are static: units are compared by pointer. */
 const struct unit *unit_find(struct span name);
+bool unit_is_token(const struct unit *unit); /* counted by token rates */
 size_t unit_count(void);
 const struct unit *unit_at(size_t i);
 
@@ -29,6 +30,8 @@ const struct unit *unit_at(size_t i);
 enum provenance { FROM_UPSTREAM, COUNTED, ESTIMATED };
 const char *provenance_name(enum provenance p); /* upstream, counted, estimated */
 bool provenance_parse(struct span word, enum provenance *out) MUST_USE;
+
+#define TOKENS_MAX INT64_C(1000000000000000) /* of one call, for rates: more counts as this */
 
 /* What one call used. Zero is a value; a unit that is not listed is missing, not zero. */
 #define USED_MAX 16

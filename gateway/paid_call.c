@@ -115,7 +115,9 @@ static void admit(struct paid_call *c)
     struct admission_request request = {.request_id = c->event.request_id,
                                         .account = c->event.account,
                                         .key = c->event.key,
-                                        .currency = c->event.amount.currency};
+                                        .currency = c->event.amount.currency,
+                                        .tokens = (int64_t)c->body.len +
+                                                  c->chat.n * output_cap(c)};
     struct err err;
 
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,

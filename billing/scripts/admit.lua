@@ -1,14 +1,19 @@
--- admit.lua - may this call run? Places its hold when it may.
+-- admit.lua - may this call run? Places its hold, and books its request and tokens, when it may.
 --
--- KEYS: state, key, account, holds, index, held, released. ARGV: installation, run_id, account, request id,
--- writer, amount, now (nanos of a writer whose clock has an offset; else empty, and Redis's time counts), currency.
--- Answers {OK|CREDIT|CONCURRENCY|CURRENCY, left, open, most, currency}, or one word of the table in
--- billing/admission.c. Every refusal comes before the first write.
+-- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key. ARGV: installation,
+-- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
+-- Redis's time counts), currency, tokens (the most that the call can use).
+-- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE, left, open, most, currency, mode}, or one word of the table
+-- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
+-- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
+-- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest.
+-- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
-local id, request, amount = ARGV[3], ARGV[4], ARGV[6]
+local account_rate, key_rate = KEYS[8], KEYS[9]
+local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
 
-if not is_amount(amount) or sub(amount, 1, 1) == '-' then
+if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
     return {'MALFORMED'}
 end
 local s = call('HMGET', state, 'installation', 'run_id', 'parked')
@@ -22,7 +27,7 @@ end
 
 local time = call('TIME')
 local now = ARGV[7] ~= '' and ARGV[7] or time[1] .. string.format('%06d', time[2]) .. '000'
-local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at')
+local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at', 'rpm', 'tpm')
 if k[1] ~= 'account' or k[2] ~= id then
     return {'KEY_UNKNOWN'}
 elseif k[3] ~= 'active' then
@@ -31,27 +36,125 @@ elseif k[4] ~= '0' and not less(now, k[4]) then
     return {'KEY_EXPIRED'}
 end
 
-local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency')
+local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm')
 if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 end
-local room, most, currency, open = a[2] or '0', a[3] or '0', a[4], call('HLEN', holds)
-if currency ~= ARGV[8] then
-    return {'CURRENCY', room, open, most, currency}
-elseif call('HEXISTS', holds, request) == 1 then
-    return {'OK', room, open, most, currency}
-elseif call('HEXISTS', index, request) == 1 or call('EXISTS', released) == 1 then
-    return {'OVER'}
-elseif most ~= '0' and open >= tonumber(most) then
-    return {'CONCURRENCY', room, open, most, currency}
-elseif amount ~= '0' and (sub(room, 1, 1) == '-' or less(room, amount)) then
-    return {'CREDIT', room, open, most, currency}
+local room, most, open = a[2] or '0', a[3] or '0', call('HLEN', holds)
+
+-- ---- rates: what stands in `bookings` is written once nothing can refuse any more
+
+local clock, bookings = micros(), {}
+
+-- What is booked of a limit now; `cost` more must fit into the burst.
+local function book(scope, rate, what, limit, n, booked)
+    limit = tonumber(limit or '0')
+    if limit == 0 then
+        return
+    end
+    local burst = what == 'requests' and limit * cell_cost(1, limit) or MINUTE
+    local ahead = math.min(math.max(tonumber(booked or '0') - clock, 0), burst)
+    local fits = n <= limit
+    local cost = fits and cell_cost(n, limit) or 0
+    bookings[#bookings + 1] = {scope = scope, rate = rate, what = what, limit = limit, burst = burst, ahead = ahead,
+                               cost = cost, wait = fits and ahead + cost - burst or math.huge}
 end
 
+local function book_both(scope, rate, rpm, tpm)
+    if (rpm or '0') ~= '0' or (tpm or '0') ~= '0' then
+        local r = call('HMGET', rate, 'requests', 'tokens', 'given')
+        book(scope, rate, 'requests', rpm, 1, r[1])
+        book(scope, rate, 'tokens', tpm, tonumber(tokens), r[2])
+        return r[3] or '0'
+    end
+end
+
+local function left(b)
+    local free = b.burst - b.ahead
+    return math.floor(b.what == 'requests' and free / cell_cost(1, b.limit) or free * b.limit / MINUTE)
+end
+
+-- Of the limits on requests, or on tokens, the one with the fewest left.
+local function add_tightest(answer, what)
+    local tightest
+    for _, b in ipairs(bookings) do
+        if b.what == what and (not tightest or left(b) < left(tightest)) then
+            tightest = b
+        end
+    end
+    answer[#answer + 1] = tightest and integer(tightest.limit) or '0'
+    answer[#answer + 1] = tightest and integer(left(tightest)) or '0'
+    answer[#answer + 1] = tightest and integer(tightest.ahead) or '0'
+end
+
+local function answer(word, free, calls)
+    local list = {word, free, calls, most, a[4], a[5] or ''}
+    if #bookings > 0 then
+        add_tightest(list, 'requests')
+        add_tightest(list, 'tokens')
+    end
+    return list
+end
+
+local function longest_wait()
+    local longest
+    for _, b in ipairs(bookings) do
+        if b.wait > 0 and (not longest or b.wait > longest.wait) then
+            longest = b
+        end
+    end
+    return longest
+end
+
+local function refuse_rate(b)
+    local list = answer(b.wait == math.huge and 'TOO_LARGE' or 'RATE', room, open)
+    for _, value in ipairs({b.scope, b.what, integer(b.limit), integer(left(b)),
+                            b.wait == math.huge and '0' or integer(b.wait)}) do
+        list[#list + 1] = value
+    end
+    return list
+end
+
+if a[4] ~= ARGV[8] then
+    return answer('CURRENCY', room, open)
+end
+local given = book_both('account', account_rate, a[6], a[7])
+local key_given = book_both('key', key_rate, k[5], k[6])
+if call('HEXISTS', holds, request) == 1 then
+    return answer('OK', room, open)
+elseif call('HEXISTS', index, request) == 1 or call('EXISTS', released) == 1 then
+    return {'OVER'}
+end
+local late = longest_wait()
+if late then
+    return refuse_rate(late)
+elseif most ~= '0' and open >= tonumber(most) then
+    return answer('CONCURRENCY', room, open)
+elseif amount ~= '0' and (sub(room, 1, 1) == '-' or less(room, amount)) then
+    return answer('CREDIT', room, open)
+end
+
+-- ---- yes
+
+local shares = {account = '-', key = '-'}
+for _, b in ipairs(bookings) do
+    b.ahead = b.ahead + b.cost
+    local finish = integer(clock + b.ahead)
+    call('HSET', b.rate, b.what, finish)
+    if b.what == 'tokens' then
+        local before = b.scope == 'account' and given or key_given
+        call('HSET', b.rate, 'given', before)
+        shares[b.scope] = integer(b.cost) .. ':' .. finish .. ':' .. before
+    end
+    call('EXPIRE', b.rate, IDLE_SECONDS)
+end
+local entry = amount .. ' ' .. ARGV[5] .. ' ' .. time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+if shares.account ~= '-' or shares.key ~= '-' then
+    entry = entry .. ' ' .. tokens .. ' ' .. shares.account .. ' ' .. shares.key
+end
 if open == 0 then
     call('SADD', held, id)
 end
-call('HSET', holds, request,
-     amount .. ' ' .. ARGV[5] .. ' ' .. time[1] .. string.format('%03d', math.floor(time[2] / 1000)))
+call('HSET', holds, request, entry)
 call('HINCRBY', account, 'room', negate(amount))
-return {'OK', call('HGET', account, 'room'), open + 1, most, currency}
+return answer('OK', call('HGET', account, 'room'), open + 1)

@@ -36,12 +36,14 @@ local function pay(p, amount)
     end
 end
 
--- KEYS: account, holds, debits, events, index. Fields: account, request id, currency, amount.
+-- KEYS: account, holds, debits, events, index, rate of the account, rate of the key. Fields: account, request id,
+-- currency, amount, tokens used.
 local function book_call(r)
     local account, holds, debits = KEYS[r.k], KEYS[r.k + 1], KEYS[r.k + 2]
     local events, index = KEYS[r.k + 3], KEYS[r.k + 4]
     local id, request, currency, amount = ARGV[r.f], ARGV[r.f + 1], ARGV[r.f + 2], ARGV[r.f + 3]
-    if not is_amount(amount) then
+    local used = tonumber(ARGV[r.f + 4])
+    if not is_amount(amount) or not used then
         return 'amount-is-out-of-range'
     end
     if call('HEXISTS', index, request) == 1 then
@@ -51,10 +53,14 @@ local function book_call(r)
     local p = purse(id, account, currency)
     local sums = call('HMGET', debits, field, field .. ' calls')
     local hold = call('HGET', holds, request)
-    local held = not hold and '0' or hold_amount(hold)
+    local held, tail = '0', ''
+    if hold then
+        held, tail = hold_amount(hold)
+    end
     if not held then
         return 'hold-is-malformed'
     end
+    local back = all_unused(tail, KEYS[r.k + 5], KEYS[r.k + 6], used)
     if not (purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
     end
@@ -63,6 +69,7 @@ local function book_call(r)
     if hold then
         call('HDEL', holds, request)
         call('HINCRBY', account, 'room', held)
+        put_back(back)
     end
     call('HINCRBY', debits, field, amount)
     call('HINCRBY', debits, field .. ' calls', 1)
@@ -99,13 +106,16 @@ local function change_currency(id, account, a, currency)
     end
 end
 
--- KEYS: account. Fields: account, currency, mode, credit limit, concurrency, revision, at.
+-- KEYS: account. Fields: account, currency, mode, credit limit, concurrency, rpm, tpm, revision, at.
 local function book_account(r)
     local account, f = KEYS[r.k], r.f
     local id, currency, mode, limit = ARGV[f], ARGV[f + 1], ARGV[f + 2], ARGV[f + 3]
-    local concurrency, revision, at = ARGV[f + 4], ARGV[f + 5], ARGV[f + 6]
-    if not is_amount(limit) or not is_amount(concurrency) or not is_amount(revision) then
-        return 'number-is-out-of-range'
+    local concurrency, rpm, tpm = ARGV[f + 4], ARGV[f + 5], ARGV[f + 6]
+    local revision, at = ARGV[f + 7], ARGV[f + 8]
+    for i = f + 3, f + 7 do
+        if not is_amount(ARGV[i]) then
+            return 'number-is-out-of-range'
+        end
     end
     local a = call('HMGET', account, 'opened', 'currency', 'balance', 'room', 'credit_limit',
                    'revision', 'by', 'foreign:' .. currency)
@@ -122,14 +132,16 @@ local function book_account(r)
     call('HINCRBY', account, 'room', negate(a[5] or '0'))
     call('HINCRBY', account, 'room', limit)
     call('HSET', account, 'opened', '1', 'currency', currency, 'mode', mode, 'credit_limit', limit,
-         'concurrency', concurrency, 'revision', revision, 'by', at .. ' ' .. writer .. ' ' .. r.n)
+         'concurrency', concurrency, 'rpm', rpm, 'tpm', tpm, 'revision', revision,
+         'by', at .. ' ' .. writer .. ' ' .. r.n)
 end
 
--- KEYS: key. Fields: owner kind, owner, hash, state, expires at, revision, at.
+-- KEYS: key. Fields: owner kind, owner, hash, state, expires at, rpm, tpm, revision, at.
 local function book_key(r)
     local key, f = KEYS[r.k], r.f
-    local state_wanted, revision, at = ARGV[f + 3], ARGV[f + 5], ARGV[f + 6]
-    if not is_amount(revision) then
+    local state_wanted, rpm, tpm = ARGV[f + 3], ARGV[f + 5], ARGV[f + 6]
+    local revision, at = ARGV[f + 7], ARGV[f + 8]
+    if not (is_amount(rpm) and is_amount(tpm) and is_amount(revision)) then
         return 'number-is-out-of-range'
     end
     local old = call('HMGET', key, 'revision', 'by', 'state')
@@ -139,8 +151,8 @@ local function book_key(r)
     end
     if is_newer(r, revision, at, old[1], old[2]) then
         call('HSET', key, 'owner_kind', ARGV[f], 'owner', ARGV[f + 1], 'hash', ARGV[f + 2],
-             'state', state_wanted, 'expires_at', ARGV[f + 4], 'revision', revision,
-             'by', at .. ' ' .. writer .. ' ' .. r.n)
+             'state', state_wanted, 'expires_at', ARGV[f + 4], 'rpm', rpm, 'tpm', tpm,
+             'revision', revision, 'by', at .. ' ' .. writer .. ' ' .. r.n)
     elseif state_wanted == 'revoked' then
         call('HSET', key, 'state', 'revoked')
     end

@@ -27,8 +27,11 @@ local function less(a, b)
     return a < b
 end
 
--- The amount of an entry "amount writer renewed_ms"; nil when it is none.
+-- The amount of an entry "amount writer renewed_ms" and the tail behind it, which says what it booked of token
+-- rates (" tokens account-share key-share", rate.lua; or ''); nil when it is no entry.
 local function hold_amount(entry)
-    local amount = match(entry, '^(%d+) %S+ %d+$')
-    return amount and is_amount(amount) and amount
+    local amount, tail = match(entry, '^(%d+) %S+ %d+(.*)$')
+    if amount and is_amount(amount) and (tail == '' or find(tail, '^ %d+ [%d:-]+ [%d:-]+$')) then
+        return amount, tail
+    end
 end

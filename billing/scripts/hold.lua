@@ -1,14 +1,16 @@
 -- hold.lua - renews, raises or releases holds of one account.
 --
--- KEYS: state, account, holds, index, held; then `released` of each entry. ARGV: installation, partitions,
--- account, writer, renew|raise|release; then request id and amount of each entry. Answers {OK, a word an
--- entry …}, {INSTALLATION} or {PARKED}.
+-- KEYS: state, account, holds, index, held, rate of the account; then `released` and the rate of the key of each
+-- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id and amount of each
+-- entry. Answers {OK, a word an entry …}, {INSTALLATION} or {PARKED}.
 --
+-- A release gives the tokens that were booked back to the rates. An entry that is put again has booked none: its
+-- booking was lost with it, and so was the rates' state.
 -- A renewal puts a lost entry again, unless its call is over: charged (in the index) or released. A release
 -- leaves its mark for two minutes by Redis's clock, so that an admit or a renewal which was still under way in
 -- an older connection finds it; what slips through even that has no writer who renews it, and the sweeper
 -- takes it.
-local state, account, holds, index, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local state, account, holds, index, held, rate = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local id, writer, verb = ARGV[3], ARGV[4], ARGV[5]
 local MARK_SECONDS = 120
 
@@ -22,12 +24,12 @@ local time = call('TIME')
 local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
 
 -- Sets the entry to `amount` and moves room by what it held before.
-local function set(request, old, amount)
+local function set(request, old, amount, tail)
     if amount ~= old then
         call('HINCRBY', account, 'room', old)
         call('HINCRBY', account, 'room', negate(amount))
     end
-    call('HSET', holds, request, amount .. ' ' .. writer .. ' ' .. now)
+    call('HSET', holds, request, amount .. ' ' .. writer .. ' ' .. now .. tail)
     call('SADD', held, id)
 end
 
@@ -41,55 +43,59 @@ end
 
 local verbs = {}
 
-function verbs.renew(request, old, amount)
-    set(request, old, less(old, amount) and amount or old)
+function verbs.renew(request, old, amount, tail)
+    set(request, old, less(old, amount) and amount or old, tail)
     return 'OK'
 end
 
-function verbs.raise(request, old, amount)
+function verbs.raise(request, old, amount, tail)
     if not less(old, amount) then
-        return verbs.renew(request, old, old)
+        return verbs.renew(request, old, old, tail)
     end
     if not covers(old, amount) then
         return 'CREDIT'
     end
-    set(request, old, amount)
+    set(request, old, amount, tail)
     return 'OK'
 end
 
-local function release(request, entry, old, mark)
+local function release(request, entry, old, tail, mark, key_rate)
     if entry then
+        local back = all_unused(tail, rate, key_rate, 0)
         call('HDEL', holds, request)
         call('HINCRBY', account, 'room', old)
+        put_back(back)
     end
     call('SET', mark, '1', 'EX', MARK_SECONDS)
     return 'OK'
 end
 
-local function change(request, amount, mark)
+local function change(request, amount, mark, key_rate)
     if not is_amount(amount) or sub(amount, 1, 1) == '-' then
         return 'MALFORMED'
     end
     local entry = call('HGET', holds, request)
-    local old = not entry and '0' or hold_amount(entry)
+    local old, tail = '0', ''
+    if entry then
+        old, tail = hold_amount(entry)
+    end
     if not old or not can_add(call('HGET', account, 'room')) then
         return 'MALFORMED'
     end
     if verb == 'release' then
-        return release(request, entry, old, mark)
+        return release(request, entry, old, tail, mark, key_rate)
     end
     if not entry and (call('HEXISTS', index, request) == 1 or call('EXISTS', mark) == 1) then
         return 'OVER'
     end
-    return verbs[verb](request, old, amount)
+    return verbs[verb](request, old, amount, tail)
 end
 
 if not s[1] then
     call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2])
 end
 local answer = {'OK'}
-for i = 6, #KEYS do
-    local a = 6 + 2 * (i - 6)
-    answer[#answer + 1] = change(ARGV[a], ARGV[a + 1], KEYS[i])
+for k = 7, #KEYS, 2 do
+    answer[#answer + 1] = change(ARGV[k - 1], ARGV[k], KEYS[k], KEYS[k + 1])
 end
 return answer

@@ -38,24 +38,27 @@ static void add_call(struct batch *b, const struct fact *f)
         batch_field_text(b, amount);
         return;
     }
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 5, 4);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 7, 5);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
     batch_key(b, "holds", text);
     batch_key(b, "debits", "2026-11");
     batch_key(b, "events", text);
     batch_key(b, "index", text);
+    batch_key(b, "rate", text);
+    batch_key(b, "rate:key", "17key");
     batch_field_text(b, text);
     batch_field_text(b, f->line);
     batch_field_text(b, currencies[f->currency]);
     batch_field_text(b, amount);
+    batch_field_int(b, 0);
 }
 
 static void add_account(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "account", span_of(f->line), 1, 7);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "account", span_of(f->line), 1, 9);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
     batch_field_text(b, text);
@@ -63,6 +66,8 @@ static void add_account(struct batch *b, const struct fact *f)
     batch_field_text(b, f->limit ? "postpaid" : "prepaid");
     batch_field_int(b, f->limit);
     batch_field_int(b, 7);
+    batch_field_int(b, 60);
+    batch_field_int(b, 1000);
     batch_field_int(b, f->revision);
     batch_field_int(b, f->at);
 }
@@ -71,7 +76,7 @@ static void add_key(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 7);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 9);
     snprintf(text, sizeof text, "17key%u", f->subject);
     batch_key(b, "key", text);
     batch_field_text(b, "account");
@@ -79,6 +84,8 @@ static void add_key(struct batch *b, const struct fact *f)
     batch_field_text(b, f->line);
     batch_field_text(b, f->revoked ? "revoked" : "active");
     batch_field_int(b, 0);
+    batch_field_int(b, 60);
+    batch_field_int(b, 1000);
     batch_field_int(b, f->revision);
     batch_field_int(b, f->at);
 }
@@ -246,6 +253,7 @@ static void expect_account(struct buf *out, unsigned account)
     buf_printf(
         out, "%s concurrency = 7\n%s revision = %" PRId64 "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
         key, key, is->revision, key, is->at, writers[is->writer], is->n);
+    buf_printf(out, "%s rpm = 60\n%s tpm = 1000\n", key, key);
     buf_printf(out, "%s balance = %" PRId64 "\n%s room = %" PRId64 "\n", key,
                s.balance[is->currency], key, s.balance[is->currency] + is->limit);
 }
@@ -271,8 +279,9 @@ static void expect_key(struct buf *out, unsigned subject)
     buf_printf(out, "%s owner_kind = account\n%s owner = acct0\n%s hash = %s\n%s state = %s\n", key,
                key, key, is->line, key, was_revoked(subject) ? "revoked" : "active");
     buf_printf(out,
-               "%s expires_at = 0\n%s revision = %" PRId64 "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
-               key, key, is->revision, key, is->at, writers[is->writer], is->n);
+               "%s expires_at = 0\n%s rpm = 60\n%s tpm = 1000\n%s revision = %" PRId64
+               "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
+               key, key, key, key, is->revision, key, is->at, writers[is->writer], is->n);
 }
 
 static void expect_credits(struct buf *out, unsigned account)

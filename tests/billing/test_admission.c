@@ -114,7 +114,7 @@ static void on_answer(void *arg, const struct admission_answer *answer, const st
 
 static void ask(struct call *c, const char *request_id, int64_t nanos)
 {
-    struct admission_request request = {request_id, "acct", "17abcdefghij", nanos, "CNY"};
+    struct admission_request request = {request_id, "acct", "17abcdefghij", nanos, "CNY", 0};
 
     *c = (struct call){0};
     c->hold = admission_admit(admission, &request, on_answer, c);

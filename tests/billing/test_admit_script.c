@@ -58,16 +58,18 @@ static void open_partition(void)
 {
     set("FLUSHALL");
     set("HSET tg:{a17}:state installation inst-1 partitions 64 run_id run-1");
-    set("HSET tg:{a17}:account:acct opened 1 currency CNY balance 100 room 100 credit_limit 0 "
+    set("HSET tg:{a17}:account:acct opened 1 currency CNY mode prepaid balance 100 room 100 "
+        "credit_limit 0 "
         "concurrency 2");
     set("HSET tg:{a17}:key:17key owner_kind account owner acct state active expires_at 0");
 }
 
 struct admit {
     const char *installation, *run, *key, *account, *request, *amount, *now;
-    const char *currency;
+    const char *currency, *tokens;
 };
-static const struct admit usual = {"inst-1", "run-1", "17key", "acct", "req_1", "40", "", "CNY"};
+static const struct admit usual = {"inst-1", "run-1", "17key", "acct", "req_1",
+                                   "40",     "",      "CNY",   "0"};
 
 static char *admit(struct admit a)
 {
@@ -76,10 +78,12 @@ static char *admit(struct admit a)
     AUTO_STRING holds = xasprintf("tg:{a17}:holds:%s", a.account);
     AUTO_STRING index = xasprintf("tg:{a17}:index:%s", a.account);
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", a.request);
-    const char *keys[] = {"tg:{a17}:state", key,      account, holds, index,
-                          "tg:{a17}:held",  released, NULL};
+    AUTO_STRING rate = xasprintf("tg:{a17}:rate:%s", a.account);
+    AUTO_STRING key_rate = xasprintf("tg:{a17}:rate:key:%s", a.key);
+    const char *keys[] = {"tg:{a17}:state", key,      account, holds,    index,
+                          "tg:{a17}:held",  released, rate,    key_rate, NULL};
     const char *args[] = {a.installation, a.run, a.account,  a.request, "w-a",
-                          a.amount,       a.now, a.currency, NULL};
+                          a.amount,       a.now, a.currency, a.tokens,  NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -101,7 +105,9 @@ static char *hold(const char *verb, const char *request, const char *amount)
                           "tg:{a17}:holds:acct",
                           "tg:{a17}:index:acct",
                           "tg:{a17}:held",
+                          "tg:{a17}:rate:acct",
                           released,
+                          "tg:{a17}:rate:key:17key",
                           NULL};
     const char *args[] = {"inst-1", "64", "acct", "w-a", verb, request, amount, NULL};
 
@@ -113,7 +119,7 @@ static char *hold(const char *verb, const char *request, const char *amount)
 START_TEST(a_hold_takes_its_amount_from_what_is_left)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
     expect_field("account:acct", "room", "60");
     AUTO_STRING entry = fixture_ask(&redis, "HGET tg:{a17}:holds:acct req_1");
     ck_assert_int_eq(strncmp(entry, "40 w-a 1", 8), 0);
@@ -124,8 +130,8 @@ END_TEST
 START_TEST(asking_again_for_the_same_call_takes_nothing_more)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
 }
 END_TEST
 
@@ -137,62 +143,66 @@ START_TEST(every_refusal_says_why_and_changes_nothing)
         struct admit asked;
         const char *answer;
     } rows[] = {
-        {"PING", {"inst-2", "run-1", "17key", "acct", "r", "40", "", "CNY"}, "INSTALLATION"},
-        {"PING", {"inst-1", "run-2", "17key", "acct", "r", "40", "", "CNY"}, "RECOVERING"},
+        {"PING", {"inst-2", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"}, "INSTALLATION"},
+        {"PING", {"inst-1", "run-2", "17key", "acct", "r", "40", "", "CNY", "0"}, "RECOVERING"},
         {"HDEL tg:{a17}:state run_id",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "RECOVERING"},
         {"DEL tg:{a17}:state",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "RECOVERING"},
         {"HSET tg:{a17}:state parked why",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "PARKED"},
-        {"PING", {"inst-1", "run-1", "17none", "acct", "r", "40", "", "CNY"}, "KEY_UNKNOWN"},
+        {"PING", {"inst-1", "run-1", "17none", "acct", "r", "40", "", "CNY", "0"}, "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key owner other",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key owner_kind creator",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "KEY_UNKNOWN"},
         {"HSET tg:{a17}:key:17key state revoked",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "KEY_REVOKED"},
         {"HSET tg:{a17}:key:17key expires_at 1700000000000000000",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "KEY_EXPIRED"},
         {"HSET tg:{a17}:key:17key expires_at 4000000000000000000",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "4000000000000000000", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "4000000000000000000", "CNY", "0"},
          "KEY_EXPIRED"},
         {"DEL tg:{a17}:account:acct",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "ACCOUNT_UNKNOWN"},
         {"HDEL tg:{a17}:account:acct opened",
-         {"inst-1", "run-1", "17key", "acct", "r", "0", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "0", "", "CNY", "0"},
          "ACCOUNT_UNKNOWN"},
         {"HSET tg:{a17}:account:acct currency USD",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
-         "CURRENCY 100 0 2 USD"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "0", "", "JPY"}, "CURRENCY 100 0 2 CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
+         "CURRENCY 100 0 2 USD prepaid"},
+        {"PING",
+         {"inst-1", "run-1", "17key", "acct", "r", "0", "", "JPY", "0"},
+         "CURRENCY 100 0 2 CNY prepaid"},
         {"HSET tg:{a17}:holds:acct x x y y",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
-         "CONCURRENCY 100 2 2 CNY"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "101", "", "CNY"}, "CREDIT 100 0 2 CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
+         "CONCURRENCY 100 2 2 CNY prepaid"},
+        {"PING",
+         {"inst-1", "run-1", "17key", "acct", "r", "101", "", "CNY", "0"},
+         "CREDIT 100 0 2 CNY prepaid"},
         {"HSET tg:{a17}:account:acct room -1",
-         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY"},
-         "CREDIT -1 0 2 CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY", "0"},
+         "CREDIT -1 0 2 CNY prepaid"},
         {"HDEL tg:{a17}:account:acct room",
-         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY"},
-         "CREDIT 0 0 2 CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "1", "", "CNY", "0"},
+         "CREDIT 0 0 2 CNY prepaid"},
         {"HSET tg:{a17}:index:acct r 1-1",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "OVER"},
         {"SET tg:{a17}:released:r 1",
-         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "OVER"},
-        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "-5", "", "CNY"}, "MALFORMED"},
+        {"PING", {"inst-1", "run-1", "17key", "acct", "r", "-5", "", "CNY", "0"}, "MALFORMED"},
         {"PING",
-         {"inst-1", "run-1", "17key", "acct", "r", "10000000000000000", "", "CNY"},
+         {"inst-1", "run-1", "17key", "acct", "r", "10000000000000000", "", "CNY", "0"},
          "MALFORMED"},
     };
 
@@ -212,7 +222,7 @@ START_TEST(a_key_that_expires_later_admits)
 {
     open_partition();
     set("HSET tg:{a17}:key:17key expires_at 4000000000000000000");
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
 }
 END_TEST
 
@@ -220,7 +230,7 @@ START_TEST(a_free_call_is_admitted_whatever_is_left)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct room -9000000000000000000");
-    expect(admit_call("req_1", "0"), "OK -9000000000000000000 1 2 CNY");
+    expect(admit_call("req_1", "0"), "OK -9000000000000000000 1 2 CNY prepaid");
 }
 END_TEST
 
@@ -228,11 +238,11 @@ START_TEST(the_last_nano_can_be_held_beyond_doubles)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct room 9007199254740993 concurrency 0");
-    expect(admit_call("req_1", "9007199254740992"), "OK 1 1 0 CNY");
-    expect(admit_call("req_2", "1"), "OK 0 2 0 CNY");
-    expect(admit_call("req_3", "1"), "CREDIT 0 2 0 CNY");
+    expect(admit_call("req_1", "9007199254740992"), "OK 1 1 0 CNY prepaid");
+    expect(admit_call("req_2", "1"), "OK 0 2 0 CNY prepaid");
+    expect(admit_call("req_3", "1"), "CREDIT 0 2 0 CNY prepaid");
     set("HSET tg:{a17}:account:acct room 9223372036854775807");
-    expect(admit_call("req_4", "1"), "OK 9223372036854775806 3 0 CNY");
+    expect(admit_call("req_4", "1"), "OK 9223372036854775806 3 0 CNY prepaid");
 }
 END_TEST
 
@@ -258,7 +268,7 @@ END_TEST
 START_TEST(a_release_gives_back_and_leaves_a_mark)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
     expect(hold("release", "req_1", "0"), "OK OK");
     expect_field("account:acct", "room", "100");
     expect_field("holds:acct", "req_1", "(nil)");
@@ -281,7 +291,7 @@ END_TEST
 START_TEST(a_renewal_that_comes_after_its_release_places_nothing)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
     expect(hold("release", "req_1", "0"), "OK OK");
     expect(hold("renew", "req_1", "40"), "OK OVER");
     expect_field("account:acct", "room", "100");
@@ -320,7 +330,7 @@ END_TEST
 START_TEST(a_renewal_brings_a_hold_up_to_its_amount_and_never_down)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
     expect(hold("renew", "req_1", "50"), "OK OK");
     expect_field("account:acct", "room", "50");
     expect(hold("renew", "req_1", "5"), "OK OK");
@@ -331,7 +341,7 @@ END_TEST
 START_TEST(a_raise_needs_credit_and_else_leaves_the_hold)
 {
     open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
     expect(hold("raise", "req_1", "100"), "OK OK");
     expect_field("account:acct", "room", "0");
     expect(hold("raise", "req_1", "101"), "OK CREDIT");
@@ -463,7 +473,7 @@ START_TEST(a_writer_that_is_behind_closes_the_partition_until_it_is_back)
     expect(report("w-b", "run-1", "5"), "BEHIND 3");
     set("HSET tg:{a17}:cursors w-b %s", "5 00000000");
     expect(report("w-b", "run-1", "5"), "OK");
-    expect(admit(usual), "OK 60 1 2 CNY");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
 }
 END_TEST
 

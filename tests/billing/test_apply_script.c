@@ -67,8 +67,8 @@ static void draw_story(size_t facts)
 static void put_hold(const struct fact *f)
 {
     char account[16], amount[32];
-    char keys[6][PARTITION_KEY];
-    struct span key[6], args[7];
+    char keys[8][PARTITION_KEY];
+    struct span key[8], args[7];
 
     snprintf(account, sizeof account, "acct%u", f->subject);
     snprintf(amount, sizeof amount, "%" PRIu64, draw(4000000000));
@@ -77,7 +77,9 @@ static void put_hold(const struct fact *f)
     key[2] = partition_key(account_partition, "holds", account, keys[2]);
     key[3] = partition_key(account_partition, "index", account, keys[3]);
     key[4] = partition_key(account_partition, "held", NULL, keys[4]);
-    key[5] = partition_key(account_partition, "released", f->line, keys[5]);
+    key[5] = partition_key(account_partition, "rate", account, keys[5]);
+    key[6] = partition_key(account_partition, "released", f->line, keys[6]);
+    key[7] = partition_key(account_partition, "rate:key", "17key", keys[7]);
     args[0] = SPAN(INSTALLATION);
     args[1] = SPAN("64");
     args[2] = span_of(account);
@@ -85,7 +87,7 @@ static void put_hold(const struct fact *f)
     args[4] = SPAN("renew");
     args[5] = span_of(f->line);
     args[6] = span_of(amount);
-    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_HOLD, key, 6, args, 7);
+    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_HOLD, key, 8, args, 7);
     ck_assert_msg(strcmp(answer, "OK OK") == 0 || strcmp(answer, "OK OVER") == 0, "%s", answer);
 }
 
@@ -386,7 +388,7 @@ START_TEST(text_that_is_no_amount_is_set_aside)
     batch_init(&b);
     start(&b, 0);
     add_fact(&b, f);
-    b.args.piece[b.args.count - 1] = (struct piece){b.bytes.len, strlen(texts[_i])};
+    b.args.piece[b.args.count - 2] = (struct piece){b.bytes.len, strlen(texts[_i])};
     buf_add_string(&b.bytes, texts[_i]);
     AUTO_STRING answer = fixture_apply(&redis, &b);
     ck_assert_msg(strncmp(answer, "OK 2 ", 5) == 0, "%s", answer);
