@@ -1,7 +1,8 @@
 /* archive.h - all numbered records for ever: archive/<writer>/<segment, 8 digits>.jsonl.zst, hash-chained, readable with zstd, sha256sum and jq.
  *
  * The first line of a file is {"kind":"archive","format":1,"installation","writer","segment","previous" (SHA-256 of the uncompressed file before, null for the first),
- * "records","first_at","last_at"}; then the records' lines as the journal holds them, in order, numbered ones and SEALs. Segment numbers are dense per writer.
+ * "records","first_at","last_at","calls","catalogue","first_request_ms","last_request_ms","period","totals":{"records","events","sums"},"heads":{"a17":[n,"crc"],…}}; then the records' lines
+ * as the journal holds them, in order, numbered ones and SEALs. Period, totals (of that period) and heads are the writer's at the file's end. Segment numbers are dense per writer.
  * Files are written aside, fsynced, linked to their name, the directory fsynced; a name is never replaced.
  * archive/writers/<writer>.json: {"format":1,"writer","installation","first_period","registered_at"}. archive/closes/<period>/ are closed periods (settle.h).
  * No single process is assumed: any host may read while another adds. */
@@ -34,11 +35,18 @@ bool archive_writers(const char *archive, struct archive_writer **writers, size_
 
 /* Reads all lines of a writer in order, verifying chain, header and density. */
 struct archive_reader;
+struct archive_header; /* archive_file.h */
 struct archive_reader *archive_reader_open(const char *archive, const char *writer, struct err *err) MUST_USE;
 void archive_reader_free(struct archive_reader *r);
 DEFINE_AUTO(archive_reader)
 /* 1: a record line (valid until the next call); 0: the end; -1: damaged: err names file and line. */
 int archive_reader_next(struct archive_reader *r, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
+/* The same file by file: enters the next one (1; 0: there is none), whose header says whether it is worth reading; its lines, up to 0;
+ * or passes over what is left of it. What follows a file that was passed over is checked against its header, not against its hash. */
+int archive_reader_enter(struct archive_reader *r, struct err *err) MUST_USE;
+int archive_reader_line(struct archive_reader *r, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
+void archive_reader_pass(struct archive_reader *r);
+const struct archive_header *archive_reader_header(const struct archive_reader *r); /* of the file entered last */
 /* SHA-256 (hex) of the last whole segment read. */
 const char *archive_reader_chain(const struct archive_reader *r);
 /* The segment that the line last returned stands in; 0 before the first. */

@@ -142,7 +142,7 @@ static bool add_segment(struct chain *c, const struct segment_file *f, struct er
     return true;
 }
 
-/* Counts what will be archived and finds its first and last time: the header comes first in the file. */
+/* What will be archived, all told: the header comes first in the file. */
 static bool survey(const struct segment_file *f, struct archive_header *h, struct err *err)
 {
     AUTO(segment_reader) r = segment_reader_open(f->path, f->position, err);
@@ -155,13 +155,14 @@ static bool survey(const struct segment_file *f, struct archive_header *h, struc
         return false;
     if (strcmp(segment.writer, h->writer) != 0 || segment.segment != f->number)
         return err_set(err, ERR_CORRUPT, "%s is another writer's or another segment", f->path);
+    h->totals = segment.totals;
+    h->heads = segment.heads;
     while ((got = next_archived(r, f, &frame, err)) == 1) {
         if (!record_effect_parse(frame.json, frame.crc, &effect, err))
             return err_context(err, "%s, offset %llu", f->path,
                                (unsigned long long)(frame.position - f->position));
-        if (h->records++ == 0)
-            h->first_at = effect.at;
-        h->last_at = effect.at;
+        if (!archive_header_take(h, &effect, err))
+            return err_context(err, "%s", f->path);
     }
     return got == 0;
 }

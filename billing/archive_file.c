@@ -13,6 +13,10 @@
 #define KIND          "archive"
 
 static void write_time(struct jw *w, const char *name, int64_t at);
+static void write_end(struct jw *w, const struct archive_header *h);
+static bool read_counts(const json_t *object, struct archive_header *h, struct err *err);
+static bool read_end(const json_t *object, struct archive_header *h, struct err *err);
+static bool take_call(struct archive_header *h, const struct record_effect *e, struct err *err);
 static bool read_texts(const json_t *object, struct archive_header *h, struct err *err);
 static bool read_time(const json_t *object, const char *name, int64_t *out, struct err *err);
 
@@ -79,6 +83,11 @@ bool archive_header_write(const struct archive_header *h, struct buf *line)
     jw_int_member(&w, "records", (int64_t)h->records);
     write_time(&w, "first_at", h->first_at);
     write_time(&w, "last_at", h->last_at);
+    jw_int_member(&w, "calls", (int64_t)h->calls);
+    jw_int_member(&w, "catalogue", (int64_t)h->catalogue);
+    jw_int_member(&w, "first_request_ms", h->first_request_ms);
+    jw_int_member(&w, "last_request_ms", h->last_request_ms);
+    write_end(&w, h);
     jw_object_end(&w);
     return !line->failed;
 }
@@ -93,28 +102,97 @@ static void write_time(struct jw *w, const char *name, int64_t at)
     jw_null(w);
 }
 
+static void write_end(struct jw *w, const struct archive_header *h)
+{
+    jw_string_member(w, "period", h->totals.period.text);
+    jw_key(w, "totals");
+    jw_object(w);
+    writer_totals_write(&h->totals, w);
+    jw_object_end(w);
+    jw_key(w, "heads");
+    record_heads_write(&h->heads, w);
+}
+
 bool archive_header_parse(struct span line, struct archive_header *out, struct err *err)
 {
     AUTO_JSON object = json_parse(line, err);
-    int64_t format, segment, records;
     struct archive_header h = {0};
+    int64_t format;
 
     if (!object || !json_get_int(object, "format", &format, "archive", err))
         return false;
     if (format != ARCHIVE_FORMAT)
         return err_set(err, ERR_INPUT, "archive format %lld is not known to this version",
                        (long long)format);
-    if (!json_get_int(object, "segment", &segment, "archive", err) ||
-        !json_get_int(object, "records", &records, "archive", err) ||
-        !read_texts(object, &h, err) || !read_time(object, "first_at", &h.first_at, err) ||
-        !read_time(object, "last_at", &h.last_at, err))
+    if (!read_counts(object, &h, err) || !read_texts(object, &h, err) ||
+        !read_time(object, "first_at", &h.first_at, err) ||
+        !read_time(object, "last_at", &h.last_at, err) || !read_end(object, &h, err))
         return false;
-    if (segment < 1 || records < 0)
-        return err_set(err, ERR_CORRUPT, "its numbers are malformed");
-    h.segment = (uint64_t)segment;
-    h.records = (uint64_t)records;
     *out = h;
     return true;
+}
+
+static bool read_counts(const json_t *object, struct archive_header *h, struct err *err)
+{
+    const struct {
+        const char *name;
+        uint64_t *count;
+    } counts[] = {{"segment", &h->segment},
+                  {"records", &h->records},
+                  {"calls", &h->calls},
+                  {"catalogue", &h->catalogue}};
+
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        int64_t n;
+
+        if (!json_get_int(object, counts[i].name, &n, "archive", err))
+            return false;
+        if (n < 0)
+            return err_set(err, ERR_CORRUPT, "its numbers are malformed");
+        *counts[i].count = (uint64_t)n;
+    }
+    if (h->segment < 1)
+        return err_set(err, ERR_CORRUPT, "its numbers are malformed");
+    return json_get_int(object, "first_request_ms", &h->first_request_ms, "archive", err) &&
+           json_get_int(object, "last_request_ms", &h->last_request_ms, "archive", err);
+}
+
+static bool read_end(const json_t *object, struct archive_header *h, struct err *err)
+{
+    const char *period;
+
+    return json_get_string(object, "period", &period, "archive", err) &&
+           period_parse(span_of(period), &h->totals.period, err) &&
+           writer_totals_parse(json_object_get(object, "totals"), &h->totals, err) &&
+           record_heads_parse(json_object_get(object, "heads"), &h->heads, err);
+}
+
+bool archive_header_take(struct archive_header *h, const struct record_effect *e, struct err *err)
+{
+    if (h->records++ == 0)
+        h->first_at = e->at;
+    h->last_at = e->at;
+    if (e->kind == RECORD_SEAL) {
+        h->totals = (struct writer_totals){.period = period_next(e->period)};
+        return true;
+    }
+    h->totals.records++;
+    h->catalogue += e->kind == RECORD_CATALOGUE;
+    return record_heads_advance(&h->heads, &e->place, e->crc, err) &&
+           (e->kind != RECORD_CALL || take_call(h, e, err));
+}
+
+static bool take_call(struct archive_header *h, const struct record_effect *e, struct err *err)
+{
+    int64_t ms = request_id_ms(e->request_id);
+
+    if (h->calls == 0 || ms < h->first_request_ms)
+        h->first_request_ms = ms;
+    if (h->calls == 0 || ms > h->last_request_ms)
+        h->last_request_ms = ms;
+    h->calls++;
+    h->totals.events++;
+    return writer_totals_add(&h->totals, &e->amount, err);
 }
 
 static bool read_texts(const json_t *object, struct archive_header *h, struct err *err)

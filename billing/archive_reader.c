@@ -11,11 +11,12 @@ struct archive_reader {
     char writer[WRITER_TEXT];
     uint64_t last; /* segment */
     struct archive_header header;
-    uint64_t lines; /* returned of this file */
+    uint64_t lines, calls, catalogue; /* returned of this file */
     struct zstd_reader *file;
     char *path;
     struct record_heads heads;
-    char chain[SHA256_HEX];
+    char chain[SHA256_HEX]; /* of the file before */
+    bool passed;            /* that file was passed over: its hash is not known */
 };
 
 static bool open_next(struct archive_reader *r, struct err *err);
@@ -54,24 +55,51 @@ int archive_reader_next(struct archive_reader *r, struct record_head *head, stru
                         uint32_t *crc, struct err *err)
 {
     for (;;) {
-        int got;
+        int got = r->file ? 1 : archive_reader_enter(r, err);
 
-        if (!r->file && r->header.segment == r->last)
-            return 0;
-        if (!r->file && !open_next(r, err))
-            return -1;
-        got = zstd_reader_line(r->file, RECORD_BYTES_MAX, line, err);
-        if (got < 0 || (got == 0 && !end_file(r, err)))
-            return -1;
-        if (got == 0)
-            continue;
-        *crc = crc32c(0, line->data, line->len);
-        if (!record_head_parse(*line, head, err) || !check_record(r, head, *crc, err)) {
-            refuse(r, err);
-            return -1;
-        }
-        return 1;
+        if (got == 1)
+            got = archive_reader_line(r, head, line, crc, err);
+        else
+            return got;
+        if (got != 0)
+            return got;
     }
+}
+
+int archive_reader_enter(struct archive_reader *r, struct err *err)
+{
+    if (r->header.segment == r->last)
+        return 0;
+    return open_next(r, err) ? 1 : -1;
+}
+
+int archive_reader_line(struct archive_reader *r, struct record_head *head, struct span *line,
+                        uint32_t *crc, struct err *err)
+{
+    int got = zstd_reader_line(r->file, RECORD_BYTES_MAX, line, err);
+
+    if (got < 0 || (got == 0 && !end_file(r, err)))
+        return -1;
+    if (got == 0)
+        return 0;
+    *crc = crc32c(0, line->data, line->len);
+    if (!record_head_parse(*line, head, err) || !check_record(r, head, *crc, err)) {
+        refuse(r, err);
+        return -1;
+    }
+    return 1;
+}
+
+void archive_reader_pass(struct archive_reader *r)
+{
+    r->heads = r->header.heads;
+    r->passed = true;
+    zstd_reader_free(KEEP(r->file));
+}
+
+const struct archive_header *archive_reader_header(const struct archive_reader *r)
+{
+    return &r->header;
 }
 
 static bool open_next(struct archive_reader *r, struct err *err)
@@ -93,7 +121,7 @@ static bool open_next(struct archive_reader *r, struct err *err)
     if (!archive_header_parse(line, &h, err) || !check_header(r, &h, err))
         return refuse(r, err);
     r->header = h;
-    r->lines = 0;
+    r->lines = r->calls = r->catalogue = 0;
     return true;
 }
 
@@ -105,7 +133,7 @@ static bool check_header(const struct archive_reader *r, const struct archive_he
                        (unsigned long long)h->segment, h->writer);
     if (r->header.segment > 0 && strcmp(h->installation, r->header.installation) != 0)
         return err_set(err, ERR_CORRUPT, "it is of another installation than the file before");
-    if (strcmp(h->previous, r->chain) != 0)
+    if (!r->passed && strcmp(h->previous, r->chain) != 0)
         return err_set(err, ERR_CORRUPT, "it does not name the SHA-256 of the file before");
     return true;
 }
@@ -115,9 +143,12 @@ static bool end_file(struct archive_reader *r, struct err *err)
     if (r->lines != r->header.records)
         return err_set(err, ERR_CORRUPT, "%s states %llu records, but has %llu", r->path,
                        (unsigned long long)r->header.records, (unsigned long long)r->lines);
+    if (r->calls != r->header.calls || r->catalogue != r->header.catalogue ||
+        !record_heads_equal(&r->heads, &r->header.heads))
+        return err_set(err, ERR_CORRUPT, "%s does not hold what its first line states", r->path);
     zstd_reader_sha256(r->file, r->chain);
-    zstd_reader_free(r->file);
-    r->file = NULL;
+    r->passed = false;
+    zstd_reader_free(KEEP(r->file));
     return true;
 }
 
@@ -130,6 +161,8 @@ static bool check_record(struct archive_reader *r, const struct record_head *hea
     if (strcmp(head->writer, r->writer) != 0)
         return err_set(err, ERR_CORRUPT, "a record of writer %s", head->writer);
     r->lines++;
+    r->calls += head->kind == RECORD_CALL;
+    r->catalogue += head->kind == RECORD_CATALOGUE;
     return record_heads_advance(&r->heads, &head->place, crc, err);
 }
 

@@ -107,6 +107,19 @@ void request_id_make(char out[REQUEST_ID_TEXT])
     hex_encode(bytes, REQUEST_ID_BYTES, out + strlen(REQUEST_ID_PREFIX));
 }
 
+int64_t request_id_ms(const char *id)
+{
+    unsigned char bytes[REQUEST_ID_TIME];
+    struct span digits = {id + strlen(REQUEST_ID_PREFIX), 2 * sizeof bytes};
+    int64_t ms = 0;
+
+    if (!request_id_is_valid(span_of(id)) || !hex_decode(digits, bytes, sizeof bytes))
+        return 0;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        ms = ms << 8 | bytes[i];
+    return ms;
+}
+
 bool request_id_is_valid(struct span id)
 {
     struct span prefix = SPAN(REQUEST_ID_PREFIX);

@@ -68,5 +68,7 @@ bool event_parse(const json_t *object, struct event *out, struct err *err) MUST_
  * them). */
 void request_id_make(char out[REQUEST_ID_TEXT]);
 bool request_id_is_valid(struct span id);
+/* When a valid one was made, in milliseconds since 1970. */
+int64_t request_id_ms(const char *id);
 
 #endif

@@ -102,17 +102,22 @@ void world_begin(struct world *w, unsigned writer, const char *period)
 
     snprintf(ww->id, sizeof ww->id, "w-%016u", writer + 1);
     buf_init(&ww->lines, SEGMENT_MAX);
-    ww->totals.period = period_text(period);
+    ww->totals.period = ww->header.totals.period = period_text(period);
     ck_assert_msg(archive_register(w->archive, WORLD_INSTALLATION, ww->id, ww->totals.period, &err),
                   "%s", err.text);
 }
 
 static void add_line(struct world_writer *ww, struct span line)
 {
+    struct record_effect effect;
+    struct err err;
+
     buf_add_span(&ww->lines, line);
     buf_add_char(&ww->lines, '\n');
     ck_assert(!ww->lines.failed);
-    ww->line_count++;
+    ck_assert_msg(record_effect_parse(line, crc32c(0, line.data, line.len), &effect, &err) &&
+                      archive_header_take(&ww->header, &effect, &err),
+                  "%s", err.text);
 }
 
 static void write_record(struct world *w, unsigned writer, enum record_kind kind, struct span body,
@@ -273,17 +278,17 @@ void world_seal(struct world *w, unsigned writer)
 void world_archive(struct world *w, unsigned writer)
 {
     struct world_writer *ww = &w->writer[writer];
-    struct archive_header h = {.segment = ww->segment + 1, .records = ww->line_count};
+    struct archive_header h = ww->header;
     AUTO_STRING dir = archive_dir(w->archive, ww->id);
     AUTO_STRING path = archive_path(w->archive, ww->id, ww->segment + 1);
     AUTO(zstd_writer) zstd = NULL;
-    AUTO_CLEAR(buf) head = {.max = 4096};
+    AUTO_CLEAR(buf) head = {.max = RECORD_BYTES_MAX};
     struct err err;
 
+    h.segment = ww->segment + 1;
     memcpy(h.installation, WORLD_INSTALLATION, sizeof WORLD_INSTALLATION);
     memcpy(h.writer, ww->id, sizeof h.writer);
     memcpy(h.previous, ww->chain, sizeof h.previous);
-    h.first_at = h.last_at = clock_now();
     ck_assert(archive_header_write(&h, &head));
     if (head.data[head.len - 1] != '\n')
         buf_add_char(&head, '\n');
@@ -294,7 +299,7 @@ void world_archive(struct world *w, unsigned writer)
                       zstd_writer_finish(zstd, ww->chain, &err),
                   "%s", err.text);
     ww->segment++;
-    ww->line_count = 0;
+    ww->header = (struct archive_header){.totals = h.totals, .heads = h.heads};
     buf_truncate(&ww->lines, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <check.h>
 
 #include "billing/archive.h"
+#include "billing/archive_file.h"
 #include "billing/settlement.h"
 
 #define WORLD_INSTALLATION "in-0123456789abcdef"
@@ -22,7 +23,7 @@ struct world_writer {
     uint64_t segment;
     char chain[SHA256_HEX];
     struct buf lines; /* of the segment to come */
-    uint64_t line_count;
+    struct archive_header header;
 };
 
 struct world {

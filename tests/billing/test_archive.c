@@ -139,6 +139,9 @@ START_TEST(each_file_names_the_sha256_of_the_one_before)
         ck_assert_str_eq(h.previous, sha);
         ck_assert_uint_eq(h.segment, s);
         ck_assert_uint_eq(h.records, 3);
+        ck_assert_uint_eq(h.calls, 3);
+        ck_assert_uint_eq(h.catalogue, 0);
+        ck_assert_int_le(h.first_request_ms, h.last_request_ms);
         ck_assert_int_le(h.first_at, h.last_at);
         ck_assert_int_ge(h.first_at, FIXTURE_NOW - DAY);
         memcpy(sha, next, sizeof sha);
@@ -257,7 +260,7 @@ static void forge(const char *writer, uint64_t segment, const struct archive_hea
     {
         AUTO(zstd_writer) w = zstd_writer_open(path, NULL);
 
-        buf_init(&header, 4096);
+        buf_init(&header, RECORD_BYTES_MAX);
         archive_header_write(h, &header);
         buf_add_char(&header, '\n');
         ck_assert(zstd_writer_add(w, buf_span(&header), NULL));
@@ -289,9 +292,22 @@ START_TEST(a_forged_file_is_found_by_chain_count_or_numbers)
     bad = h;
     bad.records = 9;
     forge(writer, 1, &bad, lines.line, 9);
+    expect_damage(writer, "does not hold what its first line states");
+    bad = h;
+    bad.last_at++;
+    bad.last_request_ms++;
+    forge(writer, 1, &bad, lines.line, 10);
     expect_damage(writer, "does not name the SHA-256");
     forge(writer, 1, &h, lines.line + 1, 10);
     expect_damage(writer, "stands where");
+    bad = h;
+    bad.catalogue = 1;
+    forge(writer, 1, &bad, lines.line, 10);
+    expect_damage(writer, "does not hold what its first line states");
+    bad = h;
+    bad.heads.at[SIDE_MODEL][63].n++;
+    forge(writer, 1, &bad, lines.line, 10);
+    expect_damage(writer, "does not hold what its first line states");
     bad = h;
     bad.segment = 2;
     forge(writer, 1, &bad, lines.line, 10);
