@@ -46,7 +46,6 @@ static void count_event(struct archive_scan *s, struct period p);
 static bool take_catalogue(struct reading *r, struct span line, struct err *err);
 static bool take_seal(struct reading *r, struct span line, uint64_t segment, struct err *err);
 static void compare_seal(struct reading *r, const struct seal *seal);
-static bool sums_are_equal(const struct writer_totals *a, const struct writer_totals *b);
 static bool heads_are_equal(const struct record_heads *a, const struct record_heads *b);
 static bool is_of_period(const struct reading *r, struct period p);
 static bool finish_writer(struct reading *r, uint64_t last, struct err *err);
@@ -288,22 +287,12 @@ static void compare_seal(struct reading *r, const struct seal *seal)
             r->writer->writer, said->period.text, (unsigned long long)said->records,
             (unsigned long long)said->events, (unsigned long long)has->records,
             (unsigned long long)has->events);
-    else if (!sums_are_equal(said, has))
+    else if (!writer_totals_equal(said, has))
         reasons_add(damage, "writer %s: its SEAL of %s states other sums than the archive holds",
                     r->writer->writer, said->period.text);
     else if (!heads_are_equal(&seal->heads, &r->heads))
         reasons_add(damage, "writer %s: its SEAL of %s states other heads than the archive holds",
                     r->writer->writer, said->period.text);
-}
-
-static bool sums_are_equal(const struct writer_totals *a, const struct writer_totals *b)
-{
-    bool equal = a->currency_count == b->currency_count;
-
-    for (size_t i = 0; equal && i < a->currency_count; i++)
-        equal = strcmp(a->sum[i].currency, b->sum[i].currency) == 0 &&
-                a->sum[i].nanos == b->sum[i].nanos;
-    return equal;
 }
 
 static bool heads_are_equal(const struct record_heads *a, const struct record_heads *b)

@@ -1,9 +1,7 @@
 /* event.c - an event as JSON, and the ids of requests. Both are on the path of every call: nothing
  * here but plain copies, one read of the clock and ten random bytes. Reading an event is
  * event_parse.c's. */
-#include "billing/event.h"
-
-#include <assert.h>
+#include "billing/event_fields.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/rand.h"
@@ -13,7 +11,6 @@
 #define REQUEST_ID_BYTES  16
 #define REQUEST_ID_TIME   6
 
-static void write_owners(const struct event *e, struct jw *w);
 static void write_used(const struct used *used, struct jw *w);
 
 static const char *const outcomes[] = {
@@ -50,7 +47,7 @@ void event_write(const struct event *e, struct jw *w)
     jw_string_member(w, "request_id", e->request_id);
     jw_string_member(w, "account", e->account);
     jw_string_member(w, "key", e->key);
-    write_owners(e, w);
+    field_owners_write(e->owners, e->owner_count, w);
     jw_string_member(w, "model", e->model);
     jw_string_member(w, "backend", e->backend);
     jw_string_member(w, "price", e->price);
@@ -65,20 +62,6 @@ void event_write(const struct event *e, struct jw *w)
     jw_string_member(w, "contract", e->contract);
     jw_int_member(w, "share_bp", e->share_bp);
     jw_object_end(w);
-}
-
-static void write_owners(const struct event *e, struct jw *w)
-{
-    assert(e->owner_count >= 1 && e->owner_count <= OWNERS_MAX);
-    jw_key(w, "creators");
-    jw_array(w);
-    for (size_t i = 0; i < e->owner_count; i++) {
-        jw_object(w);
-        jw_string_member(w, "id", e->owners[i].id);
-        jw_int_member(w, "weight", e->owners[i].weight);
-        jw_object_end(w);
-    }
-    jw_array_end(w);
 }
 
 static void write_used(const struct used *used, struct jw *w)

@@ -44,6 +44,8 @@ static void stop_directory(const char *path, const struct err *why, struct buf *
 static void enter_period(struct journal *j, struct period p);
 static void add_event(struct journal *j, enum record_kind kind, const struct event *e,
                       journal_on_durable *on_durable, void *arg);
+static bool add_change(struct journal *j, struct journal_entry *entry, struct span body,
+                       struct err *err);
 static void place_on(struct journal *j, struct record_place *place, struct partition p);
 static void take_numbers(struct journal *j, const struct record_place *place);
 static void queued(struct journal *j);
@@ -313,19 +315,51 @@ bool journal_change(struct journal *j, enum record_kind kind, struct span body, 
                                   .on_durable = on_durable,
                                   .arg = arg};
 
-    assert(record_is_numbered(kind) && kind != RECORD_CALL);
+    assert(record_is_numbered(kind) && kind != RECORD_CALL && kind != RECORD_REFUND);
     if (body.len > RECORD_BYTES_MAX - HEAD_BYTES_MAX)
         return err_set(err, ERR_LIMIT, "a %s record is larger than %d bytes",
                        record_kind_name(kind), RECORD_BYTES_MAX - HEAD_BYTES_MAX);
     place_on(j, &entry.effect.place, p);
+    return add_change(j, &entry, body, err);
+}
+
+bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg,
+                    struct err *err)
+{
+    struct journal_entry entry = {.effect = {.kind = RECORD_REFUND, .amount = r->amount},
+                                  .optional = true,
+                                  .on_durable = on_durable,
+                                  .arg = arg};
+    struct jw w;
+
+    r->at = entry.effect.at = journal_now(j);
+    r->period = j->period;
+    if (period_compare(r->period, r->orig_period) < 0)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the call is of %s, which has not begun by this machine's clock",
+                       r->orig_period.text);
+    place_on(j, &entry.effect.place, partition_of(SIDE_ACCOUNT, span_of(r->account)));
+    place_on(j, &entry.effect.place, partition_of(SIDE_MODEL, span_of(r->model)));
+    buf_truncate(&j->body, 0);
+    jw_init(&w, &j->body);
+    refund_write(r, &w);
+    assert(!j->body.failed);
+    return add_change(j, &entry, buf_span(&j->body), err);
+}
+
+static bool add_change(struct journal *j, struct journal_entry *entry, struct span body,
+                       struct err *err)
+{
+    enum record_kind kind = entry->effect.kind;
+
     buf_truncate(&j->record, 0);
-    record_compose(&j->record, kind, j->home.writer, &entry.effect.place, body);
+    record_compose(&j->record, kind, j->home.writer, &entry->effect.place, body);
     assert(!j->record.failed);
-    entry.record = buf_span(&j->record);
-    if (!journal_thread_add(j->thread, &entry))
+    entry->record = buf_span(&j->record);
+    if (!journal_thread_add(j->thread, entry))
         return err_set(err, ERR_FULL, "%s has no room for a %s record", j->home.path,
                        record_kind_name(kind));
-    take_numbers(j, &entry.effect.place);
+    take_numbers(j, &entry->effect.place);
     queued(j);
     return true;
 }

@@ -9,6 +9,7 @@
 #define TOLLGATE_BILLING_JOURNAL_H
 
 #include "billing/record.h"
+#include "billing/refund.h"
 #include "billing/segment.h"
 #include "lib/base/file.h"
 
@@ -59,6 +60,9 @@ void journal_call(struct journal *j, const struct event *e, journal_on_durable *
 /* Other numbered kinds, always synced. ERR_FULL when the disk has no room: nothing was queued. */
 bool journal_change(struct journal *j, enum record_kind kind, struct span body, struct partition p, journal_on_durable *on_durable,
                     void *arg, struct err *err) MUST_USE;
+/* A refund, booked now: its time and period are filled in, and never those of a period that was sealed. ERR_UNAVAILABLE while that period is before
+ * the call's (another host's clock is ahead). Else as journal_change(). */
+bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
 /* BEGIN: the event as far as it is known, with its currency (amount zero, outcome void), not synced. From here on exactly one END comes. */
 void journal_begin(struct journal *j, const struct event *e);
 /* What was used and what it costs so far, not synced; dropped first when space is short. */

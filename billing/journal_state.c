@@ -4,6 +4,7 @@
 
 static bool malformed(struct err *err, enum record_kind kind);
 static bool read_call(const json_t *object, struct record_effect *e, struct err *err);
+static bool read_amount(const json_t *object, struct record_effect *e, struct err *err);
 static bool get_time(const json_t *object, const char *name, int64_t *out, struct err *err);
 static bool read_seal(const json_t *object, struct record_effect *e, struct err *err);
 static bool count_record(struct journal_state *s, const struct record_effect *e, struct err *err);
@@ -29,6 +30,9 @@ bool record_effect_parse(struct span line, uint32_t crc, struct record_effect *o
     case RECORD_PROGRESS:
         ok = read_call(object, &e, err);
         break;
+    case RECORD_REFUND:
+        ok = read_amount(object, &e, err) && get_time(object, "at", &e.at, err);
+        break;
     case RECORD_SEAL:
         ok = read_seal(object, &e, err);
         break;
@@ -51,17 +55,26 @@ static bool malformed(struct err *err, enum record_kind kind)
 
 static bool read_call(const json_t *object, struct record_effect *e, struct err *err)
 {
-    const char *request_id, *amount, *currency;
+    const char *request_id;
 
     if (!json_get_string(object, "request_id", &request_id, "event", err) ||
-        !json_get_string(object, "amount", &amount, "event", err) ||
-        !json_get_string(object, "currency", &currency, "event", err) ||
+        !read_amount(object, e, err))
+        return false;
+    if (!span_copy(span_of(request_id), e->request_id, REQUEST_ID_TEXT))
+        return err_set(err, ERR_CORRUPT, "its request id is too long");
+    return get_time(object, "ended_at", &e->at, err);
+}
+
+static bool read_amount(const json_t *object, struct record_effect *e, struct err *err)
+{
+    const char *amount, *currency;
+
+    if (!json_get_string(object, "amount", &amount, "record", err) ||
+        !json_get_string(object, "currency", &currency, "record", err) ||
         !decimal_parse(span_of(amount), &e->amount.nanos, err))
         return false;
-    if (!span_copy(span_of(request_id), e->request_id, REQUEST_ID_TEXT) ||
-        !span_copy(span_of(currency), e->amount.currency, CURRENCY_TEXT))
-        return err_set(err, ERR_CORRUPT, "its request id or currency is too long");
-    return get_time(object, "ended_at", &e->at, err);
+    return span_copy(span_of(currency), e->amount.currency, CURRENCY_TEXT) ||
+           err_set(err, ERR_CORRUPT, "its currency is too long");
 }
 
 static bool get_time(const json_t *object, const char *name, int64_t *out, struct err *err)
@@ -108,10 +121,11 @@ static bool count_record(struct journal_state *s, const struct record_effect *e,
     if (!record_heads_advance(&s->heads, &e->place, e->crc, err))
         return false;
     s->totals.records++;
-    if (e->kind != RECORD_CALL)
-        return true;
-    s->totals.events++;
-    return writer_totals_add(&s->totals, &e->amount, err);
+    s->totals.events += e->kind == RECORD_CALL;
+    s->totals.refunds += e->kind == RECORD_REFUND;
+    if (e->kind == RECORD_REFUND)
+        return writer_totals_add_refund(&s->totals, &e->amount, err);
+    return e->kind != RECORD_CALL || writer_totals_add(&s->totals, &e->amount, err);
 }
 
 static bool end_period(struct journal_state *s, const struct record_effect *e, struct err *err)

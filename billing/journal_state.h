@@ -13,7 +13,7 @@ struct record_effect {
     uint32_t crc;
     int64_t at;                       /* the record's own time */
     struct record_place place;        /* of numbered kinds */
-    struct money amount;              /* of a call */
+    struct money amount;              /* of a call or a refund */
     struct period period;             /* of a seal: the period that it ends */
     char request_id[REQUEST_ID_TEXT]; /* of call, begin, progress */
 };

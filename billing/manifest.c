@@ -214,7 +214,8 @@ static bool parse_file(const json_t *item, struct manifest *m, enum bundle_file 
 static bool parse_sums(const json_t *object, struct sum_table *sums, struct err *err)
 {
     struct writer_totals totals = {0};
-    AUTO_JSON wrapped = json_pack("{s:i,s:i,s:O}", "records", 0, "events", 0, "sums", object);
+    AUTO_JSON wrapped = json_pack("{s:i,s:i,s:i,s:O,s:O}", "records", 0, "events", 0, "refunds", 0,
+                                  "sums", object, "refunded", object);
 
     if (!wrapped || !writer_totals_parse(wrapped, &totals, err))
         return err_set(err, ERR_CORRUPT, "a file's sums are malformed");

@@ -43,6 +43,8 @@ enum path {
     P_OBJECT,
     P_ID,
     P_BODY,
+    P_CHARGED,
+    P_ORIG_PERIOD,
     PATHS
 };
 
@@ -75,6 +77,8 @@ static const char *const paths[PATHS] = {
     [P_OBJECT] = "object",
     [P_ID] = "id",
     [P_BODY] = "body",
+    [P_CHARGED] = "charged",
+    [P_ORIG_PERIOD] = "orig_period",
 };
 
 struct effects {
@@ -86,12 +90,20 @@ struct effects {
     struct known_day *day; /* of the record read last, most often that of the next */
 };
 
+/* Members of a refund that both of its sides take. */
+struct refund_words {
+    const char *request, *op, *period;
+    int64_t nanos, charged, when;
+};
+
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at);
 
 static bool text(const struct effects *e, enum path path, const char **out);
 static bool id(const struct effects *e, enum path path, const char **out);
@@ -105,7 +117,12 @@ static bool time_of(const struct effects *e, enum path path, int64_t *out);
 static bool time_or_zero(const struct effects *e, enum path path, int64_t *out);
 static bool is_absent(const struct effects *e, enum path path);
 static bool tokens_used(const struct effects *e, int64_t *out);
+static bool read_refund(const struct effects *e, struct refund_words *out);
+static void add_refund_words(struct batch *b, const struct refund_words *words, const char *sum);
 static bool gross_field(const struct effects *e, struct buf *out);
+static bool returned_field(const struct effects *e, struct buf *out);
+static void add_word(struct buf *out, struct span word);
+static bool add_terms(const struct effects *e, struct buf *out);
 static bool owners(const struct effects *e, struct buf *out);
 static struct span take_up_to(struct span *rest, char end);
 static struct span take_digits(struct span *rest);
@@ -121,6 +138,7 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_KEY] = {add_key, NULL},
     [RECORD_CREDIT] = {add_credit, NULL},
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
+    [RECORD_REFUND] = {add_refund, add_return},
 };
 
 struct effects *effects_new(void)
@@ -295,6 +313,60 @@ static bool add_catalogue(const struct effects *e, struct batch *b, struct recor
     return true;
 }
 
+static bool read_refund(const struct effects *e, struct refund_words *out)
+{
+    return id(e, P_REQUEST_ID, &out->request) && id(e, P_OP, &out->op) &&
+           id(e, P_PERIOD, &out->period) && time_of(e, P_AT, &out->when) &&
+           amount(e, P_AMOUNT, &out->nanos) && amount(e, P_CHARGED, &out->charged) &&
+           out->nanos > 0 && out->charged > 0;
+}
+
+static void add_refund_words(struct batch *b, const struct refund_words *words, const char *sum)
+{
+    batch_field_text(b, words->request);
+    batch_field_text(b, words->op);
+    batch_field_text(b, words->period);
+    batch_field_int(b, words->when);
+    batch_field_int(b, words->nanos);
+    batch_field_int(b, words->charged);
+    batch_field_text(b, sum);
+}
+
+static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    char sum[2 * ID_TEXT];
+    struct refund_words words;
+    const char *account, *currency;
+
+    if (!read_refund(e, &words) || !id(e, P_ACCOUNT, &account) || !id(e, P_CURRENCY, &currency))
+        return false;
+    snprintf(sum, sizeof sum, "%s %s", account, currency);
+    batch_record(b, at, "refund", e->line, 3, 9);
+    batch_key(b, "refunds", words.request);
+    batch_key(b, "refunded", NULL);
+    batch_key(b, "account", account);
+    add_refund_words(b, &words, sum);
+    batch_field_text(b, account);
+    batch_field_text(b, currency);
+    return true;
+}
+
+/* What the model's owners return. */
+static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    char bytes[GROSS_TEXT];
+    struct buf sum = {.data = bytes, .cap = sizeof bytes, .max = sizeof bytes - 1};
+    struct refund_words words;
+
+    if (!read_refund(e, &words) || !returned_field(e, &sum))
+        return false;
+    batch_record(b, at, "refund", e->line, 2, 7);
+    batch_key(b, "refunds", words.request);
+    batch_key(b, "refunded", NULL);
+    add_refund_words(b, &words, sum.data);
+    return true;
+}
+
 /* A string without blanks, which part the fields of Redis's values, and short enough for a key. */
 static bool text(const struct effects *e, enum path path, const char **out)
 {
@@ -416,20 +488,47 @@ static struct span take_digits(struct span *rest)
 /* "model day currency contract share_bp owners". */
 static bool gross_field(const struct effects *e, struct buf *out)
 {
-    const char *model, *currency, *contract;
-    char digits[INT64_TEXT];
-    int64_t ended, share;
+    const char *model;
+    int64_t ended;
 
-    if (!text(e, P_MODEL, &model) || !id(e, P_CURRENCY, &currency) ||
-        !text(e, P_CONTRACT, &contract) || !count(e, P_SHARE_BP, &share) ||
-        !time_of(e, P_ENDED_AT, &ended))
+    if (!text(e, P_MODEL, &model) || !time_of(e, P_ENDED_AT, &ended))
         return false;
-    const struct span parts[] = {span_of(model), span_of(known_day_of(e->day, ended)),
-                                 span_of(currency), span_of(contract), int64_text(share, digits)};
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        buf_add_span(out, parts[i]);
-        buf_add_char(out, ' ');
-    }
+    add_word(out, span_of(model));
+    add_word(out, span_of(known_day_of(e->day, ended)));
+    return add_terms(e, out);
+}
+
+/* "orig_period model currency contract share_bp owners". */
+static bool returned_field(const struct effects *e, struct buf *out)
+{
+    const char *model, *orig_period;
+
+    if (!text(e, P_MODEL, &model) || !id(e, P_ORIG_PERIOD, &orig_period))
+        return false;
+    add_word(out, span_of(orig_period));
+    add_word(out, span_of(model));
+    return add_terms(e, out);
+}
+
+static void add_word(struct buf *out, struct span word)
+{
+    buf_add_span(out, word);
+    buf_add_char(out, ' ');
+}
+
+/* "currency contract share_bp owners". */
+static bool add_terms(const struct effects *e, struct buf *out)
+{
+    const char *currency, *contract;
+    char digits[INT64_TEXT];
+    int64_t share;
+
+    if (!id(e, P_CURRENCY, &currency) || !text(e, P_CONTRACT, &contract) ||
+        !count(e, P_SHARE_BP, &share))
+        return false;
+    add_word(out, span_of(currency));
+    add_word(out, span_of(contract));
+    add_word(out, int64_text(share, digits));
     return owners(e, out) && !out->failed;
 }
 

@@ -35,6 +35,7 @@ static const struct kind kinds[RECORD_KINDS] = {
     [RECORD_KEY] = {"key", true, true, {true, false}},
     [RECORD_CREDIT] = {"credit", true, true, {true, false}},
     [RECORD_CATALOGUE] = {"catalogue", true, true, {false, true}},
+    [RECORD_REFUND] = {"refund", true, true, {true, true}},
     [RECORD_SEAL] = {"seal", true, true, {false, false}},
     [RECORD_SEGMENT] = {"segment", false, false, {false, false}},
     [RECORD_SYNC] = {"sync", false, false, {false, false}},

@@ -9,6 +9,7 @@
  *   key       account           key (public id), owner_kind account|creator, owner, hash (hex HMAC), state active|revoked, expires_at (or null), revision, at, op
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
+ *   refund    account + model   money given back of a call (refund.h)
  *
  * Unnumbered, journal only: segment (a segment's first frame), sync (states what is durable), begin, progress.
  * Unnumbered, archived but not shipped: seal (a period's end of one writer). */
@@ -19,9 +20,9 @@
 #include "billing/partition.h"
 
 enum record_kind {
-    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, /* numbered */
-    RECORD_SEAL,                                                              /* archived */
-    RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,               /* journal only */
+    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, RECORD_REFUND, /* numbered */
+    RECORD_SEAL,                                                                             /* archived */
+    RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,                              /* journal only */
     RECORD_KINDS
 };
 const char *record_kind_name(enum record_kind k);

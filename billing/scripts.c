@@ -1,10 +1,10 @@
 /* scripts.c - puts the scripts together. Lua in Redis has no include, so a program is its parts in order: the
- * arithmetic of decimals comes first in each, and both apply scripts share their walk over a batch. */
+ * arithmetic of decimals comes first in each, and both apply scripts share their walk over a batch and the refunds. */
 #include "billing/scripts.h"
 
 #include "lib/base/mem.h"
 
-#define PARTS_MAX 4
+#define PARTS_MAX 5
 
 struct program {
     const char *name;
@@ -15,8 +15,10 @@ static void put_together(const struct program *program, struct redis_script *scr
 
 static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_APPLY_ACCOUNT] = {"apply_account",
-                              {script_decimal, script_rate, script_apply, script_apply_account}},
-    [SCRIPT_APPLY_MODEL] = {"apply_model", {script_decimal, script_apply, script_apply_model}},
+                              {script_decimal, script_rate, script_apply, script_refund,
+                               script_apply_account}},
+    [SCRIPT_APPLY_MODEL] = {"apply_model",
+                            {script_decimal, script_apply, script_refund, script_apply_model}},
     [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_admit}},
     [SCRIPT_HOLD] = {"hold", {script_decimal, script_rate, script_hold}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},

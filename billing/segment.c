@@ -17,7 +17,12 @@ static bool read_numbers(const json_t *object, struct segment_header *h, struct 
 static bool read_names(const json_t *object, struct segment_header *h, struct err *err);
 static bool get_count(const json_t *object, const char *name, uint64_t *out, struct err *err);
 static bool get_time(const json_t *object, const char *name, int64_t *out, struct err *err);
-static bool read_sum(const char *currency, const json_t *value, struct writer_totals *t);
+static bool find_currency(struct writer_totals *t, const char *currency, size_t *out,
+                          struct err *err);
+static bool read_sums(json_t *sums, const json_t *refunded, struct writer_totals *t,
+                      struct err *err);
+static bool read_sum(const char *currency, const json_t *nanos, const json_t *refunded,
+                     struct writer_totals *t);
 static bool parse_total(struct span text, int128 *out);
 
 bool frame_add(struct buf *out, struct span json)
@@ -189,19 +194,52 @@ static bool get_time(const json_t *object, const char *name, int64_t *out, struc
 
 bool writer_totals_add(struct writer_totals *t, const struct money *amount, struct err *err)
 {
+    size_t i;
+
+    if (!find_currency(t, amount->currency, &i, err))
+        return false;
+    t->sum[i].nanos += amount->nanos;
+    return true;
+}
+
+bool writer_totals_add_refund(struct writer_totals *t, const struct money *amount, struct err *err)
+{
+    size_t i;
+
+    if (!find_currency(t, amount->currency, &i, err))
+        return false;
+    t->sum[i].refunded += amount->nanos;
+    return true;
+}
+
+/* The currency's place, made when it is the first of its currency. */
+static bool find_currency(struct writer_totals *t, const char *currency, size_t *out,
+                          struct err *err)
+{
     size_t i = 0;
 
-    while (i < t->currency_count && strcmp(t->sum[i].currency, amount->currency) != 0)
+    while (i < t->currency_count && strcmp(t->sum[i].currency, currency) != 0)
         i++;
     if (i == TOTALS_CURRENCIES)
         return err_set(err, ERR_LIMIT, "more than %d currencies in one period", TOTALS_CURRENCIES);
     if (i == t->currency_count) {
-        memcpy(t->sum[i].currency, amount->currency, CURRENCY_TEXT);
-        t->sum[i].nanos = 0;
+        t->sum[i].nanos = t->sum[i].refunded = 0;
+        memcpy(t->sum[i].currency, currency, CURRENCY_TEXT);
         t->currency_count++;
     }
-    t->sum[i].nanos += amount->nanos;
+    *out = i;
     return true;
+}
+
+bool writer_totals_equal(const struct writer_totals *a, const struct writer_totals *b)
+{
+    bool equal = a->records == b->records && a->events == b->events && a->refunds == b->refunds &&
+                 a->currency_count == b->currency_count;
+
+    for (size_t i = 0; equal && i < a->currency_count; i++)
+        equal = strcmp(a->sum[i].currency, b->sum[i].currency) == 0 &&
+                a->sum[i].nanos == b->sum[i].nanos && a->sum[i].refunded == b->sum[i].refunded;
+    return equal;
 }
 
 void writer_totals_write(const struct writer_totals *t, struct jw *w)
@@ -210,10 +248,16 @@ void writer_totals_write(const struct writer_totals *t, struct jw *w)
 
     jw_int_member(w, "records", (int64_t)t->records);
     jw_int_member(w, "events", (int64_t)t->events);
+    jw_int_member(w, "refunds", (int64_t)t->refunds);
     jw_key(w, "sums");
     jw_object(w);
     for (size_t i = 0; i < t->currency_count; i++)
         jw_string_member(w, t->sum[i].currency, decimal_format(t->sum[i].nanos, decimal));
+    jw_object_end(w);
+    jw_key(w, "refunded");
+    jw_object(w);
+    for (size_t i = 0; i < t->currency_count; i++)
+        jw_string_member(w, t->sum[i].currency, decimal_format(t->sum[i].refunded, decimal));
     jw_object_end(w);
 }
 
@@ -221,35 +265,47 @@ void writer_totals_write(const struct writer_totals *t, struct jw *w)
 bool writer_totals_parse(const json_t *object, struct writer_totals *out, struct err *err)
 {
     struct writer_totals t = {.period = out->period};
-    const char *currency;
-    json_t *sums, *value;
+    const json_t *sums, *refunded;
 
     if (!json_is_object(object))
         return err_set(err, ERR_CORRUPT, "totals are missing");
     sums = json_object_get(object, "sums");
+    refunded = json_object_get(object, "refunded");
     if (!get_count(object, "records", &t.records, err) ||
-        !get_count(object, "events", &t.events, err))
+        !get_count(object, "events", &t.events, err) ||
+        !get_count(object, "refunds", &t.refunds, err))
         return false;
-    if (!json_is_object(sums))
+    if (!json_is_object(sums) || json_object_size(sums) != json_object_size(refunded))
         return err_set(err, ERR_CORRUPT, "sums are missing");
-    json_object_foreach(sums, currency, value)
-    {
-        if (!read_sum(currency, value, &t))
-            return err_set(err, ERR_CORRUPT, "the sum of \"%.8s\" is malformed", currency);
-    }
+    if (!read_sums((json_t *)sums, refunded, &t, err))
+        return false;
     *out = t;
     return true;
 }
 
-static bool read_sum(const char *currency, const json_t *value, struct writer_totals *t)
+static bool read_sums(json_t *sums, const json_t *refunded, struct writer_totals *t,
+                      struct err *err)
 {
-    const char *text = json_string_value(value);
-    struct money zero = {0};
-    size_t i = t->currency_count;
+    const char *currency;
+    json_t *value;
 
-    return text && currency_is_known(span_of(currency)) &&
-           span_copy(span_of(currency), zero.currency, CURRENCY_TEXT) &&
-           writer_totals_add(t, &zero, NULL) && parse_total(span_of(text), &t->sum[i].nanos);
+    json_object_foreach(sums, currency, value)
+    {
+        if (!read_sum(currency, value, json_object_get(refunded, currency), t))
+            return err_set(err, ERR_CORRUPT, "the sum of \"%.8s\" is malformed", currency);
+    }
+    return true;
+}
+
+static bool read_sum(const char *currency, const json_t *nanos, const json_t *refunded,
+                     struct writer_totals *t)
+{
+    size_t i;
+
+    return json_is_string(nanos) && json_is_string(refunded) &&
+           currency_is_known(span_of(currency)) && find_currency(t, currency, &i, NULL) &&
+           parse_total(span_of(json_string_value(nanos)), &t->sum[i].nanos) &&
+           parse_total(span_of(json_string_value(refunded)), &t->sum[i].refunded);
 }
 
 /* A total may be beyond int64: the whole part is read by itself, the rest as "0.…". */

@@ -34,16 +34,19 @@ int frame_read(struct span bytes, uint64_t expected_position, struct frame *out,
 /* What a writer has done in its present period: what its SEAL will state. */
 struct writer_totals {
     struct period period;
-    uint64_t records, events;
+    uint64_t records, events, refunds;
     size_t currency_count;
     struct {
         char currency[CURRENCY_TEXT];
-        int128 nanos;
-    } sum[TOTALS_CURRENCIES]; /* in the order of their first event */
+        int128 nanos, refunded; /* of its events; of its refunds, whether or not they count */
+    } sum[TOTALS_CURRENCIES]; /* in the order of their first event or refund */
 };
-/* ERR_LIMIT beyond TOTALS_CURRENCIES, which no list of known currencies reaches. */
+/* An event, or a refund. ERR_LIMIT beyond TOTALS_CURRENCIES, which no list of known currencies reaches. */
 bool writer_totals_add(struct writer_totals *t, const struct money *amount, struct err *err) MUST_USE;
-/* The members "records","events","sums":{"CNY":"12.5"} of an object that the caller has begun; the period is the caller's. */
+bool writer_totals_add_refund(struct writer_totals *t, const struct money *amount, struct err *err) MUST_USE;
+bool writer_totals_equal(const struct writer_totals *a, const struct writer_totals *b);
+/* The members "records","events","refunds","sums":{"CNY":"12.5"},"refunded":{"CNY":"0"} of an object that the caller has begun, both with the same
+ * currencies; the period is the caller's. */
 void writer_totals_write(const struct writer_totals *t, struct jw *w);
 bool writer_totals_parse(const json_t *object, struct writer_totals *out, struct err *err) MUST_USE;
 

@@ -23,13 +23,13 @@ end
 -- those reads. Should a call fail all the same, the mark `applying` and `parked` say so.
 local function book(effects, r)
     local effect = effects[r.kind]
-    local reason
+    local reason, is_noted
     if effect then
-        reason = effect(r)
+        reason, is_noted = effect(r)
     else
         reason = 'kind-is-unknown'
     end
-    if reason then
+    if reason and not is_noted then
         call('HSET', suspense, writer .. ' ' .. r.n, reason .. ' ' .. r.line)
     end
     return reason

@@ -1,5 +1,5 @@
 -- apply_account.lua - what records do to an account partition. All effects commute between writers:
--- sums, the highest revision, the earliest of a repeated operation.
+-- sums, the highest revision, the earliest of a repeated operation, refunds by refund.lua.
 --
 -- An amount in the account's own currency moves `balance` and `room`. Any other, and every amount while
 -- the account is not opened yet, is kept in `foreign:<currency>` of the account; once the account is
@@ -189,9 +189,37 @@ local function book_credit(r)
     call('HSET', ops, op, at .. ' ' .. writer .. ' ' .. r.n .. ' ' .. amount .. ' ' .. currency)
 end
 
+-- KEYS: refunds, refunded, account. Fields: as refund.lua says, then account, currency.
+local function book_refund(r)
+    local change, reason = refund_change(r, r.line)
+    if not change then
+        return reason
+    end
+    local p = purse(ARGV[r.f + REFUND_FIELDS], KEYS[r.k + 2], ARGV[r.f + REFUND_FIELDS + 1])
+    if not purse_takes(p) then
+        return 'sum-is-too-large'
+    end
+    call('XADD', records, '*', 'r', r.line)
+    book_change(change)
+    local aside
+    for _, f in ipairs(change.turned) do
+        local field = 'refund ' .. change.request .. ' ' .. f.op
+        if f.counts then
+            call('HDEL', suspense, field)
+        else
+            aside = 'refund-is-above-the-call'
+            call('HSET', suspense, field, aside .. ' ' .. f.amount .. ' ' .. f.writer .. ' ' .. f.n)
+        end
+    end
+    if change.total ~= '0' then
+        pay(p, change.total)
+    end
+    return aside, true
+end
+
 local function set_aside(r)
     return ARGV[r.f]
 end
 
 return apply({call = book_call, account = book_account, key = book_key, credit = book_credit,
-              suspend = set_aside})
+              refund = book_refund, suspend = set_aside})

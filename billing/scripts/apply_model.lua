@@ -1,4 +1,5 @@
--- apply_model.lua - what records do to a model partition: what a model earned, and the catalogue.
+-- apply_model.lua - what records do to a model partition: what a model earned, what of it was
+-- given back, and the catalogue.
 local catalogue = KEYS[5]
 
 -- KEYS: gross. Fields: model day currency contract share_bp owners (one text), amount.
@@ -34,8 +35,18 @@ local function book_catalogue(r)
     end
 end
 
+-- KEYS: refunds, refunded. Fields: as refund.lua says.
+local function book_refund(r)
+    local change, reason = refund_change(r, '')
+    if change then
+        book_change(change)
+    end
+    return reason
+end
+
 local function set_aside(r)
     return ARGV[r.f]
 end
 
-return apply({call = book_call, catalogue = book_catalogue, suspend = set_aside})
+return apply({call = book_call, catalogue = book_catalogue, refund = book_refund,
+              suspend = set_aside})

@@ -9,9 +9,10 @@
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
 
-static const char *const kinds[] = {"call", "account", "key", "credit", "catalogue"};
+static const char *const kinds[] = {"call", "account", "key", "credit", "catalogue", "refund"};
 const char *const writers[WRITERS] = {"w-a", "w-b", "w-c"};
 const char *const currencies[2] = {"CNY", "USD"};
+static const char *const months[MONTHS] = {"2026-11", "2026-12", "2027-01"};
 
 struct fixture redis;
 struct story story;
@@ -116,10 +117,47 @@ static void add_catalogue(struct batch *b, const struct fact *f)
     batch_field_text(b, f->line);
 }
 
+/* What a refund adds up under. */
+static const char *sum_name(const struct fact *f, char out[64])
+{
+    if (story.side == SIDE_ACCOUNT)
+        snprintf(out, 64, "acct%u %s", f->subject, currencies[f->currency]);
+    else
+        snprintf(out, 64, "2026-11 demo/m%u %s", f->subject, currencies[f->currency]);
+    return out;
+}
+
+static void add_refund(struct batch *b, const struct fact *f)
+{
+    bool on_account = b->partition.side == SIDE_ACCOUNT;
+    char text[64], account[16];
+
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "refund", span_of(f->line),
+                 on_account ? 3 : 2, on_account ? 9 : 7);
+    snprintf(text, sizeof text, "call%u-%u", f->subject, f->call);
+    snprintf(account, sizeof account, "acct%u", f->subject);
+    batch_key(b, "refunds", text);
+    batch_key(b, "refunded", NULL);
+    if (on_account)
+        batch_key(b, "account", account);
+    batch_field_text(b, text);
+    snprintf(text, sizeof text, "op%u", f->op);
+    batch_field_text(b, text);
+    batch_field_text(b, months[f->month]);
+    batch_field_int(b, f->at);
+    batch_field_int(b, f->amount);
+    batch_field_int(b, CHARGED);
+    batch_field_text(b, sum_name(f, text));
+    if (!on_account)
+        return;
+    batch_field_text(b, account);
+    batch_field_text(b, currencies[f->currency]);
+}
+
 void add_fact(struct batch *b, const struct fact *f)
 {
     static void (*const add[])(struct batch *, const struct fact *) = {
-        add_call, add_account, add_key, add_credit, add_catalogue};
+        add_call, add_account, add_key, add_credit, add_catalogue, add_refund};
 
     add[f->kind](b, f);
 }
@@ -197,10 +235,70 @@ static const struct fact *best(enum kind kind, unsigned subject, unsigned op,
     return found;
 }
 
+/* A refund's month decides before its time. */
+static bool refund_comes_before(const struct fact *a, const struct fact *b)
+{
+    return a->month != b->month ? a->month < b->month : comes_before(a, b);
+}
+
+static int by_order(const void *a, const void *b)
+{
+    return refund_comes_before(*(const struct fact *const *)a, *(const struct fact *const *)b) ? -1
+                                                                                               : 1;
+}
+
+/* The first refund of each operation of one call, in order, and whether it counts. */
+struct refunds {
+    size_t count;
+    const struct fact *fact[OPS];
+    bool counts[OPS];
+};
+
+static struct refunds refunds_of(unsigned subject, unsigned call)
+{
+    const struct fact *first[OPS] = {NULL};
+    struct refunds r = {0};
+    int64_t left = CHARGED;
+
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++) {
+            const struct fact *f = &story.facts[w][i];
+            if (f->kind == REFUND && f->subject == subject && f->call == call && f->amount > 0 &&
+                (!first[f->op] || refund_comes_before(f, first[f->op])))
+                first[f->op] = f;
+        }
+    for (unsigned op = 0; op < OPS; op++)
+        if (first[op])
+            r.fact[r.count++] = first[op];
+    if (r.count)
+        qsort(r.fact, r.count, sizeof *r.fact, by_order);
+    for (size_t i = 0; i < r.count; i++) {
+        r.counts[i] = r.fact[i]->amount <= left;
+        left -= r.counts[i] ? r.fact[i]->amount : 0;
+    }
+    return r;
+}
+
 struct sums {
     int64_t balance[2], debits[2];
     size_t calls[2];
+    int64_t refunded[2][MONTHS];
+    size_t refunds[2][MONTHS];
 };
+
+static void add_refunds(struct sums *s, unsigned subject, unsigned call)
+{
+    struct refunds r = refunds_of(subject, call);
+
+    for (size_t i = 0; i < r.count; i++) {
+        const struct fact *f = r.fact[i];
+        if (!r.counts[i])
+            continue;
+        s->balance[f->currency] += f->amount;
+        s->refunded[f->currency][f->month] += f->amount;
+        s->refunds[f->currency][f->month]++;
+    }
+}
 
 static struct sums sum_up(unsigned account)
 {
@@ -220,6 +318,8 @@ static struct sums sum_up(unsigned account)
         if (credit)
             s.balance[credit->currency] += credit->amount;
     }
+    for (unsigned call = 0; call < REFUNDED; call++)
+        add_refunds(&s, account, call);
     return s;
 }
 
@@ -300,7 +400,12 @@ static void expect_records(struct buf *out, const char *side)
     for (unsigned w = 0; w < WRITERS; w++)
         for (size_t i = 0; i < story.count[w]; i++) {
             const struct fact *f = &story.facts[w][i];
-            if (f->too_large)
+            if (f->kind == REFUND && f->amount <= 0)
+                buf_printf(out, "tg:{%s}:suspense %s %" PRIu64 " = amount-is-out-of-range %s\n",
+                           side, writers[w], f->n, f->line);
+            else if (f->kind == REFUND && story.side == SIDE_MODEL)
+                continue;
+            else if (f->too_large)
                 buf_printf(out, "tg:{%s}:suspense %s %" PRIu64 " = amount-is-out-of-range %s\n",
                            side, writers[w], f->n, f->line);
             else if (f->kind != CALL)
@@ -322,6 +427,46 @@ static void expect_gross(struct buf *out)
                            "tg:{m00}:gross:2026-11 demo/m%u 2026-11-22 %s calls = %zu\n",
                            m, currencies[c], s.debits[c], m, currencies[c], s.calls[c]);
         }
+}
+
+static void expect_refunds(struct buf *out, const char *side, unsigned subject, unsigned call)
+{
+    struct refunds r = refunds_of(subject, call);
+    bool on_account = story.side == SIDE_ACCOUNT;
+
+    for (size_t i = 0; i < r.count; i++) {
+        const struct fact *f = r.fact[i];
+        buf_printf(out,
+                   "tg:{%s}:refunds:call%u-%u op%u = %s %" PRId64 " %s %" PRIu64 " %" PRId64
+                   " %d %s\n",
+                   side, subject, call, f->op, months[f->month], f->at, writers[f->writer], f->n,
+                   f->amount, CHARGED, on_account ? f->line : "");
+        if (on_account && !r.counts[i])
+            buf_printf(out,
+                       "tg:{a17}:suspense refund call%u-%u op%u = refund-is-above-the-call %" PRId64
+                       " %s %" PRIu64 "\n",
+                       subject, call, f->op, f->amount, writers[f->writer], f->n);
+    }
+}
+
+static void expect_refunded(struct buf *out, const char *side, unsigned subject)
+{
+    struct sums s = sum_up(subject);
+    char name[64];
+
+    for (unsigned c = 0; c < ARRAY_LEN(currencies); c++)
+        for (unsigned m = 0; m < MONTHS; m++) {
+            if (!s.refunds[c][m])
+                continue;
+            sum_name(&(struct fact){.subject = subject, .currency = c}, name);
+            buf_printf(out,
+                       "tg:{%s}:refunded %s %s = %" PRId64 "\n"
+                       "tg:{%s}:refunded %s %s count = %zu\n",
+                       side, months[m], name, s.refunded[c][m], side, months[m], name,
+                       s.refunds[c][m]);
+        }
+    for (unsigned call = 0; call < REFUNDED; call++)
+        expect_refunds(out, side, subject, call);
 }
 
 static bool has_larger_digest(const struct fact *a, const struct fact *b)
@@ -389,6 +534,8 @@ static char *expected_state(void)
         expect_key(&out, i);
         expect_credits(&out, i);
     }
+    for (unsigned i = 0; i < ACCOUNTS; i++)
+        expect_refunded(&out, side, i);
     if (story.side == SIDE_MODEL) {
         expect_gross(&out);
         expect_catalogue(&out);

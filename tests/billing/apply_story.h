@@ -10,17 +10,21 @@
 #define KEYS         3
 #define OPS          6
 #define OBJECTS      4
+#define REFUNDED     3 /* calls of an account, or model, that money is given back of */
+#define MONTHS       3
+#define CHARGED      1000
 #define SUMS_MAX     64
 #define LINE         160
 #define EXPECTED     (8 * 1024 * 1024)
 #define INSTALLATION "inst-1"
 
-enum kind { CALL, ACCOUNT, KEY, CREDIT, CATALOGUE };
+enum kind { CALL, ACCOUNT, KEY, CREDIT, CATALOGUE, REFUND };
 struct fact {
     enum kind kind;
     unsigned writer;
     uint64_t n;
     unsigned subject, currency, op; /* which account, key or object; which operation */
+    unsigned call, month;           /* of a refund */
     int64_t amount, limit, revision, at;
     bool revoked, too_large, has_hold;
     char line[LINE];

@@ -31,17 +31,29 @@ static int64_t draw_amount(void)
     return draw(15) ? (int64_t)draw(5000000000) : special[draw(ARRAY_LEN(special))];
 }
 
+/* Small enough that several of a call may count, and large enough that not all do. A call has one currency. */
+static void draw_refund(struct fact *f)
+{
+    f->call = (unsigned)draw(REFUNDED);
+    f->currency = f->call == 2;
+    f->month = (unsigned)draw(MONTHS);
+    f->amount = draw(20) ? 1 + (int64_t)draw(CHARGED * 6 / 10) : 0;
+    if (draw(10) == 0)
+        f->amount = CHARGED + 1;
+}
+
 static struct fact draw_fact(unsigned writer)
 {
     struct fact f = {.writer = writer, .subject = (unsigned)draw(ACCOUNTS), .at = (int64_t)draw(6)};
     unsigned die = (unsigned)draw(100);
 
     if (story.side == SIDE_MODEL)
-        f.kind = die < 80 ? CALL : CATALOGUE;
+        f.kind = die < 60 ? CALL : die < 80 ? REFUND : CATALOGUE;
     else
-        f.kind = die < 70 ? CALL : die < 80 ? ACCOUNT : die < 90 ? KEY : CREDIT;
-    f.revision = f.kind == CALL || f.kind == CREDIT ? 0 : 1 + (int64_t)draw(6);
-    f.currency = draw(12) == 0;
+        f.kind = die < 55 ? CALL : die < 65 ? ACCOUNT : die < 75 ? KEY : die < 85 ? CREDIT : REFUND;
+    f.revision =
+        f.kind == CALL || f.kind == CREDIT || f.kind == REFUND ? 0 : 1 + (int64_t)draw(6);
+    f.currency = f.kind != REFUND && draw(12) == 0;
     if (f.kind == CALL || f.kind == CREDIT)
         f.amount = draw_amount();
     if (f.kind == CREDIT && draw(3) == 0)
@@ -50,7 +62,9 @@ static struct fact draw_fact(unsigned writer)
     f.has_hold = f.kind == CALL && !f.too_large && story.side == SIDE_ACCOUNT && draw(2);
     f.limit = f.kind == ACCOUNT ? (int64_t)draw(3) * 1000000000 : 0;
     f.revoked = f.kind == KEY && draw(6) == 0;
-    f.op = f.kind == CREDIT ? (unsigned)draw(OPS) : 0;
+    f.op = f.kind == CREDIT || f.kind == REFUND ? (unsigned)draw(OPS) : 0;
+    if (f.kind == REFUND)
+        draw_refund(&f);
     return f;
 }
 
@@ -209,6 +223,41 @@ START_TEST(a_record_counts_once_however_often_it_is_sent)
     apply(0, 1, 2, "OK 2 ");
     apply(0, 2, 2, "OK 2 ");
     expect_field("tg:{a17}:account:acct0", "balance", "-5");
+}
+END_TEST
+
+static struct fact refund(unsigned writer, unsigned op, int64_t at, int64_t amount)
+{
+    return (struct fact){.kind = REFUND, .writer = writer, .op = op, .at = at, .amount = amount};
+}
+
+START_TEST(a_refund_asked_for_of_two_writers_counts_once_and_the_first_of_them)
+{
+    open_account();
+    tell(refund(0, 1, 20, 300));
+    tell(refund(1, 1, 10, 200));
+    apply(0, 2, 2, "OK 2 ");
+    expect_field("tg:{a17}:account:acct0", "balance", "300");
+    apply(1, 1, 1, "OK 1 ");
+    expect_field("tg:{a17}:account:acct0", "balance", "200");
+    expect_field("tg:{a17}:refunded", "2026-11 acct0 CNY", "200");
+    expect_field("tg:{a17}:refunded", "2026-11 acct0 CNY count", "1");
+    compare_with_model("two writers", 0);
+}
+END_TEST
+
+START_TEST(a_refund_above_the_call_is_in_suspense_and_not_in_the_balance)
+{
+    open_account();
+    tell(refund(0, 1, 20, 700));
+    tell(refund(1, 2, 30, 700));
+    apply(1, 1, 1, "OK 1 ");
+    expect_field("tg:{a17}:account:acct0", "balance", "700");
+    apply(0, 2, 2, "OK 2 ");
+    expect_field("tg:{a17}:account:acct0", "balance", "700");
+    expect_field("tg:{a17}:account:acct0", "room", "700");
+    expect_field("tg:{a17}:suspense", "refund call0-0 op2", "refund-is-above-the-call 700 w-b 1");
+    compare_with_model("the later of the two", 0);
 }
 END_TEST
 
@@ -501,6 +550,8 @@ static Suite *suite(void)
 
     tcase_add_unchecked_fixture(t, start_redis, stop_redis);
     tcase_add_test(t, a_record_counts_once_however_often_it_is_sent);
+    tcase_add_test(t, a_refund_asked_for_of_two_writers_counts_once_and_the_first_of_them);
+    tcase_add_test(t, a_refund_above_the_call_is_in_suspense_and_not_in_the_balance);
     tcase_add_test(t, a_gap_changes_nothing);
     tcase_add_test(t, a_batch_is_applied_up_to_its_gap);
     tcase_add_test(t, the_same_number_with_another_crc_is_a_conflict);

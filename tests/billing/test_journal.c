@@ -415,6 +415,66 @@ START_TEST(a_periods_end_writes_its_seal_before_the_first_record_of_the_next)
 }
 END_TEST
 
+static struct refund refund_of(const struct event *e, const char *op, int64_t nanos)
+{
+    struct refund r;
+
+    refund_of_event(e, &r);
+    snprintf(r.op, sizeof r.op, "%s", op);
+    snprintf(r.reason, sizeof r.reason, "it was slow");
+    r.amount.nanos = nanos;
+    return r;
+}
+
+START_TEST(a_refund_is_on_both_sides_in_the_period_in_which_it_is_booked)
+{
+    struct journal *j = without_thread();
+    AUTO_STRING dir = fixture_dir(&f, 1);
+    struct event e = fixture_event(j, 3);
+    struct refund r = refund_of(&e, "op-1", 2);
+    struct fixture_lines lines;
+    struct seal seal;
+    struct err err;
+    size_t durable = 0;
+
+    fixture_set_clock(NOVEMBER - NANOS_PER_SECOND);
+    fixture_call(j, 3, fixture_count, &durable);
+    ck_assert_msg(journal_refund(j, &r, fixture_count, &durable, &err), "%s", err.text);
+    ck_assert_str_eq(r.period.text, "2026-10");
+    fixture_set_clock(NOVEMBER);
+    snprintf(r.op, sizeof r.op, "op-2");
+    ck_assert_msg(journal_refund(j, &r, fixture_count, &durable, &err), "%s", err.text);
+    journal_completed(j);
+    ck_assert_uint_eq(durable, 3);
+    fixture_read(dir, &lines);
+    ck_assert_uint_eq(lines.count, 4);
+    ck_assert_uint_eq(fixture_of_kind(&lines, "refund"), 2);
+    seal = seal_in(&lines, 2);
+    ck_assert_uint_eq(seal.totals.records, 2);
+    ck_assert_uint_eq(seal.totals.events, 1);
+    ck_assert_uint_eq(seal.totals.refunds, 1);
+    ck_assert(seal.totals.sum[0].nanos == e.amount.nanos && seal.totals.sum[0].refunded == 2);
+    ck_assert(strstr(lines.line[3], "\"orig_period\":\"2026-10\",\"period\":\"2026-11\""));
+    fixture_lines_clear(&lines);
+    journal_free(j);
+}
+END_TEST
+
+START_TEST(a_refund_of_a_call_whose_period_has_not_begun_here_is_refused)
+{
+    struct journal *j = without_thread();
+    struct event e = fixture_event(j, 3);
+    struct refund r;
+    struct err err;
+
+    e.period = period_next(e.period);
+    r = refund_of(&e, "op-1", 2);
+    ck_assert(!journal_refund(j, &r, NULL, NULL, &err));
+    ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
+    journal_free(j);
+}
+END_TEST
+
 START_TEST(an_event_of_a_period_sealed_meanwhile_ends_in_the_next)
 {
     struct journal *j = without_thread();
@@ -761,6 +821,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_change_larger_than_any_record_is_refused);
     tcase_add_test(t, time_never_runs_back);
     tcase_add_test(t, a_periods_end_writes_its_seal_before_the_first_record_of_the_next);
+    tcase_add_test(t, a_refund_is_on_both_sides_in_the_period_in_which_it_is_booked);
+    tcase_add_test(t, a_refund_of_a_call_whose_period_has_not_begun_here_is_refused);
     tcase_add_test(t, an_event_of_a_period_sealed_meanwhile_ends_in_the_next);
     tcase_add_test(t, periods_nobody_was_there_for_are_sealed_at_take_up);
     tcase_add_test(t, a_segment_is_sealed_when_asked_and_only_if_it_holds_something);

@@ -52,6 +52,9 @@ static struct segment_header make_header(uint64_t number, uint64_t position)
 
     ck_assert(writer_totals_add(&h.totals, &(struct money){-5, "CNY"}, NULL));
     ck_assert(writer_totals_add(&h.totals, &(struct money){INT64_MAX, "USD"}, NULL));
+    ck_assert(writer_totals_add_refund(&h.totals, &(struct money){7, "USD"}, NULL));
+    ck_assert(writer_totals_add_refund(&h.totals, &(struct money){11, "JPY"}, NULL));
+    h.totals.refunds = 2;
     ck_assert(writer_totals_add(&h.totals, &(struct money){INT64_MAX, "USD"}, NULL));
     h.heads.at[SIDE_ACCOUNT][17] = (struct record_cursor){1234, 0xdeadbeef};
     h.heads.at[SIDE_MODEL][63] = (struct record_cursor){1, 1};
@@ -60,15 +63,28 @@ static struct segment_header make_header(uint64_t number, uint64_t position)
 
 static bool same_totals(const struct writer_totals *a, const struct writer_totals *b)
 {
-    bool same = a->records == b->records && a->events == b->events &&
-                a->currency_count == b->currency_count &&
-                strcmp(a->period.text, b->period.text) == 0;
-
-    for (size_t i = 0; same && i < a->currency_count; i++)
-        same = strcmp(a->sum[i].currency, b->sum[i].currency) == 0 &&
-               a->sum[i].nanos == b->sum[i].nanos;
-    return same;
+    return writer_totals_equal(a, b) && period_compare(a->period, b->period) == 0;
 }
+
+START_TEST(totals_are_equal_only_when_every_figure_is)
+{
+    struct segment_header h = make_header(1, 0);
+    struct writer_totals other = h.totals;
+
+    ck_assert(writer_totals_equal(&other, &h.totals));
+    other.refunds++;
+    ck_assert(!writer_totals_equal(&other, &h.totals));
+    other = h.totals;
+    other.sum[1].refunded++;
+    ck_assert(!writer_totals_equal(&other, &h.totals));
+    other = h.totals;
+    other.sum[1].nanos++;
+    ck_assert(!writer_totals_equal(&other, &h.totals));
+    other = h.totals;
+    other.currency_count--;
+    ck_assert(!writer_totals_equal(&other, &h.totals));
+}
+END_TEST
 
 START_TEST(a_header_reads_as_it_was_written)
 {
@@ -103,9 +119,10 @@ START_TEST(the_largest_header_and_seal_fit_their_room)
 
         memcpy(m.currency, codes + i, 3);
         ck_assert(writer_totals_add(&h.totals, &m, NULL));
+        ck_assert(writer_totals_add_refund(&h.totals, &m, NULL));
     }
     while (h.totals.currency_count < TOTALS_CURRENCIES) {
-        h.totals.sum[h.totals.currency_count] = h.totals.sum[2];
+        h.totals.sum[h.totals.currency_count] = h.totals.sum[3];
         h.totals.currency_count++;
     }
     for (int side = 0; side < SIDES; side++)
@@ -139,7 +156,8 @@ START_TEST(a_seal_reads_as_it_was_written)
     ck_assert(same_totals(&back.totals, &seal.totals));
     ck_assert(record_heads_equal(&back.heads, &seal.heads));
     ck_assert(
-        strstr(line.data, "\"sums\":{\"CNY\":\"-0.000000005\",\"USD\":\"18446744073.709551614\"}"));
+        strstr(line.data, "\"sums\":{\"CNY\":\"-0.000000005\",\"USD\":\"18446744073.709551614\",\"JPY\":\"0\"},"
+                                "\"refunded\":{\"CNY\":\"0\",\"USD\":\"0.000000007\",\"JPY\":\"0.000000011\"}"));
 }
 END_TEST
 
@@ -377,6 +395,7 @@ static Suite *suite(void)
 
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_header_reads_as_it_was_written);
+    tcase_add_test(t, totals_are_equal_only_when_every_figure_is);
     tcase_add_test(t, the_largest_header_and_seal_fit_their_room);
     tcase_add_test(t, a_seal_reads_as_it_was_written);
     tcase_add_test(t, malformed_totals_are_refused);
