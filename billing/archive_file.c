@@ -16,7 +16,7 @@ static void write_time(struct jw *w, const char *name, int64_t at);
 static void write_end(struct jw *w, const struct archive_header *h);
 static bool read_counts(const json_t *object, struct archive_header *h, struct err *err);
 static bool read_end(const json_t *object, struct archive_header *h, struct err *err);
-static bool take_call(struct archive_header *h, const struct record_effect *e, struct err *err);
+static void take_call(struct archive_header *h, const struct record_effect *e);
 static bool read_texts(const json_t *object, struct archive_header *h, struct err *err);
 static bool read_time(const json_t *object, const char *name, int64_t *out, struct err *err);
 
@@ -84,6 +84,7 @@ bool archive_header_write(const struct archive_header *h, struct buf *line)
     write_time(&w, "first_at", h->first_at);
     write_time(&w, "last_at", h->last_at);
     jw_int_member(&w, "calls", (int64_t)h->calls);
+    jw_int_member(&w, "refunds", (int64_t)h->refunds);
     jw_int_member(&w, "catalogue", (int64_t)h->catalogue);
     jw_int_member(&w, "first_request_ms", h->first_request_ms);
     jw_int_member(&w, "last_request_ms", h->last_request_ms);
@@ -140,6 +141,7 @@ static bool read_counts(const json_t *object, struct archive_header *h, struct e
     } counts[] = {{"segment", &h->segment},
                   {"records", &h->records},
                   {"calls", &h->calls},
+                  {"refunds", &h->refunds},
                   {"catalogue", &h->catalogue}};
 
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
@@ -176,13 +178,15 @@ bool archive_header_take(struct archive_header *h, const struct record_effect *e
         h->totals = (struct writer_totals){.period = period_next(e->period)};
         return true;
     }
-    h->totals.records++;
+    h->refunds += e->kind == RECORD_REFUND;
     h->catalogue += e->kind == RECORD_CATALOGUE;
+    if (e->kind == RECORD_CALL)
+        take_call(h, e);
     return record_heads_advance(&h->heads, &e->place, e->crc, err) &&
-           (e->kind != RECORD_CALL || take_call(h, e, err));
+           writer_totals_take(&h->totals, e->kind, &e->amount, err);
 }
 
-static bool take_call(struct archive_header *h, const struct record_effect *e, struct err *err)
+static void take_call(struct archive_header *h, const struct record_effect *e)
 {
     int64_t ms = request_id_ms(e->request_id);
 
@@ -191,8 +195,6 @@ static bool take_call(struct archive_header *h, const struct record_effect *e, s
     if (h->calls == 0 || ms > h->last_request_ms)
         h->last_request_ms = ms;
     h->calls++;
-    h->totals.events++;
-    return writer_totals_add(&h->totals, &e->amount, err);
 }
 
 static bool read_texts(const json_t *object, struct archive_header *h, struct err *err)

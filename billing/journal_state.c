@@ -118,14 +118,8 @@ bool journal_state_apply(struct journal_state *s, const struct record_effect *e,
 
 static bool count_record(struct journal_state *s, const struct record_effect *e, struct err *err)
 {
-    if (!record_heads_advance(&s->heads, &e->place, e->crc, err))
-        return false;
-    s->totals.records++;
-    s->totals.events += e->kind == RECORD_CALL;
-    s->totals.refunds += e->kind == RECORD_REFUND;
-    if (e->kind == RECORD_REFUND)
-        return writer_totals_add_refund(&s->totals, &e->amount, err);
-    return e->kind != RECORD_CALL || writer_totals_add(&s->totals, &e->amount, err);
+    return record_heads_advance(&s->heads, &e->place, e->crc, err) &&
+           writer_totals_take(&s->totals, e->kind, &e->amount, err);
 }
 
 static bool end_period(struct journal_state *s, const struct record_effect *e, struct err *err)

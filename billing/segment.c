@@ -212,6 +212,17 @@ bool writer_totals_add_refund(struct writer_totals *t, const struct money *amoun
     return true;
 }
 
+bool writer_totals_take(struct writer_totals *t, enum record_kind kind, const struct money *amount,
+                        struct err *err)
+{
+    t->records++;
+    t->events += kind == RECORD_CALL;
+    t->refunds += kind == RECORD_REFUND;
+    if (kind == RECORD_REFUND)
+        return writer_totals_add_refund(t, amount, err);
+    return kind != RECORD_CALL || writer_totals_add(t, amount, err);
+}
+
 /* The currency's place, made when it is the first of its currency. */
 static bool find_currency(struct writer_totals *t, const char *currency, size_t *out,
                           struct err *err)

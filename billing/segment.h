@@ -44,6 +44,8 @@ struct writer_totals {
 /* An event, or a refund. ERR_LIMIT beyond TOTALS_CURRENCIES, which no list of known currencies reaches. */
 bool writer_totals_add(struct writer_totals *t, const struct money *amount, struct err *err) MUST_USE;
 bool writer_totals_add_refund(struct writer_totals *t, const struct money *amount, struct err *err) MUST_USE;
+/* The next numbered record of the period; `amount` is looked at of calls and refunds. */
+bool writer_totals_take(struct writer_totals *t, enum record_kind kind, const struct money *amount, struct err *err) MUST_USE;
 bool writer_totals_equal(const struct writer_totals *a, const struct writer_totals *b);
 /* The members "records","events","refunds","sums":{"CNY":"12.5"},"refunded":{"CNY":"0"} of an object that the caller has begun, both with the same
  * currencies; the period is the caller's. */
