@@ -131,7 +131,7 @@ static void ask_admit(struct hold *h)
 
     const struct span args[] = {
         span_of(a->installation),
-        span_of(redis_run_id(a->redis)),
+        redis_arg_run_id,
         span_of(h->account),
         span_of(h->request_id),
         span_of(a->writer),

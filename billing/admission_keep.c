@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "billing/partition_server.h"
 #include "billing/scripts.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -35,6 +36,7 @@ struct entries {
 
 static void on_renew(void *arg);
 static size_t renew_all(struct admission *a, uint64_t round);
+static bool can_renew(const struct hold *h);
 static int by_account(const void *a, const void *b);
 static void add_entry(struct entries *some, const struct hold *h);
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err);
@@ -75,11 +77,12 @@ static void on_renew(void *arg)
     struct admission *a = arg;
 
     timer_start(a->renew, RENEW_MS);
-    if (redis_is_ready(a->redis))
+    if (redis_is_partly_ready(a->redis))
         renew_all(a, 0);
 }
 
-/* One command per account and ENTRIES_MAX holds; how many commands. */
+/* One command per account and ENTRIES_MAX holds; how many commands. Holds whose server is away are put again once it
+ * is back. */
 static size_t renew_all(struct admission *a, uint64_t round)
 {
     struct entries some = {0};
@@ -87,13 +90,13 @@ static size_t renew_all(struct admission *a, uint64_t round)
     size_t count = 0, commands = 0;
 
     for (struct hold *h = a->holds; h; h = h->next)
-        count += h->state == HOLD_PLACED;
+        count += can_renew(h);
     if (!count)
         return 0;
     holds = xcalloc(count, sizeof(struct hold *));
     count = 0;
     for (struct hold *h = a->holds; h; h = h->next)
-        if (h->state == HOLD_PLACED)
+        if (can_renew(h))
             holds[count++] = h;
     qsort(holds, count, sizeof *holds, by_account);
     for (size_t i = 0; i < count; i++) {
@@ -109,6 +112,11 @@ static size_t renew_all(struct admission *a, uint64_t round)
     }
     free(holds);
     return commands;
+}
+
+static bool can_renew(const struct hold *h)
+{
+    return h->state == HOLD_PLACED && partition_is_ready(h->a->redis, h->partition);
 }
 
 static int by_account(const void *a, const void *b)
@@ -235,7 +243,7 @@ static void release_again(void *arg)
     while (list) {
         struct release *r = list;
         list = r->next;
-        if (redis_is_ready(a->redis))
+        if (partition_is_ready(a->redis, r->partition))
             send_release(a, r);
         else
             release_later(a, r);

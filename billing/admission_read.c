@@ -1,17 +1,26 @@
 /* admission_read.c - keys and accounts as the projection has them. */
 #include "billing/admission.h"
-#include "billing/partition.h"
+#include "billing/partition_server.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
+/* Of its two answers either may come first, when servers change meanwhile; the second tells the caller. */
 struct key_reader {
     struct redis *redis;
+    struct partition partition;
+    uint64_t term;
+    unsigned waiting;
     bool is_recovered;
+    bool found, failed;
+    struct key_state state;
+    struct err err;
     key_on_state *on_state;
     void *arg;
 };
 
+/* Likewise. */
 struct account_reader {
+    unsigned waiting;
     struct account_state state;
     struct err err;
     bool found, failed;
@@ -22,12 +31,16 @@ struct account_reader {
 static bool partition_of_key(const char *public_id, struct partition *out);
 static void on_partition_state(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_key(void *arg, const struct redis_reply *reply, const struct err *err);
+static void key_is_read(struct key_reader *k);
+static bool is_at(const struct key_reader *k);
 static bool take_key(const struct redis_reply *reply, struct key_state *out);
 static bool text_at(const struct redis_reply *reply, size_t i, char *out, size_t size);
 static bool number_at(const struct redis_reply *reply, size_t i, int64_t *out);
 static void on_account(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool take_account(const struct redis_reply *reply, struct account_state *out);
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err);
+static void account_failed(struct account_reader *a, const struct err *err);
+static void account_is_read(struct account_reader *a);
 static bool answer_is(const struct redis_reply *reply, enum redis_type type, const struct err **err,
                       struct err *wrong);
 
@@ -40,8 +53,11 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
     k->redis = redis;
     k->on_state = on_state;
     k->arg = arg;
+    k->waiting = 2;
     if (!partition_of_key(public_id, &p))
         public_id = "";
+    k->partition = p;
+    k->term = partition_term(redis, p);
     const struct span is_recovered[] = {SPAN("HGET"), partition_key(p, "state", NULL, state),
                                         SPAN("run_id")};
     const struct span command[] = {SPAN("HMGET"),      partition_key(p, "key", public_id, key),
@@ -68,34 +84,45 @@ static void on_partition_state(void *arg, const struct redis_reply *reply, const
 {
     struct key_reader *k = arg;
 
-    k->is_recovered = !err && redis_reply_type(reply) == REDIS_TEXT &&
-                      span_equal(redis_reply_text(reply), span_of(redis_run_id(k->redis)));
+    k->is_recovered =
+        !err && redis_reply_type(reply) == REDIS_TEXT &&
+        span_equal(redis_reply_text(reply), span_of(partition_run_id(k->redis, k->partition)));
+    key_is_read(k);
+}
+
+static void on_key(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct key_reader *k = arg;
+
+    k->failed = !answer_is(reply, REDIS_ARRAY, &err, &k->err);
+    if (k->failed && err != &k->err)
+        k->err = *err;
+    k->found = !k->failed && redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
+    if (k->found && !take_key(reply, &k->state))
+        k->failed = !err_set(&k->err, ERR_CORRUPT, "a key's entry in Redis is malformed");
+    key_is_read(k);
 }
 
 /* A Redis that lost its end may lack a key, or its revocation, until all writers have come back. */
-static void on_key(void *arg, const struct redis_reply *reply, const struct err *err)
+static void key_is_read(struct key_reader *k)
 {
-    struct key_reader k = *(struct key_reader *)arg;
-    struct key_state state = {0};
-    struct err wrong;
+    struct key_reader read = *k;
+    bool is_here = is_at(k);
 
-    free(arg);
-    if (!answer_is(reply, REDIS_ARRAY, &err, &wrong)) {
-        k.on_state(k.arg, false, NULL, err);
+    if (--k->waiting > 0)
         return;
-    }
-    if (!k.is_recovered) {
-        err_set(&wrong, ERR_UNAVAILABLE, "Redis is being brought up to the journals");
-        k.on_state(k.arg, false, NULL, &wrong);
-        return;
-    }
-    bool found = redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
-    if (found && !take_key(reply, &state)) {
-        err_set(&wrong, ERR_CORRUPT, "a key's entry in Redis is malformed");
-        k.on_state(k.arg, false, NULL, &wrong);
-        return;
-    }
-    k.on_state(k.arg, found, found ? &state : NULL, NULL);
+    free(k);
+    if (!read.failed && (!read.is_recovered || !is_here))
+        read.failed =
+            !err_set(&read.err, ERR_UNAVAILABLE, "Redis is being brought up to the journals");
+    read.on_state(read.arg, read.found && !read.failed,
+                  read.found && !read.failed ? &read.state : NULL, read.failed ? &read.err : NULL);
+}
+
+/* Both answers are of the same server. */
+static bool is_at(const struct key_reader *k)
+{
+    return partition_term(k->redis, k->partition) == k->term;
 }
 
 static bool take_key(const struct redis_reply *reply, struct key_state *out)
@@ -140,20 +167,20 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
 
     a->on_state = on_state;
     a->arg = arg;
+    a->waiting = 2;
     redis_command(redis, fields, ARRAY_LEN(fields), on_account, a);
     redis_command(redis, holds, ARRAY_LEN(holds), on_open_holds, a);
 }
 
-/* Answers come in order, the second one always: it tells the caller. */
 static void on_account(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct account_reader *a = arg;
 
-    a->failed = !answer_is(reply, REDIS_ARRAY, &err, &a->err);
-    if (!a->failed)
+    if (answer_is(reply, REDIS_ARRAY, &err, &a->err))
         a->found = take_account(reply, &a->state);
-    else if (err != &a->err)
-        a->err = *err;
+    else
+        account_failed(a, err);
+    account_is_read(a);
 }
 
 /* An account that only calls have touched exists, unopened, and has no currency yet. */
@@ -175,16 +202,33 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
 
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)
 {
-    struct account_reader a = *(struct account_reader *)arg;
-    struct err wrong;
+    struct account_reader *a = arg;
 
-    free(arg);
-    if (a.failed || !answer_is(reply, REDIS_INT, &err, &wrong)) {
-        a.on_state(a.arg, false, NULL, a.failed ? &a.err : err);
+    if (answer_is(reply, REDIS_INT, &err, &a->err))
+        a->state.open = redis_reply_int(reply);
+    else
+        account_failed(a, err);
+    account_is_read(a);
+}
+
+static void account_failed(struct account_reader *a, const struct err *err)
+{
+    a->failed = true;
+    if (err != &a->err)
+        a->err = *err;
+}
+
+static void account_is_read(struct account_reader *a)
+{
+    struct account_reader read = *a;
+
+    if (--a->waiting > 0)
         return;
-    }
-    a.state.open = redis_reply_int(reply);
-    a.on_state(a.arg, a.found, a.found ? &a.state : NULL, NULL);
+    free(a);
+    if (read.failed)
+        read.on_state(read.arg, false, NULL, &read.err);
+    else
+        read.on_state(read.arg, read.found, read.found ? &read.state : NULL, NULL);
 }
 
 /* Else `err` says why: what the client said, or `wrong`. */

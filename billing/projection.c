@@ -21,11 +21,16 @@
 static void lanes_init(struct projection *p);
 static void forget_requests(struct projection *p);
 static void forget(struct projection *p);
+static bool has_changed(const struct projection *p);
+static bool is_cut_off(const struct projection *p);
 static void begin(struct projection *p);
+static bool find_servers(struct projection *p, bool is_recovered);
+static bool stays_recovered(const struct projection *p);
 static void on_tick(void *arg);
+static bool all_are_away(const struct projection *p);
 static bool is_consistent(struct projection *p, struct err *err);
 static bool has_applied(const struct projection *p, const struct record_heads *target,
-                        bool with_parked);
+                        bool with_all);
 static void replayed(struct projection *p);
 static void run_waiters(void *arg);
 
@@ -132,16 +137,44 @@ void projection_redis_ready(struct projection *p)
     if (p->stage == STAGE_STOPPED)
         return;
     timer_start(p->tick, TICK_MS);
-    begin(p);
+    if (p->stage == STAGE_AWAY || has_changed(p))
+        begin(p);
+}
+
+/* A partition can be reached that could not, or is at another server, or at one that restarted. */
+static bool has_changed(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+        uint64_t term = partition_term(p->redis, l->partition);
+
+        if (term && (l->is_away || l->term != term))
+            return true;
+    }
+    return false;
 }
 
 void projection_redis_lost(struct projection *p)
 {
     if (p->stage == STAGE_STOPPED)
         return;
+    if (p->stage != STAGE_AWAY && !is_cut_off(p)) {
+        for (struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+            if (l->term != partition_term(p->redis, l->partition))
+                projection_leave(p, l, "its server is away");
+        return;
+    }
     forget(p);
     p->stage = STAGE_AWAY;
     timer_stop(p->tick);
+}
+
+/* No partition is where it was. */
+static bool is_cut_off(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        if (l->term && l->term == partition_term(p->redis, l->partition))
+            return false;
+    return true;
 }
 
 /* Whatever was asked until now will be answered to nobody. */
@@ -155,10 +188,56 @@ static void forget(struct projection *p)
 
 static void begin(struct projection *p)
 {
+    bool is_recovered = stays_recovered(p);
+
     forget(p);
-    p->stage = STAGE_READING;
+    p->is_recovered = is_recovered;
     p->rest_ticks = 0;
-    cursors_read(p);
+    p->stage = find_servers(p, is_recovered) ? STAGE_READING : STAGE_AWAY;
+    if (p->stage == STAGE_READING)
+        cursors_read(p);
+}
+
+/* False: none is there. */
+static bool find_servers(struct projection *p, bool is_recovered)
+{
+    bool found = false;
+
+    for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+        uint64_t term = partition_term(p->redis, l->partition);
+
+        l->admits = l->admits && is_recovered && l->term == term;
+        l->term = term;
+        l->is_away = term == 0;
+        found = found || !l->is_away;
+    }
+    return found;
+}
+
+/* As long as some partitions admit as before, while others move. */
+static bool stays_recovered(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; p->is_recovered && l < p->lanes + LANES; l++)
+        if (l->admits && l->term == partition_term(p->redis, l->partition))
+            return true;
+    return false;
+}
+
+void projection_leave(struct projection *p, struct lane *l, const char *why)
+{
+    char name[PARTITION_NAME];
+
+    if (l->is_away)
+        return;
+    if (partition_is_ready(p->redis, l->partition))
+        log_warn("partition_left", "partition %s is left alone for a moment: %s",
+                 partition_name(l->partition, name), why);
+    l->is_away = true;
+    l->admits = false;
+    p->rest_ticks = REST_TICKS;
+    ship_leave(p, l);
+    if (p->stage == STAGE_SHIPPING)
+        projection_progress(p);
 }
 
 void projection_restart(struct projection *p, const char *why)
@@ -192,8 +271,12 @@ static void on_tick(void *arg)
     if (p->stage == STAGE_AWAY) {
         if (p->rest_ticks)
             p->rest_ticks--;
-        else if (redis_is_ready(p->redis))
+        else if (redis_is_partly_ready(p->redis))
             begin(p);
+    } else if (p->stage == STAGE_SHIPPING && p->rest_ticks) {
+        p->rest_ticks--;
+    } else if (p->stage == STAGE_SHIPPING && has_changed(p)) {
+        begin(p);
     } else if (p->stage == STAGE_SHIPPING) {
         reports_send(p, p->ticks % REPORT_TICKS == 0);
         if (p->ticks % CHECK_TICKS == 0)
@@ -205,6 +288,10 @@ void projection_cursors_read(struct projection *p)
 {
     struct err err;
 
+    if (all_are_away(p)) {
+        projection_restart(p, "no cursor could be read");
+        return;
+    }
     if (!is_consistent(p, &err)) {
         projection_stop(p, &err);
         return;
@@ -220,6 +307,14 @@ void projection_cursors_read(struct projection *p)
     projection_wake(p);
 }
 
+static bool all_are_away(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        if (!l->is_away)
+            return false;
+    return true;
+}
+
 /* Redis may lack records of ours, but it cannot have what we never wrote. */
 static bool is_consistent(struct projection *p, struct err *err)
 {
@@ -227,6 +322,8 @@ static bool is_consistent(struct projection *p, struct err *err)
 
     for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
         struct record_cursor head = lane_cursor(l, journal_heads(p->journal));
+        if (l->is_away)
+            continue;
         if (l->applied.n > head.n)
             return err_set(err, ERR_CORRUPT,
                            "Redis has record %" PRIu64
@@ -252,12 +349,13 @@ void projection_progress(struct projection *p)
         replayed(p);
 }
 
-/* A parked partition must not keep all others from admitting, but nothing is current while there is one. */
+/* A partition that is parked or away must not keep all others from admitting, but nothing is current while there is
+ * one. */
 static bool has_applied(const struct projection *p, const struct record_heads *target,
-                        bool with_parked)
+                        bool with_all)
 {
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
-        if (l->applied.n < lane_cursor(l, target).n && (with_parked || !l->parked))
+        if (l->applied.n < lane_cursor(l, target).n && (with_all || (!l->parked && !l->is_away)))
             return false;
     return true;
 }
@@ -281,10 +379,10 @@ void projection_holds_are_back(struct projection *p)
 
 void projection_all_reported(struct projection *p)
 {
-    if (p->is_recovered || !p->holds_are_back)
+    if (p->is_recovered || !p->holds_are_back || all_are_away(p))
         return;
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
-        if (!l->admits && !l->parked)
+        if (!l->admits && !l->parked && !l->is_away)
             return;
     p->is_recovered = true;
     if (p->handlers.on_recovered)

@@ -116,20 +116,25 @@ bool batch_is_heavy(const struct batch *b)
     return b->bytes.len >= BYTES_HEAVY;
 }
 
+/* The last key is one that never exists. A server of a Cluster that is giving a slot away, or taking it over, runs no
+ * script that names a key it does not have; else one might fail midway, at a key that it has removed itself. */
 void batch_send(const struct batch *b, struct redis *redis, redis_on_reply *on_reply, void *arg)
 {
     enum script script =
         b->partition.side == SIDE_ACCOUNT ? SCRIPT_APPLY_ACCOUNT : SCRIPT_APPLY_MODEL;
     struct span *keys = spans_of(b, &b->keys), *args = spans_of(b, &b->args);
+    char never[PARTITION_KEY];
 
-    redis_eval(redis, script_get(script), keys, b->keys.count, args, b->args.count, on_reply, arg);
+    keys[b->keys.count] = partition_key(b->partition, "never", NULL, never);
+    redis_eval(redis, script_get(script), keys, b->keys.count + 1, args, b->args.count, on_reply,
+               arg);
     free(keys);
     free(args);
 }
 
 static struct span *spans_of(const struct batch *b, const struct pieces *pieces)
 {
-    struct span *spans = xcalloc(pieces->count, sizeof *spans);
+    struct span *spans = xcalloc(pieces->count + 1, sizeof *spans);
 
     for (size_t i = 0; i < pieces->count; i++)
         spans[i] = span_at(b, &pieces->piece[i]);

@@ -13,7 +13,8 @@ static bool take_state(struct projection *p, struct lane *l, const struct redis_
 static bool is_ours(struct span value, const char *expected);
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *out);
-static void take_cursor(struct projection *p, struct lane *l, struct record_cursor c);
+static void one_answered(struct projection *p);
+static void take_cursor(struct lane *l, struct record_cursor c);
 static void check_cursor(struct projection *p, struct lane *l, struct record_cursor c,
                          uint64_t known);
 
@@ -35,8 +36,9 @@ static void walk_on(struct projection *p)
 {
     struct walk *w = &p->cursors;
 
-    while (w->next < LANES && w->pending < WALK_WIDTH)
-        ask(p, &p->lanes[w->next++]);
+    for (; w->next < LANES && w->pending < WALK_WIDTH; w->next++)
+        if (!p->lanes[w->next].is_away)
+            ask(p, &p->lanes[w->next]);
     if (w->pending || !w->is_running)
         return;
     w->is_running = false;
@@ -54,7 +56,7 @@ static void ask(struct projection *p, struct lane *l)
                                   partition_key(l->partition, "cursors", NULL, cursors_key),
                                   span_of(journal_writer(p->journal))};
 
-    p->cursors.pending++;
+    p->cursors.pending += 2;
     redis_command(p->redis, state, ARRAY_LEN(state), on_state, request_new(p, l));
     redis_command(p->redis, cursor, ARRAY_LEN(cursor), on_cursor, request_new(p, l));
 }
@@ -65,10 +67,24 @@ static void on_state(void *arg, const struct redis_reply *reply, const struct er
     struct lane *l = r->lane;
     struct projection *p = request_end(r);
 
-    if (p && !err && redis_reply_type(reply) == REDIS_ARRAY && redis_reply_count(reply) == 3)
+    if (!p)
+        return;
+    if (err)
+        projection_leave(p, l, err->text);
+    else if (redis_reply_type(reply) != REDIS_ARRAY || redis_reply_count(reply) != 3)
+        projection_restart(p, "a partition's state cannot be read");
+    else
         take_state(p, l, reply);
-    else if (p)
-        projection_restart(p, err ? err->text : "a partition's state cannot be read");
+    one_answered(p);
+}
+
+/* Unless what it said made all begin anew. */
+static void one_answered(struct projection *p)
+{
+    if (!p->cursors.is_running)
+        return;
+    p->cursors.pending--;
+    walk_on(p);
 }
 
 static bool take_state(struct projection *p, struct lane *l, const struct redis_reply *reply)
@@ -112,14 +128,15 @@ static void on_cursor(void *arg, const struct redis_reply *reply, const struct e
 
     if (!p)
         return;
-    if (err || !parse_cursor(reply, &c)) {
-        projection_restart(p, err ? err->text : "a cursor cannot be read");
-        return;
-    }
-    if (p->cursors.is_check)
+    if (err)
+        projection_leave(p, l, err->text);
+    else if (!parse_cursor(reply, &c))
+        projection_restart(p, "a cursor cannot be read");
+    else if (p->cursors.is_check)
         check_cursor(p, l, c, known);
     else
-        take_cursor(p, l, c);
+        take_cursor(l, c);
+    one_answered(p);
 }
 
 /* "n crc", or nil for none. */
@@ -142,13 +159,11 @@ static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *
     return true;
 }
 
-static void take_cursor(struct projection *p, struct lane *l, struct record_cursor c)
+static void take_cursor(struct lane *l, struct record_cursor c)
 {
     l->applied = l->found = c;
     l->sent = c.n;
-    l->in_flight = l->admits = false;
-    p->cursors.pending--;
-    walk_on(p);
+    l->in_flight = false;
 }
 
 static void check_cursor(struct projection *p, struct lane *l, struct record_cursor c,
@@ -156,9 +171,6 @@ static void check_cursor(struct projection *p, struct lane *l, struct record_cur
 {
     struct record_cursor head = lane_cursor(l, journal_heads(p->journal));
 
-    p->cursors.pending--;
     if (c.n < known || c.n > head.n)
         projection_restart(p, "Redis no longer has what it applied");
-    else
-        walk_on(p);
 }

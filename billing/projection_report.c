@@ -44,7 +44,7 @@ static void walk_on(struct projection *p)
 
 static bool has_something_to_say(const struct projection *p, const struct lane *l)
 {
-    if (l->parked)
+    if (l->parked || l->is_away)
         return false;
     if (!p->holds_are_back)
         return l->found.n < lane_cursor(l, &p->target).n;
@@ -64,8 +64,8 @@ static void report(struct projection *p, struct lane *l)
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
     const struct span args[] = {span_of(p->installation), span_of(partitions),
-                                span_of(journal_writer(p->journal)),
-                                span_of(redis_run_id(p->redis)), span_of(claim)};
+                                span_of(journal_writer(p->journal)), redis_arg_run_id,
+                                span_of(claim)};
     l->is_due = false;
     p->reports.pending++;
     redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
@@ -82,12 +82,13 @@ static void on_answer(void *arg, const struct redis_reply *reply, const struct e
     if (!p)
         return;
     p->reports.pending--;
-    if (err || redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply)) {
-        projection_restart(p, err ? err->text : "a report was not understood");
-        return;
-    }
     uint64_t generation = p->generation;
-    take_answer(p, l, redis_reply_text(redis_reply_at(reply, 0)), has_lost);
+    if (err)
+        projection_leave(p, l, err->text);
+    else if (redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply))
+        projection_restart(p, "a report was not understood");
+    else
+        take_answer(p, l, redis_reply_text(redis_reply_at(reply, 0)), has_lost);
     if (p->generation == generation)
         walk_on(p);
 }

@@ -49,7 +49,7 @@ bool ship_begin(struct projection *p, struct err *err)
 static bool journal_lacks(const struct projection *p)
 {
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
-        if (l->applied.n < lane_cursor(l, journal_first_heads(p->journal)).n)
+        if (!l->is_away && l->applied.n < lane_cursor(l, journal_first_heads(p->journal)).n)
             return true;
     return false;
 }
@@ -59,7 +59,9 @@ static bool open_tail(struct projection *p, struct err *err)
     struct record_heads from;
 
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
-        from.at[l->partition.side][l->partition.index] = (struct record_cursor){.n = l->sent};
+        from.at[l->partition.side][l->partition.index] =
+            l->is_away ? lane_cursor(l, journal_heads(p->journal))
+                       : (struct record_cursor){.n = l->sent};
     p->tail = journal_tail_new(p->journal, &from, err);
     return p->tail != NULL;
 }
@@ -75,6 +77,13 @@ void ship_end(struct projection *p)
     p->is_resting = false;
     archive_reader_free(KEEP(p->reader));
     journal_tail_free(KEEP(p->tail));
+}
+
+void ship_leave(struct projection *p, struct lane *l)
+{
+    if (l->filling && is_full(p, l->filling))
+        p->full_lanes--;
+    give_back(p, KEEP(l->filling));
 }
 
 void ship_pump(void *arg)
@@ -155,6 +164,8 @@ static bool is_due(struct projection *p, struct lane *l, struct record_cursor at
     char name[PARTITION_NAME];
 
     partition_name(l->partition, name);
+    if (l->is_away)
+        return false;
     if (at.n == l->found.n && at.crc != l->found.crc)
         return err_set(err, ERR_CORRUPT,
                        "record %" PRIu64
@@ -268,7 +279,7 @@ static void on_applied(void *arg, const struct redis_reply *reply, const struct 
     if (p) {
         l->in_flight = false;
         if (err)
-            projection_restart(p, err->text);
+            projection_leave(p, l, err->text);
         else
             take_reply(p, l, b, reply);
         projection_wake(p);
@@ -328,9 +339,7 @@ static void refused(struct projection *p, struct lane *l, struct span status, st
     if (span_equal(status, SPAN("PARKED"))) {
         log_error("partition_parked", "%s: it takes nothing until it is rebuilt", text);
         l->parked = true;
-        if (l->filling && is_full(p, l->filling))
-            p->full_lanes--;
-        give_back(p, KEEP(l->filling));
+        ship_leave(p, l);
         projection_progress(p);
     } else if (span_equal(status, SPAN("CONFLICT")) || span_equal(status, SPAN("INSTALLATION"))) {
         err_set(&err, ERR_CORRUPT, "%s to records of %s", text, journal_writer(p->journal));

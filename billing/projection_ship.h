@@ -8,6 +8,8 @@
 bool ship_begin(struct projection *p, struct err *err) MUST_USE;
 /* Forgets what was read and not answered. */
 void ship_end(struct projection *p);
+/* Of one partition: it forgets what waits to be sent there. */
+void ship_leave(struct projection *p, struct lane *l);
 /* One turn's work; schedules itself again while there is more. */
 void ship_pump(void *arg);
 void ship_rested(void *arg); /* the rest between two rounds of sending is over */

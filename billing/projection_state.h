@@ -4,6 +4,7 @@
 #define TOLLGATE_BILLING_PROJECTION_STATE_H
 
 #include "billing/archive.h"
+#include "billing/partition_server.h"
 #include "billing/projection.h"
 #include "billing/projection_batch.h"
 #include "billing/projection_effects.h"
@@ -20,8 +21,10 @@ struct lane {
     struct batch *filling; /* null: nothing to send */
     bool in_flight;        /* a batch is: the next one waits, and fills */
     bool parked;
-    bool admits; /* under the present run of Redis, as far as this writer knows */
-    bool is_due; /* for a report */
+    uint64_t term; /* of the connection to its server under which its cursor was read */
+    bool is_away;  /* its server is, or did not do what was asked: the others go on without it */
+    bool admits;   /* under the present run of Redis, as far as this writer knows */
+    bool is_due;   /* for a report */
 };
 
 /* A command on its way. Its answer may come after the projection is gone, or has begun anew. */
@@ -108,6 +111,8 @@ void projection_progress(struct projection *p);     /* some lane was applied fur
 void projection_all_reported(struct projection *p); /* a round of reports was answered */
 /* Begins anew from Redis's cursors, after a rest. */
 void projection_restart(struct projection *p, const char *why);
+/* One partition's server is away, or did not do what was asked. */
+void projection_leave(struct projection *p, struct lane *l, const char *why);
 /* A contradiction that only an operator can resolve. */
 void projection_stop(struct projection *p, const struct err *err);
 

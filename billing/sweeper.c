@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "billing/event.h"
-#include "billing/partition.h"
+#include "billing/partition_server.h"
 #include "billing/scripts.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -42,6 +42,7 @@ static void sweep(struct sweeper *s, const char *account);
 static void on_swept(void *arg, const struct redis_reply *reply, const struct err *err);
 static void note(struct sweeper *s, const char *account, const struct redis_reply *reply);
 static void go_on(struct sweeper *s);
+static void go_to_ready(struct sweeper *s);
 static struct ask *ask_new(struct sweeper *s);
 static struct sweeper *ask_end(struct ask *ask);
 
@@ -90,8 +91,7 @@ static void look(void *arg)
     s->pending = 0;
     s->partition = (struct partition){SIDE_ACCOUNT, 0};
     snprintf(s->cursor, sizeof s->cursor, "0");
-    if (redis_is_ready(s->redis))
-        ask_page(s);
+    go_to_ready(s);
 }
 
 static void ask_page(struct sweeper *s)
@@ -141,8 +141,8 @@ static void sweep(struct sweeper *s, const char *account)
 
     snprintf(look_ms, sizeof look_ms, "%" PRId64, s->look_ms);
     snprintf(ask->account, sizeof ask->account, "%s", account);
-    const struct span args[] = {span_of(s->installation), span_of(redis_run_id(s->redis)),
-                                span_of(account), span_of(look_ms)};
+    const struct span args[] = {span_of(s->installation), redis_arg_run_id, span_of(account),
+                                span_of(look_ms)};
     s->pending++;
     redis_eval(s->redis, script_get(SCRIPT_SWEEP), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
                on_swept, ask);
@@ -184,11 +184,20 @@ static void go_on(struct sweeper *s)
 {
     if (s->pending > 0)
         return;
-    if (strcmp(s->cursor, "0") == 0 && ++s->partition.index == PARTITIONS) {
-        s->partition.index = 0;
-        return;
+    if (strcmp(s->cursor, "0") == 0)
+        s->partition.index++;
+    go_to_ready(s);
+}
+
+/* A partition whose server is away has to wait for the next look. */
+static void go_to_ready(struct sweeper *s)
+{
+    while (s->partition.index < PARTITIONS && !partition_is_ready(s->redis, s->partition)) {
+        s->partition.index++;
+        snprintf(s->cursor, sizeof s->cursor, "0");
     }
-    ask_page(s);
+    if (s->partition.index < PARTITIONS)
+        ask_page(s);
 }
 
 static struct ask *ask_new(struct sweeper *s)

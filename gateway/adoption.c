@@ -173,7 +173,7 @@ static bool visit_open(struct visit *v, struct err *err)
     v->watch = watch_new(c->loop, v->fd, on_news, NULL, v);
     watch_want(v->watch, true, false);
     v->projection = projection_new(c->loop, c->ledger.redis, v->journal, &projection, &handlers, v);
-    if (redis_is_ready(c->ledger.redis))
+    if (redis_is_partly_ready(c->ledger.redis))
         projection_redis_ready(v->projection);
     return true;
 }

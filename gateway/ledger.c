@@ -159,7 +159,7 @@ static void on_catalogue(void *arg, struct catalogue *catalogue, const struct er
     } else {
         log_debug("catalogue_not_read", "%s", err->text);
     }
-    if (l->link->catalogue_is_stale && redis_is_ready(l->redis))
+    if (l->link->catalogue_is_stale && redis_is_partly_ready(l->redis))
         load_catalogue(l);
 }
 
@@ -205,7 +205,7 @@ static void try_journal(struct ledger *l)
     (void)KEEP(journal);
     if (l->link->handlers.on_journal)
         l->link->handlers.on_journal(l->link->arg);
-    if (redis_is_ready(l->redis))
+    if (redis_is_partly_ready(l->redis))
         projection_redis_ready(l->projection);
 }
 
@@ -288,7 +288,7 @@ void ledger_tick(struct ledger *l)
         journal_tick(l->journal);
     else if (l->link->ticks % JOURNAL_TICKS == 0)
         try_journal(l);
-    if (l->link->ticks % CATALOGUE_TICKS == 0 && redis_is_ready(l->redis))
+    if (l->link->ticks % CATALOGUE_TICKS == 0 && redis_is_partly_ready(l->redis))
         load_catalogue(l);
 }
 

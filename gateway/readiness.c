@@ -9,7 +9,7 @@ const char *readiness_reason(const struct server *s)
         return "no journal directory can be opened";
     if (s->ledger.is_stopped)
         return "Redis contradicts the journal, and an operator must look";
-    if (!redis_is_ready(s->ledger.redis))
+    if (!redis_is_partly_ready(s->ledger.redis))
         return "Redis can't be reached";
     if (!projection_is_recovered(s->ledger.projection))
         return "Redis is being brought up to the journals";

@@ -1,4 +1,4 @@
-/* scan.c - SCAN from cursor to cursor, which may return a name twice. */
+/* scan.c - SCAN from cursor to cursor, on one server after another; a name may come twice. */
 #include "gateway/scan.h"
 
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 struct scan {
     struct redis *redis;
     char *pattern;
+    size_t server;
     char cursor[CURSOR_TEXT];
     char **names;
     size_t count;
@@ -39,7 +40,7 @@ static void scan_on(struct scan *s)
     struct span argv[] = {SPAN("SCAN"),        span_of(s->cursor), SPAN("MATCH"),
                           span_of(s->pattern), SPAN("COUNT"),      SPAN("1000")};
 
-    redis_command(s->redis, argv, ARRAY_LEN(argv), on_reply, s);
+    redis_command_to(s->redis, s->server, argv, ARRAY_LEN(argv), on_reply, s);
 }
 
 static void on_reply(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -62,7 +63,9 @@ static void on_reply(void *arg, const struct redis_reply *reply, const struct er
     keys = redis_reply_at(reply, 1);
     for (size_t i = 0; i < redis_reply_count(keys) && s->count < SCAN_NAMES_MAX; i++)
         take(s, redis_reply_text(redis_reply_at(keys, i)));
-    if (strcmp(s->cursor, "0") == 0 || s->count >= SCAN_NAMES_MAX)
+    if (strcmp(s->cursor, "0") == 0)
+        s->server++;
+    if (s->server >= redis_servers(s->redis) || s->count >= SCAN_NAMES_MAX)
         scan_end(s, NULL);
     else
         scan_on(s);

@@ -1,24 +1,19 @@
-/* redis.c - one logical connection: it keeps a link open, has each new one prepared before anybody
- * may use it, and gives every command exactly one answer, also those that could not be sent. */
+/* redis.c - finds the server for each command, gives every command exactly one answer, also those
+ * that could not be sent, and sends again what a server refused without doing it. */
 #include "lib/net/redis.h"
 
 #include <stdio.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/crypto.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
-#include "lib/net/redis_info.h"
-#include "lib/net/redis_link.h"
-#include "lib/net/redis_prepare.h"
+#include "lib/net/redis_call.h"
+#include "lib/net/redis_node.h"
+#include "lib/net/redis_refusal.h"
 
-#define BACKOFF_MIN_MS 50
-#define BACKOFF_MAX_MS 2000
-#define QUEUED_MAX     ((size_t)64 << 20)
-#define LINE_KEPT      65536 /* a larger encoding buffer is not kept */
-#define FRAMING_MAX    32    /* what the protocol puts around an argument, at most */
-#define LOADS          8     /* scripts whose loading is remembered */
+#define AGAIN_MS 20
 
-/* A command that never reached the link: its answer comes at the end of the turn. */
+/* A command that never reached a server: its answer comes at the end of the turn. */
 struct refusal {
     redis_on_reply *on_reply;
     void *arg;
@@ -26,44 +21,22 @@ struct refusal {
     struct refusal *next;
 };
 
-/* An EVALSHA, kept until its answer, so that it can be sent again. */
-struct eval {
-    struct redis *redis;
-    const struct redis_script *script;
-    struct buf command;
-    uint64_t number; /* of the command on its link */
-    bool is_again;
-    redis_on_reply *on_reply;
-    void *arg;
-};
-
-struct load {
-    const struct redis_script *script;
-    uint64_t number;
-};
-
 struct redis {
-    struct loop *loop;
-    struct addr addr;
-    char where[ADDR_TEXT];
+    struct redis_setup setup; /* its login points to the two below */
     char *user;
     struct secret password;
-    struct redis_login login; /* points to the two above */
-    int64_t connect_ms;
+    char *address;
     size_t pending_max;
     struct redis_handlers handlers;
     void *arg;
 
-    struct redis_link *link;       /* null: waiting to try again */
-    struct redis_prepare *prepare; /* null: ready, or no link */
-    struct timer *retry;
-    int64_t backoff_ms;
-    char run_id[REDIS_RUN_ID];
-    bool is_ready;
+    struct redis_node *master;
 
-    struct buf line; /* the command being encoded */
-    struct load loads[LOADS];
-    size_t next_load;
+    size_t pending;             /* calls that were not answered */
+    struct redis_call *waiting; /* to be sent again */
+    struct redis_call **last_waiting;
+    size_t waiting_count;
+    struct timer *again;
     struct refusal *refusals, **last_refusal;
     size_t refusal_count;
     struct turn_end telling;
@@ -72,58 +45,54 @@ struct redis {
 };
 
 static bool read_address(struct redis *r, const struct redis_config *config, struct err *err);
-static void attempt(void *arg);
-static void link_opened(void *arg);
-static void prepared(void *arg, const char *run_id);
-static void refused(void *arg, const struct err *err);
-static void link_broken(void *arg, const struct err *err);
-static void lose(struct redis *r, const struct err *err);
-static void drop_link(struct redis *r, const struct err *why);
-static bool may_send(struct redis *r, const struct buf *command, struct err *err);
+static void node_ready(void *arg);
+static void node_lost(void *arg, const struct err *err);
+static struct redis_node *route(const struct redis *r, int slot);
+static void submit(struct redis_call *c, struct redis_node *node);
+static bool may_send(struct redis *r, const struct redis_call *c, const struct redis_node *node,
+                     struct err *err);
+static void answered(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool goes_on(struct redis_call *c, struct span error);
+static void send_later(struct redis_call *c, struct span why);
+static void wait_in_line(struct redis_call *c);
+static struct redis_call *first_in_line(struct redis *r);
+static void send_again(void *arg);
+static void give_up(struct redis_call *c);
+static void answer(struct redis_call *c, const struct redis_reply *reply, const struct err *err);
 static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
                          const struct err *err);
 static void tell_refusals(void *arg);
 static void tell_one(struct redis *r);
 static void enter(struct redis *r);
 static void leave(struct redis *r);
-static void encode_eval(struct buf *out, const struct redis_script *s, const struct span *keys,
-                        size_t key_count, const struct span *args, size_t arg_count);
-static size_t encoded_max(const struct span *args, size_t count);
-static void send_eval(struct eval *e);
-static void eval_answered(void *arg, const struct redis_reply *reply, const struct err *err);
-static bool can_retry(const struct eval *e, const struct redis_reply *reply);
-static void load_script(struct redis *r, const struct redis_script *script, uint64_t asked_by);
-static void script_loaded(void *arg, const struct redis_reply *reply, const struct err *err);
-static void eval_free(struct eval *e);
 
 struct redis *redis_new(struct loop *loop, const struct redis_config *config,
                         const struct redis_handlers *handlers, void *arg, struct err *err)
 {
     AUTO(redis) r = xcalloc(1, sizeof *r);
 
-    r->loop = loop;
     r->handlers = *handlers;
     r->arg = arg;
-    r->connect_ms = config->connect_ms;
     r->pending_max = config->pending_max;
-    r->backoff_ms = BACKOFF_MIN_MS;
+    r->last_waiting = &r->waiting;
     r->last_refusal = &r->refusals;
     r->telling = (struct turn_end){.run = tell_refusals, .arg = r};
-    buf_init(&r->line, QUEUED_MAX);
-    r->retry = timer_new(loop, attempt, r);
+    r->again = timer_new(loop, send_again, r);
     if (config->password)
         r->password = *config->password;
+    r->setup.loop = loop;
+    r->setup.connect_ms = config->connect_ms;
+    r->setup.login.command_ms = config->command_ms;
     if (!read_address(r, config, err))
         return NULL;
-    r->login =
-        (struct redis_login){r->user, config->password ? &r->password : NULL, config->command_ms};
-    timer_start(r->retry, 0);
     return KEEP(r);
 }
 
 static bool read_address(struct redis *r, const struct redis_config *config, struct err *err)
 {
+    static const struct redis_node_handlers handlers = {node_ready, node_lost};
     const char *text = config->address, *host = text, *at;
+    struct addr addr;
 
     if (strncmp(text, "unix:", 5) != 0) {
         if (strncmp(text, "redis://", 8) != 0)
@@ -142,9 +111,12 @@ static bool read_address(struct redis *r, const struct redis_config *config, str
         free(r->user);
         r->user = xstrdup(config->user);
     }
-    if (!addr_resolve(host, &r->addr, err))
+    if (!addr_resolve(host, &addr, err))
         return false;
-    addr_format(&r->addr, r->where);
+    r->address = xstrdup(host);
+    r->setup.login.user = r->user;
+    r->setup.login.password = config->password ? &r->password : NULL;
+    r->master = redis_node_new(&r->setup, &addr, &handlers, r);
     return true;
 }
 
@@ -155,12 +127,14 @@ void redis_free(struct redis *r)
     if (!r || r->is_freed)
         return;
     r->is_freed = true;
-    r->is_ready = false;
     err_set(&why, ERR_CANCELLED, "the connection to Redis was closed");
-    timer_free(r->retry);
+    timer_free(r->again);
     turn_end_cancel(&r->telling);
     enter(r);
-    drop_link(r, &why);
+    redis_node_free(r->master, &why);
+    r->master = NULL;
+    while (r->waiting)
+        answer(first_in_line(r), NULL, &why);
     while (r->refusals) {
         r->refusals->err = why;
         tell_one(r);
@@ -178,128 +152,260 @@ static void leave(struct redis *r)
     if (--r->frames || !r->is_freed)
         return;
     secret_clear(&r->password);
-    buf_clear(&r->line);
+    free(r->address);
     free(r->user);
     free(r);
 }
 
-static void attempt(void *arg)
-{
-    static const struct redis_link_handlers handlers = {link_opened, link_broken};
-    struct redis *r = arg;
-    struct err err;
-
-    r->link = redis_link_open(r->loop, &r->addr, r->connect_ms, &handlers, r, &err);
-    if (!r->link)
-        lose(r, &err);
-}
-
-static void link_opened(void *arg)
-{
-    static const struct redis_prepare_handlers handlers = {prepared, refused};
-    struct redis *r = arg;
-
-    memset(r->loads, 0, sizeof r->loads);
-    r->prepare = redis_prepare_start(r->loop, r->link, &r->login, &handlers, r);
-}
-
-static void prepared(void *arg, const char *run_id)
+static void node_ready(void *arg)
 {
     struct redis *r = arg;
 
-    snprintf(r->run_id, sizeof r->run_id, "%s", run_id);
-    redis_prepare_free(r->prepare);
-    r->prepare = NULL;
-    r->backoff_ms = BACKOFF_MIN_MS;
-    r->is_ready = true;
     if (r->handlers.on_ready)
         r->handlers.on_ready(r->arg);
 }
 
-static void refused(void *arg, const struct err *err)
+static void node_lost(void *arg, const struct err *err)
 {
-    lose(arg, err);
+    struct redis *r = arg;
+
+    if (r->handlers.on_lost)
+        r->handlers.on_lost(r->arg, err);
 }
 
-static void link_broken(void *arg, const struct err *err)
+/* ------------------------------------------------------------------ where */
+
+static int slot_of(const struct redis *r, struct span key)
 {
-    lose(arg, err);
+    (void)r;
+    (void)key;
+    return REDIS_ANY_SLOT;
 }
 
-/* The handler, and who waits on the link, may free `r`. */
-static void lose(struct redis *r, const struct err *err)
+static struct redis_node *route(const struct redis *r, int slot)
 {
-    struct err why = *err;
-
-    err_context(&why, "Redis at %s", r->where);
-    r->is_ready = false;
-    r->run_id[0] = '\0';
-    timer_start(r->retry, r->backoff_ms);
-    r->backoff_ms = 2 * r->backoff_ms < BACKOFF_MAX_MS ? 2 * r->backoff_ms : BACKOFF_MAX_MS;
-    enter(r);
-    drop_link(r, &why);
-    if (!r->is_freed && r->handlers.on_lost)
-        r->handlers.on_lost(r->arg, &why);
-    leave(r);
-}
-
-/* The link first: what it still owes may be owed to `prepare`. */
-static void drop_link(struct redis *r, const struct err *why)
-{
-    struct redis_link *link = KEEP(r->link);
-
-    redis_link_free(link, why);
-    redis_prepare_free(KEEP(r->prepare));
+    (void)slot;
+    return r->master;
 }
 
 bool redis_is_ready(const struct redis *r)
 {
-    return r->is_ready && r->link && !redis_link_is_broken(r->link);
+    return redis_node_is_ready(r->master);
 }
 
-const char *redis_run_id(const struct redis *r)
+bool redis_is_partly_ready(const struct redis *r)
 {
-    return redis_is_ready(r) ? r->run_id : "";
+    return redis_node_is_ready(r->master);
+}
+
+uint64_t redis_term(const struct redis *r, struct span key)
+{
+    return redis_node_term(route(r, slot_of(r, key)));
+}
+
+const char *redis_run_id(const struct redis *r, struct span key)
+{
+    return redis_node_run_id(route(r, slot_of(r, key)));
 }
 
 size_t redis_pending(const struct redis *r)
 {
-    return r->link ? redis_link_pending(r->link) : 0;
+    return r->pending;
 }
+
+size_t redis_servers(const struct redis *r)
+{
+    (void)r;
+    return 1;
+}
+
+/* ------------------------------------------------------------------ there */
 
 void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
                    void *arg)
 {
-    redis_command_wait(r, argv, argc, 0, on_reply, arg);
+    redis_command_wait(r, argc > 1 ? argv[1] : SPAN(""), argv, argc, 0, on_reply, arg);
 }
 
-void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms,
-                        redis_on_reply *on_reply, void *arg)
+void redis_command_wait(struct redis *r, struct span key, const struct span *argv, size_t argc,
+                        int64_t wait_ms, redis_on_reply *on_reply, void *arg)
+{
+    struct redis_call *c = redis_call_new(r, on_reply, arg);
+
+    redis_call_plain(c, argv, argc);
+    c->slot = key.len ? slot_of(r, key) : REDIS_ANY_SLOT;
+    c->due_ms = wait_ms;
+    submit(c, route(r, c->slot));
+}
+
+void redis_command_to(struct redis *r, size_t i, const struct span *argv, size_t argc,
+                      redis_on_reply *on_reply, void *arg)
+{
+    struct redis_call *c = redis_call_new(r, on_reply, arg);
+
+    redis_call_plain(c, argv, argc);
+    submit(c, i == 0 ? r->master : NULL);
+}
+
+void redis_script_init(struct redis_script *s)
+{
+    sha1_hex(s->text, strlen(s->text), s->sha1);
+}
+
+void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
+                size_t key_count, const struct span *args, size_t arg_count,
+                redis_on_reply *on_reply, void *arg)
+{
+    struct redis_call *c = redis_call_new(r, on_reply, arg);
+
+    redis_call_script(c, s, keys, key_count, args, arg_count);
+    c->slot = key_count ? slot_of(r, keys[0]) : REDIS_ANY_SLOT;
+    submit(c, route(r, c->slot));
+}
+
+/* due_ms is so far what it may take longer. */
+static void submit(struct redis_call *c, struct redis_node *node)
+{
+    struct redis *r = c->redis;
+    struct err err;
+
+    if (!may_send(r, c, node, &err)) {
+        answer_later(r, c->on_reply, c->arg, &err);
+        redis_call_free(c);
+        return;
+    }
+    r->pending++;
+    c->due_ms += clock_monotonic_ms() + r->setup.login.command_ms;
+    redis_call_send(c, node, answered);
+}
+
+static bool may_send(struct redis *r, const struct redis_call *c, const struct redis_node *node,
+                     struct err *err)
+{
+    size_t queued;
+
+    if (!redis_node_is_ready(node))
+        return err_set(err, ERR_UNAVAILABLE, "Redis at %s is not reachable",
+                       node ? redis_node_where(node) : r->address);
+    if (!buf_ok(&c->bytes, "a command to Redis", err))
+        return false;
+    if (r->pending >= r->pending_max)
+        return err_set(err, ERR_LIMIT, "%zu commands wait for Redis already", r->pending_max);
+    queued = redis_link_queued(redis_node_link(node));
+    if (c->bytes.len > REDIS_CALL_MAX - queued)
+        return err_set(err, ERR_LIMIT, "%zu bytes wait for Redis already", queued);
+    return true;
+}
+
+/* ------------------------------------------------------------------ and back */
+
+static void answered(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct redis_call *c = arg;
+
+    if (reply && redis_reply_type(reply) == REDIS_ERROR && !c->redis->is_freed &&
+        goes_on(c, redis_reply_text(reply)))
+        return;
+    answer(c, reply, err);
+}
+
+/* Whether the call is on its way again. */
+static bool goes_on(struct redis_call *c, struct span error)
+{
+    char where[ADDR_TEXT];
+    struct err err;
+
+    switch (redis_refusal_of(error, where)) {
+    case REDIS_NO_SCRIPT:
+        if (!c->script || c->has_loaded || !redis_node_is_ready(c->node))
+            return false;
+        c->has_loaded = true;
+        redis_node_load(c->node, c->script, c->number);
+        redis_call_send(c, c->node, answered);
+        return true;
+    case REDIS_DEMOTED:
+        err_set(&err, ERR_UNAVAILABLE, "it is no master any more: %.*s", SPAN_FMT(error));
+        redis_node_distrust(c->node, &err);
+        send_later(c, error);
+        return true;
+    case REDIS_LATER:
+        send_later(c, error);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void send_later(struct redis_call *c, struct span why)
+{
+    free(c->why);
+    c->why = xstrndup(why.data, why.len);
+    wait_in_line(c);
+}
+
+static void wait_in_line(struct redis_call *c)
+{
+    struct redis *r = c->redis;
+
+    c->next = NULL;
+    *r->last_waiting = c;
+    r->last_waiting = &c->next;
+    r->waiting_count++;
+    if (r->waiting_count == 1)
+        timer_start(r->again, AGAIN_MS);
+}
+
+static struct redis_call *first_in_line(struct redis *r)
+{
+    struct redis_call *c = r->waiting;
+
+    r->waiting = c->next;
+    if (!r->waiting)
+        r->last_waiting = &r->waiting;
+    r->waiting_count--;
+    return c;
+}
+
+/* Those that have to wait again have their turn in the next round. */
+static void send_again(void *arg)
+{
+    struct redis *r = arg;
+    int64_t now = clock_monotonic_ms();
+
+    enter(r);
+    for (size_t n = r->waiting_count; n && !r->is_freed; n--) {
+        struct redis_call *c = first_in_line(r);
+        struct redis_node *node = route(r, c->slot);
+
+        if (now >= c->due_ms)
+            give_up(c);
+        else if (redis_node_is_ready(node))
+            redis_call_send(c, node, answered);
+        else
+            wait_in_line(c);
+    }
+    if (r->waiting && !r->is_freed)
+        timer_start(r->again, AGAIN_MS);
+    leave(r);
+}
+
+static void give_up(struct redis_call *c)
 {
     struct err err;
 
-    redis_encode(&r->line, argv, argc);
-    if (may_send(r, &r->line, &err))
-        redis_link_send(r->link, buf_span(&r->line), r->login.command_ms + wait_ms, on_reply, arg);
-    else
-        answer_later(r, on_reply, arg, &err);
-    if (r->line.cap > LINE_KEPT)
-        buf_clear(&r->line);
-    buf_truncate(&r->line, 0);
+    err_set(&err, ERR_UNAVAILABLE, "Redis did nothing for as long as a command may take: %.200s",
+            c->why);
+    answer(c, NULL, &err);
 }
 
-static bool may_send(struct redis *r, const struct buf *command, struct err *err)
+static void answer(struct redis_call *c, const struct redis_reply *reply, const struct err *err)
 {
-    if (!redis_is_ready(r))
-        return err_set(err, ERR_UNAVAILABLE, "Redis at %s is not reachable", r->where);
-    if (!buf_ok(command, "a command to Redis", err))
-        return false;
-    if (redis_link_pending(r->link) >= r->pending_max)
-        return err_set(err, ERR_LIMIT, "%zu commands wait for Redis already", r->pending_max);
-    if (command->len > QUEUED_MAX - redis_link_queued(r->link))
-        return err_set(err, ERR_LIMIT, "%zu bytes wait for Redis already",
-                       redis_link_queued(r->link));
-    return true;
+    redis_on_reply *on_reply = c->on_reply;
+    void *arg = c->arg;
+
+    c->redis->pending--;
+    redis_call_free(c);
+    on_reply(arg, reply, err);
 }
 
 static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
@@ -311,7 +417,7 @@ static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
     *r->last_refusal = refusal;
     r->last_refusal = &refusal->next;
     r->refusal_count++;
-    turn_end_schedule(r->loop, &r->telling);
+    turn_end_schedule(r->setup.loop, &r->telling);
 }
 
 /* Those that come up meanwhile have their turn in the next round. */
@@ -323,7 +429,7 @@ static void tell_refusals(void *arg)
     for (size_t n = r->refusal_count; n && !r->is_freed; n--)
         tell_one(r);
     if (r->refusal_count)
-        turn_end_schedule(r->loop, &r->telling);
+        turn_end_schedule(r->setup.loop, &r->telling);
     leave(r);
 }
 
@@ -337,122 +443,4 @@ static void tell_one(struct redis *r)
     r->refusal_count--;
     free(refusal);
     now.on_reply(now.arg, NULL, &now.err);
-}
-
-void redis_script_init(struct redis_script *s)
-{
-    sha1_hex(s->text, strlen(s->text), s->sha1);
-}
-
-void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
-                size_t key_count, const struct span *args, size_t arg_count,
-                redis_on_reply *on_reply, void *arg)
-{
-    struct eval *e = xcalloc(1, sizeof *e);
-    struct err err;
-
-    e->redis = r;
-    e->script = s;
-    e->on_reply = on_reply;
-    e->arg = arg;
-    buf_init(&e->command, QUEUED_MAX);
-    encode_eval(&e->command, s, keys, key_count, args, arg_count);
-    if (may_send(r, &e->command, &err)) {
-        send_eval(e);
-    } else {
-        answer_later(r, on_reply, arg, &err);
-        eval_free(e);
-    }
-}
-
-static void encode_eval(struct buf *out, const struct redis_script *s, const struct span *keys,
-                        size_t key_count, const struct span *args, size_t arg_count)
-{
-    char count[INT64_TEXT];
-    const struct span head[] = {
-        SPAN("EVALSHA"), {s->sha1, sizeof s->sha1 - 1}, uint64_text(key_count, count)};
-    size_t room = FRAMING_MAX + encoded_max(head, ARRAY_LEN(head)) + encoded_max(keys, key_count) +
-                  encoded_max(args, arg_count);
-
-    if (!buf_room(out, room))
-        return;
-    redis_encode_start(out, ARRAY_LEN(head) + key_count + arg_count);
-    for (size_t i = 0; i < ARRAY_LEN(head); i++)
-        redis_encode_arg(out, head[i]);
-    for (size_t i = 0; i < key_count; i++)
-        redis_encode_arg(out, keys[i]);
-    for (size_t i = 0; i < arg_count; i++)
-        redis_encode_arg(out, args[i]);
-}
-
-/* At most, so that a command grows its buffer once. */
-static size_t encoded_max(const struct span *args, size_t count)
-{
-    size_t bytes = count * FRAMING_MAX;
-
-    for (size_t i = 0; i < count; i++)
-        bytes += args[i].len;
-    return bytes;
-}
-
-static void send_eval(struct eval *e)
-{
-    e->number = redis_link_sent(e->redis->link);
-    redis_link_send(e->redis->link, buf_span(&e->command), e->redis->login.command_ms,
-                    eval_answered, e);
-}
-
-/* Sent again, it runs after whatever was sent meanwhile. */
-static void eval_answered(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    struct eval *e = arg;
-    redis_on_reply *on_reply = e->on_reply;
-    void *its_arg = e->arg;
-
-    if (reply && can_retry(e, reply)) {
-        e->is_again = true;
-        load_script(e->redis, e->script, e->number);
-        send_eval(e);
-        return;
-    }
-    eval_free(e);
-    on_reply(its_arg, reply, err);
-}
-
-static bool can_retry(const struct eval *e, const struct redis_reply *reply)
-{
-    return !e->is_again && redis_reply_type(reply) == REDIS_ERROR &&
-           span_starts(redis_reply_text(reply), SPAN("NOSCRIPT")) && redis_is_ready(e->redis);
-}
-
-/* A thousand commands may find the script missing at once: a load sent after the one that asks was
- * sent is not repeated. */
-static void load_script(struct redis *r, const struct redis_script *script, uint64_t asked_by)
-{
-    struct span argv[] = {SPAN("SCRIPT"), SPAN("LOAD"), span_of(script->text)};
-    struct load *load = NULL;
-
-    for (size_t i = 0; i < LOADS && !load; i++)
-        if (r->loads[i].script == script)
-            load = &r->loads[i];
-    if (load && load->number > asked_by)
-        return;
-    if (!load)
-        load = &r->loads[r->next_load++ % LOADS];
-    *load = (struct load){script, redis_link_sent(r->link)};
-    redis_encode(&r->line, argv, ARRAY_LEN(argv));
-    redis_link_send(r->link, buf_span(&r->line), r->login.command_ms, script_loaded, NULL);
-    buf_clear(&r->line);
-}
-
-/* If it could not be loaded, the command that needs it says so. */
-static void script_loaded(void *arg UNUSED, const struct redis_reply *reply UNUSED,
-                          const struct err *err UNUSED)
-{
-}
-
-static void eval_free(struct eval *e)
-{
-    buf_clear(&e->command);
-    free(e);
 }

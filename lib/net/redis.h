@@ -1,13 +1,20 @@
 /* redis.h - a Redis client over streams, with hiredis as codec: pipelined commands, scripts by
- * digest, deadlines, reconnection.
+ * digest, deadlines, reconnection, and whatever stands behind one address: a server, the master
+ * that Sentinel names, or a Cluster.
  *
- * One `struct redis` is one logical connection that reconnects by itself (50 ms doubling to 2 s).
- * On every new connection, before anything else, it authenticates, reads INFO (run_id, role, AOF
- * state) and, when the server has AOF on and has not finished a rewrite since its start, asks for
- * BGREWRITEAOF and waits for its end: a Redis that restarted may hold an AOF cut inside a script,
- * after which later writes load wrongly. Only then on_ready is called. Commands given while it is
- * not ready fail with ERR_UNAVAILABLE at once. What was sent and not answered when a connection
- * breaks ends with ERR_TIMEOUT: unknown. */
+ * One `struct redis` is one logical Redis. It keeps one connection to each server that holds keys,
+ * and each reconnects by itself (50 ms doubling to 2 s). On every new connection, before anything
+ * else, it authenticates, reads INFO (run_id, role, AOF state) and, when the server has AOF on and
+ * has not finished a rewrite since its start, asks for BGREWRITEAOF and waits for its end: a Redis
+ * that restarted may hold an AOF cut inside a script, after which later writes load wrongly. Only
+ * then are commands sent to it.
+ *
+ * A command goes to the server of its key. If that is not ready, it fails with ERR_UNAVAILABLE at
+ * once. What a server refused without doing it, because the key is (being) moved or it is busy for
+ * now (MOVED, ASK, TRYAGAIN, CLUSTERDOWN, MASTERDOWN, LOADING, BUSY, READONLY), is sent again,
+ * elsewhere if need be, until its time is up: then it fails with ERR_UNAVAILABLE. What was sent and
+ * not answered when a connection breaks ends with ERR_TIMEOUT: unknown. Every other error that a
+ * server answers is a reply. */
 #ifndef TOLLGATE_NET_REDIS_H
 #define TOLLGATE_NET_REDIS_H
 
@@ -16,8 +23,7 @@
 #include "lib/base/secret.h"
 #include "lib/net/loop.h"
 
-/* "unix:/path", "redis://host:port", "redis://user@host:port"; the password from a file. TLS,
- * Sentinel and Cluster come behind this same address. */
+/* The address, of one of the forms in redis_address.h; the password from a file. */
 struct redis_config {
     const char *address;
     const struct secret *password; /* null: none */
@@ -40,8 +46,10 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i);
  * config. */
 struct redis;
 struct redis_handlers {
-    void (*on_ready)(void *arg); /* connected, checked, rewritten */
-    /* After on_ready, when the connection broke; and at each failed attempt. */
+    /* A server became ready, or keys moved from one to another: redis_term() of some keys is
+     * another than before. */
+    void (*on_ready)(void *arg);
+    /* The connection to a server broke, and at each failed attempt. */
     void (*on_lost)(void *arg, const struct err *err);
 };
 struct redis *redis_new(struct loop *loop, const struct redis_config *config,
@@ -49,18 +57,35 @@ struct redis *redis_new(struct loop *loop, const struct redis_config *config,
 /* Pending callbacks run with ERR_CANCELLED first. */
 void redis_free(struct redis *r);
 DEFINE_AUTO(redis)
+
+/* Every key can be reached; some can. */
 bool redis_is_ready(const struct redis *r);
-const char *redis_run_id(const struct redis *r); /* of the present connection; "" when not ready */
+bool redis_is_partly_ready(const struct redis *r);
+/* Of the connection to the server that holds `key`: 0 while it is not ready, else a number that no
+ * other connection of this process had. What was read under one term need not hold under another:
+ * the server may have restarted, or another may have taken its place. */
+uint64_t redis_term(const struct redis *r, struct span key);
+/* The run_id of the server that holds `key`; "" when it is not ready. */
+const char *redis_run_id(const struct redis *r, struct span key);
 size_t redis_pending(const struct redis *r);
 
 /* Exactly one call of on_reply per command, never inside redis_command(). `reply` is null on
- * failure, then err says why. A reply of type ERROR is a reply. Arguments are copied. */
+ * failure, then err says why. Arguments are copied. Commands to one server are done and answered in
+ * order, but for one that is sent again.
+ *
+ * The key is argv[1]; a command of one word goes to any server. */
 typedef void redis_on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
 void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
                    void *arg);
-/* A blocking command (XREAD BLOCK) may take `wait_ms` longer than command_ms. */
-void redis_command_wait(struct redis *r, const struct span *argv, size_t argc, int64_t wait_ms,
-                        redis_on_reply *on_reply, void *arg);
+/* The key stands elsewhere (XREAD). A blocking command may take `wait_ms` longer than
+ * command_ms. */
+void redis_command_wait(struct redis *r, struct span key, const struct span *argv, size_t argc,
+                        int64_t wait_ms, redis_on_reply *on_reply, void *arg);
+/* To the i-th of the servers that hold keys (SCAN): a list that is read while keys move between
+ * them may lack some, or have them twice. */
+size_t redis_servers(const struct redis *r);
+void redis_command_to(struct redis *r, size_t i, const struct span *argv, size_t argc,
+                      redis_on_reply *on_reply, void *arg);
 
 /* A script known by its SHA-1; a NOSCRIPT answer loads it and sends the command once more, which
  * then runs after whatever was sent meanwhile. The struct is const data of the caller. */
@@ -70,6 +95,10 @@ struct redis_script {
     char sha1[41]; /* filled by redis_script_init() */
 };
 void redis_script_init(struct redis_script *s);
+/* Stands for the run_id of the server that the script is sent to, each time it is sent: so one that
+ * is sent again after a failover does not carry the run_id of the server before. Once in `args`. */
+extern const struct span redis_arg_run_id;
+/* All keys are in one slot. */
 void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
                 size_t key_count, const struct span *args, size_t arg_count,
                 redis_on_reply *on_reply, void *arg);

@@ -23,7 +23,7 @@ bool redis_info_parse(struct span text, struct redis_info *out, struct err *err)
         !find_flag(text, "aof_rewrite_scheduled", &is_scheduled, err) ||
         !find_rewritten(text, &info.has_rewritten, err))
         return false;
-    if (run_id.len == 0 || !span_copy(run_id, info.run_id, sizeof info.run_id))
+    if (run_id.len != REDIS_RUN_ID - 1 || !span_copy(run_id, info.run_id, sizeof info.run_id))
         return err_set(err, ERR_PROTOCOL, "INFO has an unusable run_id");
     info.is_master = span_equal(role, SPAN("master"));
     info.is_rewriting = is_running || is_scheduled;

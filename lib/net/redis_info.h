@@ -7,7 +7,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
-#define REDIS_RUN_ID 64
+#define REDIS_RUN_ID 41 /* 40 characters, as every Redis has them */
 
 struct redis_info {
     char run_id[REDIS_RUN_ID];

@@ -43,6 +43,7 @@ static void take_bytes(void *arg, const char *bytes, size_t n);
 static bool next_reply(struct redis_link *l);
 static void peer_closed(void *arg);
 static void stream_failed(void *arg, const struct err *err);
+static int64_t left_until(int64_t due_ms);
 static void check_oldest(void *arg);
 static void break_off(struct redis_link *l, const struct err *err);
 static void fail_pending(struct redis_link *l, const struct err *err);
@@ -118,20 +119,27 @@ static void opened(void *arg)
     l->handlers.on_open(l->arg);
 }
 
-void redis_link_send(struct redis_link *l, struct span command, int64_t timeout_ms,
+void redis_link_send(struct redis_link *l, struct span command, int64_t due_ms,
                      redis_on_reply *on_reply, void *arg)
 {
-    struct call call = {on_reply, arg, clock_monotonic_ms() + timeout_ms};
+    struct call call = {on_reply, arg, due_ms};
 
     assert(!l->is_broken);
     if (l->count && call.due_ms < l->last_due_ms)
         call.due_ms = l->last_due_ms;
     if (l->count == 0)
-        timer_start(l->timer, timeout_ms);
+        timer_start(l->timer, left_until(due_ms));
     l->last_due_ms = call.due_ms;
     l->sent++;
     push(l, &call);
     stream_write(l->stream, command.data, command.len);
+}
+
+static int64_t left_until(int64_t due_ms)
+{
+    int64_t now = clock_monotonic_ms();
+
+    return due_ms > now ? due_ms - now : 0;
 }
 
 uint64_t redis_link_sent(const struct redis_link *l)
@@ -216,7 +224,7 @@ static void check_oldest(void *arg)
 
     if (l->count == 0)
         return;
-    left = l->ring[l->first].due_ms - clock_monotonic_ms();
+    left = left_until(l->ring[l->first].due_ms);
     if (left > 0) {
         timer_start(l->timer, left);
         return;

@@ -25,9 +25,9 @@ struct redis_link *redis_link_open(struct loop *loop, const struct addr *to, int
 /* Callbacks of what is pending run with `why` first. Allowed inside any callback. */
 void redis_link_free(struct redis_link *l, const struct err *why);
 
-/* `command` is encoded (redis_encode); it is copied. A command never times out before those sent
- * ahead of it. */
-void redis_link_send(struct redis_link *l, struct span command, int64_t timeout_ms,
+/* `command` is encoded (redis_encode); it is copied. It must be answered by `due_ms` of the
+ * monotonic clock, but never times out before those sent ahead of it. */
+void redis_link_send(struct redis_link *l, struct span command, int64_t due_ms,
                      redis_on_reply *on_reply, void *arg);
 uint64_t redis_link_sent(const struct redis_link *l); /* how many commands so far */
 size_t redis_link_pending(const struct redis_link *l);

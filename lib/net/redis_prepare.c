@@ -3,6 +3,7 @@
  * nothing is written to a process that has not finished an AOF rewrite since it started. */
 #include "lib/net/redis_prepare.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/net/redis_info.h"
 
@@ -152,7 +153,8 @@ static void ask(struct redis_prepare *p, const struct span *argv, size_t argc,
 
     buf_init(&command, 4096);
     redis_encode(&command, argv, argc);
-    redis_link_send(p->link, buf_span(&command), p->login.command_ms, on_reply, p);
+    redis_link_send(p->link, buf_span(&command), clock_monotonic_ms() + p->login.command_ms,
+                    on_reply, p);
 }
 
 static void refuse(struct redis_prepare *p, enum err_code code, const char *what,

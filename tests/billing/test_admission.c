@@ -54,7 +54,7 @@ static void set(const char *format, ...)
 static void open_partition(const char *room)
 {
     set("HSET tg:{%s}:state installation inst-1 partitions 64 run_id %s", partition,
-        redis_run_id(redis));
+        redis_run_id(redis, SPAN("")));
     set("HSET tg:{%s}:account:acct opened 1 currency CNY mode prepaid balance %s room %s "
         "credit_limit 0 concurrency 0 revision 3",
         partition, room, room);
@@ -415,8 +415,8 @@ START_TEST(a_keys_state_is_read_from_the_partition_that_its_id_names)
 {
     struct seen s;
 
-    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis));
-    set("HSET tg:{a00}:state run_id %s", redis_run_id(redis));
+    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis, SPAN("")));
+    set("HSET tg:{a00}:state run_id %s", redis_run_id(redis, SPAN("")));
     set("HSET tg:{a17}:key:17abcdefghij owner_kind creator owner alice state active expires_at 77 "
         "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     s = read_key("17abcdefghij");
@@ -445,7 +445,7 @@ START_TEST(a_key_is_neither_known_nor_unknown_while_its_partition_is_recovering)
     ck_assert(read_key("17abcdefghik").has_failed);
     set("HSET tg:{a17}:state run_id earlier");
     ck_assert(read_key("17abcdefghij").has_failed);
-    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis));
+    set("HSET tg:{a17}:state run_id %s", redis_run_id(redis, SPAN("")));
     ck_assert(read_key("17abcdefghij").found);
     ck_assert(!read_key("17abcdefghik").has_failed);
 }

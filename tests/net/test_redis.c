@@ -70,7 +70,7 @@ static void on_ready(void *arg UNUSED)
 static void on_lost(void *arg UNUSED, const struct err *err)
 {
     ck_assert(!redis_is_ready(redis));
-    ck_assert_str_eq(redis_run_id(redis), "");
+    ck_assert_str_eq(redis_run_id(redis, SPAN("")), "");
     lost_count++;
     lost = *err;
     is_lost_seen = true;
@@ -305,7 +305,7 @@ START_TEST(a_killed_redis_is_ready_again_only_after_a_rewrite)
 
     connect_to(aof, 2000);
     ck_assert_int_ge(info_number("persistence", "aof_last_rewrite_time_sec:"), 0);
-    snprintf(before, sizeof before, "%s", redis_run_id(redis));
+    snprintf(before, sizeof before, "%s", redis_run_id(redis, SPAN("")));
     ck_assert_uint_eq(strlen(before), 40);
     ask("SET kept yes");
     kill(server, SIGSTOP);
@@ -321,7 +321,7 @@ START_TEST(a_killed_redis_is_ready_again_only_after_a_rewrite)
     server = redis_server_start(dir, aof);
     await_ready();
     ck_assert_uint_ge(lost_count, 1);
-    ck_assert_str_ne(redis_run_id(redis), before);
+    ck_assert_str_ne(redis_run_id(redis, SPAN("")), before);
     ck_assert_int_ge(info_number("persistence", "aof_last_rewrite_time_sec:"), 0);
     ck_assert_int_eq(info_number("persistence", "aof_rewrite_in_progress:"), 0);
     ck_assert_str_eq(ask("GET kept")->text, "yes");
@@ -371,7 +371,7 @@ START_TEST(a_blocking_command_may_take_longer_by_what_was_stated)
     struct answer a = {.done = false}, behind;
 
     connect_to(no_options, 150);
-    redis_command_wait(redis, argv, ARRAY_LEN(argv), 500, on_answer, &a);
+    redis_command_wait(redis, SPAN(""), argv, ARRAY_LEN(argv), 500, on_answer, &a);
     command("PING", &behind);
     await(&behind.done);
     ck_assert(a.done);
