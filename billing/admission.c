@@ -15,6 +15,8 @@ static void ask_admit(struct hold *h);
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
 static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply);
+static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply);
+static bool text_is(const struct redis_reply *reply, size_t i, const char *word);
 static int64_t number_at(const struct redis_reply *reply, size_t i);
 static void answer_hold(struct hold *h, enum hold_state state,
                         const struct admission_answer *answer, const struct err *err);
@@ -28,6 +30,8 @@ static const struct {
     {"OK", VERDICT_ADMITTED},
     {"CREDIT", VERDICT_CREDIT},
     {"CONCURRENCY", VERDICT_CONCURRENCY},
+    {"RATE", VERDICT_RATE},
+    {"TOO_LARGE", VERDICT_TOO_LARGE},
     {"KEY_UNKNOWN", VERDICT_KEY_UNKNOWN},
     {"KEY_REVOKED", VERDICT_KEY_REVOKED},
     {"KEY_EXPIRED", VERDICT_KEY_EXPIRED},
@@ -184,6 +188,7 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
         return;
     }
     fill_answer(&answer, reply);
+    answer.asked_tokens = h->tokens;
     if (answer.verdict == VERDICT_UNAVAILABLE || answer.verdict == VERDICT_WRONG_REDIS) {
         err_set(&err, ERR_UNAVAILABLE, "partition of account %s answered %.*s", h->account,
                 SPAN_FMT(word));
@@ -205,6 +210,31 @@ static void fill_answer(struct admission_answer *answer, const struct redis_repl
     if (!span_copy(redis_reply_text(redis_reply_at(reply, 4)), answer->left.currency,
                    CURRENCY_TEXT))
         answer->left.currency[0] = '\0';
+    fill_rates(answer, reply);
+}
+
+/* Behind what every answer has: three numbers of requests, three of tokens, and what is over. */
+static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply)
+{
+    size_t at = 6;
+
+    if (redis_reply_count(reply) < at + 6)
+        return;
+    for (int i = 0; i < RATES; i++, at += 3)
+        answer->rates[i] = (struct rate_left){number_at(reply, at), number_at(reply, at + 1),
+                                              number_at(reply, at + 2)};
+    if (redis_reply_count(reply) < at + 5)
+        return;
+    answer->over.is_of_key = text_is(reply, at, "key");
+    answer->over.what = text_is(reply, at + 1, "tokens") ? RATE_TOKENS : RATE_REQUESTS;
+    answer->over.limit = number_at(reply, at + 2);
+    answer->over.left = number_at(reply, at + 3);
+    answer->retry_after_ms = (number_at(reply, at + 4) + 999) / 1000;
+}
+
+static bool text_is(const struct redis_reply *reply, size_t i, const char *word)
+{
+    return span_equal(redis_reply_text(redis_reply_at(reply, i)), span_of(word));
 }
 
 static int64_t number_at(const struct redis_reply *reply, size_t i)

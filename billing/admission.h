@@ -12,6 +12,8 @@ enum verdict {
     VERDICT_ADMITTED,
     VERDICT_CREDIT,        /* the hold is more than what is left */
     VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
+    VERDICT_RATE,          /* requests or tokens come faster than the account or the key may */
+    VERDICT_TOO_LARGE,     /* the call may use more tokens than are allowed in a minute */
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
     VERDICT_ACCOUNT_UNKNOWN,
     VERDICT_CURRENCY,      /* the account is in another currency than the call is priced in */
@@ -20,11 +22,27 @@ enum verdict {
     VERDICT_WRONG_REDIS,   /* another installation's data */
 };
 
+/* Limits a minute (GCRA, scripts/rate.lua), kept by Redis's clock. */
+enum rate { RATE_REQUESTS, RATE_TOKENS, RATES };
+#define RATE_MAX INT64_C(100000000) /* a limit is at most this */
+struct rate_left {
+    int64_t limit; /* a minute; 0: none */
+    int64_t left;
+    int64_t reset_us; /* until all is left, when nothing more is asked for */
+};
+
 struct admission_answer {
     enum verdict verdict;
     struct money left;       /* credit still free: before the hold when refused, after it when admitted */
     int64_t open, open_max;  /* calls running, and how many may */
     int64_t retry_after_ms;  /* 0: retrying will not help by itself */
+    struct rate_left rates[RATES]; /* of the account's and the key's, that with the fewest left; limit 0: unlimited, or not told */
+    struct {
+        bool is_of_key;
+        enum rate what;
+        int64_t limit, left;
+    } over;               /* RATE and TOO_LARGE: what is in the way longest */
+    int64_t asked_tokens; /* the most that the call can use */
 };
 
 struct admission;
@@ -67,6 +85,7 @@ struct key_state {
     unsigned char hash[32];
     bool revoked;
     int64_t expires_at; /* 0: never */
+    int64_t rpm, tpm;   /* 0: no limit */
 };
 /* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent.
  * ERR_UNAVAILABLE while that partition's writers have not all come back to this Redis. */
@@ -78,6 +97,7 @@ struct account_state {
     bool prepaid, opened;
     int64_t balance, credit_limit, room; /* nanos; room = balance + credit_limit - holds */
     int64_t concurrency, open;           /* limit (0: none) and calls running */
+    int64_t rpm, tpm;                    /* 0: no limit */
     int64_t revision;
 };
 typedef void account_on_state(void *arg, bool found, const struct account_state *state, const struct err *err);

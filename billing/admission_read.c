@@ -63,7 +63,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
     const struct span command[] = {SPAN("HMGET"),      partition_key(p, "key", public_id, key),
                                    SPAN("owner_kind"), SPAN("owner"),
                                    SPAN("hash"),       SPAN("state"),
-                                   SPAN("expires_at")};
+                                   SPAN("expires_at"), SPAN("rpm"),
+                                   SPAN("tpm")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
@@ -131,7 +132,8 @@ static bool take_key(const struct redis_reply *reply, struct key_state *out)
 
     if (!text_at(reply, 0, kind, sizeof kind) || !text_at(reply, 1, out->owner, ID_TEXT) ||
         !hex_decode(redis_reply_text(redis_reply_at(reply, 2)), out->hash, sizeof out->hash) ||
-        !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at))
+        !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at) ||
+        !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm))
         return false;
     out->owner_kind = kind[0];
     out->revoked = strcmp(state, "active") != 0;
@@ -162,7 +164,8 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
         SPAN("opened"),       SPAN("currency"),
         SPAN("mode"),         SPAN("balance"),
         SPAN("credit_limit"), SPAN("room"),
-        SPAN("concurrency"),  SPAN("revision")};
+        SPAN("concurrency"),  SPAN("revision"),
+        SPAN("rpm"),          SPAN("tpm")};
     const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
 
     a->on_state = on_state;
@@ -197,7 +200,8 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
     out->prepaid = strcmp(mode, "prepaid") == 0;
     return number_at(reply, 3, &out->balance) && number_at(reply, 4, &out->credit_limit) &&
            number_at(reply, 5, &out->room) && number_at(reply, 6, &out->concurrency) &&
-           number_at(reply, 7, &out->revision);
+           number_at(reply, 7, &out->revision) && number_at(reply, 8, &out->rpm) &&
+           number_at(reply, 9, &out->tpm);
 }
 
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -3,35 +3,29 @@
 
 #include <stdlib.h>
 
-#include "billing/admission.h"
+#include "gateway/account_terms.h"
 #include "gateway/desk.h"
 #include "gateway/scan.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define ANSWER_MAX      (8 * 1024 * 1024)
-#define RECORD_MAX      4096
-#define CONCURRENCY_MAX 1000000
+#define ANSWER_MAX (8 * 1024 * 1024)
+#define RECORD_MAX 4096
 
-/* What an account is to be: from the request, into the record. */
-struct account_terms {
-    const char *id, *currency, *mode;
-    int64_t credit_limit, concurrency;
-};
-
-/* An account that is being opened, while it is looked whether it is there. */
-struct opening {
+/* An account that is being opened or given other limits, while it is looked what it is. */
+struct change {
     struct console *console;
     struct http_request *request;
-    json_t *body; /* holds the texts of `terms` */
-    struct account_terms terms;
+    json_t *body;               /* holds the texts of `terms`, and `op` */
+    struct account_terms terms; /* of one that is being opened */
+    char id[ID_TEXT];           /* of one that is given other limits */
     const char *op;
 };
 
 static void on_present_account(void *arg, bool found, const struct account_state *state,
                                const struct err *err);
-static bool has_terms(const struct account_state *state, const struct account_terms *t);
-static void write_terms(struct opening *o, struct buf *record);
+static void post_terms(struct change *c, const struct account_terms *t);
+static void change_free(struct change *c);
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err);
 static void write_account(struct jw *w, const char *id, const struct account_state *state);
 
@@ -41,7 +35,7 @@ void account_post(void *server, struct http_request *r, const struct route_match
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
     struct account_terms t = {.mode = "prepaid"};
-    struct opening *o;
+    struct change *o;
     struct err err;
 
     (void)match;
@@ -52,7 +46,7 @@ void account_post(void *server, struct http_request *r, const struct route_match
         return;
     }
     o = xcalloc(1, sizeof *o);
-    *o = (struct opening){.console = c, .body = KEEP(body), .terms = t, .op = op};
+    *o = (struct change){.console = c, .body = KEEP(body), .terms = t, .op = op};
     request_keep(r, &o->request);
     account_read(c->ledger.redis, t.id, on_present_account, o);
 }
@@ -61,62 +55,50 @@ void account_post(void *server, struct http_request *r, const struct route_match
 static void on_present_account(void *arg, bool found, const struct account_state *state,
                                const struct err *err)
 {
-    struct opening *o = arg;
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    struct change *o = arg;
+    bool is_open = found && state->opened;
+    struct account_terms present = {0};
 
+    if (is_open)
+        present = account_terms_of(o->terms.id, state);
     if (o->request && err) {
         reply_err(o->request, err);
-    } else if (o->request && found && state->opened && !has_terms(state, &o->terms)) {
+    } else if (o->request && is_open && !account_terms_equal(&present, &o->terms)) {
         reply_problem(o->request, CALLER_CONFLICT,
                       "Account '%s' is open already, with other terms; 'tollgate account show %s' "
                       "prints them",
                       o->terms.id, o->terms.id);
     } else if (o->request) {
-        write_terms(o, &record);
-        desk_post(o->console, o->request, RECORD_ACCOUNT, buf_span(&record),
-                  partition_of(SIDE_ACCOUNT, span_of(o->terms.id)), buf_span(&record));
+        post_terms(o, &o->terms);
     }
-    json_decref(o->body);
-    free(o);
+    change_free(o);
 }
 
-static bool has_terms(const struct account_state *state, const struct account_terms *t)
+static void post_terms(struct change *c, const struct account_terms *t)
 {
-    return strcmp(state->currency, t->currency) == 0 &&
-           state->prepaid == (strcmp(t->mode, "prepaid") == 0) &&
-           state->credit_limit == t->credit_limit && state->concurrency == t->concurrency;
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+
+    account_terms_write(t, console_revision(c->console), journal_now(c->console->ledger.journal),
+                        c->op, &record);
+    desk_post(c->console, c->request, RECORD_ACCOUNT, buf_span(&record),
+              partition_of(SIDE_ACCOUNT, span_of(t->id)), buf_span(&record));
 }
 
-static void write_terms(struct opening *o, struct buf *record)
+static void change_free(struct change *c)
 {
-    const struct account_terms *t = &o->terms;
-    char limit[DECIMAL_TEXT];
-    struct jw w;
-
-    jw_init(&w, record);
-    jw_object(&w);
-    jw_string_member(&w, "account", t->id);
-    jw_string_member(&w, "currency", t->currency);
-    jw_string_member(&w, "mode", t->mode);
-    jw_string_member(&w, "credit_limit", decimal_format(t->credit_limit, limit));
-    jw_int_member(&w, "concurrency", t->concurrency);
-    jw_int_member(&w, "revision", console_revision(o->console));
-    jw_time_member(&w, "at", journal_now(o->console->ledger.journal));
-    jw_string_member(&w, "op", o->op);
-    jw_object_end(&w);
+    json_decref(c->body);
+    free(c);
 }
 
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err)
 {
-    static const char *const members[] = {"id",          "currency", "mode", "credit_limit",
-                                          "concurrency", "op",       NULL};
+    static const char *const members[] = {
+        "id", "currency", "mode", "credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
 
     if (!json_only_members(body, members, "the account", err) ||
         !json_get_string(body, "id", &t->id, "the account", err) ||
         !json_get_string(body, "currency", &t->currency, "the account", err) ||
-        !json_get_string_or(body, "mode", &t->mode, "the account", err) ||
-        !desk_amount(body, "credit_limit", false, &t->credit_limit, err) ||
-        !json_get_int_or(body, "concurrency", &t->concurrency, "the account", err))
+        !json_get_string_or(body, "mode", &t->mode, "the account", err))
         return false;
     if (!id_is_valid(span_of(t->id)))
         return err_set(err, ERR_INPUT, "'%.80s' is no account id: 1 to 64 of A-Z a-z 0-9 . _ -",
@@ -125,14 +107,61 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
         return err_set(err, ERR_INPUT, "'%.20s' is no currency that is settled here", t->currency);
     if (strcmp(t->mode, "prepaid") != 0 && strcmp(t->mode, "postpaid") != 0)
         return err_set(err, ERR_INPUT, "'mode' must be prepaid or postpaid");
-    if (t->credit_limit < 0 || (t->credit_limit && strcmp(t->mode, "prepaid") == 0))
-        return err_set(err, ERR_INPUT,
-                       "'credit_limit' goes with postpaid and is not negative; a prepaid account "
-                       "is credited instead");
-    if (t->concurrency < 0 || t->concurrency > CONCURRENCY_MAX)
-        return err_set(err, ERR_INPUT, "'concurrency' must be from 1 to %d, or 0 for no limit",
-                       CONCURRENCY_MAX);
-    return true;
+    return account_limits_read(body, t, err);
+}
+
+/* ------------------------------------------------------------------ other limits */
+
+static void on_limited_account(void *arg, bool found, const struct account_state *state,
+                               const struct err *err);
+
+void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
+    struct console *c = server;
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct change *change;
+    struct err err;
+
+    if (!body)
+        return;
+    if (!json_only_members(body, members, "the limits", &err) ||
+        (json_object_size(body) < 2 &&
+         !err_set(&err, ERR_INPUT, "no limit was given to be changed"))) {
+        reply_err(r, &err);
+        return;
+    }
+    change = xcalloc(1, sizeof *change);
+    *change = (struct change){.console = c, .body = KEEP(body), .op = op};
+    if (!span_copy(span_of(match->value[0]), change->id, sizeof change->id))
+        change->id[0] = '\0';
+    request_keep(r, &change->request);
+    account_read(c->ledger.redis, change->id, on_limited_account, change);
+}
+
+/* What is not named stays as it is. */
+static void on_limited_account(void *arg, bool found, const struct account_state *state,
+                               const struct err *err)
+{
+    struct change *c = arg;
+    struct account_terms terms;
+    struct err wrong;
+
+    if (!err && !(found && state->opened)) {
+        err_set(&wrong, ERR_NOT_FOUND, "there is no account '%s'", c->id);
+        err = &wrong;
+    }
+    if (!err) {
+        terms = account_terms_of(c->id, state);
+        if (!account_limits_read(c->body, &terms, &wrong))
+            err = &wrong;
+    }
+    if (c->request && err)
+        reply_err(c->request, err);
+    else if (c->request)
+        post_terms(c, &terms);
+    change_free(c);
 }
 
 /* ------------------------------------------------------------------ showing */
@@ -249,6 +278,8 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
     jw_string_member(w, "available", decimal_format(state->room, text));
     jw_string_member(w, "credit_limit", decimal_format(state->credit_limit, text));
     jw_int_member(w, "concurrency", state->concurrency);
+    jw_int_member(w, "rpm", state->rpm);
+    jw_int_member(w, "tpm", state->tpm);
     jw_int_member(w, "open_calls", state->open);
     jw_object_end(w);
 }

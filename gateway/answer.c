@@ -3,23 +3,38 @@
 
 #include <stdio.h>
 
+#include "gateway/rate_headers.h"
 #include "lib/base/text.h"
 
 #define RECEIPT_TEXT (REQUEST_ID_TEXT + 32)
 #define NOTE_MAX     256
+#define OWN_FIELDS   4
 
+static size_t add_rates(struct http_field fields[OWN_FIELDS + RATE_HEADERS],
+                        struct rate_headers *headers, const struct rate_left rates[RATES]);
 static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT]);
 
-void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id)
+void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id,
+                         const struct rate_left rates[RATES])
 {
-    const struct http_field fields[] = {
+    struct http_field fields[OWN_FIELDS + RATE_HEADERS] = {
         {"content-type", content_type},
         {"cache-control", "no-cache"},
         {"x-accel-buffering", "no"},
         {"x-request-id", request_id},
     };
+    struct rate_headers headers;
 
-    http_reply_start(r, 200, fields, ARRAY_LEN(fields));
+    http_reply_start(r, 200, fields, add_rates(fields, &headers, rates));
+}
+
+/* Behind the answer's own fields; how many there are then. */
+static size_t add_rates(struct http_field fields[OWN_FIELDS + RATE_HEADERS],
+                        struct rate_headers *headers, const struct rate_left rates[RATES])
+{
+    rate_headers_fill(headers, rates);
+    memcpy(fields + OWN_FIELDS, headers->field, headers->count * sizeof *fields);
+    return OWN_FIELDS + headers->count;
 }
 
 void answer_end_stream(struct http_request *r, const struct event *e, struct span closing)
@@ -35,17 +50,18 @@ void answer_end_stream(struct http_request *r, const struct event *e, struct spa
 }
 
 void answer_plain(struct http_request *r, const struct event *e, const char *content_type,
-                  struct span body)
+                  const struct rate_left rates[RATES], struct span body)
 {
     char cost[DECIMAL_TEXT], receipt[RECEIPT_TEXT];
-    const struct http_field fields[] = {
+    struct rate_headers headers;
+    struct http_field fields[OWN_FIELDS + RATE_HEADERS] = {
         {"content-type", content_type},
         {"x-request-id", e->request_id},
         {"x-tollgate-cost", decimal_format(e->amount.nanos, cost)},
         {"x-tollgate-receipt", receipt_path(e, receipt)},
     };
 
-    http_reply(r, 200, fields, ARRAY_LEN(fields), body);
+    http_reply(r, 200, fields, add_rates(fields, &headers, rates), body);
 }
 
 static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT])

@@ -2,15 +2,16 @@
 #ifndef TOLLGATE_GATEWAY_ANSWER_H
 #define TOLLGATE_GATEWAY_ANSWER_H
 
-#include "billing/event.h"
+#include "billing/admission.h"
 #include "lib/net/httpd.h"
 
-void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id);
+void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id,
+                         const struct rate_left rates[RATES]);
 /* The last bytes of a stream, cost and receipt before them as SSE comments in the same write. Only once the bill is durable. */
 void answer_end_stream(struct http_request *r, const struct event *e, struct span closing);
 /* A whole answer, cost and receipt as headers. Likewise. */
 void answer_plain(struct http_request *r, const struct event *e, const char *content_type,
-                  struct span body);
+                  const struct rate_left rates[RATES], struct span body);
 
 /* Whether bytes of a stream end with an event's blank line: a long event comes in parts. */
 bool answer_ends_event(struct span bytes);

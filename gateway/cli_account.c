@@ -3,29 +3,40 @@
 
 #include <stdio.h>
 
-#include "billing/money.h"
+#include "gateway/account_terms.h"
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define CONCURRENCY_MAX 1000000
-
 static const struct cli_column account_columns[] = {
-    {"account", "account", false},   {"mode", "mode", false},
-    {"currency", "currency", false}, {"balance", "balance", true},
-    {"held", "held", true},          {"available", "available", true},
-    {"limit", "credit_limit", true}, {"concurrency", "concurrency", true},
+    {"account", "account", false},
+    {"mode", "mode", false},
+    {"currency", "currency", false},
+    {"balance", "balance", true},
+    {"held", "held", true},
+    {"available", "available", true},
+    {"limit", "credit_limit", true},
+    {"concurrency", "concurrency", true},
+    {"rpm", "rpm", true},
+    {"tpm", "tpm", true},
     {"open", "open_calls", true},
 };
 static const struct cli_column key_columns[] = {
     {"key", "public_id", false}, {"account", "account", false},    {"creator", "creator", false},
-    {"state", "state", false},   {"expires", "expires_at", false},
+    {"state", "state", false},   {"expires", "expires_at", false}, {"rpm", "rpm", true},
+    {"tpm", "tpm", true},
 };
 
 static int read_terms(struct cli *c, json_t *body);
+static int read_limits(struct cli *c, json_t *body);
+static int read_rates(struct cli *c, json_t *body);
+static int read_number(struct cli *c, const char *option, int64_t max, json_t *body);
+static int change_limits(struct cli *c, const char *target, json_t *body,
+                         const struct cli_column *columns, size_t count);
 static void name_absent_limits(const struct cli *c, json_t *account);
+static void name_absent_rates(const struct cli *c, json_t *object);
 static char *public_id_of(const char *text);
 
 int account_create(struct cli *c)
@@ -45,29 +56,86 @@ int account_create(struct cli *c)
 
 static int read_terms(struct cli *c, json_t *body)
 {
-    const char *currency = cli_value(c, "--currency"), *limit = cli_value(c, "--credit-limit");
-    const char *concurrency = cli_value(c, "--concurrency");
+    const char *currency = cli_value(c, "--currency");
     bool is_prepaid = cli_value(c, "--prepaid"), is_postpaid = cli_value(c, "--postpaid");
-    int64_t calls = 0, nanos;
-    struct err err;
 
     if (!currency)
         return cli_misused(c, "needs --currency, such as --currency CNY");
     if (is_prepaid == is_postpaid)
         return cli_misused(c, "needs either --prepaid or --postpaid");
-    if (concurrency && !int64_parse(span_of(concurrency), &calls))
-        return cli_misused(c, "--concurrency must be a number, not \"%s\"", concurrency);
     json_object_set_new(body, "currency", json_string(currency));
     json_object_set_new(body, "mode", json_string(is_prepaid ? "prepaid" : "postpaid"));
+    return read_limits(c, body);
+}
+
+static int read_limits(struct cli *c, json_t *body)
+{
+    const char *limit = cli_value(c, "--credit-limit");
+    struct err err;
+    int64_t nanos;
+
     if (limit && !decimal_parse(span_of(limit), &nanos, &err))
         return cli_misused(c, "--credit-limit: %s", err.text);
-    if (concurrency && (calls < 0 || calls > CONCURRENCY_MAX))
-        return cli_misused(c, "--concurrency must be from 0 to %d, not %s", CONCURRENCY_MAX,
-                           concurrency);
     if (limit)
         json_object_set_new(body, "credit_limit", json_string(limit));
-    if (concurrency)
-        json_object_set_new(body, "concurrency", json_integer(calls));
+    if (read_number(c, "--concurrency", CONCURRENCY_MAX, body) != CLI_DONE)
+        return CLI_USAGE;
+    return read_rates(c, body);
+}
+
+static int read_rates(struct cli *c, json_t *body)
+{
+    if (read_number(c, "--rpm", RATE_MAX, body) != CLI_DONE)
+        return CLI_USAGE;
+    return read_number(c, "--tpm", RATE_MAX, body);
+}
+
+/* The member is named as the option is. */
+static int read_number(struct cli *c, const char *option, int64_t max, json_t *body)
+{
+    const char *text = cli_value(c, option);
+    int64_t number = 0;
+
+    if (!text)
+        return CLI_DONE;
+    if (!int64_parse(span_of(text), &number))
+        return cli_misused(c, "%s must be a number, not \"%s\"", option, text);
+    if (number < 0 || number > max)
+        return cli_misused(c, "%s must be from 0 to %lld, not %s", option, (long long)max, text);
+    json_object_set_new(body, option + strlen("--"), json_integer(number));
+    return CLI_DONE;
+}
+
+int account_limit(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"account", "account", false},
+        {"limit", "credit_limit", true},
+        {"concurrency", "concurrency", true},
+        {"rpm", "rpm", true},
+        {"tpm", "tpm", true},
+    };
+    AUTO_STRING target = cli_target("/admin/v1/accounts/%/limit", c->arguments[0]);
+    AUTO_JSON body = json_object();
+
+    if (read_limits(c, body) != CLI_DONE)
+        return CLI_USAGE;
+    if (json_object_size(body) == 0)
+        return cli_misused(c, "needs a limit to change: --rpm, --tpm, --concurrency or "
+                              "--credit-limit");
+    return change_limits(c, target, body, columns, ARRAY_LEN(columns));
+}
+
+static int change_limits(struct cli *c, const char *target, json_t *body,
+                         const struct cli_column *columns, size_t count)
+{
+    AUTO_JSON reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
+
+    if (!reply)
+        return CLI_FAILED;
+    json_object_del(reply, "hash");
+    name_absent_limits(c, reply);
+    cli_print_object(c, reply, columns, count);
     return CLI_DONE;
 }
 
@@ -125,6 +193,19 @@ static void name_absent_limits(const struct cli *c, json_t *account)
         json_object_set_new(account, "credit_limit", json_string("none"));
     if (json_is_integer(concurrency) && json_integer_value(concurrency) == 0)
         json_object_set_new(account, "concurrency", json_string("none"));
+    name_absent_rates(c, account);
+}
+
+static void name_absent_rates(const struct cli *c, json_t *object)
+{
+    static const char *const rates[] = {"rpm", "tpm"};
+
+    for (size_t i = 0; !c->json && i < ARRAY_LEN(rates); i++) {
+        json_t *limit = json_object_get(object, rates[i]);
+
+        if (json_is_integer(limit) && json_integer_value(limit) == 0)
+            json_object_set_new(object, rates[i], json_string("none"));
+    }
 }
 
 int account_list(struct cli *c)
@@ -155,6 +236,8 @@ int key_create(struct cli *c)
         return cli_misused(c, "--expires: %s", err.text);
     if (expires)
         json_object_set_new(body, "expires_at", json_string(expires));
+    if (read_rates(c, body) != CLI_DONE)
+        return CLI_USAGE;
     reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/keys", .body = body});
     if (!reply)
         return CLI_FAILED;
@@ -165,6 +248,23 @@ int key_create(struct cli *c)
     fprintf(stderr, "the key of %s %s, shown this once:\n", owner_kind, c->arguments[0]);
     printf("%s\n", json_string_value(json_object_get(reply, "secret")));
     return CLI_DONE;
+}
+
+int key_limit(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"key", "key", false}, {"rpm", "rpm", true}, {"tpm", "tpm", true}};
+    AUTO_STRING public_id = public_id_of(c->arguments[0]);
+    AUTO_STRING target = cli_target("/admin/v1/keys/%/limit", public_id);
+    AUTO_JSON body = json_object();
+
+    if (!id_is_valid(span_of(public_id)))
+        return cli_misused(c, "what was given is no public id; `tollgate key list` shows them");
+    if (read_rates(c, body) != CLI_DONE)
+        return CLI_USAGE;
+    if (json_object_size(body) == 0)
+        return cli_misused(c, "needs a limit to change: --rpm or --tpm");
+    return change_limits(c, target, body, columns, ARRAY_LEN(columns));
 }
 
 int key_revoke(struct cli *c)
@@ -198,9 +298,12 @@ static char *public_id_of(const char *text)
 int key_list(struct cli *c)
 {
     AUTO_JSON reply = cli_get(c, "/admin/v1/keys");
+    json_t *key;
+    size_t i;
 
     if (!reply)
         return CLI_FAILED;
+    json_array_foreach(json_object_get(reply, "data"), i, key) name_absent_rates(c, key);
     cli_print_list(c, json_object_get(reply, "data"), key_columns, ARRAY_LEN(key_columns),
                    "there are no keys yet; `tollgate key create` makes one");
     return CLI_DONE;

@@ -6,9 +6,11 @@
 
 int account_create(struct cli *c);
 int account_credit(struct cli *c);
+int account_limit(struct cli *c);
 int account_show(struct cli *c);
 int account_list(struct cli *c);
 int key_create(struct cli *c);
+int key_limit(struct cli *c);
 int key_revoke(struct cli *c);
 int key_list(struct cli *c);
 

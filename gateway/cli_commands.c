@@ -41,6 +41,15 @@ static const struct cli_option account_create_options[] = {
     {"--postpaid", NULL, "this or --prepaid is required: it may owe up to the credit limit"},
     {"--credit-limit", "AMOUNT", "how much a postpaid account may owe"},
     {"--concurrency", "N", "how many calls may run at once; 0, or not given: any number"},
+    {"--rpm", "N", "how many calls a minute; 0, or not given: any number"},
+    {"--tpm", "N", "how many tokens a minute; 0, or not given: any number"},
+    OP,
+};
+static const struct cli_option account_limit_options[] = {
+    {"--rpm", "N", "how many calls a minute; 0: any number"},
+    {"--tpm", "N", "how many tokens a minute; 0: any number"},
+    {"--concurrency", "N", "how many calls may run at once; 0: any number"},
+    {"--credit-limit", "AMOUNT", "how much a postpaid account may owe"},
     OP,
 };
 static const struct cli_option account_credit_options[] = {
@@ -50,6 +59,13 @@ static const struct cli_option account_credit_options[] = {
 static const struct cli_option key_create_options[] = {
     {"--expires", "TIME", "when it ends, RFC 3339"},
     {"--creator", NULL, "a key of the creator with this id, to see earnings with"},
+    {"--rpm", "N", "how many calls a minute with this key; 0, or not given: any number"},
+    {"--tpm", "N", "how many tokens a minute with this key; 0, or not given: any number"},
+    OP,
+};
+static const struct cli_option key_limit_options[] = {
+    {"--rpm", "N", "how many calls a minute with this key; 0: any number"},
+    {"--tpm", "N", "how many tokens a minute with this key; 0: any number"},
     OP,
 };
 static const struct cli_option op_options[] = {OP};
@@ -92,11 +108,15 @@ const struct command cli_commands[] = {
      CLI_COMMON, account_create},
     {"account credit", "ID AMOUNT", "Books credit to an account.", OPTIONS(account_credit_options),
      CLI_COMMON, account_credit},
+    {"account limit", "ID", "Changes an account's limits; what is not named stays.",
+     OPTIONS(account_limit_options), CLI_COMMON, account_limit},
     {"account show", "ID", "Shows an account, its balance and what is held.", NO_OPTIONS,
      CLI_COMMON, account_show},
     {"account list", "", "Lists all accounts.", NO_OPTIONS, CLI_COMMON, account_list},
     {"key create", "OWNER", "Makes a key of an account, or a creator; prints the secret this once.",
      OPTIONS(key_create_options), CLI_COMMON, key_create},
+    {"key limit", "PUBLIC_ID", "Changes a key's limits; what is not named stays.",
+     OPTIONS(key_limit_options), CLI_COMMON, key_limit},
     {"key revoke", "PUBLIC_ID", "Revokes a key for ever; its next call fails.", OPTIONS(op_options),
      CLI_COMMON, key_revoke},
     {"key list", "", "Lists all keys, without their secrets.", NO_OPTIONS, CLI_COMMON, key_list},

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/account_terms.h"
 #include "gateway/catalogue_load.h"
 #include "gateway/desk.h"
 #include "gateway/scan.h"
@@ -21,14 +22,17 @@ struct key_change {
     char kind; /* 'a' account, 'c' creator */
     char owner[ID_TEXT];
     char public_id[KEY_ID_PUBLIC];
-    int64_t expires_at;
+    int64_t expires_at, rpm, tpm;
+    json_t *limits; /* of a key that is given other ones, or null */
 };
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err);
+static bool read_limits(const json_t *body, struct key_change *k, struct err *err);
 static void on_owner(void *arg, bool found, const struct account_state *state,
                      const struct err *err);
 static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err);
 static void create(struct key_change *k);
+static void change_free(struct key_change *k);
 static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
                          const char *state, struct buf *record);
 
@@ -59,7 +63,8 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err)
 {
-    static const char *const members[] = {"account", "creator", "expires_at", "op", NULL};
+    static const char *const members[] = {"account", "creator", "expires_at", "rpm",
+                                          "tpm",     "op",      NULL};
     const char *account = NULL, *creator = NULL, *expires = NULL;
 
     if (!json_only_members(body, members, "the key", err) ||
@@ -78,7 +83,15 @@ static bool read_change(const json_t *body, struct key_change *k, struct err *er
         return err_context(err, "'expires_at'");
     if (expires && k->expires_at <= clock_now())
         return err_set(err, ERR_INPUT, "'expires_at' is not in the future");
-    return true;
+    return read_limits(body, k, err);
+}
+
+static bool read_limits(const json_t *body, struct key_change *k, struct err *err)
+{
+    if (!rate_limits_read(body, &k->rpm, &k->tpm, err))
+        return false;
+    return k->kind == 'a' || (!k->rpm && !k->tpm) ||
+           err_set(err, ERR_INPUT, "a creator's key makes no calls, so it has no limits");
 }
 
 static void on_owner(void *arg, bool found, const struct account_state *state,
@@ -164,59 +177,108 @@ static void write_record(struct key_change *k, const unsigned char hash[SHA256_L
         jw_key(&w, "expires_at");
         jw_null(&w);
     }
+    jw_int_member(&w, "rpm", k->rpm);
+    jw_int_member(&w, "tpm", k->tpm);
     jw_int_member(&w, "revision", console_revision(k->console));
     jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
     jw_string_member(&w, "op", k->op);
     jw_object_end(&w);
 }
 
-/* ------------------------------------------------------------------ revoking */
+/* ------------------------------------------------------------------ revoking, other limits */
 
-static void on_revoked_key(void *arg, bool found, const struct key_state *state,
+static void change_key(struct console *c, struct http_request *r, const char *public_id,
+                       json_t *limits, const char *op);
+static void on_present_key(void *arg, bool found, const struct key_state *state,
                            const struct err *err);
+static void change_present(struct key_change *k, const struct key_state *state);
 
 void key_revoke_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    struct console *c = server;
     const char *op;
-    AUTO_JSON body = desk_body(c, r, &op);
-    struct key_change *k;
+    AUTO_JSON body = desk_body(server, r, &op);
+
+    if (body)
+        change_key(server, r, match->value[0], NULL, op);
+}
+
+void key_limit_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const char *const members[] = {"rpm", "tpm", "op", NULL};
+    const char *op;
+    AUTO_JSON body = desk_body(server, r, &op);
+    struct err err;
 
     if (!body)
         return;
-    k = xcalloc(1, sizeof *k);
+    if (json_only_members(body, members, "the limits", &err) &&
+        (json_object_size(body) > 1 ||
+         err_set(&err, ERR_INPUT, "no limit was given to be changed")))
+        change_key(server, r, match->value[0], body, op);
+    else
+        reply_err(r, &err);
+}
+
+/* Revokes it unless there are limits to be set; what a key has besides stays. */
+static void change_key(struct console *c, struct http_request *r, const char *public_id,
+                       json_t *limits, const char *op)
+{
+    struct key_change *k = xcalloc(1, sizeof *k);
+
     k->console = c;
+    k->limits = json_incref(limits);
     memcpy(k->op, op, strlen(op) + 1);
-    if (!span_copy(span_of(match->value[0]), k->public_id, sizeof k->public_id) ||
+    if (!span_copy(span_of(public_id), k->public_id, sizeof k->public_id) ||
         strlen(k->public_id) != KEY_ID_PUBLIC - 1) {
         reply_problem(r, CALLER_NOT_FOUND,
                       "'%.40s' is no public id of a key: 12 characters, the part after sk-tg-",
-                      match->value[0]);
-        free(k);
+                      public_id);
+        change_free(k);
         return;
     }
     request_keep(r, &k->request);
-    key_read(c->ledger.redis, k->public_id, on_revoked_key, k);
+    key_read(c->ledger.redis, k->public_id, on_present_key, k);
 }
 
-static void on_revoked_key(void *arg, bool found, const struct key_state *state,
+static void on_present_key(void *arg, bool found, const struct key_state *state,
                            const struct err *err)
 {
     struct key_change *k = arg;
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
 
     if (k->request && err) {
         reply_err(k->request, err);
     } else if (k->request && !found) {
         reply_problem(k->request, CALLER_NOT_FOUND, "There is no key %s", k->public_id);
+    } else if (k->request && k->limits && state->revoked) {
+        reply_problem(k->request, CALLER_CONFLICT, "Key %s has been revoked", k->public_id);
     } else if (k->request) {
-        k->kind = state->owner_kind;
-        k->expires_at = state->expires_at;
-        memcpy(k->owner, state->owner, sizeof k->owner);
-        write_record(k, state->hash, "revoked", &record);
-        desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
-                  partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&record));
+        change_present(k, state);
     }
+    change_free(k);
+}
+
+static void change_present(struct key_change *k, const struct key_state *state)
+{
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    struct err err;
+
+    k->kind = state->owner_kind;
+    k->expires_at = state->expires_at;
+    k->rpm = state->rpm;
+    k->tpm = state->tpm;
+    memcpy(k->owner, state->owner, sizeof k->owner);
+    if (k->limits && !read_limits(k->limits, k, &err)) {
+        reply_err(k->request, &err);
+        return;
+    }
+    write_record(k, state->hash, k->limits ? "active" : "revoked", &record);
+    desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
+              partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&record));
+}
+
+static void change_free(struct key_change *k)
+{
+    json_decref(k->limits);
     free(k);
 }
 
@@ -292,6 +354,10 @@ static void on_listed(void *arg, bool found, const struct key_state *state, cons
         jw_string_member(&l->w, "state", state->revoked ? "revoked" : "active");
         if (state->expires_at)
             jw_time_member(&l->w, "expires_at", state->expires_at);
+        if (state->owner_kind == 'a') {
+            jw_int_member(&l->w, "rpm", state->rpm);
+            jw_int_member(&l->w, "tpm", state->tpm);
+        }
         jw_object_end(&l->w);
     }
     l->next++;

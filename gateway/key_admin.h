@@ -1,4 +1,4 @@
-/* key_admin.h - keys of accounts and creators: made, listed, revoked. Handlers of admin.sock; the server is the struct console. */
+/* key_admin.h - keys of accounts and creators: made, listed, limited, revoked. Handlers of admin.sock; the server is the struct console. */
 #ifndef TOLLGATE_GATEWAY_KEY_ADMIN_H
 #define TOLLGATE_GATEWAY_KEY_ADMIN_H
 
@@ -6,6 +6,7 @@
 
 void key_post(void *server, struct http_request *r, const struct route_match *match);
 void keys_get(void *server, struct http_request *r, const struct route_match *match);
+void key_limit_post(void *server, struct http_request *r, const struct route_match *match);
 void key_revoke_post(void *server, struct http_request *r, const struct route_match *match);
 
 #endif

@@ -116,8 +116,7 @@ static void admit(struct paid_call *c)
                                         .account = c->event.account,
                                         .key = c->event.key,
                                         .currency = c->event.amount.currency,
-                                        .tokens = (int64_t)c->body.len +
-                                                  c->chat.n * output_cap(c)};
+                                        .tokens = (int64_t)c->body.len + c->chat.n * output_cap(c)};
     struct err err;
 
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
@@ -177,6 +176,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         paid_call_free(c);
         return;
     }
+    memcpy(c->rates, answer->rates, sizeof c->rates);
     c->state = CALL_WAITING;
     journal_begin(server->ledger.journal, &c->event);
     c->deadline = timer_new(server->loop, on_deadline, c);
@@ -241,7 +241,7 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
         snprintf(c->content_type, sizeof c->content_type, "%s",
                  c->chat.stream ? "text/event-stream" : "application/json");
     if (c->chat.stream && c->request)
-        answer_begin_stream(c->request, c->content_type, c->event.request_id);
+        answer_begin_stream(c->request, c->content_type, c->event.request_id, c->rates);
 }
 
 static void on_backend_event(void *arg, const struct backend_event *event)

@@ -113,7 +113,7 @@ static void finish_answer(struct paid_call *c)
     if (c->chat.stream)
         answer_end_stream(c->request, &c->event, buf_span(&c->held));
     else
-        answer_plain(c->request, &c->event, c->content_type, buf_span(&c->held));
+        answer_plain(c->request, &c->event, c->content_type, c->rates, buf_span(&c->held));
 }
 
 /* A stream that had begun ends with an error event and without [DONE]; SDKs raise on it. In the middle of an event nothing can

@@ -9,7 +9,7 @@
 #include "lib/base/json.h"
 
 #define BODY_MAX   8192
-#define FIELDS_MAX 8
+#define FIELDS_MAX 16
 
 static const struct problem_row rows[PROBLEM_COUNT] = {
     [CALLER_BAD_REQUEST] = {"caller_bad_request", 400, "invalid_request_error", NULL, 0,
@@ -55,6 +55,12 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                          "The model is priced in another currency than the account has"},
     [POLICY_CONCURRENCY] = {"policy_concurrency", 429, "rate_limit_error", "rate_limit_exceeded", 1,
                             "Too many calls of this account are running"},
+    [POLICY_REQUEST_RATE] = {"policy_request_rate", 429, "requests", "rate_limit_exceeded", 1,
+                             "Requests come faster than this account or key may send them"},
+    [POLICY_TOKEN_RATE] = {"policy_token_rate", 429, "tokens", "rate_limit_exceeded", 1,
+                           "Tokens are used faster than this account or key may use them"},
+    [POLICY_CALL_TOO_LARGE] = {"policy_call_too_large", 429, "tokens", "rate_limit_exceeded", -1,
+                               "The call may use more tokens than are allowed in a minute"},
     [UPSTREAM_REFUSED] =
         {"upstream_refused", 502, "api_error", "upstream_error", 0,
          "The model's server refused the call; this is not your fault and was not charged"},
@@ -142,6 +148,8 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
         add_field(&list, "retry-after", seconds);
         add_field(&list, "retry-after-ms", ms);
     }
+    for (size_t i = 0; i < details->more_count; i++)
+        add_field(&list, details->more[i].name, details->more[i].value);
     http_reply(r, row->status, list.field, list.count, buf_span(&body));
 }
 

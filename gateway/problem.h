@@ -25,6 +25,9 @@ enum problem {
     POLICY_NO_CREDIT,
     POLICY_CURRENCY,
     POLICY_CONCURRENCY,
+    POLICY_REQUEST_RATE,
+    POLICY_TOKEN_RATE,
+    POLICY_CALL_TOO_LARGE,
     UPSTREAM_REFUSED,
     UPSTREAM_BROKEN,
     UPSTREAM_TIMEOUT,
@@ -53,6 +56,8 @@ struct problem_details {
     const char *request_id, *param;
     const char *allow; /* the methods that a path takes, for 405 */
     int64_t retry_after_ms;
+    const struct http_field *more; /* further headers, at most 6 */
+    size_t more_count;
 };
 void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details,
                    const char *format, ...) PRINTF_LIKE(4, 5);

@@ -4,13 +4,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "gateway/rate_headers.h"
 #include "lib/base/jscan.h"
 #include "lib/base/text.h"
 
 #define UPSTREAM_ERROR_BYTES    65536
 #define RETRY_AFTER_SECONDS_MAX 3600
 
-static enum problem problem_of_verdict(enum verdict v);
+static enum problem problem_of_verdict(const struct admission_answer *answer);
+static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX]);
 static bool is_callers_fault(unsigned status);
 static bool is_error_object(struct span body);
 static int64_t retry_after_ms(struct span header);
@@ -19,10 +21,14 @@ static void describe_refusal(struct failure *f, const struct backend_result *res
 void refusal_reply(struct http_request *r, const struct admission_answer *answer,
                    const struct money *asked, const char *request_id)
 {
+    struct rate_headers rates;
+    rate_headers_fill(&rates, answer->rates);
     struct problem_details details = {.request_id = request_id,
-                                      .retry_after_ms = answer->retry_after_ms};
-    enum problem problem = problem_of_verdict(answer->verdict);
-    char left[DECIMAL_TEXT], need[DECIMAL_TEXT];
+                                      .retry_after_ms = answer->retry_after_ms,
+                                      .more = rates.field,
+                                      .more_count = rates.count};
+    enum problem problem = problem_of_verdict(answer);
+    char left[DECIMAL_TEXT], need[DECIMAL_TEXT], text[ERR_TEXT_MAX];
 
     switch (answer->verdict) {
     case VERDICT_CREDIT:
@@ -44,6 +50,11 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
                       "; wait until one ends",
                       answer->open, answer->open_max);
         return;
+    case VERDICT_RATE:
+    case VERDICT_TOO_LARGE:
+        describe_rate(answer, text);
+        problem_reply(r, problem, &details, "%s", text);
+        return;
     case VERDICT_RECOVERING:
         problem_reply(r, problem, &details, "The ledger is recovering; retry in a few seconds");
         return;
@@ -52,15 +63,44 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
     }
 }
 
-static enum problem problem_of_verdict(enum verdict v)
+static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX])
 {
-    switch (v) {
+    const char *whose = answer->over.is_of_key ? "key" : "account";
+    int64_t limit = answer->over.limit, left = answer->over.left, asked = answer->asked_tokens;
+    char wait[RATE_TEXT];
+
+    rate_wait_format(answer->retry_after_ms * 1000, wait);
+    if (answer->verdict == VERDICT_TOO_LARGE)
+        snprintf(out, ERR_TEXT_MAX,
+                 "This call may use up to %" PRId64 " tokens, and this %s may use %" PRId64
+                 " a minute; shorten the prompt or lower max_completion_tokens",
+                 asked, whose, limit);
+    else if (answer->over.what == RATE_TOKENS)
+        snprintf(out, ERR_TEXT_MAX,
+                 "This %s may use %" PRId64 " tokens a minute, %" PRId64
+                 " are left, and this call may use up to %" PRId64
+                 "; retry in %s, or lower max_completion_tokens",
+                 whose, limit, left, asked, wait);
+    else
+        snprintf(out, ERR_TEXT_MAX,
+                 "This %s may send %" PRId64 " requests a minute, and %" PRId64
+                 " are left; retry in %s",
+                 whose, limit, left, wait);
+}
+
+static enum problem problem_of_verdict(const struct admission_answer *answer)
+{
+    switch (answer->verdict) {
     case VERDICT_CREDIT:
         return POLICY_NO_CREDIT;
     case VERDICT_CURRENCY:
         return POLICY_CURRENCY;
     case VERDICT_CONCURRENCY:
         return POLICY_CONCURRENCY;
+    case VERDICT_RATE:
+        return answer->over.what == RATE_TOKENS ? POLICY_TOKEN_RATE : POLICY_REQUEST_RATE;
+    case VERDICT_TOO_LARGE:
+        return POLICY_CALL_TOO_LARGE;
     case VERDICT_KEY_UNKNOWN:
     case VERDICT_ACCOUNT_UNKNOWN:
         return CALLER_BAD_KEY;

@@ -1,0 +1,75 @@
+/* account_terms.c - terms are checked in full before a record is written. */
+#include "gateway/account_terms.h"
+
+#include "gateway/desk.h"
+
+static bool read_limit(const json_t *body, const char *name, int64_t max, int64_t *out,
+                       struct err *err);
+
+bool account_limits_read(const json_t *body, struct account_terms *t, struct err *err)
+{
+    if (!desk_amount(body, "credit_limit", false, &t->credit_limit, err) ||
+        !read_limit(body, "concurrency", CONCURRENCY_MAX, &t->concurrency, err) ||
+        !rate_limits_read(body, &t->rpm, &t->tpm, err))
+        return false;
+    if (t->credit_limit < 0 || (t->credit_limit && strcmp(t->mode, "prepaid") == 0))
+        return err_set(err, ERR_INPUT,
+                       "'credit_limit' goes with postpaid and is not negative; a prepaid account "
+                       "is credited instead");
+    return true;
+}
+
+bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err *err)
+{
+    return read_limit(body, "rpm", RATE_MAX, rpm, err) &&
+           read_limit(body, "tpm", RATE_MAX, tpm, err);
+}
+
+static bool read_limit(const json_t *body, const char *name, int64_t max, int64_t *out,
+                       struct err *err)
+{
+    if (!json_get_int_or(body, name, out, "the request", err))
+        return false;
+    return (*out >= 0 && *out <= max) ||
+           err_set(err, ERR_INPUT, "'%s' must be from 1 to %lld, or 0 for no limit", name,
+                   (long long)max);
+}
+
+struct account_terms account_terms_of(const char *id, const struct account_state *state)
+{
+    return (struct account_terms){.id = id,
+                                  .currency = state->currency,
+                                  .mode = state->prepaid ? "prepaid" : "postpaid",
+                                  .credit_limit = state->credit_limit,
+                                  .concurrency = state->concurrency,
+                                  .rpm = state->rpm,
+                                  .tpm = state->tpm};
+}
+
+bool account_terms_equal(const struct account_terms *a, const struct account_terms *b)
+{
+    return strcmp(a->currency, b->currency) == 0 && strcmp(a->mode, b->mode) == 0 &&
+           a->credit_limit == b->credit_limit && a->concurrency == b->concurrency &&
+           a->rpm == b->rpm && a->tpm == b->tpm;
+}
+
+void account_terms_write(const struct account_terms *t, int64_t revision, int64_t at,
+                         const char *op, struct buf *record)
+{
+    char limit[DECIMAL_TEXT];
+    struct jw w;
+
+    jw_init(&w, record);
+    jw_object(&w);
+    jw_string_member(&w, "account", t->id);
+    jw_string_member(&w, "currency", t->currency);
+    jw_string_member(&w, "mode", t->mode);
+    jw_string_member(&w, "credit_limit", decimal_format(t->credit_limit, limit));
+    jw_int_member(&w, "concurrency", t->concurrency);
+    jw_int_member(&w, "rpm", t->rpm);
+    jw_int_member(&w, "tpm", t->tpm);
+    jw_int_member(&w, "revision", revision);
+    jw_time_member(&w, "at", at);
+    jw_string_member(&w, "op", op);
+    jw_object_end(&w);
+}

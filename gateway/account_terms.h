@@ -1,0 +1,26 @@
+/* account_terms.h - what an account is to be: from a request, out of what it is, into a record. */
+#ifndef TOLLGATE_GATEWAY_ACCOUNT_TERMS_H
+#define TOLLGATE_GATEWAY_ACCOUNT_TERMS_H
+
+#include "billing/admission.h"
+#include "lib/base/json.h"
+
+#define CONCURRENCY_MAX 1000000
+
+/* Texts are borrowed. */
+struct account_terms {
+    const char *id, *currency, *mode;
+    int64_t credit_limit, concurrency, rpm, tpm; /* the last three: 0 is no limit */
+};
+
+/* The members credit_limit, concurrency, rpm and tpm, where the body has them. The mode must be set. */
+bool account_limits_read(const json_t *body, struct account_terms *t, struct err *err) MUST_USE;
+/* "rpm" and "tpm" alone, of an account or a key; a missing one leaves its value. */
+bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err *err) MUST_USE;
+/* The terms that an account has. */
+struct account_terms account_terms_of(const char *id, const struct account_state *state);
+bool account_terms_equal(const struct account_terms *a, const struct account_terms *b);
+/* The body of an account record. */
+void account_terms_write(const struct account_terms *t, int64_t revision, int64_t at, const char *op, struct buf *record);
+
+#endif
