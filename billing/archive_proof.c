@@ -20,8 +20,7 @@ static bool on_call(void *arg, const struct event *e, struct span line, struct e
 
 bool archive_proof_check(const struct archive_proof *p, struct err *err)
 {
-    const char *temporary = getenv("TMPDIR");
-    AUTO(event_spool) spool = event_spool_new(temporary ? temporary : "/tmp", err);
+    AUTO(event_spool) spool = event_spool_new(NULL, err);
     AUTO_CLEAR(archive_scan)
     scan = {.archive = p->archive,
             .installation = p->manifest->installation,

@@ -1,5 +1,6 @@
 /* archive_scan.c - a writer's lines are reduced as the writer itself did, from SEAL to SEAL, and
- * each SEAL is compared with what came out. Calls of other periods are only skimmed. */
+ * each SEAL is compared with what came out. A file that is passed over leaves the writer as its
+ * first line says; calls of other periods in a file that is read are only skimmed. */
 #include "billing/archive_scan.h"
 
 #include "billing/archive_file.h"
@@ -28,13 +29,18 @@ struct reading {
     struct manifest_writer found;
     uint64_t sealed_in; /* the segment of the period's SEAL; 0: none yet */
     uint64_t limit;     /* the last segment to read */
-    bool has_failed;    /* on_call did: nobody can go on */
+    bool has_failed;    /* on_call or the scratch file did: nobody can go on */
 };
 
 static bool scan_writer(struct archive_scan *s, struct call_index *calls,
                         const struct archive_writer *writer, struct err *err);
 static const struct manifest_writer *coverage(const struct archive_scan *s, const char *writer);
 static bool read_lines(struct reading *r, struct err *err);
+static bool is_wanted(const struct reading *r, const struct archive_header *h);
+static uint64_t calls_before_seal(const struct reading *r, const struct archive_header *h);
+static void pass_over(struct reading *r, const struct archive_header *h);
+static bool read_file(struct reading *r, struct archive_reader *reader, struct err *err);
+static bool is_as_stated(const struct reading *r, const struct archive_header *h);
 static bool take_line(struct reading *r, const struct record_head *head, struct span line,
                       uint32_t crc, uint64_t segment, struct err *err);
 static bool take_call(struct reading *r, const struct record_head *head, struct span line,
@@ -42,7 +48,7 @@ static bool take_call(struct reading *r, const struct record_head *head, struct 
 static bool skim_call(struct reading *r, struct span line, struct money *amount,
                       struct period *period, struct err *err);
 static bool hand_out(struct reading *r, struct span line, struct err *err);
-static void count_event(struct archive_scan *s, struct period p);
+static void count_events(struct archive_scan *s, struct period p, uint64_t count);
 static bool take_catalogue(struct reading *r, struct span line, struct err *err);
 static bool take_seal(struct reading *r, struct span line, uint64_t segment, struct err *err);
 static void compare_seal(struct reading *r, const struct seal *seal);
@@ -56,7 +62,7 @@ static int compare_periods(const void *a, const void *b);
 
 bool archive_scan_run(struct archive_scan *s, struct err *err)
 {
-    AUTO(call_index) calls = call_index_new();
+    AUTO(call_index) calls = call_index_new(s->scratch_dir);
     struct archive_writer *writers;
     size_t count;
     bool ok = true;
@@ -71,7 +77,8 @@ bool archive_scan_run(struct archive_scan *s, struct err *err)
     free(writers);
     if (!ok)
         return false;
-    call_index_find_twins(calls, &s->damage);
+    if (!call_index_find_twins(calls, &s->damage, err))
+        return false;
     terms_sort(s->terms);
     if (s->writer_count > 1)
         qsort(s->writers, s->writer_count, sizeof *s->writers, compare_writers);
@@ -97,7 +104,7 @@ static const struct manifest_writer *coverage(const struct archive_scan *s, cons
     return NULL;
 }
 
-/* False only when on_call failed; a damaged writer does not keep the others from being read. */
+/* False only when nobody can go on; a damaged writer does not keep the others from being read. */
 static bool scan_writer(struct archive_scan *s, struct call_index *calls,
                         const struct archive_writer *writer, struct err *err)
 {
@@ -131,26 +138,80 @@ static bool scan_writer(struct archive_scan *s, struct call_index *calls,
 static bool read_lines(struct reading *r, struct err *err)
 {
     AUTO(archive_reader) reader = archive_reader_open(r->scan->archive, r->writer->writer, err);
+    const struct archive_header *h;
+    uint64_t last = 0;
+    int got;
+
+    while ((got = reader ? archive_reader_enter(reader, err) : -1) == 1) {
+        h = archive_reader_header(reader);
+        if (h->segment > r->limit)
+            break;
+        last = h->segment;
+        if (!is_wanted(r, h)) {
+            pass_over(r, h);
+            archive_reader_pass(reader);
+        } else if (!read_file(r, reader, err)) {
+            return false;
+        }
+    }
+    return got >= 0 && finish_writer(r, last, err);
+}
+
+/* From the SEAL before the period to its own. So that the events of other periods can be counted,
+ * a file that more than one SEAL stands in is read. */
+static bool is_wanted(const struct reading *r, const struct archive_header *h)
+{
+    struct period wanted = r->scan->period, before = r->totals.period, after = h->totals.period;
+    bool is_earlier = period_compare(after, wanted) < 0 ||
+                      (period_compare(after, wanted) == 0 && h->totals.records == 0);
+    bool is_later = period_compare(before, wanted) > 0;
+    bool is_plain =
+        period_compare(after, before) == 0 || period_compare(after, period_next(before)) == 0;
+
+    return h->catalogue > 0 || h->refunds > 0 || !is_plain || !(is_earlier || is_later);
+}
+
+static void pass_over(struct reading *r, const struct archive_header *h)
+{
+    uint64_t before = calls_before_seal(r, h);
+
+    if (before > 0)
+        count_events(r->scan, r->totals.period, before);
+    if (h->calls > before)
+        count_events(r->scan, h->totals.period, h->calls - before);
+    r->totals = h->totals;
+    r->heads = h->heads;
+}
+
+static uint64_t calls_before_seal(const struct reading *r, const struct archive_header *h)
+{
+    bool has_seal = period_compare(h->totals.period, r->totals.period) != 0;
+
+    return has_seal && h->calls >= h->totals.events ? h->calls - h->totals.events : h->calls;
+}
+
+static bool read_file(struct reading *r, struct archive_reader *reader, struct err *err)
+{
+    const struct archive_header *h = archive_reader_header(reader);
     struct record_head head;
     struct span line;
-    uint64_t segment = 0;
     uint32_t crc;
     int got;
 
-    while ((got = reader ? archive_reader_next(reader, &head, &line, &crc, err) : -1) == 1) {
-        if (archive_reader_segment(reader) > r->limit)
-            break;
-        segment = archive_reader_segment(reader);
-        if (!take_line(r, &head, line, crc, segment, err)) {
-            err_context(err, "writer %s, segment %llu", r->writer->writer,
-                        (unsigned long long)segment);
-            got = -1;
-            break;
-        }
-    }
-    if (got < 0)
-        return false;
-    return finish_writer(r, got == 0 ? archive_reader_segment(reader) : r->limit, err);
+    while ((got = archive_reader_line(reader, &head, &line, &crc, err)) == 1)
+        if (!take_line(r, &head, line, crc, h->segment, err))
+            return err_context(err, "writer %s, segment %llu", r->writer->writer,
+                               (unsigned long long)h->segment);
+    return got == 0 && (is_as_stated(r, h) ||
+                        err_set(err, ERR_CORRUPT,
+                                "writer %s, segment %llu does not hold what its first line states",
+                                r->writer->writer, (unsigned long long)h->segment));
+}
+
+static bool is_as_stated(const struct reading *r, const struct archive_header *h)
+{
+    return period_compare(r->totals.period, h->totals.period) == 0 &&
+           writer_totals_equal(&r->totals, &h->totals);
 }
 
 static bool take_line(struct reading *r, const struct record_head *head, struct span line,
@@ -174,13 +235,15 @@ static bool take_call(struct reading *r, const struct record_head *head, struct 
 
     if (!skim_call(r, line, &amount, &period, err))
         return false;
-    call_index_add(r->calls, span_of(jscan_get(r->skim, P_REQUEST_ID)->text), head->writer,
-                   &head->place);
+    r->has_failed = !call_index_add(r->calls, span_of(jscan_get(r->skim, P_REQUEST_ID)->text),
+                                    head->writer, &head->place, err);
+    if (r->has_failed)
+        return false;
     if (period_compare(period, r->totals.period) != 0)
         return err_set(err, ERR_CORRUPT, "a call of %s stands where the writer was in %s",
                        period.text, r->totals.period.text);
     r->totals.events++;
-    count_event(r->scan, period);
+    count_events(r->scan, period, 1);
     return writer_totals_add(&r->totals, &amount, err) &&
            (!is_of_period(r, period) || hand_out(r, line, err));
 }
@@ -226,16 +289,16 @@ static bool hand_out(struct reading *r, struct span line, struct err *err)
 }
 
 /* Nearly always the period of the call before. */
-static void count_event(struct archive_scan *s, struct period p)
+static void count_events(struct archive_scan *s, struct period p, uint64_t count)
 {
     for (size_t i = s->period_count; i-- > 0;) {
         if (period_compare(s->periods[i].period, p) == 0) {
-            s->periods[i].events++;
+            s->periods[i].events += count;
             return;
         }
     }
     s->periods = xrealloc_array(s->periods, s->period_count + 1, sizeof *s->periods);
-    s->periods[s->period_count++] = (struct scanned_period){.period = p, .events = 1};
+    s->periods[s->period_count++] = (struct scanned_period){.period = p, .events = count};
 }
 
 static bool take_catalogue(struct reading *r, struct span line, struct err *err)

@@ -1,5 +1,9 @@
-/* archive_scan.h - reads the whole archive once for one period: its events, the versions it may
- * name, what every writer did in it and whether its SEAL says the same. */
+/* archive_scan.h - reads of the archive what one period needs: its events, the versions they may
+ * name, what every writer did in it and whether its SEAL says the same.
+ *
+ * By their first lines, segments are passed over that hold no record between a writer's SEAL before
+ * the period and that of the period, nor a catalogue or refund record. Of what is read, everything is
+ * checked. Memory: that of sorted_runs.h and 12 KB, whatever the period's size, and what the terms take. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_SCAN_H
 #define TOLLGATE_BILLING_ARCHIVE_SCAN_H
 
@@ -17,6 +21,7 @@ struct archive_scan {
     /* Events of the period, in the archive's order. False ends the scan. */
     bool (*on_call)(void *arg, const struct event *e, struct span line, struct err *err);
     void *arg;
+    const char *scratch_dir; /* as scratch_file_new() takes it */
     /* Read these writers only up to the segments stated, and no others; null: everything. */
     const struct manifest_writer *covered;
     size_t covered_count;
@@ -28,7 +33,7 @@ struct archive_scan {
     struct scanned_period {
         struct period period;
         uint64_t events;
-    } * periods;             /* in order; what was read of each */
+    } * periods;             /* in order; what the archive has of each */
     struct reasons damage;   /* the archive contradicts itself: nothing can be made of it */
     struct reasons unsealed; /* writers whose SEAL of the period is missing */
 };

@@ -1,13 +1,13 @@
-/* call_index.c - ids as 16 bytes, writers by number, sorted once at the end: twins then stand
+/* call_index.c - ids as 16 bytes, writers by number, put in order at the end: twins then stand
  * side by side. */
 #include "billing/call_index.h"
 
+#include "billing/sorted_runs.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define ID_BYTES    16
-#define ID_PREFIX   4 /* "req_" */
-#define CALLS_FIRST 256
+#define ID_BYTES  16
+#define ID_PREFIX 4 /* "req_" */
 
 struct call {
     unsigned char id[ID_BYTES];
@@ -17,45 +17,45 @@ struct call {
 };
 
 struct call_index {
-    struct call *calls;
-    size_t count, cap;
+    struct sorted_runs *calls;
     char (*writers)[WRITER_TEXT];
     size_t writer_count;
 };
 
 static uint32_t writer_number(struct call_index *x, const char *writer);
+static void add_twins(const struct call_index *x, const struct call *a, const struct call *b,
+                      struct reasons *out);
 static int compare_calls(const void *a, const void *b);
 
-struct call_index *call_index_new(void)
+struct call_index *call_index_new(const char *dir)
 {
-    return xcalloc(1, sizeof(struct call_index));
+    const struct sorted_runs_config config = {
+        .item_size = sizeof(struct call), .compare = compare_calls, .dir = dir};
+    struct call_index *x = xcalloc(1, sizeof *x);
+
+    x->calls = sorted_runs_new(&config);
+    return x;
 }
 
 void call_index_free(struct call_index *x)
 {
     if (!x)
         return;
-    free(x->calls);
+    sorted_runs_free(x->calls);
     free(x->writers);
     free(x);
 }
 
-void call_index_add(struct call_index *x, struct span request_id, const char *writer,
-                    const struct record_place *place)
+bool call_index_add(struct call_index *x, struct span request_id, const char *writer,
+                    const struct record_place *place, struct err *err)
 {
-    struct call *c;
+    struct call c = {.writer = writer_number(x, writer),
+                     .partition = place->partition[SIDE_ACCOUNT],
+                     .n = place->n[SIDE_ACCOUNT]};
 
-    if (x->count == x->cap) {
-        x->cap = x->cap ? 2 * x->cap : CALLS_FIRST;
-        x->calls = xrealloc_array(x->calls, x->cap, sizeof *x->calls);
-    }
-    c = &x->calls[x->count];
-    *c = (struct call){.writer = writer_number(x, writer),
-                       .partition = place->partition[SIDE_ACCOUNT],
-                       .n = place->n[SIDE_ACCOUNT]};
-    if (hex_decode((struct span){request_id.data + ID_PREFIX, request_id.len - ID_PREFIX}, c->id,
-                   ID_BYTES))
-        x->count++;
+    return !hex_decode((struct span){request_id.data + ID_PREFIX, request_id.len - ID_PREFIX}, c.id,
+                       ID_BYTES) ||
+           sorted_runs_add(x->calls, &c, err);
 }
 
 /* Most calls are of the writer of the call before. */
@@ -69,24 +69,37 @@ static uint32_t writer_number(struct call_index *x, const char *writer)
     return (uint32_t)x->writer_count++;
 }
 
-void call_index_find_twins(struct call_index *x, struct reasons *out)
+bool call_index_find_twins(struct call_index *x, struct reasons *out, struct err *err)
 {
-    if (x->count > 1)
-        qsort(x->calls, x->count, sizeof *x->calls, compare_calls);
-    for (size_t i = 1; i < x->count; i++) {
-        const struct call *a = &x->calls[i - 1], *b = &x->calls[i];
-        char id[2 * ID_BYTES + 1];
+    struct call last = {.n = 0};
+    bool is_first = true;
+    const void *item;
+    int got;
 
-        if (memcmp(a->id, b->id, ID_BYTES) != 0)
-            continue;
-        hex_encode(a->id, ID_BYTES, id);
-        reasons_add(
-            out,
-            "request req_%s is charged twice: as record %llu of partition a%02u of writer %s "
-            "and as record %llu of partition a%02u of writer %s",
-            id, (unsigned long long)a->n, (unsigned)a->partition, x->writers[a->writer],
-            (unsigned long long)b->n, (unsigned)b->partition, x->writers[b->writer]);
+    if (!sorted_runs_start(x->calls, err))
+        return false;
+    while ((got = sorted_runs_next(x->calls, &item, err)) == 1) {
+        const struct call *c = item;
+
+        if (!is_first && memcmp(last.id, c->id, ID_BYTES) == 0)
+            add_twins(x, &last, c, out);
+        last = *c;
+        is_first = false;
     }
+    return got == 0;
+}
+
+static void add_twins(const struct call_index *x, const struct call *a, const struct call *b,
+                      struct reasons *out)
+{
+    char id[2 * ID_BYTES + 1];
+
+    hex_encode(a->id, ID_BYTES, id);
+    reasons_add(out,
+                "request req_%s is charged twice: as record %llu of partition a%02u of writer %s "
+                "and as record %llu of partition a%02u of writer %s",
+                id, (unsigned long long)a->n, (unsigned)a->partition, x->writers[a->writer],
+                (unsigned long long)b->n, (unsigned)b->partition, x->writers[b->writer]);
 }
 
 static int compare_calls(const void *a, const void *b)

@@ -1,4 +1,5 @@
-/* call_index.h - finds a request id that stands twice: 32 bytes a call, whatever its size. */
+/* call_index.h - finds a request id that stands twice among any number of calls, with the memory of
+ * sorted_runs.h and 32 bytes of disk a call. */
 #ifndef TOLLGATE_BILLING_CALL_INDEX_H
 #define TOLLGATE_BILLING_CALL_INDEX_H
 
@@ -7,13 +8,14 @@
 #include "billing/record.h"
 
 struct call_index;
-struct call_index *call_index_new(void) MUST_USE;
+/* `dir`: of the scratch file, as scratch_file_new() takes it. */
+struct call_index *call_index_new(const char *dir) MUST_USE;
 void call_index_free(struct call_index *x);
 DEFINE_AUTO(call_index)
 /* `request_id` must be valid, `place` the call's. */
-void call_index_add(struct call_index *x, struct span request_id, const char *writer,
-                    const struct record_place *place);
-/* A sentence for each pair, naming both. Orders what was added. */
-void call_index_find_twins(struct call_index *x, struct reasons *out);
+bool call_index_add(struct call_index *x, struct span request_id, const char *writer,
+                    const struct record_place *place, struct err *err) MUST_USE;
+/* A sentence for each pair, naming both. Ends the adding. */
+bool call_index_find_twins(struct call_index *x, struct reasons *out, struct err *err) MUST_USE;
 
 #endif

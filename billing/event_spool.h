@@ -1,13 +1,13 @@
 /* event_spool.h - a period's events, put in as they are found and taken out in the order of
- * settlement: by ended_at, then request id. 40 bytes of memory an event; the lines stand in a
- * file without a name. */
+ * settlement: by ended_at, then request id. The lines stand in a scratch file, with 40 bytes more
+ * for each; memory is that of sorted_runs.h, however many they are. */
 #ifndef TOLLGATE_BILLING_EVENT_SPOOL_H
 #define TOLLGATE_BILLING_EVENT_SPOOL_H
 
 #include "billing/event.h"
 
 struct event_spool;
-/* The file is made in `dir` and is gone when the spool is. */
+/* `dir` as scratch_file_new() takes it. */
 struct event_spool *event_spool_new(const char *dir, struct err *err) MUST_USE;
 void event_spool_free(struct event_spool *s);
 DEFINE_AUTO(event_spool)

@@ -35,6 +35,7 @@ bool gathering_read(struct gathering *g, const struct settlement_sources *s, str
                                     .period = p,
                                     .terms = &g->terms,
                                     .on_call = on_call,
+                                    .scratch_dir = spool_dir,
                                     .arg = g};
     return archive_scan_run(&g->scan, err) &&
            close_carry(s->archive, p, g->previous, g->terms.openings, err);

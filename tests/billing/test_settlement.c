@@ -174,12 +174,11 @@ START_TEST(a_bundle_is_never_replaced_by_one_of_another_period_or_kind)
 }
 END_TEST
 
-START_TEST(a_closing_balance_is_the_next_opening)
+/* November's world with a call in December, sealed; the clock in January. */
+static void go_on_to_december(struct world *w)
 {
-    struct world *w = world_november(DECEMBER);
     struct event e;
 
-    close_period(w, "2026-11");
     e = world_event(w, "acme", "ann/chat", 0, "ann:1", 7000, 3, "2026-12-03T10:00:00.000Z");
     ledger_sums_clear(&w->redis);
     ledger_sums_init(&w->redis);
@@ -189,6 +188,14 @@ START_TEST(a_closing_balance_is_the_next_opening)
         world_archive(w, i);
     }
     world_clock("2027-01-01T00:00:00Z");
+}
+
+START_TEST(a_closing_balance_is_the_next_opening)
+{
+    struct world *w = world_november(DECEMBER);
+
+    close_period(w, "2026-11");
+    go_on_to_december(w);
     close_period(w, "2026-12");
     AUTO_STRING dir = close_dir(w->archive, period_text("2026-12"));
     AUTO_STRING csv = file_text(dir, "statements.csv");
@@ -198,6 +205,49 @@ START_TEST(a_closing_balance_is_the_next_opening)
                                  "0,0,0,0.009339267\r\n"));
     ck_assert_ptr_nonnull(
         strstr(csv, "2026-12-000002,bob,2026-12,CNY,0.000467133,0,0,0,0,0,0,0.000467133\r\n"));
+    world_free(w);
+}
+END_TEST
+
+/* The first line stays; what follows can no longer be read as records. */
+static void spoil_lines(const struct world *w, unsigned writer, uint64_t segment)
+{
+    AUTO_STRING path = archive_path(w->archive, w->writer[writer].id, segment);
+
+    run_command("zstd -dcq %s | sed '2,$s/{/[/' | zstd -qf -o %s.new - && mv %s.new %s", path, path,
+                path, path);
+}
+
+START_TEST(only_segments_that_may_hold_the_period_are_read)
+{
+    struct world *w = world_november(DECEMBER);
+    struct err err;
+
+    close_period(w, "2026-11");
+    go_on_to_december(w);
+    spoil_lines(w, 1, 1); /* calls of November alone */
+    close_period(w, "2026-12");
+    AUTO_STRING december = close_dir(w->archive, period_text("2026-12"));
+    AUTO_STRING november = close_dir(w->archive, period_text("2026-11"));
+    struct settlement_proof proof = {.dir = december, .archive = w->archive};
+    struct settlement_verdict verdict;
+    ck_assert_msg(settlement_verify(&proof, &verdict, &err), "%s", err.text);
+    proof.dir = november;
+    ck_assert(!settlement_verify(&proof, &verdict, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "00000001.jsonl.zst"));
+    world_free(w);
+}
+END_TEST
+
+START_TEST(a_first_line_that_belies_its_records_is_found)
+{
+    struct world *w = world_november(DECEMBER);
+    AUTO_STRING path = archive_path(w->archive, w->writer[1].id, 1);
+
+    run_command("zstd -dcq %s | sed '1s/\"events\":0/\"events\":1/' | zstd -qf -o %s.new - && mv "
+                "%s.new %s",
+                path, path, path, path);
+    refuses(w, "2026-11", "does not hold what its first line states");
     world_free(w);
 }
 END_TEST
@@ -624,6 +674,8 @@ int main(void)
     tcase_add_test(tcase, a_bundle_is_never_replaced_by_one_of_another_period_or_kind);
     tcase_add_test(tcase, an_export_never_mixes_with_other_files);
     tcase_add_test(tcase, a_closing_balance_is_the_next_opening);
+    tcase_add_test(tcase, only_segments_that_may_hold_the_period_are_read);
+    tcase_add_test(tcase, a_first_line_that_belies_its_records_is_found);
     tcase_add_test(tcase, a_preview_needs_no_end_of_the_period);
     tcase_add_test(tcase, a_running_period_is_not_closed);
     tcase_add_test(tcase, a_period_before_the_first_writer_is_not_closed);

@@ -4,6 +4,7 @@
 #include "billing/call_index.h"
 #include "billing/event_spool.h"
 #include "billing/ledger_sums.h"
+#include "billing/sorted_runs.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
 #include "tests/billing/run.h"
@@ -78,34 +79,98 @@ START_TEST(events_leave_the_spool_in_order_and_as_often_as_asked)
 }
 END_TEST
 
-START_TEST(all_twins_are_found_and_nothing_else)
+/* 2000 calls, and the 77th once more when asked. */
+static void find_twins(bool has_twin, struct reasons *found, char twin[REQUEST_ID_TEXT])
 {
-    AUTO(call_index) x = call_index_new();
-    AUTO_CLEAR(reasons) none = {0};
-    AUTO_CLEAR(reasons) some = {0};
-    char twin[REQUEST_ID_TEXT] = "";
+    AUTO(call_index) x = call_index_new(NULL);
     struct record_place place = {.partition = {7, 0}};
+    struct err err;
 
     for (uint64_t i = 1; i <= 2000; i++) {
         char id[REQUEST_ID_TEXT];
 
         request_id_make(id);
         place.n[SIDE_ACCOUNT] = i;
-        call_index_add(x, span_of(id), i % 2 ? "w-a" : "w-b", &place);
+        ck_assert(call_index_add(x, span_of(id), i % 2 ? "w-a" : "w-b", &place, &err));
         if (i == 77)
-            memcpy(twin, id, sizeof twin);
+            memcpy(twin, id, REQUEST_ID_TEXT);
     }
-    call_index_find_twins(x, &none);
-    ck_assert_uint_eq(none.count, 0);
     place.n[SIDE_ACCOUNT] = 2001;
-    call_index_add(x, span_of(twin), "w-c", &place);
-    call_index_find_twins(x, &some);
+    if (has_twin)
+        ck_assert(call_index_add(x, span_of(twin), "w-c", &place, &err));
+    ck_assert(call_index_find_twins(x, found, &err));
+}
+
+START_TEST(all_twins_are_found_and_nothing_else)
+{
+    AUTO_CLEAR(reasons) none = {0};
+    AUTO_CLEAR(reasons) some = {0};
+    char twin[REQUEST_ID_TEXT] = "";
+
+    find_twins(false, &none, twin);
+    ck_assert_uint_eq(none.count, 0);
+    find_twins(true, &some, twin);
     ck_assert_uint_eq(some.count, 1);
     AUTO_STRING sentence =
         xasprintf("request %s is charged twice: as record 77 of partition a07 of "
                   "writer w-a and as record 2001 of partition a07 of writer w-c",
                   twin);
     ck_assert_str_eq(some.sentence[0], sentence);
+}
+END_TEST
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Runs of 256 to 16 384 numbers: from one that never leaves memory to many that take several windows each. */
+START_TEST(any_number_of_items_leaves_in_order)
+{
+    const struct sorted_runs_config config = {
+        .item_size = sizeof(uint64_t), .compare = compare_numbers, .run_bytes = 1024 << _i};
+    const uint64_t counts[] = {0, 1, 255, 256, 257, 1000, 70000};
+    struct err err;
+
+    for (size_t c = 0; c < ARRAY_LEN(counts); c++) {
+        AUTO(sorted_runs) s = sorted_runs_new(&config);
+
+        /* A step that shares no factor with the count visits every number once. */
+        for (uint64_t i = 0; i < counts[c]; i++) {
+            uint64_t item = i * 7919 % counts[c];
+            ck_assert(sorted_runs_add(s, &item, &err));
+        }
+        for (int round = 0; round < 2; round++) {
+            const void *item;
+            uint64_t expected = 0;
+            int got;
+
+            ck_assert(sorted_runs_start(s, &err));
+            while ((got = sorted_runs_next(s, &item, &err)) == 1)
+                ck_assert_uint_eq(*(const uint64_t *)item, expected++);
+            ck_assert_int_eq(got, 0);
+            ck_assert_uint_eq(expected, counts[c]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_scratch_file_that_cannot_be_made_is_an_error)
+{
+    const struct sorted_runs_config config = {.item_size = sizeof(uint64_t),
+                                              .compare = compare_numbers,
+                                              .run_bytes = 2048,
+                                              .dir = "/nonexistent"};
+    AUTO(sorted_runs) s = sorted_runs_new(&config);
+    struct err err = {0};
+    uint64_t added = 0;
+
+    while (added < 1000 && sorted_runs_add(s, &added, &err))
+        added++;
+    ck_assert_uint_lt(added, 1000);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent"));
 }
 END_TEST
 
@@ -133,6 +198,8 @@ int main(void)
     tcase_add_test(tcase, sums_are_found_by_name_however_many_there_are);
     tcase_add_test(tcase, events_leave_the_spool_in_order_and_as_often_as_asked);
     tcase_add_test(tcase, all_twins_are_found_and_nothing_else);
+    tcase_add_loop_test(tcase, any_number_of_items_leaves_in_order, 1, 8);
+    tcase_add_test(tcase, a_scratch_file_that_cannot_be_made_is_an_error);
     tcase_add_test(tcase, reasons_beyond_the_kept_are_counted);
     return run_tests(tcase, "settlement parts");
 }
