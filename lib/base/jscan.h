@@ -15,7 +15,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
-#define JSCAN_PATHS    32
+#define JSCAN_PATHS    64
 #define JSCAN_SEGMENTS 8
 #define JSCAN_DEPTH    128
 #define JSCAN_TEXT     256

@@ -8,16 +8,16 @@
 static void split(struct match *m, size_t index, const char *path);
 static unsigned initial(const char *name);
 static void clear_hit(struct jscan_hit *hit);
-static uint32_t paths_of_value(struct match *m, uint64_t at);
-static uint32_t last_segments(const struct match *m);
-static void begin_hits(struct match *m, uint32_t targets, enum jscan_type type, uint64_t at);
+static uint64_t paths_of_value(struct match *m, uint64_t at);
+static uint64_t last_segments(const struct match *m);
+static void begin_hits(struct match *m, uint64_t targets, enum jscan_type type, uint64_t at);
 static void narrow_name(struct match *m, const char *bytes, size_t n);
 static void capture(struct match *m, const char *bytes, size_t n);
 
 /* Runs the statement for every path in the set, lowest first. */
 #define FOR_EACH_PATH(m, set, p)                            \
-    for (uint32_t left_ = (set); left_; left_ &= left_ - 1) \
-        for (struct match_path *p = &(m)->paths[__builtin_ctz(left_)]; p; p = NULL)
+    for (uint64_t left_ = (set); left_; left_ &= left_ - 1) \
+        for (struct match_path *p = &(m)->paths[__builtin_ctzll(left_)]; p; p = NULL)
 
 struct match *match_new(const char *const *paths, size_t count)
 {
@@ -33,7 +33,7 @@ struct match *match_new(const char *const *paths, size_t count)
 static void split(struct match *m, size_t index, const char *path)
 {
     struct match_path *p = &m->paths[index];
-    uint32_t bit = UINT32_C(1) << index;
+    uint64_t bit = UINT64_C(1) << index;
 
     for (const char *at = path;; at++) {
         size_t len = strcspn(at, ".");
@@ -92,14 +92,14 @@ void match_name_end(struct match *m)
     m->member_paths = 0;
     FOR_EACH_PATH(m, m->text_paths, p)
     if (p->segments[m->depth - 1].len == m->name_len)
-        m->member_paths |= UINT32_C(1) << (p - m->paths);
+        m->member_paths |= UINT64_C(1) << (p - m->paths);
     m->text_paths = 0;
     m->in_name = false;
 }
 
 void match_scalar_begin(struct match *m, enum jscan_type type, uint64_t at)
 {
-    uint32_t paths = paths_of_value(m, at);
+    uint64_t paths = paths_of_value(m, at);
 
     m->value_paths = paths ? paths & last_segments(m) : 0;
     m->text_paths = type == JSCAN_STRING || type == JSCAN_NUMBER ? m->value_paths : 0;
@@ -107,12 +107,12 @@ void match_scalar_begin(struct match *m, enum jscan_type type, uint64_t at)
 }
 
 /* The paths that lead to or through the value that begins now. */
-static uint32_t paths_of_value(struct match *m, uint64_t at)
+static uint64_t paths_of_value(struct match *m, uint64_t at)
 {
     struct match_level *level;
 
     if (m->depth == 0)
-        return m->path_count < 32 ? (UINT32_C(1) << m->path_count) - 1 : UINT32_MAX;
+        return m->path_count < JSCAN_PATHS ? (UINT64_C(1) << m->path_count) - 1 : UINT64_MAX;
     level = &m->levels[m->depth - 1];
     level->count++;
     if (level->is_object)
@@ -122,12 +122,12 @@ static uint32_t paths_of_value(struct match *m, uint64_t at)
 }
 
 /* The text's outermost value is no member of anything: no path ends there. */
-static uint32_t last_segments(const struct match *m)
+static uint64_t last_segments(const struct match *m)
 {
     return m->depth > 0 ? m->last[m->depth - 1] : 0;
 }
 
-static void begin_hits(struct match *m, uint32_t targets, enum jscan_type type, uint64_t at)
+static void begin_hits(struct match *m, uint64_t targets, enum jscan_type type, uint64_t at)
 {
     FOR_EACH_PATH(m, targets, p)
     {
@@ -156,8 +156,8 @@ void match_scalar_end(struct match *m, uint64_t at)
 
 void match_open(struct match *m, enum jscan_type type, uint64_t at)
 {
-    uint32_t paths = paths_of_value(m, at);
-    uint32_t targets = paths ? paths & last_segments(m) : 0;
+    uint64_t paths = paths_of_value(m, at);
+    uint64_t targets = paths ? paths & last_segments(m) : 0;
 
     assert(m->depth < JSCAN_DEPTH);
     begin_hits(m, targets, type, at);
@@ -188,7 +188,7 @@ void match_wanted_text(struct match *m, const char *bytes, size_t n)
 
 static void narrow_name(struct match *m, const char *bytes, size_t n)
 {
-    uint32_t still = 0;
+    uint64_t still = 0;
 
     if (m->name_len == 0)
         m->text_paths &= m->initial[m->depth - 1][initial(bytes)];
@@ -197,7 +197,7 @@ static void narrow_name(struct match *m, const char *bytes, size_t n)
         struct span wanted = p->segments[m->depth - 1];
 
         if (n <= wanted.len - m->name_len && memcmp(wanted.data + m->name_len, bytes, n) == 0)
-            still |= UINT32_C(1) << (p - m->paths);
+            still |= UINT64_C(1) << (p - m->paths);
     }
     m->text_paths = still;
     m->name_len += n;
@@ -217,7 +217,7 @@ static void capture(struct match *m, const char *bytes, size_t n)
         hit->text[hit->text_len] = '\0';
         if (taken < n) {
             hit->text_cut = true;
-            m->text_paths &= ~(UINT32_C(1) << (p - m->paths));
+            m->text_paths &= ~(UINT64_C(1) << (p - m->paths));
         }
     }
 }

@@ -11,8 +11,8 @@
 #define MATCH_INITIALS 32 /* letters that differ in their low bits, which is all of one case */
 
 struct match_level {
-    uint32_t paths;   /* those that may find their value inside this container */
-    uint32_t targets; /* those whose value this container is */
+    uint64_t paths;   /* those that may find their value inside this container */
+    uint64_t targets; /* those whose value this container is */
     uint32_t count;   /* members or elements so far */
     bool is_object;
 };
@@ -25,17 +25,17 @@ struct match_path {
 
 struct match {
     unsigned depth; /* open containers */
-    uint32_t
+    uint64_t
         text_paths; /* those that want the bytes of the string or number being read, or of the name */
-    uint32_t value_paths;  /* those whose value the scalar being read is */
-    uint32_t member_paths; /* those that the name just read leads into */
+    uint64_t value_paths;  /* those whose value the scalar being read is */
+    uint64_t member_paths; /* those that the name just read leads into */
     bool in_name;
     size_t name_len;
     uint64_t key_start;
     struct match_level levels[JSCAN_DEPTH];
-    uint32_t wild[JSCAN_SEGMENTS]; /* paths whose n-th segment is '*' */
-    uint32_t last[JSCAN_SEGMENTS]; /* paths of which it is the last */
-    uint32_t initial[JSCAN_SEGMENTS][MATCH_INITIALS]; /* paths whose n-th segment begins so */
+    uint64_t wild[JSCAN_SEGMENTS];                    /* paths whose n-th segment is '*' */
+    uint64_t last[JSCAN_SEGMENTS];                    /* paths of which it is the last */
+    uint64_t initial[JSCAN_SEGMENTS][MATCH_INITIALS]; /* paths whose n-th segment begins so */
     size_t path_count;
     struct match_path paths[];
 };
