@@ -37,6 +37,9 @@ static const struct {
     {"KEY_EXPIRED", VERDICT_KEY_EXPIRED},
     {"ACCOUNT_UNKNOWN", VERDICT_ACCOUNT_UNKNOWN},
     {"CURRENCY", VERDICT_CURRENCY},
+    {"CLAIMED", VERDICT_CLAIMED},
+    {"ANSWERED", VERDICT_ANSWERED},
+    {"OTHER_BODY", VERDICT_OTHER_BODY},
     {"RECOVERING", VERDICT_RECOVERING},
     {"INSTALLATION", VERDICT_WRONG_REDIS},
     {"PARKED", VERDICT_UNAVAILABLE},
@@ -45,18 +48,18 @@ static const struct {
 
 /* What waiting may help against. */
 static const int64_t retry_after_ms[] = {
-    [VERDICT_CONCURRENCY] = 1000,
-    [VERDICT_RECOVERING] = 1000,
-    [VERDICT_UNAVAILABLE] = 1000,
-    [VERDICT_WRONG_REDIS] = 0,
+    [VERDICT_CONCURRENCY] = 1000, [VERDICT_CLAIMED] = 1000,  [VERDICT_RECOVERING] = 1000,
+    [VERDICT_UNAVAILABLE] = 1000, [VERDICT_WRONG_REDIS] = 0,
 };
 
 struct admission *admission_new(struct loop *loop, struct redis *redis,
                                 const struct admission_config *config)
 {
     struct admission *a = xcalloc(1, sizeof *a);
+    struct claims_config claims = {config->installation, config->writer, config->turn};
 
     a->redis = redis;
+    a->claims = claims_new(redis, &claims);
     a->installation = xstrdup(config->installation);
     a->writer = xstrdup(config->writer);
     a->partitions = xasprintf("%d", PARTITIONS);
@@ -76,6 +79,7 @@ void admission_free(struct admission *a)
         h->a = NULL;
     keep_end(a);
     timer_free(a->poll);
+    claims_free(a->claims);
     free(a->installation);
     free(a->writer);
     free(a->partitions);
@@ -95,6 +99,10 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->currency, h->currency, sizeof h->currency);
     h->amount = request->amount_nanos;
     h->tokens = request->tokens < TOKENS_MAX ? request->tokens : TOKENS_MAX;
+    if (request->claim) {
+        h->claim = xcalloc(1, sizeof *h->claim);
+        *h->claim = *request->claim;
+    }
     h->on_answer = on_answer;
     h->arg = arg;
     h->asked_ms = clock_monotonic_ms();
@@ -121,6 +129,11 @@ static void ask_admit(struct hold *h)
     struct admission *a = h->a;
     char keys[9][PARTITION_KEY], amount[INT64_TEXT], now[INT64_TEXT], tokens[INT64_TEXT];
     struct partition p = h->partition;
+    struct claim_args claim = {0};
+    size_t without = h->claim ? 0 : 1;
+
+    if (h->claim)
+        claims_admit_args(a->claims, h->claim, &claim);
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),
         partition_key(p, "key", h->key, keys[1]),
@@ -131,6 +144,8 @@ static void ask_admit(struct hold *h)
         partition_key(p, "released", h->request_id, keys[6]),
         partition_key(p, "rate", h->account, keys[7]),
         partition_key(p, "rate:key", h->key, keys[8]),
+        claim.key[0],
+        claim.key[1],
     };
 
     const struct span args[] = {
@@ -143,11 +158,15 @@ static void ask_admit(struct hold *h)
         clock_offset() != 0 ? int64_text(clock_now(), now) : SPAN(""),
         span_of(h->currency),
         int64_text(h->tokens, tokens),
+        claim.arg[0],
+        claim.arg[1],
+        claim.arg[2],
     };
     h->state = HOLD_ASKING;
     h->admit = ask_new(a, h);
-    redis_eval(a->redis, script_get(SCRIPT_ADMIT), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
-               on_admit, h->admit);
+    redis_eval(a->redis, script_get(SCRIPT_ADMIT), key,
+               ARRAY_LEN(key) - without * ARRAY_LEN(claim.key), args,
+               ARRAY_LEN(args) - without * ARRAY_LEN(claim.arg), on_admit, h->admit);
 }
 
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -202,6 +221,9 @@ static void fill_answer(struct admission_answer *answer, const struct redis_repl
 {
     if ((size_t)answer->verdict < ARRAY_LEN(retry_after_ms))
         answer->retry_after_ms = retry_after_ms[answer->verdict];
+    if (redis_reply_count(reply) == 2 &&
+        !span_copy(redis_reply_text(redis_reply_at(reply, 1)), answer->earlier, REQUEST_ID_TEXT))
+        answer->earlier[0] = '\0';
     if (redis_reply_count(reply) < 5)
         return;
     answer->left.nanos = number_at(reply, 1);
@@ -289,11 +311,14 @@ static void hold_free(struct hold *h)
         h->admit->hold = NULL;
     if (h->raise)
         h->raise->hold = NULL;
+    if (h->put)
+        h->put->hold = NULL;
     if (h->a) {
         *h->link = h->next;
         if (h->next)
             h->next->link = h->link;
     }
+    free(h->claim);
     free(h);
 }
 
@@ -327,4 +352,14 @@ struct admission *ask_end(struct ask *ask)
 int64_t hold_amount(const struct hold *h)
 {
     return h->amount;
+}
+
+bool hold_claim_is_lost(const struct hold *h)
+{
+    return h->claim_is_lost;
+}
+
+struct claims *admission_claims(struct admission *a)
+{
+    return a->claims;
 }

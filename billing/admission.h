@@ -5,7 +5,7 @@
 #ifndef TOLLGATE_BILLING_ADMISSION_H
 #define TOLLGATE_BILLING_ADMISSION_H
 
-#include "billing/event.h"
+#include "billing/claim.h"
 #include "lib/net/redis.h"
 
 enum verdict {
@@ -17,6 +17,9 @@ enum verdict {
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
     VERDICT_ACCOUNT_UNKNOWN,
     VERDICT_CURRENCY,      /* the account is in another currency than the call is priced in */
+    VERDICT_CLAIMED,       /* another call runs with this idempotency key */
+    VERDICT_ANSWERED,      /* one was answered */
+    VERDICT_OTHER_BODY,    /* one has this key and asked for something else */
     VERDICT_RECOVERING,    /* after waiting: the partition's writers have not all come back yet */
     VERDICT_UNAVAILABLE,   /* Redis is away or did not answer: unknown, so no */
     VERDICT_WRONG_REDIS,   /* another installation's data */
@@ -43,12 +46,14 @@ struct admission_answer {
         int64_t limit, left;
     } over;               /* RATE and TOO_LARGE: what is in the way longest */
     int64_t asked_tokens; /* the most that the call can use */
+    char earlier[REQUEST_ID_TEXT]; /* CLAIMED, ANSWERED, OTHER_BODY: the call that has the idempotency key */
 };
 
 struct admission;
 struct admission_config {
     const char *installation;
     const char *writer;
+    uint64_t turn;              /* journal_turn() */
     int64_t recovering_wait_ms; /* how long a call waits out RECOVERING, polling */
 };
 struct admission *admission_new(struct loop *loop, struct redis *redis, const struct admission_config *config) MUST_USE;
@@ -62,18 +67,24 @@ struct admission_request {
     int64_t amount_nanos;
     const char *currency;
     int64_t tokens; /* the most that it can use; token rates book it */
+    const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */
 struct hold *admission_admit(struct admission *a, const struct admission_request *request, admission_on_answer *on_answer, void *arg) MUST_USE;
 /* The END is durable: the apply script removes the entry. Frees the hold (also when it was refused). */
 void hold_settled(struct hold *h);
+/* Another call was given this one's idempotency key after Redis had lost the claim: this one may not be answered. */
+bool hold_claim_is_lost(const struct hold *h);
 /* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */
 void hold_abandon(struct hold *h);
 /* Raises (never lowers) the amount of a hold that was admitted; false answer: not enough credit, or unknown; the hold stands as it was.
  * One at a time; no answer comes once the hold has ended. */
 void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
 int64_t hold_amount(const struct hold *h);
+
+/* Claims of the same writer, for what becomes of them once a call has ended. */
+struct claims *admission_claims(struct admission *a);
 
 /* After Redis came back under another run_id: puts every open hold again, then calls back. */
 void admission_put_again(struct admission *a, void (*on_done)(void *), void *arg);

@@ -40,10 +40,14 @@ static bool can_renew(const struct hold *h);
 static int by_account(const void *a, const void *b);
 static void add_entry(struct entries *some, const struct hold *h);
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err);
+static void put_claim(struct admission *a, struct hold *h, uint64_t round);
+static void on_claim_put(void *arg, enum claim_state state);
+static void count_answer(struct admission *a, uint64_t round, bool is_good);
 static void put_round(void *arg);
 static void end_round(struct admission *a);
 static void send_release(struct admission *a, struct release *r);
 static void on_released(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_claim_freed(void *arg, enum claim_state state);
 static void release_later(struct admission *a, struct release *r);
 static void release_again(void *arg);
 static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err);
@@ -100,6 +104,10 @@ static size_t renew_all(struct admission *a, uint64_t round)
             holds[count++] = h;
     qsort(holds, count, sizeof *holds, by_account);
     for (size_t i = 0; i < count; i++) {
+        if (holds[i]->claim) {
+            put_claim(a, holds[i], round);
+            commands++;
+        }
         add_entry(&some, holds[i]);
         bool is_last = i + 1 == count || strcmp(holds[i]->account, holds[i + 1]->account) != 0;
         if (!is_last && some.count < ENTRIES_MAX)
@@ -145,11 +153,41 @@ static void on_renewed(void *arg, const struct redis_reply *reply, const struct 
     if (!is_good && !round)
         log_warn("holds_not_renewed", "%s",
                  err ? err->text : "Redis refused; it will be tried again");
+    count_answer(a, round, is_good);
+}
+
+static void count_answer(struct admission *a, uint64_t round, bool is_good)
+{
     if (!round || round != a->round || !a->on_put)
         return;
     a->round_failed = a->round_failed || !is_good;
     a->round_pending--;
     end_round(a);
+}
+
+static void put_claim(struct admission *a, struct hold *h, uint64_t round)
+{
+    if (h->put)
+        h->put->hold = NULL; /* a later answer counts */
+    h->put = ask_new(a, h);
+    h->put->round = round;
+    claims_put(a->claims, h->claim, on_claim_put, h->put);
+}
+
+static void on_claim_put(void *arg, enum claim_state state)
+{
+    struct ask *ask = arg;
+    struct hold *h = ask->hold;
+    uint64_t round = ask->round;
+    struct admission *a;
+
+    if (h) {
+        h->put = NULL;
+        h->claim_is_lost = h->claim_is_lost || state == CLAIM_TAKEN;
+    }
+    a = ask_end(ask);
+    if (a)
+        count_answer(a, round, state != CLAIM_UNKNOWN);
 }
 
 void admission_put_again(struct admission *a, void (*on_done)(void *), void *arg)
@@ -192,6 +230,8 @@ void keep_release(const struct hold *h)
     memcpy(r->request_id, h->request_id, sizeof r->request_id);
     memcpy(r->account, h->account, sizeof r->account);
     memcpy(r->key, h->key, sizeof r->key);
+    if (h->claim)
+        r->claim = *h->claim;
     r->since_ms = clock_monotonic_ms();
     send_release(h->a, r);
 }
@@ -202,8 +242,12 @@ static void send_release(struct admission *a, struct release *r)
     struct entries one = {.partition = r->partition, .account = r->account, .count = 1};
     struct ask *ask = ask_new(a, NULL);
 
-    one.entry[0] = (struct entry){.request_id = r->request_id, .key = r->key};
     ask->release = r;
+    if (r->entry_is_gone) {
+        claims_end(a->claims, &r->claim, false, SPAN(""), on_claim_freed, ask);
+        return;
+    }
+    one.entry[0] = (struct entry){.request_id = r->request_id, .key = r->key};
     eval_hold(a, "release", &one, on_released, ask);
 }
 
@@ -213,7 +257,23 @@ static void on_released(void *arg, const struct redis_reply *reply, const struct
     struct release *r = KEEP(ask->release);
     struct admission *a = ask_end(ask);
 
-    if (a && (err || !is_ok(reply)))
+    if (a && (err || !is_ok(reply))) {
+        release_later(a, r);
+    } else if (a && r->claim.digests.key[0]) {
+        r->entry_is_gone = true;
+        send_release(a, r);
+    } else {
+        free(r);
+    }
+}
+
+static void on_claim_freed(void *arg, enum claim_state state)
+{
+    struct ask *ask = arg;
+    struct release *r = KEEP(ask->release);
+    struct admission *a = ask_end(ask);
+
+    if (a && state == CLAIM_UNKNOWN)
         release_later(a, r);
     else
         free(r);

@@ -26,7 +26,9 @@ struct hold {
     int64_t asked_ms;
     admission_on_answer *on_answer;
     void *arg;
-    struct ask *admit, *raise;
+    struct ask *admit, *raise, *put;
+    struct claim *claim; /* null: none */
+    bool claim_is_lost;
 };
 
 /* A command on its way; its hold or the whole admission may be gone when the answer comes. */
@@ -41,16 +43,19 @@ struct ask {
     struct release *release; /* owned */
 };
 
-/* An entry that must go. */
+/* An entry that must go, and its claim. */
 struct release {
     struct release *next;
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
     int64_t since_ms;
+    bool entry_is_gone; /* the claim is next: once the mark of a release stands, a late admit can't place it again */
+    struct claim claim; /* key "": none */
 };
 
 struct admission {
     struct redis *redis;
+    struct claims *claims;
     char *installation, *writer, *partitions;
     int64_t recovering_wait_ms;
     struct hold *holds;

@@ -12,6 +12,7 @@
 #define REQUEST_ID_TIME   6
 
 static void write_used(const struct used *used, struct jw *w);
+static void write_idempotency(const struct idempotency *i, struct jw *w);
 
 static const char *const outcomes[] = {
     [OUTCOME_COMPLETE] = "complete",
@@ -61,6 +62,8 @@ void event_write(const struct event *e, struct jw *w)
     jw_string_member(w, "orig_period", e->orig_period.text);
     jw_string_member(w, "contract", e->contract);
     jw_int_member(w, "share_bp", e->share_bp);
+    if (e->idempotency.key[0])
+        write_idempotency(&e->idempotency, w);
     jw_object_end(w);
 }
 
@@ -75,6 +78,15 @@ static void write_used(const struct used *used, struct jw *w)
     jw_object(w);
     for (size_t i = 0; i < used->count; i++)
         jw_string_member(w, used->item[i].unit->name, provenance_name(used->item[i].provenance));
+    jw_object_end(w);
+}
+
+static void write_idempotency(const struct idempotency *i, struct jw *w)
+{
+    jw_key(w, "idempotency");
+    jw_object(w);
+    jw_string_member(w, "key", i->key);
+    jw_string_member(w, "body", i->body);
     jw_object_end(w);
 }
 

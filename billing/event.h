@@ -34,6 +34,13 @@ struct owner {
     int64_t weight;
 };
 
+/* Of a call that carried an Idempotency-Key: keyed digests of that and of the request, 32 hex digits each; "" when it
+ * carried none. Who lacks the installation's pepper can neither test a guess of the body nor of the key. */
+#define DIGEST_TEXT 33
+struct idempotency {
+    char key[DIGEST_TEXT], body[DIGEST_TEXT];
+};
+
 struct event {
     char request_id[REQUEST_ID_TEXT];
     char account[ID_TEXT];
@@ -50,10 +57,11 @@ struct event {
     enum outcome outcome;
     int64_t started_at, ended_at;
     struct period period, orig_period; /* equal unless booked late */
+    struct idempotency idempotency;
 };
 
 /* The members of a "call" record as one JSON object, in the order of the design's `usage list`
- * line, then contract and share_bp. Times are written to the millisecond: settlement sorts by
+ * line, then contract and share_bp, then "idempotency" {key, body} of a call that carried one. Times are written to the millisecond: settlement sorts by
  * these. */
 void event_write(const struct event *e, struct jw *w);
 /* From a parsed record or usage line (the members of a record's head may stand beside the event's,

@@ -11,6 +11,9 @@ static bool parse_unit(const char *name, const json_t *n, const json_t *provenan
                        struct used *used, struct err *err);
 static bool parse_outcome(const json_t *object, struct event *e, struct err *err);
 static bool parse_times(const json_t *object, struct event *e, struct err *err);
+static bool parse_idempotency(const json_t *object, struct idempotency *out, struct err *err);
+static bool parse_digest(const json_t *object, const char *name, char out[DIGEST_TEXT],
+                         struct err *err);
 static bool public_id_is_valid(struct span id);
 static bool backend_is_valid(struct span backend);
 
@@ -18,8 +21,8 @@ static bool backend_is_valid(struct span backend);
 static const char *const members[] = {
     "request_id", "account",     "key",      "creators", "model",   "backend",    "price",
     "units",      "provenance",  "amount",   "currency", "outcome", "started_at", "ended_at",
-    "period",     "orig_period", "contract", "share_bp", "kind",    "writer",     "a",
-    "an",         "m",           "mn",       NULL,
+    "period",     "orig_period", "contract", "share_bp", "kind",    "writer",     "idempotency",
+    "a",          "an",          "m",        "mn",       NULL,
 };
 
 /* Members that are copied as they are once they are valid. */
@@ -45,7 +48,7 @@ bool event_parse(const json_t *object, struct event *out, struct err *err)
         !parse_used(object, &e.used, err) || !parse_outcome(object, &e, err) ||
         !field_amount_parse(object, "amount", &e.amount.nanos, err) ||
         !field_share_parse(object, e.owners[0].id, e.contract, &e.share_bp, err) ||
-        !parse_times(object, &e, err))
+        !parse_times(object, &e, err) || !parse_idempotency(object, &e.idempotency, err))
         return err_context(err, "event %s", e.request_id);
     *out = e;
     return true;
@@ -136,4 +139,33 @@ static bool parse_times(const json_t *object, struct event *e, struct err *err)
                        e->orig_period.text, ended_in.text);
     return period_compare(e->period, e->orig_period) >= 0 ||
            err_set(err, ERR_INPUT, "\"period\" is %s, before \"orig_period\"", e->period.text);
+}
+
+static bool parse_idempotency(const json_t *object, struct idempotency *out, struct err *err)
+{
+    static const char *const its_members[] = {"key", "body", NULL};
+    json_t *digests = NULL;
+
+    if (!json_object_get(object, "idempotency"))
+        return true;
+    return json_get_object_or(object, "idempotency", &digests, "event", err) &&
+           json_only_members(digests, its_members, "idempotency", err) &&
+           parse_digest(digests, "key", out->key, err) &&
+           parse_digest(digests, "body", out->body, err);
+}
+
+static bool parse_digest(const json_t *object, const char *name, char out[DIGEST_TEXT],
+                         struct err *err)
+{
+    unsigned char bytes[(DIGEST_TEXT - 1) / 2];
+    const char *text;
+
+    if (!json_get_string(object, name, &text, "idempotency", err))
+        return false;
+    if (!hex_decode(span_of(text), bytes, sizeof bytes))
+        return err_set(err, ERR_INPUT, "idempotency: \"%s\" must be %d hexadecimal digits", name,
+                       DIGEST_TEXT - 1);
+    hex_encode(bytes, sizeof bytes, out);
+    return strcmp(out, text) == 0 ||
+           err_set(err, ERR_INPUT, "idempotency: \"%s\" must be written as %s", name, out);
 }

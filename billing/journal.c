@@ -184,6 +184,11 @@ const char *journal_dir(const struct journal *j)
     return j->home.path;
 }
 
+uint64_t journal_turn(const struct journal *j)
+{
+    return j->home.turn;
+}
+
 bool journal_reserve(struct journal *j, struct err *err)
 {
     return journal_thread_reserve(j->thread, err);

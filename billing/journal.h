@@ -44,6 +44,8 @@ DEFINE_AUTO(journal)
 
 const char *journal_writer(const struct journal *j);
 const char *journal_dir(const struct journal *j);
+/* How often the directory had been taken by then, this time included; 0 when that could not be counted. */
+uint64_t journal_turn(const struct journal *j);
 
 /* Room for one call's BEGIN and END, taken at admission so that a full disk refuses new calls and never loses a record; ERR_FULL when there is none.
  * Given back by journal_unreserve(), or used up by the END. */

@@ -15,6 +15,7 @@
 #define NAME_DIGITS    4
 #define DIRECTORY_MODE 0700
 #define FILE_MODE      0600
+#define TURN_MAX       32
 
 static bool lock(struct journal_home *h, struct err *err);
 static bool refuse_damaged(const struct journal_home *h, struct err *err);
@@ -22,6 +23,7 @@ static bool mint(struct journal_home *h, const char *installation, struct err *e
 static bool refuse_copy(const struct journal_home *h, struct err *err);
 static bool is_copy(const struct journal_home *h, const char *sibling);
 static bool parse_identity(struct span text, struct journal_home *h, struct err *err);
+static uint64_t next_turn(const char *path);
 static bool has_file(const char *dir, const char *name);
 static bool write_file(const char *dir, const char *name, struct span text, struct err *err);
 
@@ -54,6 +56,7 @@ bool journal_home_take(const char *path, const char *installation, struct journa
     if (!refuse_copy(&h, err))
         return false;
     h.registered = has_file(path, "registered");
+    h.turn = next_turn(path);
     *out = h;
     h = (struct journal_home){0};
     return true;
@@ -124,6 +127,21 @@ static bool refuse_copy(const struct journal_home *h, struct err *err)
     }
     dir_names_free(names, count);
     return ok;
+}
+
+/* A full disk may refuse it, and still a journal must open to resolve what is in it. */
+static uint64_t next_turn(const char *path)
+{
+    AUTO_STRING file = path_join(path, "turns");
+    AUTO_CLEAR(buf) text = {.max = TURN_MAX};
+    char digits[INT64_TEXT];
+    uint64_t turn = 0;
+
+    if (file_exists(file) &&
+        (!file_read(file, &text, NULL) || !digits_parse(buf_span(&text), INT64_MAX - 1, &turn)))
+        return 0;
+    turn++;
+    return file_write_atomic(file, FILE_MODE, uint64_text(turn, digits), NULL) ? turn : 0;
 }
 
 static bool is_copy(const struct journal_home *h, const char *sibling)

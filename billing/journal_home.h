@@ -2,7 +2,7 @@
  *
  * `writer` is JSON {"format":1,"writer","installation","created_at"}; `lock` is held by the process that has it; `registered`
  * stands once archive/writers/ knows the writer, so no record can be older than it; `damaged` has the sentence that says why
- * nobody may use the directory until an operator has looked. */
+ * nobody may use the directory until an operator has looked; `turns` counts how often it was taken. */
 #ifndef TOLLGATE_BILLING_JOURNAL_HOME_H
 #define TOLLGATE_BILLING_JOURNAL_HOME_H
 
@@ -15,6 +15,7 @@ struct journal_home {
     char writer[WRITER_TEXT];
     char installation[INSTALLATION_TEXT];
     bool registered;
+    uint64_t turn; /* this taking's number, larger than every earlier one's; 0: it could not be written */
     struct file_lock *lock;
 };
 

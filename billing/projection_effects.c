@@ -4,15 +4,18 @@
 
 #include <stdio.h>
 
+#include "billing/claim.h"
 #include "lib/base/clock.h"
 #include "lib/base/jscan.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define UNREADABLE  "record-is-unreadable"
-#define OWNERS_TEXT (OWNERS_MAX * (ID_TEXT + 24))
-#define GROSS_TEXT  (MODEL_TEXT + DAY_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
-#define OBJECT_TEXT (JSCAN_TEXT + 24)
+#define UNREADABLE   "record-is-unreadable"
+#define OWNERS_TEXT  (OWNERS_MAX * (ID_TEXT + 24))
+#define GROSS_TEXT   (MODEL_TEXT + DAY_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
+#define CLAIM_KEYS   1
+#define CLAIM_FIELDS 4
+#define OBJECT_TEXT  (JSCAN_TEXT + 24)
 
 enum path {
     P_ACCOUNT,
@@ -40,6 +43,10 @@ enum path {
     P_RPM,
     P_TPM,
     P_UNITS,
+    P_OUTCOME,
+    P_STARTED_AT,
+    P_IDEM_KEY,
+    P_IDEM_BODY,
     P_OBJECT,
     P_ID,
     P_BODY,
@@ -74,6 +81,10 @@ static const char *const paths[PATHS] = {
     [P_RPM] = "rpm",
     [P_TPM] = "tpm",
     [P_UNITS] = "units",
+    [P_OUTCOME] = "outcome",
+    [P_STARTED_AT] = "started_at",
+    [P_IDEM_KEY] = "idempotency.key",
+    [P_IDEM_BODY] = "idempotency.body",
     [P_OBJECT] = "object",
     [P_ID] = "id",
     [P_BODY] = "body",
@@ -96,7 +107,15 @@ struct refund_words {
     int64_t nanos, charged, when;
 };
 
+/* What a call that carried an idempotency key says of its claim. */
+struct claim_words {
+    bool is_there;
+    const char *account, *key, *body, *outcome;
+    int64_t ends_ms;
+};
+
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
+static void add_claim(struct batch *b, const struct claim_words *words);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -115,6 +134,7 @@ static bool count(const struct effects *e, enum path path, int64_t *out);
 static bool count_or_zero(const struct effects *e, enum path path, int64_t *out);
 static bool time_of(const struct effects *e, enum path path, int64_t *out);
 static bool time_or_zero(const struct effects *e, enum path path, int64_t *out);
+static bool claim_words(const struct effects *e, struct claim_words *out);
 static bool is_absent(const struct effects *e, enum path path);
 static bool tokens_used(const struct effects *e, int64_t *out);
 static bool read_refund(const struct effects *e, struct refund_words *out);
@@ -184,12 +204,14 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
 {
     const char *account, *key, *request, *currency, *period;
     int64_t nanos, tokens;
+    struct claim_words claim;
 
     if (!id(e, P_ACCOUNT, &account) || !id(e, P_KEY, &key) || !id(e, P_REQUEST_ID, &request) ||
         !id(e, P_CURRENCY, &currency) || !id(e, P_PERIOD, &period) ||
-        !amount(e, P_AMOUNT, &nanos) || !tokens_used(e, &tokens))
+        !amount(e, P_AMOUNT, &nanos) || !tokens_used(e, &tokens) || !claim_words(e, &claim))
         return false;
-    batch_record(b, at, "call", e->line, 7, 5);
+    batch_record(b, at, claim.is_there ? "claimed_call" : "call", e->line,
+                 7 + (claim.is_there ? CLAIM_KEYS : 0), 5 + (claim.is_there ? CLAIM_FIELDS : 0));
     batch_key(b, "account", account);
     batch_key(b, "holds", account);
     batch_key(b, "debits", period);
@@ -202,7 +224,25 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
     batch_field_text(b, currency);
     batch_field_int(b, nanos);
     batch_field_int(b, tokens);
+    if (claim.is_there) {
+        claim.account = account;
+        add_claim(b, &claim);
+    }
     return true;
+}
+
+/* CLAIM_KEYS and CLAIM_FIELDS, behind those of the call. */
+static void add_claim(struct batch *b, const struct claim_words *words)
+{
+    bool is_answered = strcmp(words->outcome, outcome_name(OUTCOME_COMPLETE)) == 0;
+    int64_t left_ms = claim_left_ms(words->ends_ms);
+    char name[CLAIM_NAME];
+
+    batch_key(b, "idem", claim_name(words->account, words->key, name));
+    batch_field_text(b, is_answered ? "answered" : "failed");
+    batch_field_text(b, words->body);
+    batch_field_int(b, words->ends_ms);
+    batch_field_int(b, left_ms > 0 ? left_ms : 0);
 }
 
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at)
@@ -448,6 +488,21 @@ static bool is_absent(const struct effects *e, enum path path)
     const struct jscan_hit *hit = jscan_get(e->scan, path);
 
     return hit->seen == 0 || (hit->seen == 1 && hit->type == JSCAN_NULL);
+}
+
+static bool claim_words(const struct effects *e, struct claim_words *out)
+{
+    int64_t started;
+
+    *out = (struct claim_words){.is_there = !is_absent(e, P_IDEM_KEY)};
+    if (!out->is_there)
+        return true;
+    if (!id(e, P_IDEM_KEY, &out->key) || !id(e, P_IDEM_BODY, &out->body) ||
+        strlen(out->key) != DIGEST_TEXT - 1 || !id(e, P_OUTCOME, &out->outcome) ||
+        !time_of(e, P_STARTED_AT, &started))
+        return false;
+    out->ends_ms = claim_ends_ms(started);
+    return true;
 }
 
 /* {"input_tokens":12,…}, spelled as event_write() spells it: the sum of what is counted in tokens, none larger than

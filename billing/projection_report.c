@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "billing/scripts.h"
+#include "lib/base/text.h"
 
 #define NUMBER_TEXT 24
 
@@ -55,7 +56,8 @@ static void report(struct projection *p, struct lane *l)
 {
     static const char *const names[] = {"state", "live", "cursors"};
     struct request *r = request_new(p, l);
-    char keys[ARRAY_LEN(names)][PARTITION_KEY], partitions[NUMBER_TEXT], claim[NUMBER_TEXT];
+    char keys[ARRAY_LEN(names)][PARTITION_KEY], partitions[NUMBER_TEXT], claim[NUMBER_TEXT],
+        turn[INT64_TEXT];
     struct span key[ARRAY_LEN(names)];
 
     r->claim = p->is_replayed ? l->applied.n : lane_cursor(l, &p->target).n;
@@ -63,9 +65,9 @@ static void report(struct projection *p, struct lane *l)
         key[i] = partition_key(l->partition, names[i], NULL, keys[i]);
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
-    const struct span args[] = {span_of(p->installation), span_of(partitions),
-                                span_of(journal_writer(p->journal)), redis_arg_run_id,
-                                span_of(claim)};
+    const struct span args[] = {
+        span_of(p->installation), span_of(partitions), span_of(journal_writer(p->journal)),
+        redis_arg_run_id,         span_of(claim),      uint64_text(journal_turn(p->journal), turn)};
     l->is_due = false;
     p->reports.pending++;
     redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),

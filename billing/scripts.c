@@ -4,7 +4,7 @@
 
 #include "lib/base/mem.h"
 
-#define PARTS_MAX 5
+#define PARTS_MAX 6
 
 struct program {
     const char *name;
@@ -15,12 +15,13 @@ static void put_together(const struct program *program, struct redis_script *scr
 
 static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_APPLY_ACCOUNT] = {"apply_account",
-                              {script_decimal, script_rate, script_apply, script_refund,
-                               script_apply_account}},
+                              {script_decimal, script_rate, script_claim, script_apply,
+                               script_refund, script_apply_account}},
     [SCRIPT_APPLY_MODEL] = {"apply_model",
                             {script_decimal, script_apply, script_refund, script_apply_model}},
-    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_admit}},
+    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_claim, script_admit}},
     [SCRIPT_HOLD] = {"hold", {script_decimal, script_rate, script_hold}},
+    [SCRIPT_ANSWER] = {"answer", {script_decimal, script_claim, script_answer}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},
     [SCRIPT_SWEEP] = {"sweep", {script_decimal, script_sweep}},
 };

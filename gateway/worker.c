@@ -137,7 +137,7 @@ static void on_journal(void *arg)
     struct worker *w = arg;
     struct server *s = &w->server;
     struct admission_config config = {s->installation->id, journal_writer(s->ledger.journal),
-                                      s->options->recovering_wait};
+                                      journal_turn(s->ledger.journal), s->options->recovering_wait};
 
     s->admission = admission_new(s->loop, s->ledger.redis, &config);
     s->calls = paid_calls_new(s);

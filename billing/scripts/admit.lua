@@ -7,6 +7,9 @@
 -- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
 -- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
 -- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest.
+-- A call that carries an idempotency key also gives KEYS: claim, live; and ARGV: digest of what is asked, when the claim
+-- ends (ms), how often the writer's directory had been taken up. It is answered {CLAIMED, request id} while another call
+-- has the key, {ANSWERED, request id} once that was answered, {OTHER_BODY, request id} when that asked for something else.
 -- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
@@ -41,6 +44,22 @@ if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 end
 local room, most, open = a[2] or '0', a[3] or '0', call('HLEN', holds)
+
+-- ---- the idempotency key: before all limits, since a repeated call is not run again
+
+-- An open claim whose process is gone, and whose directory was taken up since: all that was left in it, ENDs included, has
+-- been applied under this run of Redis, so the call was never begun.
+local function is_orphan(c)
+    local run, turn = match(call('HGET', KEYS[11], c.by) or '', '^(%S+) %d+ (%d+)$')
+    return run == ARGV[2] and c.turn ~= '0' and less(c.turn, turn)
+end
+
+if KEYS[10] then
+    local c = read_claim(KEYS[10])
+    if c and c.request ~= request and not has_ended(c, now) and not (c.state == 'open' and is_orphan(c)) then
+        return {c.body ~= ARGV[10] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
+    end
+end
 
 -- ---- rates: what stands in `bookings` is written once nothing can refuse any more
 
@@ -154,6 +173,10 @@ if shares.account ~= '-' or shares.key ~= '-' then
 end
 if open == 0 then
     call('SADD', held, id)
+end
+if KEYS[10] then
+    write_claim(KEYS[10], {state = 'open', request = request, body = ARGV[10], ends = ARGV[11], by = ARGV[5], turn = ARGV[12]},
+                CLAIM_MS)
 end
 call('HSET', holds, request, entry)
 call('HINCRBY', account, 'room', negate(amount))

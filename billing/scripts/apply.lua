@@ -58,7 +58,7 @@ local function batch()
             return nil, ARGV[a]
         end
         list[#list + 1] = {n = ARGV[a], value = value, crc = ARGV[a + 1], kind = ARGV[a + 2],
-                           line = ARGV[a + 3], k = k, f = a + 6}
+                           line = ARGV[a + 3], k = k, keys = keys, f = a + 6, fields = fields}
         a, k = a + 6 + fields, k + keys
     end
     return list

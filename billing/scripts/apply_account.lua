@@ -75,6 +75,18 @@ local function book_call(r)
     call('HINCRBY', debits, field .. ' calls', 1)
 end
 
+-- The same of a call that carried an idempotency key. The last of its KEYS: claim. The last of its fields: answered|failed,
+-- digest of the body, ends_ms, milliseconds left until then.
+local function book_claimed_call(r)
+    local key, f = KEYS[r.k + r.keys - 1], r.f + r.fields - 4
+    local old = read_claim(key)
+    local reason = book_call(r)
+    if not reason then
+        end_claim(key, old, {state = ARGV[f], request = ARGV[r.f + 1], body = ARGV[f + 1], ends = ARGV[f + 2]}, ARGV[f + 3])
+    end
+    return reason
+end
+
 local function is_newer(r, revision, at, old_revision, old_by)
     if not old_revision then
         return true
@@ -221,5 +233,5 @@ local function set_aside(r)
     return ARGV[r.f]
 end
 
-return apply({call = book_call, account = book_account, key = book_key, credit = book_credit,
-              refund = book_refund, suspend = set_aside})
+return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
+              credit = book_credit, refund = book_refund, suspend = set_aside})

@@ -1,7 +1,8 @@
 -- recovered.lua - a writer says up to which record this partition must have it, and asks whether the
 -- partition may admit under this run of Redis.
 --
--- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n. Answers {OK}, {WAIT},
+-- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n, turn (how often the writer's directory has
+-- been taken up; what was left in it by those before is among the n records). Answers {OK}, {WAIT},
 -- {BEHIND, cursor} (the writer has to replay), {INSTALLATION} or {PARKED, why}.
 --
 -- A partition admits when all its live writers are back, or 10 s after the first of them asked. Live are
@@ -29,14 +30,14 @@ local said = call('HGET', live, writer)
 local function words()
     local all, list = call('HGETALL', live), {}
     for i = 1, #all, 2 do
-        local its_run, ms = match(all[i + 1], '^(%S+) (%d+)$')
+        local its_run, ms = match(all[i + 1], '^(%S+) (%d+)')
         list[#list + 1] = {writer = all[i], run = its_run or '-', ms = tonumber(ms or '0')}
     end
     return list
 end
 
 local function say()
-    call('HSET', live, writer, string.format('%s %d', is_behind and '-' or run, now))
+    call('HSET', live, writer, string.format('%s %d %s', is_behind and '-' or run, now, ARGV[6]))
 end
 
 if s[4] == run and not (is_behind and sub(said or '', 1, 2) ~= '- ') then

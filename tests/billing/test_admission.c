@@ -69,7 +69,7 @@ static void connect_redis(void)
     struct redis_config config = {
         .address = address, .connect_ms = 2000, .command_ms = 5000, .pending_max = 1000};
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct admission_config how = {"inst-1", "w-a", 600};
+    struct admission_config how = {"inst-1", "w-a", 1, 600};
     struct err err;
 
     loop = loop_new(&err);
@@ -114,7 +114,7 @@ static void on_answer(void *arg, const struct admission_answer *answer, const st
 
 static void ask(struct call *c, const char *request_id, int64_t nanos)
 {
-    struct admission_request request = {request_id, "acct", "17abcdefghij", nanos, "CNY", 0};
+    struct admission_request request = {request_id, "acct", "17abcdefghij", nanos, "CNY", 0, NULL};
 
     *c = (struct call){0};
     c->hold = admission_admit(admission, &request, on_answer, c);

@@ -383,7 +383,7 @@ END_TEST
 static char *report(const char *writer, const char *run_id, const char *claim)
 {
     const char *keys[] = {"tg:{a17}:state", "tg:{a17}:live", "tg:{a17}:cursors", NULL};
-    const char *args[] = {"inst-1", "64", writer, run_id, claim, NULL};
+    const char *args[] = {"inst-1", "64", writer, run_id, claim, "1", NULL};
 
     return run(SCRIPT_RECOVERED, keys, args);
 }

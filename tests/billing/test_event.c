@@ -202,6 +202,24 @@ START_TEST(what_is_written_is_read_back_the_same)
 }
 END_TEST
 
+START_TEST(a_call_with_an_idempotency_key_says_so_and_no_other_does)
+{
+    struct event e = example_event(), again;
+    AUTO_CLEAR(buf) out;
+
+    ck_assert(!strstr(example, "idempotency"));
+    memcpy(e.idempotency.key, "00112233445566778899aabbccddeeff", DIGEST_TEXT);
+    memcpy(e.idempotency.body, "ffeeddccbbaa99887766554433221100", DIGEST_TEXT);
+    write_event(&e, &out);
+    ck_assert_ptr_nonnull(strstr(out.data,
+                                 ",\"idempotency\":{\"key\":\"00112233445566778899aabbccddeeff\","
+                                 "\"body\":\"ffeeddccbbaa99887766554433221100\"}}"));
+    ck_assert(parse_text(buf_span(&out), &again, NULL));
+    ck_assert_str_eq(again.idempotency.key, e.idempotency.key);
+    ck_assert_str_eq(again.idempotency.body, e.idempotency.body);
+}
+END_TEST
+
 static void fill(char *out, size_t size)
 {
     memset(out, 'x', size - 1);
@@ -235,6 +253,8 @@ START_TEST(the_greatest_event_stays_under_its_bound)
     e.used.count = USED_MAX;
     e.amount = (struct money){AMOUNT_NANOS_MAX - 1, "CNY"};
     e.period = e.orig_period = period_of(0);
+    fill(e.idempotency.key, sizeof e.idempotency.key);
+    fill(e.idempotency.body, sizeof e.idempotency.body);
     write_event(&e, &out);
     ck_assert_uint_gt(out.len, 3000);
     ck_assert_uint_le(out.len, EVENT_BYTES_MAX);
@@ -322,6 +342,16 @@ static const struct {
     {"contract", NULL, "\"contract\" is missing"},
     {"contract", "\"alice\"", "\"contract\""},
     {"contract", "\"demo@2026-10-31T16:00:00.000Z\"", "of the first creator"},
+    {"idempotency", "5", "must be an object"},
+    {"idempotency", "{\"key\":\"00112233445566778899aabbccddeeff\"}", "\"body\" is missing"},
+    {"idempotency", "{\"key\":\"0\",\"body\":\"0\"}", "32 hexadecimal digits"},
+    {"idempotency",
+     "{\"key\":\"00112233445566778899AABBCCDDEEFF\",\"body\":\"00112233445566778899aabbccddeeff\"}",
+     "must be written as 0011"},
+    {"idempotency",
+     "{\"key\":\"00112233445566778899aabbccddeeff\",\"body\":\"00112233445566778899aabbccddeeff\","
+     "\"x\":1}",
+     "not a known member"},
     {"share_bp", NULL, "\"share_bp\" is missing"},
     {"share_bp", "10001", "between 0 and 10000"},
     {"share_bp", "-1", "between 0 and 10000"},
@@ -457,6 +487,7 @@ int main(void)
     tcase_add_test(tcase, times_are_cut_to_the_millisecond);
     tcase_add_test(tcase, an_event_is_read_out_of_its_record);
     tcase_add_test(tcase, what_is_written_is_read_back_the_same);
+    tcase_add_test(tcase, a_call_with_an_idempotency_key_says_so_and_no_other_does);
     tcase_add_test(tcase, the_greatest_event_stays_under_its_bound);
     tcase_add_loop_test(tcase, a_mistake_in_any_member_is_named, 0, ARRAY_LEN(refused));
     tcase_add_test(tcase, only_an_object_is_an_event);

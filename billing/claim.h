@@ -1,0 +1,59 @@
+/* claim.h - idempotency keys. A call that carries one claims it inside admit, for 24 h from its beginning: while it runs a repetition is told
+ * to wait, once it was answered a repetition gets what is left of that answer, and a call that failed frees its key. BEGIN and END carry the key's
+ * digest, so a claim that Redis loses is put again by its worker or by its END (scripts/claim.lua, answer.lua).
+ *
+ * A claim never ends because nobody is heard of any more: whether the call was answered is then unknown, and its END may still come. It ends with its
+ * END, at its time, or when the writer's directory was taken up again and all that was left in it has been applied. */
+#ifndef TOLLGATE_BILLING_CLAIM_H
+#define TOLLGATE_BILLING_CLAIM_H
+
+#include "billing/event.h"
+#include "billing/partition.h"
+#include "lib/base/text.h"
+#include "lib/net/redis.h"
+
+/* Of one call. */
+struct claim {
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT];
+    struct idempotency digests; /* key "": there is no claim */
+    int64_t ends_ms;            /* wall time */
+};
+void claim_of(const struct event *e, struct claim *out);
+/* 24 h after a call began. */
+int64_t claim_ends_ms(int64_t started_at);
+int64_t claim_left_ms(int64_t ends_ms); /* negative when it is over */
+
+struct claims; /* those of one writer */
+struct claims_config {
+    const char *installation, *writer;
+    uint64_t turn; /* journal_turn() */
+};
+struct claims *claims_new(struct redis *redis, const struct claims_config *config) MUST_USE;
+/* Callbacks that are still to come need nothing of it. */
+void claims_free(struct claims *c);
+DEFINE_AUTO(claims)
+
+/* Each callback comes once, never inside the call. */
+enum claim_state { CLAIM_STANDS, CLAIM_TAKEN /* by another call */, CLAIM_UNKNOWN };
+typedef void claim_on_state(void *arg, enum claim_state state);
+/* Puts it again when Redis has lost it. */
+void claims_put(struct claims *c, const struct claim *claim, claim_on_state *on_state, void *arg);
+/* The call's END is durable. `stored` (or empty) is kept for who repeats an answered call. UNKNOWN: the END will do it. */
+void claims_end(struct claims *c, const struct claim *claim, bool is_answered, struct span stored, claim_on_state *on_state, void *arg);
+
+/* What was stored of an answered call; null when nothing is, or no longer. Valid during the callback. */
+typedef void claim_on_stored(void *arg, const struct span *stored, const struct err *err);
+void claims_stored(struct claims *c, const char *account, const char *request_id, claim_on_stored *on_stored, void *arg);
+
+/* The key "idem:<account>:<digest>" of a claim: what stands behind its partition's name. */
+#define CLAIM_NAME (ID_TEXT + DIGEST_TEXT)
+const char *claim_name(const char *account, const char *digest, char out[CLAIM_NAME]);
+
+/* The arguments of admit.lua that concern the claim. */
+struct claim_args {
+    char keys[2][PARTITION_KEY], ends[INT64_TEXT], turn[INT64_TEXT];
+    struct span key[2], arg[3];
+};
+void claims_admit_args(const struct claims *c, const struct claim *claim, struct claim_args *out);
+
+#endif
