@@ -1,0 +1,75 @@
+/* projection_members.h - the members of a record's line that the projection needs, found by one scan. A member that is missing, given twice or malformed
+ * answers false. */
+#ifndef TOLLGATE_BILLING_PROJECTION_MEMBERS_H
+#define TOLLGATE_BILLING_PROJECTION_MEMBERS_H
+
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+
+enum path {
+    P_ACCOUNT,
+    P_REQUEST_ID,
+    P_CURRENCY,
+    P_AMOUNT,
+    P_PERIOD,
+    P_ENDED_AT,
+    P_MODEL,
+    P_CONTRACT,
+    P_SHARE_BP,
+    P_CREATORS,
+    P_KEY,
+    P_OWNER_KIND,
+    P_OWNER,
+    P_HASH,
+    P_STATE,
+    P_EXPIRES_AT,
+    P_REVISION,
+    P_AT,
+    P_OP,
+    P_MODE,
+    P_CREDIT_LIMIT,
+    P_CONCURRENCY,
+    P_RPM,
+    P_TPM,
+    P_UNITS,
+    P_OUTCOME,
+    P_STARTED_AT,
+    P_IDEM_KEY,
+    P_IDEM_BODY,
+    P_OBJECT,
+    P_ID,
+    P_BODY,
+    P_CHARGED,
+    P_ORIG_PERIOD,
+    PATHS
+};
+
+struct members;
+struct members *members_new(void) MUST_USE;
+void members_free(struct members *m);
+DEFINE_AUTO(members)
+
+/* Keeps `line` until the next call. False: it is not JSON. */
+bool members_read(struct members *m, struct span line);
+
+/* Outputs live as long as the line's scan: until the next members_read(). */
+bool member_is_absent(const struct members *m, enum path path); /* or null */
+bool member_value(const struct members *m, enum path path, struct span *out); /* as it stands */
+/* A string without blanks, which part the fields of Redis's values, and short enough for a key. */
+bool member_text(const struct members *m, enum path path, const char **out);
+bool member_id(const struct members *m, enum path path, const char **out);
+/* One of a null-terminated list. */
+bool member_word(const struct members *m, enum path path, const char *const *words, const char **out);
+bool member_amount(const struct members *m, enum path path, int64_t *out); /* nanos of a decimal */
+bool member_count(const struct members *m, enum path path, int64_t *out);  /* 0 or more */
+bool member_time(const struct members *m, enum path path, int64_t *out);   /* nanos */
+/* The same, 0 when it is absent. */
+bool member_amount_or_zero(const struct members *m, enum path path, int64_t *out); /* not negative */
+bool member_count_or_zero(const struct members *m, enum path path, int64_t *out);
+bool member_time_or_zero(const struct members *m, enum path path, int64_t *out);
+/* {"input_tokens":12,…}: the sum of what is counted in tokens, none larger than what a rate can hold. */
+bool member_tokens(const struct members *m, enum path path, int64_t *out);
+/* [{"id":"a","weight":1},…] as a:1,… */
+bool member_owners(const struct members *m, enum path path, struct buf *out);
+
+#endif
