@@ -5,6 +5,7 @@
 
 #include "billing/archive.h"
 #include "billing/sweeper.h"
+#include "billing/trimmer.h"
 #include "gateway/adoption.h"
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
@@ -17,6 +18,7 @@
 #define ADOPTION_TICKS 3
 #define ARCHIVE_TICKS  5
 #define SWEEP_MS       60000
+#define TRIM_REST_MS   10000
 #define RELEASE_NANOS  (35 * 24 * 3600 * NANOS_PER_SECOND)
 #define ONE_COMMAND_MS 2000
 
@@ -26,6 +28,7 @@ struct process {
     struct service api, admin;
     struct httpd *api_httpd, *admin_httpd;
     struct sweeper *sweeper;
+    struct trimmer *trimmer;
     struct timer *tick;
     unsigned ticks;
     struct signal_watch *on_term, *on_int, *on_usr1;
@@ -81,6 +84,11 @@ static bool build(struct process *p, const struct console_start *start, struct e
         return false;
     p->sweeper = sweeper_new(c->loop, c->ledger.redis,
                              &(struct sweeper_config){c->installation->id, SWEEP_MS});
+    c->archived = archive_index_new(c->options->archive);
+    p->trimmer = trimmer_new(c->loop, c->ledger.redis, c->archived,
+                             &(struct trimmer_config){.keep_ms = c->options->recent_time,
+                                                      .keep_entries = c->options->recent_calls,
+                                                      .rest_ms = TRIM_REST_MS});
     timer_start(p->tick, TICK_MS);
     return true;
 }
@@ -205,6 +213,8 @@ static void dismantle(struct process *p)
     httpd_free(p->api_httpd);
     httpd_free(p->admin_httpd);
     sweeper_free(p->sweeper);
+    trimmer_free(p->trimmer);
+    archive_index_free(c->archived);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
     desk_close(c);

@@ -10,6 +10,7 @@ struct console {
     struct loop *loop;
     struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
+    struct archive_index *archived; /* what Redis may forget, and where old calls are found */
     struct desk_batch *batches; /* changes that wait to be shipped */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
     int64_t revision; /* the last one given out */

@@ -104,6 +104,12 @@ static const struct conf_option main_options[] = {
      "When stopping: how long running calls may take to finish."},
     {"journal_segment", CONF_BYTES, "16 MiB", 256 * KIB, GIB, FIELD(journal_segment),
      "A segment of the journal is sealed, and then archived, at this size, or after an hour."},
+    {"recent_time", CONF_DURATION, "600 s", SECONDS, 24 * HOURS, FIELD(recent_time),
+     "How long a call stays in Redis at least; later it may be in the archive alone. Redis's "
+     "memory "
+     "grows with this."},
+    {"recent_calls", CONF_INT, "100", 1, 1000000, FIELD(recent_calls),
+     "How many of an account's newest calls stay in Redis, however old they are."},
     {"testing", CONF_BOOL, "false", 0, 0, FIELD(testing),
      "Permits `clock_offset`. What is archived and settled states it."},
     {"clock_offset", CONF_INT, "0", -CENTURY_MS, CENTURY_MS, FIELD(clock_offset),

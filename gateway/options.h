@@ -31,6 +31,8 @@ struct options {
     int64_t body_rate;       /* bytes a second */
     int64_t connections;     /* per worker */
     int64_t journal_segment; /* bytes */
+    int64_t recent_time;     /* ms that Redis keeps a call at least */
+    int64_t recent_calls;    /* newest of an account that Redis keeps */
     int64_t redis_timeout;   /* ms */
     int64_t recovering_wait; /* ms */
     bool testing;            /* permits --clock; archives and manifests state it */
