@@ -9,11 +9,15 @@
 #include "lib/base/text.h"
 
 #define POLL_MS 100
+#define MODE_AT 5 /* in the script's answer */
 
 static void copy(const char *from, char *out, size_t size);
 static void ask_admit(struct hold *h);
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool may_go_on(struct hold *h, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
+static void learn(struct hold *h, const struct admission_answer *answer,
+                  const struct redis_reply *reply);
 static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply);
 static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply);
 static bool text_is(const struct redis_reply *reply, size_t i, const char *word);
@@ -22,6 +26,7 @@ static void answer_hold(struct hold *h, enum hold_state state,
                         const struct admission_answer *answer, const struct err *err);
 static void wait_for_recovery(struct hold *h);
 static void on_poll(void *arg);
+static void settle_offline(struct hold *h, int64_t charged);
 static void hold_free(struct hold *h);
 static const struct {
     const char *word;
@@ -64,6 +69,7 @@ struct admission *admission_new(struct loop *loop, struct redis *redis,
     a->writer = xstrdup(config->writer);
     a->partitions = xasprintf("%d", PARTITIONS);
     a->recovering_wait_ms = config->recovering_wait_ms;
+    a->offline = config->offline;
     a->poll = timer_new(loop, on_poll, a);
     keep_begin(a, loop);
     return a;
@@ -180,7 +186,10 @@ static void on_admit(void *arg, const struct redis_reply *reply, const struct er
         h->admit = NULL;
     if (!ask_end(ask) || !h)
         return;
-    if (err) {
+    if (err && may_go_on(h, err)) {
+        answer = (struct admission_answer){.verdict = VERDICT_ADMITTED};
+        answer_hold(h, HOLD_PLACED, &answer, NULL);
+    } else if (err) {
         bool was_sent = err->code != ERR_UNAVAILABLE && err->code != ERR_LIMIT;
         answer_hold(h, was_sent ? HOLD_UNKNOWN : HOLD_REFUSED, &answer, err);
     } else if (redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply)) {
@@ -190,6 +199,18 @@ static void on_admit(void *arg, const struct redis_reply *reply, const struct er
     } else {
         take_admit(h, reply);
     }
+}
+
+/* Redis is away. The hold counts as placed: it is put into Redis when that is back. */
+static bool may_go_on(struct hold *h, const struct err *err)
+{
+    struct money most = {.nanos = h->amount};
+
+    if (!h->a->offline || h->claim || (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT))
+        return false;
+    copy(h->currency, most.currency, sizeof most.currency);
+    h->outage = offline_take(h->a->offline, h->account, &most);
+    return h->outage != 0;
 }
 
 static void take_admit(struct hold *h, const struct redis_reply *reply)
@@ -208,6 +229,7 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
     }
     fill_answer(&answer, reply);
     answer.asked_tokens = h->tokens;
+    learn(h, &answer, reply);
     if (answer.verdict == VERDICT_UNAVAILABLE || answer.verdict == VERDICT_WRONG_REDIS) {
         err_set(&err, ERR_UNAVAILABLE, "partition of account %s answered %.*s", h->account,
                 SPAN_FMT(word));
@@ -215,6 +237,15 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
         return;
     }
     answer_hold(h, answer.verdict == VERDICT_ADMITTED ? HOLD_PLACED : HOLD_REFUSED, &answer, NULL);
+}
+
+/* For when Redis is away: what was free at last, this hold taken off. */
+static void learn(struct hold *h, const struct admission_answer *answer,
+                  const struct redis_reply *reply)
+{
+    if (h->a->offline && redis_reply_count(reply) > MODE_AT)
+        offline_learn(h->a->offline, h->account, text_is(reply, MODE_AT, "postpaid"),
+                      &answer->left);
 }
 
 static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply)
@@ -238,7 +269,7 @@ static void fill_answer(struct admission_answer *answer, const struct redis_repl
 /* Behind what every answer has: three numbers of requests, three of tokens, and what is over. */
 static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply)
 {
-    size_t at = 6;
+    size_t at = MODE_AT + 1;
 
     if (redis_reply_count(reply) < at + 6)
         return;
@@ -293,15 +324,23 @@ static void on_poll(void *arg)
             ask_admit(h);
 }
 
-void hold_settled(struct hold *h)
+void hold_settled(struct hold *h, int64_t charged_nanos)
 {
+    settle_offline(h, charged_nanos);
     hold_free(h);
+}
+
+static void settle_offline(struct hold *h, int64_t charged)
+{
+    if (h->a && h->outage)
+        offline_settle(h->a->offline, h->outage, h->account, h->amount, charged);
 }
 
 void hold_abandon(struct hold *h)
 {
     if (h->a && (h->state == HOLD_ASKING || h->state == HOLD_PLACED || h->state == HOLD_UNKNOWN))
         keep_release(h);
+    settle_offline(h, 0);
     hold_free(h);
 }
 

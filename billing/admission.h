@@ -1,15 +1,16 @@
 /* admission.h - may this call run? One script call in the account's partition decides and places a hold, atomically over account and key.
  *
  * A hold is an entry (request id, writer, amount) for the most that the call can cost. It ends when the call's END is applied, when it is released, or when the
- * sweeper finds it unrenewed by two looks 60 s apart. Workers renew theirs every 10 s and put them again after Redis lost them. Concurrency is the count of entries. */
+ * sweeper finds it unrenewed by two looks 60 s apart. Workers renew theirs every 10 s and put them again after Redis lost them, or was away when the call began. Concurrency is the count of entries. */
 #ifndef TOLLGATE_BILLING_ADMISSION_H
 #define TOLLGATE_BILLING_ADMISSION_H
 
 #include "billing/claim.h"
+#include "billing/offline.h"
 #include "lib/net/redis.h"
 
 enum verdict {
-    VERDICT_ADMITTED,
+    VERDICT_ADMITTED,      /* by Redis, or, while that is away, within the account's allowance (offline.h) */
     VERDICT_CREDIT,        /* the hold is more than what is left */
     VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
     VERDICT_RATE,          /* requests or tokens come faster than the account or the key may */
@@ -55,6 +56,7 @@ struct admission_config {
     const char *writer;
     uint64_t turn;              /* journal_turn() */
     int64_t recovering_wait_ms; /* how long a call waits out RECOVERING, polling */
+    struct offline *offline;    /* borrowed: what may go on while Redis is away; null: nothing */
 };
 struct admission *admission_new(struct loop *loop, struct redis *redis, const struct admission_config *config) MUST_USE;
 void admission_free(struct admission *a);
@@ -67,13 +69,13 @@ struct admission_request {
     int64_t amount_nanos;
     const char *currency;
     int64_t tokens; /* the most that it can use; token rates book it */
-    const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key */
+    const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that does not go on without Redis */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */
 struct hold *admission_admit(struct admission *a, const struct admission_request *request, admission_on_answer *on_answer, void *arg) MUST_USE;
-/* The END is durable: the apply script removes the entry. Frees the hold (also when it was refused). */
-void hold_settled(struct hold *h);
+/* The END is durable and charges that much: the apply script removes the entry. Frees the hold (also when it was refused). */
+void hold_settled(struct hold *h, int64_t charged_nanos);
 /* Another call was given this one's idempotency key after Redis had lost the claim: this one may not be answered. */
 bool hold_claim_is_lost(const struct hold *h);
 /* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */

@@ -22,6 +22,7 @@ struct hold {
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
     int64_t amount, tokens;
+    uint64_t outage; /* in which it was let go on without Redis; 0: it was not */
     char currency[CURRENCY_TEXT];
     int64_t asked_ms;
     admission_on_answer *on_answer;
@@ -58,6 +59,7 @@ struct admission {
     struct claims *claims;
     char *installation, *writer, *partitions;
     int64_t recovering_wait_ms;
+    struct offline *offline; /* borrowed, or null */
     struct hold *holds;
     struct ask *asks;
     struct release *releases; /* to be sent again, newest first */

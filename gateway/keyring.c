@@ -21,13 +21,14 @@ struct entry {
     struct key_holder holder;
     unsigned char hash[SHA256_LEN];
     int64_t expires_at; /* the key's own, 0: never */
-    int64_t stale_ms;
+    int64_t read_ms;    /* monotonic */
 };
 
 struct keyring {
     struct loop *loop;
     struct redis *redis;
     struct hmac_key *pepper;
+    int64_t stale_ms;
     size_t entries, entries_max;
     struct entry *bucket[BUCKETS];
 };
@@ -36,6 +37,7 @@ struct key_check {
     struct keyring *keyring;
     struct key_holder holder;
     unsigned char hash[SHA256_LEN];
+    bool fresh;
     key_on_verdict *on_verdict; /* null once cancelled */
     void *arg;
 };
@@ -43,10 +45,11 @@ struct key_check {
 static bool key_from_authorization(struct span value, struct span *key);
 static struct entry **find(struct keyring *k, const char *public_id);
 static void drop(struct keyring *k, struct entry **link);
-static bool check_cached(struct keyring *k, const struct api_key *key,
-                         const unsigned char hash[SHA256_LEN], key_on_verdict *on_verdict,
-                         void *arg);
+static bool find_cached(struct keyring *k, const struct key_holder *holder,
+                        const unsigned char hash[SHA256_LEN], int64_t age_ms,
+                        struct key_holder *out);
 static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
+static bool is_away(const struct err *err);
 static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
                               const struct err *err);
 static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state);
@@ -155,7 +158,7 @@ void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned
 }
 
 struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper,
-                            size_t entries_max)
+                            size_t entries_max, int64_t stale_ms)
 {
     struct keyring *k = xcalloc(1, sizeof *k);
 
@@ -163,6 +166,7 @@ struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct
     k->redis = redis;
     k->pepper = hmac_key_new(pepper);
     k->entries_max = entries_max;
+    k->stale_ms = stale_ms;
     return k;
 }
 
@@ -179,16 +183,20 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
                                 key_on_verdict *on_verdict, void *arg)
 {
     unsigned char hash[SHA256_LEN];
+    struct key_holder asked = {.kind = key->kind}, holder;
     struct key_check *c;
 
+    memcpy(asked.public_id, key->public_id, sizeof asked.public_id);
     hmac_key_mac(k->pepper, secret_reveal(&key->secret), hash);
-    if (!fresh && check_cached(k, key, hash, on_verdict, arg))
+    if (!fresh && find_cached(k, &asked, hash, CACHE_MS, &holder)) {
+        on_verdict(arg, KEY_GOOD, &holder);
         return NULL;
+    }
     c = xcalloc(1, sizeof *c);
     c->keyring = k;
-    c->holder.kind = key->kind;
-    memcpy(c->holder.public_id, key->public_id, sizeof c->holder.public_id);
+    c->holder = asked;
     memcpy(c->hash, hash, sizeof c->hash);
+    c->fresh = fresh;
     c->on_verdict = on_verdict;
     c->arg = arg;
     key_read(k->redis, key->public_id, on_state, c);
@@ -200,24 +208,18 @@ void key_check_cancel(struct key_check *c)
     c->on_verdict = NULL;
 }
 
-static bool check_cached(struct keyring *k, const struct api_key *key,
-                         const unsigned char hash[SHA256_LEN], key_on_verdict *on_verdict,
-                         void *arg)
+/* An entry that is older than 30 s stays until it is read anew, for when that fails. */
+static bool find_cached(struct keyring *k, const struct key_holder *holder,
+                        const unsigned char hash[SHA256_LEN], int64_t age_ms,
+                        struct key_holder *out)
 {
-    struct entry **link = find(k, key->public_id);
-    struct entry *e = *link;
-    struct key_holder holder;
+    const struct entry *e = *find(k, holder->public_id);
 
-    if (!e)
+    if (!e || clock_monotonic_ms() - e->read_ms >= age_ms ||
+        (e->expires_at && clock_now() >= e->expires_at) || e->holder.kind != holder->kind ||
+        !crypto_equal(e->hash, hash, SHA256_LEN))
         return false;
-    if (clock_monotonic_ms() >= e->stale_ms || (e->expires_at && clock_now() >= e->expires_at)) {
-        drop(k, link);
-        return false;
-    }
-    if (e->holder.kind != key->kind || !crypto_equal(e->hash, hash, SHA256_LEN))
-        return false;
-    holder = e->holder;
-    on_verdict(arg, KEY_GOOD, &holder);
+    *out = e->holder;
     return true;
 }
 
@@ -229,10 +231,18 @@ static void on_state(void *arg, bool found, const struct key_state *state, const
     if (verdict == KEY_GOOD) {
         memcpy(c->holder.owner, state->owner, sizeof c->holder.owner);
         remember(c->keyring, c, state);
+    } else if (verdict == KEY_UNREADABLE && is_away(err) && !c->fresh &&
+               find_cached(c->keyring, &c->holder, c->hash, c->keyring->stale_ms, &c->holder)) {
+        verdict = KEY_GOOD;
     }
     if (c->on_verdict)
         c->on_verdict(c->arg, verdict, &c->holder);
     free(c);
+}
+
+static bool is_away(const struct err *err)
+{
+    return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
 }
 
 /* Who does not have the secret learns nothing of the key's state. */
@@ -265,7 +275,7 @@ static void remember(struct keyring *k, const struct key_check *c, const struct 
     e->holder = c->holder;
     memcpy(e->hash, c->hash, sizeof e->hash);
     e->expires_at = state->expires_at;
-    e->stale_ms = clock_monotonic_ms() + CACHE_MS;
+    e->read_ms = clock_monotonic_ms();
 }
 
 /* The link that points to the entry, or the null one at its bucket's end. */

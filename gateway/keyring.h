@@ -36,12 +36,13 @@ struct key_holder {
 };
 
 struct keyring;
-/* Good answers are cached 30 s, at most `entries_max`; keyring_forget() when tg:changes says so. */
-struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper, size_t entries_max) MUST_USE;
+/* Good answers are cached 30 s, at most `entries_max`; keyring_forget() when tg:changes says so. While Redis is away, or not up to the journals, one that
+ * is not older than `stale_ms` still counts. */
+struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper, size_t entries_max, int64_t stale_ms) MUST_USE;
 void keyring_free(struct keyring *k);
 DEFINE_AUTO(keyring)
 typedef void key_on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
-/* `fresh`: never from the cache (routes without admit, so that a revoked key fails at once there too). A cached answer calls back before returning;
+/* `fresh`: never from the cache, whether Redis is away or not (routes without admit, so that a revoked key fails at once there too). A cached answer calls back before returning;
  * then null is returned, else a handle for key_check_cancel(). */
 struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh, key_on_verdict *on_verdict, void *arg);
 void key_check_cancel(struct key_check *c);

@@ -47,7 +47,7 @@ bool ledger_open(struct ledger *l, struct loop *loop, const struct options *opti
         return err_sys(err, "an event descriptor can't be made");
     if (!open_redis(l, err))
         return false;
-    l->keyring = keyring_new(loop, l->redis, &installation->pepper, KEYS_MAX);
+    l->keyring = keyring_new(loop, l->redis, &installation->pepper, KEYS_MAX, options->offline_age);
     try_journal(l);
     return true;
 }

@@ -67,6 +67,12 @@ static const struct conf_option main_options[] = {
     {"recovering_wait", CONF_DURATION, "5 s", 0, MINUTES, FIELD(recovering_wait),
      "How long a call waits while records are replayed into a Redis that has restarted; then it "
      "is refused."},
+    {"offline_allowance", CONF_STRING, "10.00", 0, 0, FIELD(offline_allowance),
+     "While Redis is away: what each postpaid account may spend through each worker, in its own "
+     "currency, until Redis is back. \"0\": nothing. Prepaid accounts wait."},
+    {"offline_age", CONF_DURATION, "15 min", 0, 24 * HOURS, FIELD(offline_age),
+     "How old what a worker last read of a key and its account may be to count while Redis is "
+     "away."},
     {"zone", CONF_STRING, "Asia/Shanghai", 0, 0, FIELD(zone),
      "The time zone in which settlement months begin and end. It is fixed when the installation "
      "is made."},

@@ -35,6 +35,8 @@ struct options {
     int64_t recent_calls;    /* newest of an account that Redis keeps */
     int64_t redis_timeout;   /* ms */
     int64_t recovering_wait; /* ms */
+    char *offline_allowance; /* a decimal amount */
+    int64_t offline_age;     /* ms */
     bool testing;            /* permits --clock; archives and manifests state it */
     int64_t clock_offset;    /* ms; only with testing */
     size_t backend_count;

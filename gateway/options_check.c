@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/backend.h"
+#include "billing/money.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -43,6 +44,7 @@ static bool is_directory(const char *path);
 static void check_redis(struct check *c);
 static void check_process(struct check *c);
 static void check_limits(struct check *c);
+static void check_allowance(struct check *c);
 static void check_backend(struct check *c, const struct backend_options *b);
 static void check_backend_place(struct check *c, const struct backend_options *b);
 static bool is_http(const char *url);
@@ -264,6 +266,20 @@ static void check_limits(struct check *c)
     if (o->head_timeout > o->total_timeout)
         problem(c, NULL, set_one(c, "head_timeout", "total_timeout"),
                 "head_timeout is more than total_timeout, of which it is a part");
+    check_allowance(c);
+}
+
+static void check_allowance(struct check *c)
+{
+    const char *text = c->options->offline_allowance;
+    struct err err;
+    int64_t nanos;
+
+    if (!decimal_parse(span_of(text), &nanos, &err))
+        problem(c, NULL, "offline_allowance", "offline_allowance: %s", err.text);
+    else if (nanos < 0 || nanos > AMOUNT_NANOS_MAX)
+        problem(c, NULL, "offline_allowance",
+                "offline_allowance must be from 0 to 9000000, not %.40s", text);
 }
 
 static void check_backend(struct check *c, const struct backend_options *b)

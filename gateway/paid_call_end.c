@@ -96,7 +96,7 @@ static void on_durable(void *arg)
 {
     struct paid_call *c = arg;
 
-    hold_settled(c->hold);
+    hold_settled(c->hold, c->event.amount.nanos);
     projection_wake(c->all->server->ledger.projection);
     if (c->request) {
         http_request_watch(c->request, NULL, NULL);

@@ -16,6 +16,7 @@ struct server {
     const struct installation *installation;
     struct loop *loop;
     struct ledger ledger;
+    struct offline *offline;     /* what goes on while Redis is away */
     struct admission *admission; /* null while there is no journal: calls get 503 */
     struct paid_calls *calls;    /* likewise */
     struct served_backend *backends;

@@ -1,6 +1,7 @@
 /* worker.c - puts a worker process together and takes it down without cutting a call. */
 #include "gateway/worker.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,16 @@ struct worker {
     struct httpd *httpd;
     struct timer *tick;
     struct timer *drain_end;
-    bool is_drained; /* the last client has its last byte */
+    bool waits_for_redis;  /* to have all that was spent without it */
+    uint64_t taken_before; /* offline_taken() when it began to wait */
+    bool is_drained;       /* the last client has its last byte */
     struct signal_watch *on_term, *on_int, *on_usr1;
     int exit_code;
 };
 
 static bool build(struct worker *w, const struct worker_start *start, struct err *err);
 static bool build_backends(struct server *s, struct err *err);
+static void build_offline(struct server *s);
 static void build_httpd(struct worker *w, const struct worker_start *start);
 static void dismantle(struct worker *w);
 
@@ -70,6 +74,7 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
     w->on_usr1 = signal_watch_new(s->loop, SIGUSR1, on_seal_asked, w);
     w->tick = timer_new(s->loop, on_tick, w);
     w->drain_end = timer_new(s->loop, on_drain_end, w);
+    build_offline(s);
     if (!build_backends(s, err) ||
         !ledger_open(&s->ledger, s->loop, s->options, s->installation, &handlers, w, err))
         return false;
@@ -112,6 +117,17 @@ static bool build_backends(struct server *s, struct err *err)
     return true;
 }
 
+static void build_offline(struct server *s)
+{
+    struct offline_config config = {.age_ms = s->options->offline_age};
+    bool is_amount =
+        decimal_parse(span_of(s->options->offline_allowance), &config.allowance_nanos, NULL);
+
+    assert(is_amount); /* options_check.c has seen it */
+    (void)is_amount;
+    s->offline = offline_new(&config);
+}
+
 static void build_httpd(struct worker *w, const struct worker_start *start)
 {
     struct httpd_limits limits = service_limits(w->server.options);
@@ -137,7 +153,8 @@ static void on_journal(void *arg)
     struct worker *w = arg;
     struct server *s = &w->server;
     struct admission_config config = {s->installation->id, journal_writer(s->ledger.journal),
-                                      journal_turn(s->ledger.journal), s->options->recovering_wait};
+                                      journal_turn(s->ledger.journal), s->options->recovering_wait,
+                                      s->offline};
 
     s->admission = admission_new(s->loop, s->ledger.redis, &config);
     s->calls = paid_calls_new(s);
@@ -159,6 +176,8 @@ static void on_holds_are_back(void *arg)
 
 /* ------------------------------------------------------------------ once a second, and signals */
 
+static void watch_outage(struct worker *w);
+static void on_redis_has_all(void *arg);
 static void stop_if_over(struct worker *w);
 static void on_drained(void *arg);
 
@@ -170,7 +189,30 @@ static void on_tick(void *arg)
     ledger_tick(&w->server.ledger);
     if (w->server.calls)
         paid_calls_progress(w->server.calls);
+    watch_outage(w);
     stop_if_over(w);
+}
+
+/* Its end is when Redis has all that was journaled, and nothing more was spent without it meanwhile. */
+static void watch_outage(struct worker *w)
+{
+    struct server *s = &w->server;
+    uint64_t taken = offline_taken(s->offline);
+
+    if (!taken || w->waits_for_redis || !s->ledger.projection || !redis_is_ready(s->ledger.redis))
+        return;
+    w->taken_before = taken;
+    w->waits_for_redis = true;
+    projection_when_current(s->ledger.projection, on_redis_has_all, w);
+}
+
+static void on_redis_has_all(void *arg)
+{
+    struct worker *w = arg;
+
+    w->waits_for_redis = false;
+    if (offline_taken(w->server.offline) == w->taken_before)
+        offline_end(w->server.offline);
 }
 
 static void on_seal_asked(void *arg)
@@ -229,6 +271,7 @@ static void dismantle(struct worker *w)
     httpd_free(w->httpd);
     ledger_disconnect(&s->ledger);
     admission_free(s->admission);
+    offline_free(s->offline);
     paid_calls_free(s->calls);
     ledger_close(&s->ledger);
     for (size_t i = 0; i < s->backend_count; i++)

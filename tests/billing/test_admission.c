@@ -69,7 +69,7 @@ static void connect_redis(void)
     struct redis_config config = {
         .address = address, .connect_ms = 2000, .command_ms = 5000, .pending_max = 1000};
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct admission_config how = {"inst-1", "w-a", 1, 600};
+    struct admission_config how = {"inst-1", "w-a", 1, 600, NULL};
     struct err err;
 
     loop = loop_new(&err);
@@ -132,7 +132,7 @@ static enum verdict verdict_of(const char *request_id, int64_t nanos)
 
     ask(&c, request_id, nanos);
     await(&c);
-    hold_settled(c.hold);
+    hold_settled(c.hold, 0);
     ck_assert_uint_eq(c.answers, 1);
     return c.answer.verdict;
 }
@@ -188,8 +188,8 @@ START_TEST(the_answer_says_what_is_left_and_how_many_are_open)
     await(&b);
     ck_assert_int_eq(b.answer.verdict, VERDICT_CONCURRENCY);
     ck_assert_int_eq(b.answer.retry_after_ms, 1000);
-    hold_settled(a.hold);
-    hold_settled(b.hold);
+    hold_settled(a.hold, 0);
+    hold_settled(b.hold, 0);
 }
 END_TEST
 
@@ -239,7 +239,7 @@ START_TEST(a_call_waits_while_the_partition_recovers)
     open_partition("5000000000");
     await(&c);
     ck_assert_int_eq(c.answer.verdict, VERDICT_ADMITTED);
-    hold_settled(c.hold);
+    hold_settled(c.hold, 0);
 }
 END_TEST
 
@@ -324,7 +324,7 @@ START_TEST(holds_that_redis_lost_are_put_again)
     ck_assert_str_eq(open, "200");
     expect_field("account:acct", "room", "3000000000");
     for (unsigned i = 0; i < CALLS; i++)
-        hold_settled(calls[i].hold);
+        hold_settled(calls[i].hold, 0);
     is_done = false;
     admission_put_again(admission, set_flag, &is_done);
     ck_assert(loop_run_until(loop, &is_done, WAIT_MS));
@@ -383,7 +383,7 @@ START_TEST(it_can_be_freed_before_its_holds_and_answers)
     turn(50);
     ck_assert(!d.is_answered);
     hold_abandon(c.hold);
-    hold_settled(d.hold);
+    hold_settled(d.hold, 0);
 }
 END_TEST
 

@@ -274,3 +274,153 @@ def test_slots_come_back_after_workers_are_killed_with_calls_open(pair: Pair) ->
     pair.let_go()
     assert held.end() == {200: 6}
     pair.first.settle_down(account)
+
+
+# --- Redis away
+
+ALLOWANCE = Decimal("0.50")     # five calls of 0.10
+
+
+@pytest.fixture(scope="module")
+def lonely(serve_for_module: Callable[[str], Served]) -> Iterator[tuple[Served, Upstream]]:
+    """One gateway with one worker, so that a test knows which one counts, and a Redis that it takes away."""
+    with Upstream() as upstream:
+        own = serve_for_module("lonely")
+        own.options = {"workers": 1, "redis_timeout": "700 ms", "recovering_wait": "3 s",
+                       "offline_allowance": str(ALLOWANCE)}
+        own.backends = {"held": {"kind": "openai", "url": upstream.url}, "fast": {"kind": "echo"}}
+        models = [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": name}]} for name in ("held", "fast")]
+        yield own.start().set_up("1", models, PRICES), upstream
+
+
+@pytest.fixture
+def redis_away(lonely: tuple[Served, Upstream]) -> Iterator[None]:
+    """Whatever becomes of the test, Redis is back after it."""
+    yield
+    if not lonely[0].redis.process:
+        lonely[0].redis.start()
+    lonely[0].wait_ready(40)
+
+
+def known(gateway: Served, *options: str) -> tuple[str, str]:
+    """An account whose terms the worker has read."""
+    account, key = gateway.new_account("100" if "--prepaid" in options else None, *options)
+    assert ask(gateway, key).status == 200
+    return account, key
+
+
+def check_away(reply: Reply) -> None:
+    assert reply.status == 503 and reply.headers["x-tollgate-code"] == "gateway_unavailable", reply
+    assert int(reply.headers["retry-after"]) >= 1 and reply.headers["x-should-retry"] == "true"
+
+
+def ended_again(gateway: Served) -> Callable[[], bool]:
+    """Whether one more outage was told to be over than now."""
+    before = gateway.log_text().count("offline_ended")
+    return lambda: gateway.log_text().count("offline_ended") > before
+
+
+OWING = ("--postpaid", "--credit-limit", "100")
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_while_redis_is_away_a_postpaid_account_spends_its_allowance_and_no_more(lonely: tuple[Served, Upstream]) -> None:
+    gateway, _ = lonely
+    owing, owing_key = known(gateway, *OWING)
+    other, other_key = known(gateway, *OWING)
+    for turn in range(2):          # the next outage begins with a whole allowance
+        assert {ask(gateway, key).status for key in (owing_key, other_key)} == {200}, "both are known again"
+        is_over = ended_again(gateway)
+        gateway.redis.kill()
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: ask(gateway, owing_key), range(20)))
+        assert Counter(reply.status for reply in replies) == {200: 5, 503: 15}, turn
+        for reply in replies:
+            if reply.status == 503:
+                check_away(reply)
+        assert ask(gateway, other_key).status == 200, "an allowance is the account's own"
+        gateway.redis.start()
+        gateway.wait_ready(40)
+        wait_until(is_over, "the outage is over")
+    for account, calls in ((owing, 1 + 2 * 6), (other, 1 + 2 * 2)):
+        state = gateway.settle_down(account)
+        assert len(gateway.events(account)) == calls
+        assert Decimal(state["balance"]) == Decimal("-0.10") * calls and Decimal(state["held"]) == 0
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_while_redis_is_away_nobody_else_may_go_on(lonely: tuple[Served, Upstream]) -> None:
+    gateway, _ = lonely
+    paid, paid_key = known(gateway, "--prepaid")
+    unknown, unknown_key = gateway.new_account(None, *OWING)
+    poor, poor_key = known(gateway, "--postpaid", "--credit-limit", "0.30")
+    gateway.redis.kill()
+    check_away(ask(gateway, paid_key))
+    check_away(ask(gateway, unknown_key))
+    assert [ask(gateway, poor_key).status for _ in range(3)] == [200, 200, 503], "its credit is the end too"
+    gateway.redis.start()
+    gateway.wait_ready(40)
+    assert [len(gateway.events(account)) for account in (paid, unknown, poor)] == [1, 0, 3]
+    assert Decimal(gateway.settle_down(poor)["available"]) == 0
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_holds_of_calls_begun_while_redis_was_away_are_put_when_it_is_back(lonely: tuple[Served, Upstream]) -> None:
+    gateway, upstream = lonely
+    may_answer = threading.Event()
+
+    def respond(call: Call) -> None:
+        may_answer.wait(120)
+        call.complete("done", usage=(2, 1))
+    upstream.respond = respond
+    account, key = known(gateway, *OWING, "--concurrency", "3")
+    gateway.redis.kill()
+    gateway.redis.cut_tail(10 ** 9)
+    before = len(upstream.calls)
+    held = Open(key, (gateway,), 4)
+    wait_until(lambda: len(upstream.calls) == before + 4, "they run")
+    is_over = ended_again(gateway)
+    gateway.redis.start()
+    gateway.wait_ready(40)
+    state = wait_until(lambda: (state := gateway.account_state(account))["open_calls"] == 4 and state, "all holds are there")
+    assert Decimal(state["held"]) == Decimal("0.40") and Decimal(state["balance"]) == Decimal("-0.10")
+    assert ask(gateway, key).status == 429, "they count"
+    may_answer.set()
+    assert held.end() == {200: 4}
+    wait_until(is_over, "the outage is over")
+    state = gateway.settle_down(account)
+    assert Decimal(state["balance"]) == Decimal("-0.50") and Decimal(state["available"]) == Decimal("99.50")
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_a_call_that_began_and_failed_while_redis_was_away_gives_its_allowance_back(lonely: tuple[Served, Upstream]) -> None:
+    gateway, upstream = lonely
+    upstream.respond = lambda call: call.reply(500, {"error": {"message": "no"}})
+    account, key = known(gateway, *OWING)
+    gateway.redis.kill()
+    assert [ask(gateway, key, HELD).status for _ in range(8)] == [502] * 8, "nothing is owed, so nothing is taken"
+    assert [ask(gateway, key).status for _ in range(6)] == [200] * 5 + [503]
+    gateway.redis.start()
+    gateway.wait_ready(40)
+    gateway.settle_down(account)
+    assert gateway.balance(account) == Decimal("-0.60")
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_a_redis_that_hangs_is_away_and_nothing_is_counted_twice(lonely: tuple[Served, Upstream]) -> None:
+    gateway, _ = lonely
+    account, key = known(gateway, *OWING)
+    assert gateway.redis.process
+    is_over = ended_again(gateway)
+    os.kill(gateway.redis.process.pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: ask(gateway, key), range(12)))
+    finally:
+        os.kill(gateway.redis.process.pid, signal.SIGCONT)
+    assert Counter(reply.status for reply in replies) == {200: 5, 503: 7}
+    gateway.wait_ready(40)
+    wait_until(is_over, "the outage is over")
+    state = gateway.settle_down(account)
+    assert Decimal(state["balance"]) == Decimal("-0.60") and Decimal(state["available"]) == Decimal("99.40")
+    assert len(gateway.events(account)) == 6
