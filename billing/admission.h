@@ -69,7 +69,7 @@ struct admission_request {
     int64_t amount_nanos;
     const char *currency;
     int64_t tokens; /* the most that it can use; token rates book it */
-    const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that does not go on without Redis */
+    const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that has it does not go on without Redis */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */
