@@ -42,9 +42,15 @@ bool outcome_parse(struct span word, enum outcome *out)
 
 void event_write(const struct event *e, struct jw *w)
 {
+    jw_object(w);
+    event_write_members(e, w);
+    jw_object_end(w);
+}
+
+void event_write_members(const struct event *e, struct jw *w)
+{
     char decimal[DECIMAL_TEXT];
 
-    jw_object(w);
     jw_string_member(w, "request_id", e->request_id);
     jw_string_member(w, "account", e->account);
     jw_string_member(w, "key", e->key);
@@ -64,7 +70,6 @@ void event_write(const struct event *e, struct jw *w)
     jw_int_member(w, "share_bp", e->share_bp);
     if (e->idempotency.key[0])
         write_idempotency(&e->idempotency, w);
-    jw_object_end(w);
 }
 
 static void write_used(const struct used *used, struct jw *w)

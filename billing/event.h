@@ -64,6 +64,8 @@ struct event {
  * line, then contract and share_bp, then "idempotency" {key, body} of a call that carried one. Times are written to the millisecond: settlement sorts by
  * these. */
 void event_write(const struct event *e, struct jw *w);
+/* The same members, of an object that the caller has begun. */
+void event_write_members(const struct event *e, struct jw *w);
 /* From a parsed record or usage line (the members of a record's head may stand beside the event's,
  * no others). Every member is checked: ids, spelling of decimals and times, owners' order, the
  * contract being the first owner's, orig_period being that of ended_at, period not before it.

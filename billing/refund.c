@@ -7,7 +7,6 @@
 
 static bool parse_amounts(const json_t *object, struct refund *r, struct err *err);
 static bool parse_times(const json_t *object, struct refund *r, struct err *err);
-static bool reason_is_valid(struct span reason);
 
 /* A refund's own members, and those of the head of the record it stands in. */
 static const char *const members[] = {
@@ -24,7 +23,7 @@ static const struct field_text texts[] = {
     {"price", version_is_valid, offsetof(struct refund, price), VERSION_TEXT},
     {"contract", version_is_valid, offsetof(struct refund, contract), VERSION_TEXT},
     {"currency", currency_is_known, offsetof(struct refund, amount.currency), CURRENCY_TEXT},
-    {"reason", reason_is_valid, offsetof(struct refund, reason), REFUND_REASON_MAX + 1},
+    {"reason", refund_reason_is_valid, offsetof(struct refund, reason), REFUND_REASON_MAX + 1},
 };
 
 void refund_of_event(const struct event *e, struct refund *out)
@@ -82,8 +81,7 @@ bool refund_parse(const json_t *object, struct refund *out, struct err *err)
     return true;
 }
 
-/* Printable, and not only blanks: it is shown on one line. */
-static bool reason_is_valid(struct span reason)
+bool refund_reason_is_valid(struct span reason)
 {
     bool says_something = false;
 
@@ -94,7 +92,7 @@ static bool reason_is_valid(struct span reason)
             return false;
         says_something |= c != ' ';
     }
-    return says_something;
+    return says_something && reason.len <= REFUND_REASON_MAX;
 }
 
 static bool parse_amounts(const json_t *object, struct refund *r, struct err *err)

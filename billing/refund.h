@@ -32,6 +32,8 @@ struct refund {
     int64_t at;
 };
 
+/* Printable, not only blanks, at most REFUND_REASON_MAX bytes: it is shown on one line. */
+bool refund_reason_is_valid(struct span reason);
 /* All that is the call's; operation, amount, reason and times are the caller's to fill in. */
 void refund_of_event(const struct event *e, struct refund *out);
 /* At most EVENT_BYTES_MAX. */

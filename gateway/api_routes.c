@@ -19,6 +19,7 @@ const struct route api_routes[] = {
     {"GET", "/v1/usage", CALLER, 0, false, usage_list_get},
     {"GET", "/v1/usage/:id", CALLER, 0, false, usage_get},
     {"GET", "/v1/usage/:id/receipt", CALLER, 0, false, receipt_get},
+    {"GET", "/v1/usage/:id/refunds/:op/receipt", CALLER, 0, false, refund_receipt_get},
     {"GET", "/v1/balance", CALLER, 0, false, balance_get},
     {"GET", "/healthz", ANYONE, 0, false, health_get},
     {"GET", "/readyz", ANYONE, 0, false, ready_get},

@@ -76,6 +76,10 @@ static const struct cli_option usage_list_options[] = {
     {"--account", "ID", "only calls of this account"},
     {"--limit", "N", "how many at most, the newest first: 1 to 10000; not given: 100"},
 };
+static const struct cli_option usage_refund_options[] = {
+    {"--reason", "TEXT", "required: what it is given back for"},
+    OP,
+};
 static const struct cli_option receipt_verify_options[] = {
     {"--archive", "DIR", "also compare it with the call's record in this archive"},
     {"--key", "FILE", "the signer's public keys (JWKS, JWK, PEM); not given: this installation's"},
@@ -128,8 +132,12 @@ const struct command cli_commands[] = {
     {"model show", "ID", "Shows a model.", NO_OPTIONS, CLI_COMMON, model_show},
     {"usage list", "", "Lists calls, the newest first.", OPTIONS(usage_list_options), CLI_COMMON,
      usage_list},
-    {"usage show", "REQUEST_ID", "Shows a call, what it used and what it cost.", NO_OPTIONS,
-     CLI_COMMON, usage_show},
+    {"usage show", "REQUEST_ID",
+     "Shows a call, what it used, what it cost and what was given back.", NO_OPTIONS, CLI_COMMON,
+     usage_show},
+    {"usage refund", "REQUEST_ID [AMOUNT]",
+     "Gives back what a call cost, or AMOUNT of it; never more than is left.",
+     OPTIONS(usage_refund_options), CLI_COMMON, usage_refund},
     {"journal show", "", "Shows what each writer has in its journal.", NO_OPTIONS, CLI_COMMON,
      journal_show},
     {"journal ship", "", "Waits until Redis has all that was written.", NO_OPTIONS, CLI_COMMON,

@@ -1,6 +1,7 @@
 /* cli_usage.c - what was called, what it used and what it cost. */
 #include "gateway/cli_usage.h"
 
+#include "billing/money.h"
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 #include "lib/base/mem.h"
@@ -64,10 +65,48 @@ int usage_show(struct cli *c)
         {"started", "started_at", false},
         {"ended", "ended_at", false},
         {"period", "period", false},
+        {"refunded", "refunded", false},
+        {"refunds", "refunds", false},
     };
     AUTO_STRING target = cli_target("/admin/v1/usage/%", c->arguments[0]);
     AUTO_JSON reply = cli_get(c, target);
 
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    return CLI_DONE;
+}
+
+/* Without an amount, all that is left of the call. */
+int usage_refund(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"request", "request_id", false},
+        {"account", "account", false},
+        {"refunded", "amount", false},
+        {"currency", "currency", false},
+        {"of", "charged", false},
+        {"reason", "reason", false},
+        {"call's period", "orig_period", false},
+        {"booked in", "period", false},
+        {"at", "at", false},
+        {"operation", "op", false},
+    };
+    const char *amount = c->arguments[1], *reason = cli_value(c, "--reason");
+    AUTO_STRING target = cli_target("/admin/v1/usage/%/refund", c->arguments[0]);
+    AUTO_JSON body = NULL;
+    AUTO_JSON reply = NULL;
+    struct err err;
+    int64_t nanos;
+
+    if (!reason)
+        return cli_misused(c, "needs --reason, such as --reason \"the answer was cut off\"");
+    if (amount && (!decimal_parse(span_of(amount), &nanos, &err)))
+        return cli_misused(c, "AMOUNT: %s", err.text);
+    body = json_pack("{s:s}", "reason", reason);
+    if (amount)
+        json_object_set_new(body, "amount", json_string(amount));
+    reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
     if (!reply)
         return CLI_FAILED;
     cli_print_object(c, reply, columns, ARRAY_LEN(columns));

@@ -10,6 +10,7 @@
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
+#include "gateway/refund_admin.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -218,6 +219,7 @@ static void dismantle(struct process *p)
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
     desk_close(c);
+    refund_close(c);
     signal_watch_free(p->on_term);
     signal_watch_free(p->on_int);
     signal_watch_free(p->on_usr1);

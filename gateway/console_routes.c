@@ -2,6 +2,7 @@
 #include "gateway/console_routes.h"
 
 #include "gateway/account_admin.h"
+#include "gateway/call_admin.h"
 #include "gateway/catalogue_admin.h"
 #include "gateway/console_state.h"
 #include "gateway/creator_routes.h"
@@ -9,6 +10,7 @@
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
+#include "gateway/refund_admin.h"
 #include "gateway/service.h"
 #include "gateway/usage_admin.h"
 
@@ -41,8 +43,10 @@ const struct route admin_routes[] = {
     {"POST", "/admin/v1/keys/:id/limit", LOCAL, SMALL_KIB, false, key_limit_post},
     {"POST", "/admin/v1/keys/:id/revoke", LOCAL, SMALL_KIB, false, key_revoke_post},
     {"GET", "/admin/v1/usage", LOCAL, 0, false, usage_admin_list_get},
-    {"GET", "/admin/v1/usage/:id", LOCAL, 0, false, usage_admin_get},
-    {"GET", "/admin/v1/usage/:id/receipt", LOCAL, 0, false, receipt_admin_get},
+    {"GET", "/admin/v1/usage/:id", LOCAL, 0, false, call_admin_get},
+    {"GET", "/admin/v1/usage/:id/receipt", LOCAL, 0, false, call_receipt_admin_get},
+    {"POST", "/admin/v1/usage/:id/refund", LOCAL, SMALL_KIB, false, refund_post},
+    {"GET", "/admin/v1/usage/:id/refunds/:op/receipt", LOCAL, 0, false, refund_receipt_admin_get},
     {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
     {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
     {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},

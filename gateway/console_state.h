@@ -12,6 +12,7 @@ struct console {
     struct adoption *adoption;
     struct archive_index *archived; /* what Redis may forget, and where old calls are found */
     struct desk_batch *batches; /* changes that wait to be shipped */
+    struct refund_job *refunds; /* one after the other */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
     int64_t revision; /* the last one given out */
     int64_t last_request_ms; /* monotonic */

@@ -105,6 +105,14 @@ bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span bod
     return true;
 }
 
+bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *err)
+{
+    if (!journal_refund(b->console->ledger.journal, r, on_durable, b, err))
+        return false;
+    b->waiting++;
+    return true;
+}
+
 void desk_batch_end(struct desk_batch *b, struct span text, const struct err *err)
 {
     if (err) {

@@ -27,6 +27,8 @@ struct desk_batch;
 struct desk_batch *desk_batch_new(struct console *c, struct http_request *r) MUST_USE;
 bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
                     struct partition p, struct err *err) MUST_USE;
+/* A refund, whose time and period are filled in. */
+bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *err) MUST_USE;
 /* Answers once all is applied; frees the batch. With `err` not null, answers that instead: records already added still stand. */
 void desk_batch_end(struct desk_batch *b, struct span answer, const struct err *err);
 /* At the console's end: what still waits is dropped; its records are durable and will be shipped. */

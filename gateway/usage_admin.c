@@ -1,10 +1,9 @@
-/* usage_admin.c - walks the accounts' streams one after the other; a person waits, not a call. */
+/* usage_admin.c - a list: walks the accounts' streams one after the other; a person waits, not a call. */
 #include "gateway/usage_admin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "billing/receipt.h"
 #include "gateway/console_state.h"
 #include "gateway/recent.h"
 #include "gateway/scan.h"
@@ -24,8 +23,6 @@ struct walk {
     size_t count, next;
     size_t limit, taken;          /* of the present account */
     char before[REQUEST_ID_TEXT]; /* where its next page begins, or "" */
-    char wanted[REQUEST_ID_TEXT]; /* of a search for one call */
-    bool as_receipt;
     struct event *events;
     size_t event_count;
 };
@@ -34,8 +31,6 @@ static struct walk *walk_new(struct console *c, struct http_request *r, scan_on_
 static void keep_accounts(struct walk *w, char *const *names, size_t count);
 static void walk_end(struct walk *w, const struct err *err);
 static void walk_free(struct walk *w);
-
-/* ------------------------------------------------------------------ a list */
 
 static void on_accounts(void *arg, char *const *names, size_t count, const struct err *err);
 static void read_page(struct walk *w);
@@ -184,100 +179,4 @@ static void walk_free(struct walk *w)
     free(w->accounts);
     free(w->events);
     free(w);
-}
-
-/* ------------------------------------------------------------------ one call */
-
-static void start_search(struct console *c, struct http_request *r, const struct route_match *match,
-                         bool as_receipt);
-static void on_searched_accounts(void *arg, char *const *names, size_t count,
-                                 const struct err *err);
-static void search_next(struct walk *w);
-static void on_found(void *arg, const struct span *line, const struct err *err);
-static void answer_found(struct walk *w, struct span line);
-
-void usage_admin_get(void *server, struct http_request *r, const struct route_match *match)
-{
-    start_search(server, r, match, false);
-}
-
-void receipt_admin_get(void *server, struct http_request *r, const struct route_match *match)
-{
-    start_search(server, r, match, true);
-}
-
-static void start_search(struct console *c, struct http_request *r, const struct route_match *match,
-                         bool as_receipt)
-{
-    struct walk *w;
-
-    if (!request_id_is_valid(span_of(match->value[0]))) {
-        reply_problem(r, CALLER_NOT_FOUND,
-                      "'%s' is no request id; it stands in the x-request-id header of the answer",
-                      match->value[0]);
-        return;
-    }
-    w = walk_new(c, r, on_searched_accounts);
-    w->as_receipt = as_receipt;
-    memcpy(w->wanted, match->value[0], strlen(match->value[0]) + 1); /* a valid one fits */
-}
-
-static void on_searched_accounts(void *arg, char *const *names, size_t count, const struct err *err)
-{
-    struct walk *w = arg;
-
-    if (err) {
-        walk_end(w, err);
-        return;
-    }
-    keep_accounts(w, names, count);
-    search_next(w);
-}
-
-static void search_next(struct walk *w)
-{
-    struct err absent;
-
-    if (w->next < w->count && w->request) {
-        recent_look(w->console->loop, w->console->ledger.redis, w->accounts[w->next], w->wanted,
-                    on_found, w);
-        return;
-    }
-    err_set(&absent, ERR_NOT_FOUND, "there is no call %s", w->wanted);
-    walk_end(w, &absent);
-}
-
-static void on_found(void *arg, const struct span *line, const struct err *err)
-{
-    struct walk *w = arg;
-
-    w->next++;
-    if (err) {
-        walk_end(w, err);
-    } else if (!line) {
-        search_next(w);
-    } else {
-        if (w->request)
-            answer_found(w, *line);
-        walk_free(w);
-    }
-}
-
-static void answer_found(struct walk *w, struct span line)
-{
-    AUTO_CLEAR(buf) text = {.max = ANSWER_MAX};
-    const struct http_field fields[] = {{"content-type", "application/jose"},
-                                        {"x-request-id", request_caller(w->request)->request_id}};
-    struct err err;
-    struct jw jw;
-
-    jw_init(&jw, &text);
-    if (w->as_receipt && receipt_sign(line, w->console->installation->signing_key, &text, &err)) {
-        http_reply(w->request, 200, fields, ARRAY_LEN(fields), buf_span(&text));
-    } else if (!w->as_receipt && take_line(w, line, &err)) {
-        event_write(&w->events[0], &jw);
-        reply_built(w->request, &text);
-    } else {
-        reply_err(w->request, &err);
-    }
 }

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-#include "billing/receipt.h"
+#include "gateway/call_refunds.h"
+#include "gateway/receipt_reply.h"
 #include "gateway/recent.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
@@ -19,7 +20,8 @@
 struct lookup {
     struct server *server;
     struct http_request *request;
-    char request_id[REQUEST_ID_TEXT];
+    char request_id[REQUEST_ID_TEXT], op[ID_TEXT];
+    struct event event;
 };
 
 static struct lookup *lookup_new(struct server *server, struct http_request *r);
@@ -28,9 +30,12 @@ static void on_page(void *arg, const struct span *lines, size_t count, bool has_
 static void start_find(void *server, struct http_request *r, const struct route_match *match,
                        recent_on_record *on_record);
 static void on_usage(void *arg, const struct span *line, const struct err *err);
+static void on_refunds(void *arg, const struct refund_set *refunds, const struct err *err);
+static void write_usage(struct lookup *l, const struct refund_set *refunds);
 static void on_receipt(void *arg, const struct span *line, const struct err *err);
 static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err);
 static bool write_line(struct span line, struct jw *w, struct err *err);
+static bool parse_line(struct span line, struct event *out, struct err *err);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
 
@@ -116,43 +121,65 @@ static void start_find(void *server, struct http_request *r, const struct route_
     }
     l = lookup_new(s, r);
     memcpy(l->request_id, match->value[0], strlen(match->value[0]) + 1); /* a valid one fits */
+    if (match->count > 1)
+        memcpy(l->op, match->value[1], strlen(match->value[1]) + 1); /* likewise */
     recent_find(s->loop, s->ledger.redis, request_caller(r)->holder.owner, l->request_id, on_record,
                 l);
+}
+
+void refund_receipt_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    if (id_is_valid(span_of(match->value[1])))
+        start_find(server, r, match, on_usage);
+    else
+        reply_problem(r, CALLER_NOT_FOUND, "'%s' is no refund's operation id", match->value[1]);
 }
 
 static void on_usage(void *arg, const struct span *line, const struct err *err)
 {
     struct lookup *l = arg;
-    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
     struct err bad;
+
+    if (is_answerable(l, line, err)) {
+        if (parse_line(*line, &l->event, &bad)) {
+            call_refunds_read(l->server->ledger.redis, l->event.account, l->request_id, on_refunds,
+                              l);
+            return;
+        }
+        reply_err(l->request, &bad);
+    }
+    free(l);
+}
+
+static void on_refunds(void *arg, const struct refund_set *refunds, const struct err *err)
+{
+    struct lookup *l = arg;
+
+    if (l->request && err)
+        reply_err(l->request, err);
+    else if (l->request && l->op[0])
+        receipt_reply_refund(l->request, refunds, l->op, l->server->installation->signing_key);
+    else if (l->request)
+        write_usage(l, refunds);
+    free(l);
+}
+
+static void write_usage(struct lookup *l, const struct refund_set *refunds)
+{
+    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
     struct jw w;
 
     jw_init(&w, &json);
-    if (is_answerable(l, line, err)) {
-        if (write_line(*line, &w, &bad))
-            reply_built(l->request, &json);
-        else
-            reply_err(l->request, &bad);
-    }
-    free(l);
+    usage_view_write(&l->event, refunds, &w);
+    reply_built(l->request, &json);
 }
 
 static void on_receipt(void *arg, const struct span *line, const struct err *err)
 {
     struct lookup *l = arg;
-    AUTO_CLEAR(buf) jws = {.max = REPLY_BYTES_MAX};
-    struct err bad;
 
-    if (is_answerable(l, line, err)) {
-        const struct http_field fields[] = {
-            {"content-type", "application/jose"},
-            {"x-request-id", request_caller(l->request)->request_id}};
-
-        if (receipt_sign(*line, l->server->installation->signing_key, &jws, &bad))
-            http_reply(l->request, 200, fields, ARRAY_LEN(fields), buf_span(&jws));
-        else
-            reply_err(l->request, &bad);
-    }
+    if (is_answerable(l, line, err))
+        receipt_reply(l->request, *line, l->server->installation->signing_key);
     free(l);
 }
 
@@ -170,13 +197,19 @@ static bool is_answerable(struct lookup *l, const struct span *line, const struc
 
 static bool write_line(struct span line, struct jw *w, struct err *err)
 {
-    AUTO_JSON record = json_parse(line, err);
     struct event e;
 
-    if (!record || !event_parse(record, &e, err))
+    if (!parse_line(line, &e, err))
         return false;
-    usage_view_write(&e, w);
+    usage_view_write(&e, NULL, w);
     return true;
+}
+
+static bool parse_line(struct span line, struct event *out, struct err *err)
+{
+    AUTO_JSON record = json_parse(line, err);
+
+    return record && event_parse(record, out, err);
 }
 
 void balance_get(void *server, struct http_request *r, const struct route_match *match)

@@ -1,7 +1,7 @@
 /* usage_view.c - one shape for a call, wherever its client sees it. */
 #include "gateway/usage_view.h"
 
-void usage_view_write(const struct event *e, struct jw *w)
+void usage_view_write(const struct event *e, const struct refund_set *refunds, struct jw *w)
 {
     char amount[DECIMAL_TEXT];
 
@@ -29,5 +29,7 @@ void usage_view_write(const struct event *e, struct jw *w)
     jw_time_member(w, "started_at", e->started_at);
     jw_time_member(w, "ended_at", e->ended_at);
     jw_string_member(w, "period", e->period.text);
+    if (refunds)
+        call_refunds_write(refunds, w);
     jw_object_end(w);
 }

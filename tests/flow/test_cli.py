@@ -14,7 +14,7 @@ from tollgate import Dev, Served
 
 COMMANDS = ("serve", "dev", "check", "apply", "account create", "account credit", "account show", "account list",
             "key create", "key revoke", "key list", "creator list", "creator show", "model list", "model show",
-            "usage list", "usage show", "journal show", "journal ship", "journal rebuild", "receipt verify",
+            "usage list", "usage show", "usage refund", "journal show", "journal ship", "journal rebuild", "receipt verify",
             "settle preview", "settle close", "settle status", "settle export", "settle verify")
 
 
@@ -39,7 +39,8 @@ def test_every_command_has_help_and_a_version(command: str) -> None:
     ["usage", "list", "--limit", "5", "--limit", "6"], ["usage", "list", "--limit", "none"],
     ["account", "credit", "demo", "1e3"], ["account", "credit", "demo", "0.0000000001"],
     ["account", "credit", "demo", "99999999999999999999"], ["settle", "close", "2026-13"],
-    ["account", "credit", "demo", "1", "--op", "a b"], ["key", "revoke", "sk-tg-"],
+    ["account", "credit", "demo", "1", "--op", "a b"], ["usage", "refund", "req_0", "1"], ["usage", "refund", "req_0", "x", "--reason", "y"],
+    ["key", "revoke", "sk-tg-"],
     ["creator", "show", "demo", "--period", "2026-13"], ["key", "create", "demo", "--expires", "soon"],
 ], ids=" ".join)
 def test_a_misuse_ends_with_2_and_a_sentence(gateway: Dev, words: list[str]) -> None:
