@@ -5,6 +5,7 @@
 #include "billing/projection.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "billing/projection_cursors.h"
 #include "billing/projection_report.h"
@@ -18,6 +19,9 @@
 #define CHECK_TICKS  60
 #define REST_TICKS   2
 
+static struct projection *make(struct loop *loop, struct redis *redis,
+                               const struct projection_config *config,
+                               const struct projection_handlers *handlers, void *arg);
 static void lanes_init(struct projection *p);
 static void forget_requests(struct projection *p);
 static void forget(struct projection *p);
@@ -28,21 +32,44 @@ static bool find_servers(struct projection *p, bool is_recovered);
 static bool stays_recovered(const struct projection *p);
 static void on_tick(void *arg);
 static bool all_are_away(const struct projection *p);
+static bool has_records(const struct record_heads *heads);
 static bool is_consistent(struct projection *p, struct err *err);
 static bool has_applied(const struct projection *p, const struct record_heads *target,
                         bool with_all);
 static void replayed(struct projection *p);
+static bool has_told_all(const struct projection *p);
 static void run_waiters(void *arg);
 
 struct projection *projection_new(struct loop *loop, struct redis *redis, struct journal *journal,
                                   const struct projection_config *config,
                                   const struct projection_handlers *handlers, void *arg)
 {
+    struct projection *p = make(loop, redis, config, handlers, arg);
+
+    p->journal = journal;
+    memcpy(p->writer, journal_writer(journal), sizeof p->writer);
+    return p;
+}
+
+struct projection *projection_new_archived(struct loop *loop, struct redis *redis,
+                                           const char *writer,
+                                           const struct projection_config *config,
+                                           const struct projection_handlers *handlers, void *arg)
+{
+    struct projection *p = make(loop, redis, config, handlers, arg);
+
+    snprintf(p->writer, sizeof p->writer, "%s", writer);
+    return p;
+}
+
+static struct projection *make(struct loop *loop, struct redis *redis,
+                               const struct projection_config *config,
+                               const struct projection_handlers *handlers, void *arg)
+{
     struct projection *p = xcalloc(1, sizeof *p);
 
     p->loop = loop;
     p->redis = redis;
-    p->journal = journal;
     p->installation = xstrdup(config->installation);
     p->archive = xstrdup(config->archive);
     p->batch_records = config->batch_records;
@@ -182,7 +209,9 @@ static void forget(struct projection *p)
 {
     p->generation++;
     p->cursors = p->reports = (struct walk){0};
-    p->is_replayed = p->holds_are_back = p->is_recovered = false;
+    p->is_replayed = p->holds_are_back = p->has_reported = p->is_recovered = false;
+    p->archived = (struct record_heads){0};
+    p->archive_is_read = false;
     ship_end(p);
 }
 
@@ -244,8 +273,7 @@ void projection_restart(struct projection *p, const char *why)
 {
     if (p->stage == STAGE_STOPPED)
         return;
-    log_warn("projection_restarts", "%s: its cursors are read again: %s",
-             journal_writer(p->journal), why);
+    log_warn("projection_restarts", "%s: its cursors are read again: %s", p->writer, why);
     forget(p);
     p->stage = STAGE_AWAY;
     p->rest_ticks = REST_TICKS;
@@ -292,11 +320,12 @@ void projection_cursors_read(struct projection *p)
         projection_restart(p, "no cursor could be read");
         return;
     }
-    if (!is_consistent(p, &err)) {
+    if (p->journal && !is_consistent(p, &err)) {
         projection_stop(p, &err);
         return;
     }
-    p->target = *journal_heads(p->journal);
+    p->target = *projection_heads(p);
+    p->has_history = has_records(&p->target);
     if (!ship_begin(p, &err)) {
         projection_restart(p, err.text);
         return;
@@ -315,13 +344,22 @@ static bool all_are_away(const struct projection *p)
     return true;
 }
 
+static bool has_records(const struct record_heads *heads)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned i = 0; i < PARTITIONS; i++)
+            if (heads->at[side][i].n > 0)
+                return true;
+    return false;
+}
+
 /* Redis may lack records of ours, but it cannot have what we never wrote. */
 static bool is_consistent(struct projection *p, struct err *err)
 {
     char name[PARTITION_NAME];
 
     for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
-        struct record_cursor head = lane_cursor(l, journal_heads(p->journal));
+        struct record_cursor head = lane_cursor(l, projection_heads(p));
         if (l->is_away)
             continue;
         if (l->applied.n > head.n)
@@ -329,14 +367,13 @@ static bool is_consistent(struct projection *p, struct err *err)
                            "Redis has record %" PRIu64
                            " of %s in partition %s, but its journal ends "
                            "at %" PRIu64 ": the journal lost records or is an old copy",
-                           l->applied.n, journal_writer(p->journal),
-                           partition_name(l->partition, name), head.n);
+                           l->applied.n, p->writer, partition_name(l->partition, name), head.n);
         if (head.n > 0 && l->applied.n == head.n && l->applied.crc != head.crc)
             return err_set(err, ERR_CORRUPT,
                            "record %" PRIu64
                            " of %s in partition %s is another one in Redis than in "
                            "its journal: one of them is not of this installation's history",
-                           head.n, journal_writer(p->journal), partition_name(l->partition, name));
+                           head.n, p->writer, partition_name(l->partition, name));
     }
     return true;
 }
@@ -345,8 +382,15 @@ void projection_progress(struct projection *p)
 {
     if (p->waiters)
         turn_end_schedule(p->loop, &p->check_waiters);
-    if (!p->is_replayed && has_applied(p, &p->target, false))
+    if (!p->is_replayed && (p->journal || p->archive_is_read) && has_applied(p, &p->target, false))
         replayed(p);
+}
+
+void projection_archive_was_read(struct projection *p)
+{
+    p->archive_is_read = true;
+    p->target = p->archived;
+    projection_progress(p);
 }
 
 /* A partition that is parked or away must not keep all others from admitting, but nothing is current while there is
@@ -363,7 +407,9 @@ static bool has_applied(const struct projection *p, const struct record_heads *t
 static void replayed(struct projection *p)
 {
     p->is_replayed = true;
-    if (p->handlers.on_put_holds)
+    if (!p->journal)
+        p->handlers.on_reported(p->arg);
+    else if (p->handlers.on_put_holds)
         p->handlers.on_put_holds(p->arg);
     else
         projection_holds_are_back(p);
@@ -379,7 +425,16 @@ void projection_holds_are_back(struct projection *p)
 
 void projection_all_reported(struct projection *p)
 {
+    uint64_t generation = p->generation;
+
     if (p->is_recovered || !p->holds_are_back || all_are_away(p))
+        return;
+    if (!p->has_reported && has_told_all(p)) {
+        p->has_reported = true;
+        if (p->handlers.on_reported)
+            p->handlers.on_reported(p->arg);
+    }
+    if (p->generation != generation)
         return;
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
         if (!l->admits && !l->parked && !l->is_away)
@@ -389,10 +444,33 @@ void projection_all_reported(struct projection *p)
         p->handlers.on_recovered(p->arg);
 }
 
+static bool has_told_all(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        if (l->is_due && !l->parked)
+            return false;
+    return true;
+}
+
 void projection_wake(struct projection *p)
 {
     if (p->stage == STAGE_SHIPPING)
         turn_end_schedule(p->loop, &p->pump);
+}
+
+void projection_read_again(struct projection *p)
+{
+    if (p->stage == STAGE_READING || p->stage == STAGE_SHIPPING)
+        begin(p);
+}
+
+unsigned projection_parked(const struct projection *p)
+{
+    unsigned count = 0;
+
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        count += l->parked;
+    return count;
 }
 
 bool projection_is_recovered(const struct projection *p)
@@ -402,14 +480,14 @@ bool projection_is_recovered(const struct projection *p)
 
 bool projection_is_current(const struct projection *p)
 {
-    return p->stage == STAGE_SHIPPING && has_applied(p, journal_heads(p->journal), true);
+    return p->stage == STAGE_SHIPPING && has_applied(p, projection_heads(p), true);
 }
 
 void projection_when_current(struct projection *p, void (*on_current)(void *), void *arg)
 {
     struct waiter *w = xcalloc(1, sizeof *w), **end = &p->waiters;
 
-    w->target = *journal_heads(p->journal);
+    w->target = *projection_heads(p);
     w->on_current = on_current;
     w->arg = arg;
     while (*end)

@@ -26,6 +26,9 @@ struct projection_handlers {
     void (*on_recovered)(
         void *
             arg); /* every partition admits under the present run_id as far as this writer is concerned */
+    /* All that was durable when the cursors were read is applied, but for parked partitions, and every partition
+     * was told so: who has nothing more to write may go. Null: nobody waits for it. */
+    void (*on_reported)(void *arg);
     void (*on_stopped)(
         void *arg,
         const struct err *err); /* never ship again from this directory: an operator must look */
@@ -35,6 +38,13 @@ struct projection_handlers {
 struct projection *projection_new(struct loop *loop, struct redis *redis, struct journal *journal,
                                   const struct projection_config *config,
                                   const struct projection_handlers *handlers, void *arg) MUST_USE;
+/* The same for a writer without a journal: what the archive holds of it at this moment, which may be less than Redis has.
+ * It tells partitions nothing, for nobody lives there; on_reported says that all is applied. */
+struct projection *projection_new_archived(struct loop *loop, struct redis *redis,
+                                           const char *writer,
+                                           const struct projection_config *config,
+                                           const struct projection_handlers *handlers,
+                                           void *arg) MUST_USE;
 void projection_free(struct projection *p);
 DEFINE_AUTO(projection)
 /* The owner of the redis passes its events on. */
@@ -44,6 +54,10 @@ void projection_redis_lost(struct projection *p);
 void projection_wake(struct projection *p);
 void projection_holds_are_back(struct projection *p);
 bool projection_is_recovered(const struct projection *p);
+/* Redis lost records, as somebody else knows: the cursors are read again at once. */
+void projection_read_again(struct projection *p);
+/* How many partitions take nothing until they are rebuilt. */
+unsigned projection_parked(const struct projection *p);
 /* Everything durable now has been applied. */
 bool projection_is_current(const struct projection *p);
 /* Calls back once everything that is durable at this moment has been applied. */

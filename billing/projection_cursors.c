@@ -54,7 +54,7 @@ static void ask(struct projection *p, struct lane *l)
                                  SPAN("installation"), SPAN("partitions"), SPAN("parked")};
     const struct span cursor[] = {SPAN("HGET"),
                                   partition_key(l->partition, "cursors", NULL, cursors_key),
-                                  span_of(journal_writer(p->journal))};
+                                  span_of(p->writer)};
 
     p->cursors.pending += 2;
     redis_command(p->redis, state, ARRAY_LEN(state), on_state, request_new(p, l));
@@ -169,8 +169,8 @@ static void take_cursor(struct lane *l, struct record_cursor c)
 static void check_cursor(struct projection *p, struct lane *l, struct record_cursor c,
                          uint64_t known)
 {
-    struct record_cursor head = lane_cursor(l, journal_heads(p->journal));
+    struct record_cursor head = lane_cursor(l, projection_heads(p));
 
-    if (c.n < known || c.n > head.n)
+    if (c.n < known || (p->journal && c.n > head.n))
         projection_restart(p, "Redis no longer has what it applied");
 }

@@ -17,6 +17,8 @@ static void take_answer(struct projection *p, struct lane *l, struct span word, 
 
 void reports_send(struct projection *p, bool all)
 {
+    if (!p->journal)
+        return;
     if (all && p->holds_are_back)
         for (struct lane *l = p->lanes; l < p->lanes + LANES; l++)
             l->is_due = true;
@@ -45,8 +47,10 @@ static void walk_on(struct projection *p)
 
 static bool has_something_to_say(const struct projection *p, const struct lane *l)
 {
-    if (l->parked || l->is_away)
+    if (l->is_away)
         return false;
+    if (l->parked)
+        return p->holds_are_back;
     if (!p->holds_are_back)
         return l->found.n < lane_cursor(l, &p->target).n;
     return l->is_due || !l->admits;
@@ -66,8 +70,13 @@ static void report(struct projection *p, struct lane *l)
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
     const struct span args[] = {
-        span_of(p->installation), span_of(partitions), span_of(journal_writer(p->journal)),
-        redis_arg_run_id,         span_of(claim),      uint64_text(journal_turn(p->journal), turn)};
+        span_of(p->installation),
+        span_of(partitions),
+        span_of(p->writer),
+        redis_arg_run_id,
+        span_of(claim),
+        uint64_text(journal_turn(p->journal), turn),
+        p->has_history ? SPAN("old") : SPAN("new")};
     l->is_due = false;
     p->reports.pending++;
     redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
@@ -103,6 +112,8 @@ static void take_answer(struct projection *p, struct lane *l, struct span word, 
     l->admits = span_equal(word, SPAN("OK"));
     if (span_equal(word, SPAN("PARKED")))
         l->parked = true;
+    else if (l->parked)
+        projection_read_again(p); /* it was rebuilt */
     else if (span_equal(word, SPAN("BEHIND")) && has_lost)
         projection_restart(p, "Redis no longer has what it applied");
     else if (span_equal(word, SPAN("INSTALLATION"))) {

@@ -5,7 +5,7 @@
 #include "billing/projection_state.h"
 
 /* What still has to be said: that partitions are behind while we replay; after that, that we are back, until each of them
- * admits. `all`: to those that admit too, so that we count as alive. One round at a time. */
+ * admits; and parked ones are asked whether they still are. `all`: to those that admit too, so that we count as alive. One round at a time. */
 void reports_send(struct projection *p, bool all);
 
 #endif

@@ -36,13 +36,15 @@ static void refused(struct projection *p, struct lane *l, struct span status, st
 
 bool ship_begin(struct projection *p, struct err *err)
 {
-    if (!journal_refresh_first_heads(p->journal, err))
-        return false;
-    if (!journal_lacks(p))
-        return open_tail(p, err);
-    log_info("projection_reads_archive", "%s: Redis lacks records that are only in the archive",
-             journal_writer(p->journal));
-    p->reader = archive_reader_open(p->archive, journal_writer(p->journal), err);
+    if (p->journal) {
+        if (!journal_refresh_first_heads(p->journal, err))
+            return false;
+        if (!journal_lacks(p))
+            return open_tail(p, err);
+        log_info("projection_reads_archive", "%s: Redis lacks records that are only in the archive",
+                 p->writer);
+    }
+    p->reader = archive_reader_open(p->archive, p->writer, err);
     return p->reader != NULL;
 }
 
@@ -60,7 +62,7 @@ static bool open_tail(struct projection *p, struct err *err)
 
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
         from.at[l->partition.side][l->partition.index] =
-            l->is_away ? lane_cursor(l, journal_heads(p->journal))
+            l->is_away ? lane_cursor(l, projection_heads(p))
                        : (struct record_cursor){.n = l->sent};
     p->tail = journal_tail_new(p->journal, &from, err);
     return p->tail != NULL;
@@ -128,9 +130,13 @@ static int next_record(struct projection *p, struct record_head *head, struct sp
         if (found != 0)
             return found;
         archive_reader_free(KEEP(p->reader));
-        if (!open_tail(p, err))
+        if (p->journal && !open_tail(p, err))
             return -1;
+        if (!p->journal)
+            projection_archive_was_read(p);
     }
+    if (!p->journal)
+        return 0;
     return journal_tail_next(p->tail, head, line, crc, err);
 }
 
@@ -144,6 +150,7 @@ static bool take_record(struct projection *p, const struct record_head *head, st
             continue;
         struct lane *l = &p->lanes[side * PARTITIONS + (int)head->place.partition[side]];
         struct record_cursor at = {head->place.n[side], crc};
+        p->archived.at[side][head->place.partition[side]] = at;
         err->code = ERR_NONE;
         if (!is_due(p, l, at, err)) {
             if (err->code != ERR_NONE)
@@ -171,10 +178,10 @@ static bool is_due(struct projection *p, struct lane *l, struct record_cursor at
                        "record %" PRIu64
                        " of %s in partition %s is another one in Redis than in its "
                        "journal: one of them is not of this installation's history",
-                       at.n, journal_writer(p->journal), name);
+                       at.n, p->writer, name);
     if (at.n > LAST_NUMBER)
         return err_set(err, ERR_CORRUPT, "record %" PRIu64 " of %s: numbers end at %" PRIu64, at.n,
-                       journal_writer(p->journal), LAST_NUMBER);
+                       p->writer, LAST_NUMBER);
     if (at.n <= l->sent || l->parked)
         return false;
     if (at.n > l->sent + 1)
@@ -182,7 +189,7 @@ static bool is_due(struct projection *p, struct lane *l, struct record_cursor at
                        "partition %s of %s lacks record %" PRIu64
                        ", which is neither in the journal "
                        "nor in the archive",
-                       name, journal_writer(p->journal), l->sent + 1);
+                       name, p->writer, l->sent + 1);
     return true;
 }
 
@@ -190,7 +197,7 @@ static void put(struct projection *p, struct lane *l, uint64_t n)
 {
     if (!l->filling) {
         l->filling = take_batch(p);
-        batch_start(l->filling, l->partition, p->installation, journal_writer(p->journal));
+        batch_start(l->filling, l->partition, p->installation, p->writer);
     }
     effects_add(p->effects, l->filling);
     l->sent = n;
@@ -324,8 +331,7 @@ static void take_counts(struct projection *p, struct lane *l, const struct batch
         log_error("record_in_suspense",
                   "partition %s could not book %" PRId64 " of the records up to %" PRIu64 " of %s: "
                   "`tollgate suspense list` shows them",
-                  partition_name(l->partition, name), suspended, b->last.n,
-                  journal_writer(p->journal));
+                  partition_name(l->partition, name), suspended, b->last.n, p->writer);
 }
 
 static void refused(struct projection *p, struct lane *l, struct span status, struct span why)
@@ -342,7 +348,7 @@ static void refused(struct projection *p, struct lane *l, struct span status, st
         ship_leave(p, l);
         projection_progress(p);
     } else if (span_equal(status, SPAN("CONFLICT")) || span_equal(status, SPAN("INSTALLATION"))) {
-        err_set(&err, ERR_CORRUPT, "%s to records of %s", text, journal_writer(p->journal));
+        err_set(&err, ERR_CORRUPT, "%s to records of %s", text, p->writer);
         projection_stop(p, &err);
     } else {
         p->counts.gaps += span_equal(status, SPAN("GAP"));

@@ -64,7 +64,11 @@ struct waiter {
 struct projection {
     struct loop *loop;
     struct redis *redis;
-    struct journal *journal;
+    struct journal *journal; /* null: only the archive is left */
+    char writer[WRITER_TEXT];
+    struct record_heads archived; /* of what was read by now: all there is without a journal */
+    bool archive_is_read;         /* likewise: there is no more */
+    bool has_history;             /* records were ever written */
     char *installation, *archive;
     size_t batch_records, batches_max;
     struct projection_handlers handlers;
@@ -78,7 +82,7 @@ struct projection {
     struct timer *tick;
     unsigned ticks, rest_ticks;
     struct record_heads target; /* what was durable when the cursors were read: the replay */
-    bool is_replayed, holds_are_back, is_recovered;
+    bool is_replayed, holds_are_back, has_reported, is_recovered;
     struct waiter *waiters;
     struct turn_end check_waiters;
 
@@ -101,6 +105,12 @@ static inline struct record_cursor lane_cursor(const struct lane *l,
     return heads->at[l->partition.side][l->partition.index];
 }
 
+/* Of what may be shipped. */
+static inline const struct record_heads *projection_heads(const struct projection *p)
+{
+    return p->journal ? journal_heads(p->journal) : &p->archived;
+}
+
 struct request *request_new(struct projection *p, struct lane *l);
 /* Ends the request; the projection if its answer still means something, else null. */
 struct projection *request_end(struct request *r);
@@ -108,6 +118,7 @@ struct projection *request_end(struct request *r);
 /* The state machine's events, projection.c. */
 void projection_cursors_read(struct projection *p);
 void projection_progress(struct projection *p);     /* some lane was applied further */
+void projection_archive_was_read(struct projection *p); /* of a writer without a journal */
 void projection_all_reported(struct projection *p); /* a round of reports was answered */
 /* Begins anew from Redis's cursors, after a rest. */
 void projection_restart(struct projection *p, const char *why);

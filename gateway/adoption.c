@@ -1,4 +1,4 @@
-/* adoption.c - a visit is: take the lock, recover (journal_open_dir), ship until Redis is current, seal, let go. */
+/* adoption.c - a visit is: take the lock, recover (journal_open_dir), ship until Redis has it all, seal, let go. */
 #include "gateway/adoption.h"
 
 #include <stdio.h>
@@ -21,6 +21,8 @@ struct place {
     uint64_t last_segment; /* when last visited; a higher one means that somebody used it since */
     struct period period;  /* of the last visit */
     bool was_visited;
+    bool
+        lacks_parked; /* partitions that were parked when it was left need a visit once they are rebuilt */
     struct visit *visit; /* null unless one is under way */
 };
 
@@ -41,13 +43,13 @@ struct adoption {
 };
 
 static struct place *place_of(struct adoption *a, const char *name);
-static bool needs_visit(const struct place *p);
+static bool needs_visit(const struct adoption *a, const struct place *p);
 static uint64_t newest_segment(const char *dir);
 static void visit(struct adoption *a, struct place *p);
 static bool visit_open(struct visit *v, struct err *err);
 static void on_news(void *arg);
-static void on_recovered(void *arg);
-static void on_current(void *arg);
+static void on_reported(void *arg);
+static void end(struct visit *v);
 static void on_stopped(void *arg, const struct err *err);
 static void leave(void *arg);
 static void visit_free(struct visit *v);
@@ -87,7 +89,7 @@ void adoption_look(struct adoption *a)
     for (size_t i = 0; i < count; i++) {
         struct place *p = journal_home_is_name(names[i]) ? place_of(a, names[i]) : NULL;
 
-        if (p && !p->visit && a->visits < VISITS_MAX && needs_visit(p))
+        if (p && !p->visit && a->visits < VISITS_MAX && needs_visit(a, p))
             visit(a, p);
     }
     dir_names_free(names, count);
@@ -108,13 +110,16 @@ static struct place *place_of(struct adoption *a, const char *name)
     return p;
 }
 
-static bool needs_visit(const struct place *p)
+static bool needs_visit(const struct adoption *a, const struct place *p)
 {
     AUTO_STRING lock = path_join(p->dir, "lock");
     AUTO_STRING damaged = path_join(p->dir, "damaged");
 
     if (file_lock_owner(lock) != 0 || file_exists(damaged))
         return false;
+    if (p->lacks_parked && a->console->ledger.projection &&
+        !projection_parked(a->console->ledger.projection))
+        return true;
     return !p->was_visited || period_compare(p->period, period_of(clock_now())) != 0 ||
            newest_segment(p->dir) != p->last_segment;
 }
@@ -141,6 +146,7 @@ static void visit(struct adoption *a, struct place *p)
     v->adoption = a;
     v->place = p;
     v->fd = -1;
+    p->lacks_parked = false;
     p->visit = v;
     a->visits++;
     if (visit_open(v, &err)) {
@@ -158,7 +164,8 @@ static void visit(struct adoption *a, struct place *p)
 
 static bool visit_open(struct visit *v, struct err *err)
 {
-    static const struct projection_handlers handlers = {NULL, on_recovered, on_stopped};
+    static const struct projection_handlers handlers = {.on_reported = on_reported,
+                                                        .on_stopped = on_stopped};
     struct console *c = v->adoption->console;
     struct journal_config config = ledger_journal_config(c->options, c->installation);
     struct projection_config projection = ledger_projection_config(c->options, c->installation);
@@ -189,17 +196,17 @@ static void on_news(void *arg)
     }
 }
 
-static void on_recovered(void *arg)
+/* Nothing is written during a visit, so there is no more to ship; but what parked partitions lack. */
+static void on_reported(void *arg)
 {
     struct visit *v = arg;
 
-    projection_when_current(v->projection, on_current, v);
+    v->place->lacks_parked = projection_parked(v->projection) > 0;
+    end(v);
 }
 
-static void on_current(void *arg)
+static void end(struct visit *v)
 {
-    struct visit *v = arg;
-
     v->place->was_visited = true;
     timer_start(v->leave, 0);
 }
@@ -210,7 +217,7 @@ static void on_stopped(void *arg, const struct err *err)
     struct visit *v = arg;
 
     log_error("shipping_stopped", "%s: an operator must look: %s", v->place->dir, err->text);
-    on_current(v);
+    end(v);
 }
 
 /* journal_free() seals what holds numbered records. */
@@ -240,8 +247,11 @@ static void visit_free(struct visit *v)
 
 void adoption_visit_all(struct adoption *a)
 {
-    for (struct place *p = a->places; p; p = p->next)
+    for (struct place *p = a->places; p; p = p->next) {
         p->was_visited = false;
+        if (p->visit)
+            projection_read_again(p->visit->projection);
+    }
     adoption_look(a);
 }
 
@@ -265,6 +275,6 @@ size_t adoption_pending(const struct adoption *a)
     size_t count = a->visits;
 
     for (const struct place *p = a->places; p; p = p->next)
-        count += !p->visit && needs_visit(p);
+        count += !p->visit && needs_visit(a, p);
     return count;
 }

@@ -80,6 +80,9 @@ static const struct cli_option usage_refund_options[] = {
     {"--reason", "TEXT", "required: what it is given back for"},
     OP,
 };
+static const struct cli_option journal_rebuild_options[] = {
+    {"--from-zero", NULL, "empty all partitions first, whatever they say of themselves"},
+};
 static const struct cli_option receipt_verify_options[] = {
     {"--archive", "DIR", "also compare it with the call's record in this archive"},
     {"--key", "FILE", "the signer's public keys (JWKS, JWK, PEM); not given: this installation's"},
@@ -142,8 +145,8 @@ const struct command cli_commands[] = {
      journal_show},
     {"journal ship", "", "Waits until Redis has all that was written.", NO_OPTIONS, CLI_COMMON,
      journal_ship},
-    {"journal rebuild", "", "Replays everything that was ever written into Redis.", NO_OPTIONS,
-     CLI_COMMON, journal_rebuild},
+    {"journal rebuild", "", "Replays into Redis whatever it lacks; fills parked partitions anew.",
+     OPTIONS(journal_rebuild_options), CLI_COMMON, journal_rebuild},
     {"receipt verify", "FILE", "Proves offline that a receipt is genuine.",
      OPTIONS(receipt_verify_options), CLI_COMMON, receipt_verify_command},
     {"settle preview", "PERIOD", "Computes a running month's statements, without closing it.",

@@ -21,8 +21,21 @@ int journal_ship(struct cli *c)
 
 int journal_rebuild(struct cli *c)
 {
-    return print_report(c, cli_post(c, "/admin/v1/journal/rebuild", NULL),
-                        "Redis holds again all that was ever written");
+    AUTO_JSON reply = cli_post(c,
+                               cli_value(c, "--from-zero") ? "/admin/v1/journal/rebuild?from_zero=1"
+                                                           : "/admin/v1/journal/rebuild",
+                               NULL);
+    static const struct cli_column columns[] = {
+        {"partitions emptied and filled again", "emptied", true},
+        {"writers replayed from the archive alone", "archived_writers", true},
+    };
+
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    if (!c->json)
+        printf("Redis holds again all that was ever written\n");
+    return CLI_DONE;
 }
 
 /* Takes the reply over. */

@@ -10,6 +10,7 @@
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
+#include "gateway/rebuild.h"
 #include "gateway/refund_admin.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
@@ -42,6 +43,7 @@ static void wait_for_redis(struct process *p);
 static void build_doors(struct process *p, const struct console_start *start);
 static void dismantle(struct process *p);
 static void on_redis(void *arg, bool is_ready);
+static void on_rebuild(void *arg);
 static void on_tick(void *arg);
 static void on_term(void *arg);
 static void on_seal_asked(void *arg);
@@ -67,7 +69,7 @@ int console_run(const struct console_start *start)
 
 static bool build(struct process *p, const struct console_start *start, struct err *err)
 {
-    static const struct ledger_handlers handlers = {.on_redis = on_redis};
+    static const struct ledger_handlers handlers = {.on_redis = on_redis, .on_rebuild = on_rebuild};
     struct console *c = &p->console;
 
     c->options = start->options;
@@ -81,6 +83,7 @@ static bool build(struct process *p, const struct console_start *start, struct e
     p->on_usr1 = signal_watch_new(c->loop, SIGUSR1, on_seal_asked, p);
     p->tick = timer_new(c->loop, on_tick, p);
     c->adoption = adoption_new(c);
+    c->rebuild = rebuild_new(c);
     if (!ledger_open(&c->ledger, c->loop, c->options, c->installation, &handlers, p, err))
         return false;
     p->sweeper = sweeper_new(c->loop, c->ledger.redis,
@@ -98,10 +101,21 @@ static void on_redis(void *arg, bool is_ready)
 {
     struct process *p = arg;
 
-    if (is_ready)
+    if (is_ready) {
         adoption_redis_ready(p->console.adoption);
-    else
+        rebuild_redis_ready(p->console.rebuild);
+    } else {
         adoption_redis_lost(p->console.adoption);
+        rebuild_redis_lost(p->console.rebuild);
+    }
+}
+
+/* Another console's, or ours. */
+static void on_rebuild(void *arg)
+{
+    struct process *p = arg;
+
+    adoption_visit_all(p->console.adoption);
 }
 
 /* Who asks at once waits in the socket's queue a moment, and is not told that Redis is away when it is not. */
@@ -218,6 +232,7 @@ static void dismantle(struct process *p)
     archive_index_free(c->archived);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
+    rebuild_free(c->rebuild);
     desk_close(c);
     refund_close(c);
     signal_watch_free(p->on_term);

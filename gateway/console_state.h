@@ -11,6 +11,7 @@ struct console {
     struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
     struct archive_index *archived; /* what Redis may forget, and where old calls are found */
+    struct rebuild *rebuild;
     struct desk_batch *batches; /* changes that wait to be shipped */
     struct refund_job *refunds; /* one after the other */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */

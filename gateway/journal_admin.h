@@ -4,9 +4,10 @@
 
 #include "gateway/route.h"
 
-/* Each answers with the same list once it is done, or 503 with what is still missing after 20 s. */
-void journal_ship_post(void *server, struct http_request *r, const struct route_match *match);    /* everything written is applied in Redis */
-void journal_seal_post(void *server, struct http_request *r, const struct route_match *match);    /* every writer sealed, everything archived and applied */
-void journal_rebuild_post(void *server, struct http_request *r, const struct route_match *match); /* every directory is visited again first, the archive's writers included */
+/* Both answer with the list of this host's journals once it is done, or 503 with what is still missing after 20 s. */
+void journal_ship_post(void *server, struct http_request *r, const struct route_match *match); /* everything written is applied in Redis */
+void journal_seal_post(void *server, struct http_request *r, const struct route_match *match); /* every writer sealed, everything archived and applied */
+/* Redis becomes what journals and archive say; `?from_zero=1` empties it first. {"emptied" (partitions),"archived_writers"}. */
+void journal_rebuild_post(void *server, struct http_request *r, const struct route_match *match);
 
 #endif

@@ -89,14 +89,15 @@ static void on_live(void *arg, const struct redis_reply *reply, const struct err
     show_free(s);
 }
 
-/* "run_id ms" */
+/* "run_id ms turn" */
 static void take_word(struct show *s, struct span writer, struct span word)
 {
     const char *blank = memchr(word.data, ' ', word.len);
+    size_t len = blank ? word.len - (size_t)(blank + 1 - word.data) : 0;
+    const char *end = len ? memchr(blank + 1, ' ', len) : NULL;
     int64_t ms;
 
-    if (!blank ||
-        !int64_parse((struct span){blank + 1, word.len - (size_t)(blank + 1 - word.data)}, &ms))
+    if (!end || !int64_parse((struct span){blank + 1, (size_t)(end - blank - 1)}, &ms))
         return;
     for (size_t i = 0; i < s->writer_count; i++)
         if (span_equal(writer, span_of(s->writers[i].writer)))

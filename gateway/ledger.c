@@ -58,6 +58,7 @@ static void on_redis_ready(void *arg);
 static void on_redis_lost(void *arg, const struct err *err);
 static void tell_redis(struct ledger *l, bool is_ready);
 static void on_change(void *arg, struct span kind, struct span id);
+static void ship_again(struct ledger *l);
 static void on_reset(void *arg);
 static void load_catalogue(struct ledger *l);
 static void on_catalogue(void *arg, struct catalogue *catalogue, const struct err *err);
@@ -120,8 +121,18 @@ static void on_change(void *arg, struct span kind, struct span id)
 
     if (span_equal(kind, SPAN("catalogue")))
         load_catalogue(l);
+    else if (span_equal(kind, SPAN("rebuild")))
+        ship_again(l);
     else if (span_equal(kind, SPAN("key")) && span_copy(id, public_id, sizeof public_id))
         keyring_forget(l->keyring, public_id);
+}
+
+static void ship_again(struct ledger *l)
+{
+    if (l->projection)
+        projection_read_again(l->projection);
+    if (l->link->handlers.on_rebuild)
+        l->link->handlers.on_rebuild(l->link->arg);
 }
 
 static void on_reset(void *arg)
@@ -211,7 +222,8 @@ static void try_journal(struct ledger *l)
 
 static bool attach_journal(struct ledger *l, struct journal *journal, struct err *err)
 {
-    static const struct projection_handlers handlers = {on_put_holds, on_recovered, on_stopped};
+    static const struct projection_handlers handlers = {
+        .on_put_holds = on_put_holds, .on_recovered = on_recovered, .on_stopped = on_stopped};
     struct projection_config config = ledger_projection_config(l->options, l->installation);
     struct projection_handlers mine = handlers;
 

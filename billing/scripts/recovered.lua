@@ -2,19 +2,21 @@
 -- partition may admit under this run of Redis.
 --
 -- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n, turn (how often the writer's directory has
--- been taken up; what was left in it by those before is among the n records). Answers {OK}, {WAIT},
--- {BEHIND, cursor} (the writer has to replay), {INSTALLATION} or {PARKED, why}.
+-- been taken up; what was left in it by those before is among the n records), old or new (has it ever recorded
+-- anything?). Answers {OK}, {WAIT}, {BEHIND, cursor} (the writer has to replay), {INSTALLATION} or {PARKED, why}.
 --
 -- A partition admits when all its live writers are back, or 10 s after the first of them asked. Live are
 -- those who have asked since, and those whose last word under the run before was at most 30 s older
 -- than the last of all: however long Redis was away, they were at work when it went. A writer found behind
--- closes the partition again, once, until it is back or those 10 s have passed.
+-- closes the partition again, once, until it is back or those 10 s have passed. A partition that knows nothing at
+-- all, though there was something to know, can't tell who is live: it waits those 10 s. One that is being
+-- rebuilt admits when that is over, however long it takes.
 local state, live, cursors = KEYS[1], KEYS[2], KEYS[3]
 local writer, run = ARGV[3], ARGV[4]
 local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000
 
 local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'run_id', 'pending_run',
-               'pending_since', 'pending_last')
+               'pending_since', 'pending_last', 'rebuilding', 'pending_blank')
 if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
     return {'INSTALLATION'}
 elseif s[3] then
@@ -45,7 +47,7 @@ if s[4] == run and not (is_behind and sub(said or '', 1, 2) ~= '- ') then
     return is_behind and {'BEHIND', cursor} or {'OK'}
 end
 
-local since, last = tonumber(s[6] or ''), tonumber(s[7] or '')
+local since, last, is_blank = tonumber(s[6] or ''), tonumber(s[7] or ''), s[9]
 if s[5] ~= run then
     since, last = now, 0
     for _, word in ipairs(words()) do
@@ -53,7 +55,11 @@ if s[5] ~= run then
     end
     call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'pending_run', run,
          'pending_since', string.format('%d', since), 'pending_last', string.format('%d', last))
-    call('HDEL', state, 'run_id')
+    call('HDEL', state, 'run_id', 'pending_blank')
+    is_blank = not s[1] and ARGV[7] == 'old'
+    if is_blank then
+        call('HSET', state, 'pending_blank', '1')
+    end
 end
 say()
 
@@ -70,9 +76,9 @@ local function all_are_back()
     return back
 end
 
-if all_are_back() or now - since >= WAIT_MS then
+if not s[8] and (all_are_back() and not is_blank or now - since >= WAIT_MS) then
     call('HSET', state, 'run_id', run)
-    call('HDEL', state, 'pending_run', 'pending_since', 'pending_last')
+    call('HDEL', state, 'pending_run', 'pending_since', 'pending_last', 'pending_blank')
     return is_behind and {'BEHIND', cursor} or {'OK'}
 end
 return is_behind and {'BEHIND', cursor} or {'WAIT'}

@@ -117,7 +117,7 @@ static void rig_init(struct rig *r)
     r->is_guest = false;
 }
 
-static void rig_connect(struct rig *r, const char *installation, size_t batch_records)
+static void rig_open_redis(struct rig *r)
 {
     AUTO_STRING address = xasprintf("unix:%s", fixture.socket);
     struct redis_config config = {.address = address,
@@ -125,13 +125,29 @@ static void rig_connect(struct rig *r, const char *installation, size_t batch_re
                                   .command_ms = HASTE * 5000,
                                   .pending_max = 1000};
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct projection_config projection = {installation, r->archive, batch_records, 4};
-    struct projection_handlers events = {on_put_holds, on_recovered, on_stopped};
     struct err err;
 
     r->redis = redis_new(r->loop, &config, &handlers, r, &err);
     ck_assert_msg(r->redis != NULL, "%s", err.text);
+}
+
+static void rig_connect(struct rig *r, const char *installation, size_t batch_records)
+{
+    struct projection_config projection = {installation, r->archive, batch_records, 4};
+    struct projection_handlers events = {
+        .on_put_holds = on_put_holds, .on_recovered = on_recovered, .on_stopped = on_stopped};
+
+    rig_open_redis(r);
     r->projection = projection_new(r->loop, r->redis, r->journal, &projection, &events, r);
+}
+
+static void rig_connect_archived(struct rig *r, const char *writer)
+{
+    struct projection_config projection = {INSTALLATION, r->archive, 7, 4};
+    struct projection_handlers events = {.on_reported = on_done, .on_stopped = on_stopped};
+
+    rig_open_redis(r);
+    r->projection = projection_new_archived(r->loop, r->redis, writer, &projection, &events, r);
 }
 
 static void rig_disconnect(struct rig *r)
@@ -685,6 +701,38 @@ START_TEST(what_the_journal_no_longer_holds_comes_from_the_archive)
 }
 END_TEST
 
+START_TEST(a_writer_that_only_the_archive_has_is_replayed_from_there)
+{
+    struct rig r;
+    char writer[WRITER_TEXT];
+    size_t added;
+    struct err err;
+
+    rig_init(&r);
+    snprintf(writer, sizeof writer, "%s", journal_writer(r.journal));
+    some_traffic(&r, 60);
+    make_durable(&r);
+    rig_connect(&r, INSTALLATION, 50);
+    ship(&r);
+    AUTO_STRING before = facts();
+    rig_disconnect(&r);
+    journal_free(KEEP(r.journal));
+    ck_assert_msg(archive_add_sealed(r.archive, r.journal_root, &added, &err), "%s", err.text);
+    freeReplyObject(fixture_command(&fixture, "FLUSHALL"));
+    for (int again = 0; again < 2; again++) {
+        rig_connect_archived(&r, writer);
+        ck_assert_msg(loop_run_until(r.loop, &r.is_done, WAIT_MS), "not replayed");
+        ck_assert_uint_eq(projection_counts(r.projection).applied > 0, !again);
+        rig_disconnect(&r);
+    }
+    AUTO_STRING after = facts();
+    ck_assert_str_eq(before, after);
+    AUTO_STRING word = fixture_ask(&fixture, "HEXISTS tg:{a00}:live %s", writer);
+    ck_assert_str_eq(word, "0"); /* nobody lives there */
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(it_can_be_freed_while_commands_are_under_way)
 {
     struct rig r;
@@ -731,6 +779,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_parked_partition_holds_up_no_other);
     tcase_add_test(t, a_redis_that_was_emptied_is_noticed_without_any_new_record);
     tcase_add_test(t, a_parked_partition_that_was_rebuilt_is_shipped_to_again);
+    tcase_add_test(t, a_writer_that_only_the_archive_has_is_replayed_from_there);
     tcase_add_test(t, what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on);
     tcase_add_test(t, what_the_journal_no_longer_holds_comes_from_the_archive);
     tcase_add_loop_test(t, it_can_be_freed_while_commands_are_under_way, 1, 6);

@@ -1,0 +1,60 @@
+-- rebuild.lua - takes a partition back to nothing, so that all writers fill it again.
+--
+-- KEYS: state, live; for `delete` then the keys that go. ARGV: installation, partitions, verb, reason. Answers {OK},
+-- {NOTHING} when that step is not due (somebody else has done it), or {INSTALLATION}.
+--
+--   park    the partition takes nothing any more, `reason` says why
+--   delete  only while it is parked: nothing is written to it then, so what is gone stays gone
+--   empty   all but state and live is gone: writers may fill it, nobody is admitted; whoever is live has to say anew
+--           that it is back
+--   done    all writers have filled it: it admits again by the rules of recovered.lua
+local state, live, verb = KEYS[1], KEYS[2], ARGV[3]
+
+local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'rebuilding')
+if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
+    return {'INSTALLATION'}
+end
+
+local verbs = {}
+
+function verbs.park()
+    if s[3] then
+        return {'NOTHING'}
+    end
+    call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'parked', ARGV[4])
+    return {'OK'}
+end
+
+function verbs.delete()
+    if not s[3] then
+        return {'NOTHING'}
+    end
+    for i = 3, #KEYS do
+        call('UNLINK', KEYS[i])
+    end
+    return {'OK'}
+end
+
+function verbs.empty()
+    if not s[3] then
+        return {'NOTHING'}
+    end
+    local words = call('HGETALL', live)
+    for i = 1, #words, 2 do
+        call('HSET', live, words[i], '-' .. (match(words[i + 1], ' .*$') or ' 0 0'))
+    end
+    call('HSET', state, 'rebuilding', '1')
+    call('HDEL', state, 'parked', 'applying', 'run_id', 'pending_run', 'pending_since', 'pending_last',
+         'pending_blank')
+    return {'OK'}
+end
+
+function verbs.done()
+    if s[3] or not s[4] then
+        return {'NOTHING'}
+    end
+    call('HDEL', state, 'rebuilding')
+    return {'OK'}
+end
+
+return verbs[verb]()

@@ -1,0 +1,646 @@
+/* rebuild.c - one step after another, each of them a question to some partitions; when all have answered, the next. */
+#include "gateway/rebuild.h"
+
+#include <stdlib.h>
+
+#include "billing/archive.h"
+#include "billing/projection_state.h"
+#include "billing/scripts.h"
+#include "gateway/adoption.h"
+#include "gateway/journal_wait.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define REASON       "it is being rebuilt"
+#define WAIT_MS      (3600 * 1000)
+#define POLL_MS      200
+#define CURSOR_TEXT  32
+#define PAGE         "1000"
+#define LIVE_MS      30000
+#define CHANGES_KEPT "10000"
+
+enum step {
+    STEP_NONE,
+    STEP_READ,     /* which partitions are parked */
+    STEP_PARK,     /* the others that are to be emptied */
+    STEP_DELETE,   /* page by page of all keys */
+    STEP_EMPTY,    /* writers may fill them */
+    STEP_ANNOUNCE, /* to all hosts */
+    STEP_REPLAY,   /* the archive's writers */
+    STEP_WAIT,     /* for this host's */
+    STEP_LISTEN,   /* for the other hosts' */
+    STEP_DONE,     /* they admit again */
+};
+
+struct waiting {
+    struct waiting *next;
+    rebuild_on_end *on_end;
+    void *arg;
+};
+
+struct rebuild {
+    struct console *console;
+    enum step step;
+    uint64_t round;         /* what was asked in an earlier one is answered to nobody */
+    bool has_history;       /* something was recorded: a partition that knows nothing has lost it */
+    bool from_zero, is_own; /* not asked for, only resumed: what another parked is left alone */
+    bool again, again_from_zero; /* more was asked for than the present one does */
+    bool is_included[LANES];     /* asked for, parked or not */
+    bool is_due[LANES];          /* to be emptied */
+    bool is_filling[LANES];      /* emptied, by us or before: admits nobody */
+    size_t pending;
+    struct err failure;
+    size_t server; /* whose keys are read, and how far */
+    char cursor[CURSOR_TEXT];
+    bool hears_more;
+    struct archive_writer *writers;
+    size_t writer_count, next_writer;
+    struct projection *projection; /* of the writer that is being replayed */
+    struct timer *turn;
+    struct rebuild_result result;
+    struct waiting *waiting;
+};
+
+/* A question on its way; of one partition, or of none. */
+struct question {
+    struct rebuild *rebuild;
+    uint64_t round;
+    unsigned lane;
+};
+
+static void begin(struct rebuild *r, bool from_zero, bool is_own);
+static bool has_history(const struct options *o);
+static void next(struct rebuild *r);
+static void on_turn(void *arg);
+static void enter(struct rebuild *r, enum step step);
+static struct partition partition_at(unsigned lane);
+static void ask(struct rebuild *r, unsigned lane, const struct span *argv, size_t argc,
+                redis_on_reply *on_reply);
+static void run_script(struct rebuild *r, unsigned lane, const char *verb, const struct span *keys,
+                       size_t key_count);
+static struct question *question_new(struct rebuild *r, unsigned lane);
+static struct rebuild *take(struct question *q, const struct redis_reply *reply,
+                            const struct err *err, unsigned *lane);
+static void answered(struct rebuild *r);
+static void finish(struct rebuild *r, const struct err *err);
+
+struct rebuild *rebuild_new(struct console *console)
+{
+    struct rebuild *r = xcalloc(1, sizeof *r);
+
+    r->console = console;
+    r->turn = timer_new(console->loop, on_turn, r);
+    return r;
+}
+
+void rebuild_free(struct rebuild *r)
+{
+    if (!r)
+        return;
+    while (r->waiting) {
+        struct waiting *w = r->waiting;
+        r->waiting = w->next;
+        free(w);
+    }
+    projection_free(r->projection);
+    timer_free(r->turn);
+    free(r->writers);
+    free(r);
+}
+
+void rebuild_start(struct rebuild *r, bool from_zero, rebuild_on_end *on_end, void *arg)
+{
+    struct waiting *w = xcalloc(1, sizeof *w);
+
+    *w = (struct waiting){r->waiting, on_end, arg};
+    r->waiting = w;
+    if (r->step == STEP_NONE) {
+        begin(r, from_zero, true);
+    } else if (!r->is_own || (from_zero && !r->from_zero)) {
+        r->again = true;
+        r->again_from_zero |= from_zero;
+    }
+}
+
+void rebuild_include(struct rebuild *r, struct partition p)
+{
+    r->is_included[p.side * PARTITIONS + (int)p.index] = true;
+}
+
+void rebuild_redis_ready(struct rebuild *r)
+{
+    if (r->step == STEP_NONE)
+        begin(r, false, false);
+}
+
+void rebuild_redis_lost(struct rebuild *r)
+{
+    struct err err;
+
+    if (r->step == STEP_NONE)
+        return;
+    err_set(&err, ERR_UNAVAILABLE,
+            "the connection to Redis broke; the rebuild goes on by itself when it is back");
+    finish(r, &err);
+}
+
+static void begin(struct rebuild *r, bool from_zero, bool is_own)
+{
+    r->from_zero = from_zero;
+    r->is_own = is_own;
+    r->has_history = has_history(r->console->options);
+    r->result = (struct rebuild_result){0};
+    memset(r->is_due, 0, sizeof r->is_due);
+    memset(r->is_filling, 0, sizeof r->is_filling);
+    enter(r, STEP_READ);
+}
+
+/* ------------------------------------------------------------------ the steps */
+
+static void read_state(struct rebuild *r, unsigned lane);
+static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool is_work(const struct rebuild *r);
+static void read_page(struct rebuild *r);
+static void on_page(void *arg, const struct redis_reply *reply, const struct err *err);
+static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_reply *keys);
+static bool is_kept(struct span rest);
+static void announce(struct rebuild *r);
+static void on_announced(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool list_archived(struct rebuild *r, struct err *err);
+static bool is_here(const struct journal_report *here, const char *writer);
+static void replay_next(struct rebuild *r);
+static void on_replayed(void *arg);
+static void on_stopped(void *arg, const struct err *err);
+static void on_waited(void *arg, const struct journal_report *report, const char *missing);
+static void on_words(void *arg, const struct redis_reply *reply, const struct err *err);
+static int64_t last_word(const struct redis_reply *words);
+static bool word_parse(struct span word, bool *is_back, int64_t *ms);
+
+static void enter(struct rebuild *r, enum step step)
+{
+    char key[PARTITION_KEY];
+
+    r->step = step;
+    r->round++;
+    r->pending = 1;
+    r->failure.code = ERR_NONE;
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        const struct span words[] = {SPAN("HGETALL"),
+                                     partition_key(partition_at(lane), "live", NULL, key)};
+
+        if (step == STEP_READ)
+            read_state(r, lane);
+        else if (step == STEP_PARK && r->is_due[lane])
+            run_script(r, lane, "park", NULL, 0);
+        else if (step == STEP_EMPTY && r->is_due[lane])
+            run_script(r, lane, "empty", NULL, 0);
+        else if (step == STEP_LISTEN && r->is_filling[lane])
+            ask(r, lane, words, ARRAY_LEN(words), on_words);
+        else if (step == STEP_DONE && r->is_filling[lane])
+            run_script(r, lane, "done", NULL, 0);
+    }
+    if (step == STEP_DELETE)
+        read_page(r);
+    else if (step == STEP_ANNOUNCE)
+        announce(r);
+    answered(r);
+}
+
+/* Everybody has answered. */
+static void next(struct rebuild *r)
+{
+    switch (r->step) {
+    case STEP_READ:
+        if (!r->is_own && !is_work(r)) {
+            finish(r, NULL);
+            return;
+        }
+        enter(r, STEP_PARK);
+        return;
+    case STEP_PARK:
+        memcpy(r->cursor, "0", sizeof "0");
+        r->server = 0;
+        enter(r, r->result.emptied ? STEP_DELETE : STEP_ANNOUNCE);
+        return;
+    case STEP_DELETE:
+        r->server += strcmp(r->cursor, "0") == 0;
+        enter(r, r->server < redis_servers(r->console->ledger.redis) ? STEP_DELETE : STEP_EMPTY);
+        return;
+    case STEP_EMPTY:
+        enter(r, STEP_ANNOUNCE);
+        return;
+    case STEP_ANNOUNCE:
+        if (list_archived(r, &r->failure)) {
+            r->step = STEP_REPLAY;
+            replay_next(r);
+        } else {
+            finish(r, &r->failure);
+        }
+        return;
+    case STEP_LISTEN:
+        if (r->hears_more)
+            timer_start(r->turn, POLL_MS);
+        else
+            enter(r, STEP_DONE);
+        return;
+    default:
+        finish(r, NULL);
+    }
+}
+
+static void on_turn(void *arg)
+{
+    struct rebuild *r = arg;
+
+    if (r->step == STEP_REPLAY) {
+        replay_next(r);
+    } else if (r->step == STEP_LISTEN) {
+        r->hears_more = false;
+        enter(r, STEP_LISTEN);
+    }
+}
+
+static void read_state(struct rebuild *r, unsigned lane)
+{
+    char key[PARTITION_KEY];
+    const struct span argv[] = {
+        SPAN("HMGET"),        partition_key(partition_at(lane), "state", NULL, key),
+        SPAN("parked"),       SPAN("rebuilding"),
+        SPAN("installation"), SPAN("pending_blank")};
+
+    ask(r, lane, argv, ARRAY_LEN(argv), on_state);
+}
+
+static void on_state(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+
+    if (!r)
+        return;
+    if (redis_reply_count(reply) == 4) {
+        struct span parked = redis_reply_text(redis_reply_at(reply, 0));
+        bool is_blank = redis_reply_text(redis_reply_at(reply, 2)).len == 0 ||
+                        redis_reply_text(redis_reply_at(reply, 3)).len > 0;
+
+        r->is_due[lane] = r->from_zero || r->is_included[lane] || (is_blank && r->has_history) ||
+                          span_equal(parked, SPAN(REASON)) || (parked.len && r->is_own);
+        r->is_filling[lane] = r->is_due[lane] || redis_reply_text(redis_reply_at(reply, 1)).len > 0;
+        r->result.emptied += r->is_due[lane];
+    }
+    answered(r);
+}
+
+static bool has_history(const struct options *o)
+{
+    AUTO_CLEAR(journal_report) here = {.count = 0};
+    struct archive_writer *writers = NULL;
+    bool found = false;
+    size_t count = 0;
+
+    if (journal_report_read(o->journal, &here, NULL))
+        for (size_t i = 0; i < here.count; i++)
+            found |= journal_entry_records(&here.entries[i]) > 0;
+    if (!found && archive_writers(o->archive, &writers, &count, NULL))
+        for (size_t i = 0; i < count; i++)
+            found |= writers[i].segments > 0;
+    free(writers);
+    return found;
+}
+
+static bool is_work(const struct rebuild *r)
+{
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (r->is_filling[lane])
+            return true;
+    return false;
+}
+
+/* ------------------------------------------------------------------ emptying */
+
+static void read_page(struct rebuild *r)
+{
+    const struct span argv[] = {SPAN("SCAN"),  span_of(r->cursor), SPAN("MATCH"),
+                                SPAN("tg:{*"), SPAN("COUNT"),      SPAN(PAGE)};
+
+    redis_command_to(r->console->ledger.redis, r->server, argv, ARRAY_LEN(argv), on_page,
+                     question_new(r, 0));
+}
+
+static void on_page(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+
+    if (!r)
+        return;
+    if (redis_reply_count(reply) != 2 ||
+        !span_copy(redis_reply_text(redis_reply_at(reply, 0)), r->cursor, sizeof r->cursor))
+        err_set(&r->failure, ERR_PROTOCOL, "Redis's answer to SCAN is malformed");
+    else
+        for (lane = 0; lane < LANES; lane++)
+            if (r->is_due[lane])
+                delete_keys(r, lane, redis_reply_at(reply, 1));
+    answered(r);
+}
+
+static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_reply *keys)
+{
+    struct span *gone = xcalloc(redis_reply_count(keys) + 1, sizeof *gone);
+    char name[PARTITION_KEY];
+    struct span prefix = partition_key(partition_at(lane), "", NULL, name);
+    size_t count = 0;
+
+    for (size_t i = 0; i < redis_reply_count(keys); i++) {
+        struct span key = redis_reply_text(redis_reply_at(keys, i));
+
+        if (span_starts(key, prefix) &&
+            !is_kept((struct span){key.data + prefix.len, key.len - prefix.len}))
+            gone[count++] = key;
+    }
+    if (count)
+        run_script(r, lane, "delete", gone, count);
+    free(gone);
+}
+
+/* What no record makes: it is not filled again, and what it says stays true. */
+static bool is_kept(struct span rest)
+{
+    static const char *const kept[] = {"state", "live", "rate:", "released:", "idem:", "answer:"};
+
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (span_starts(rest, span_of(kept[i])))
+            return true;
+    return false;
+}
+
+/* ------------------------------------------------------------------ filling */
+
+/* Every ledger that hears it reads its cursors again. Ours need not wait to hear it. */
+static void announce(struct rebuild *r)
+{
+    const struct span argv[] = {SPAN("XADD"),    SPAN("tg:changes"), SPAN("MAXLEN"),
+                                SPAN("~"),       SPAN(CHANGES_KEPT), SPAN("*"),
+                                SPAN("rebuild"), SPAN("all")};
+
+    ask(r, 0, argv, ARRAY_LEN(argv), on_announced);
+}
+
+static void on_announced(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+
+    if (!r)
+        return;
+    if (r->console->ledger.projection)
+        projection_read_again(r->console->ledger.projection);
+    adoption_visit_all(r->console->adoption);
+    answered(r);
+}
+
+/* Whoever has no sound directory here. Another host that lives replays its own besides, to no harm. */
+static bool list_archived(struct rebuild *r, struct err *err)
+{
+    const struct options *o = r->console->options;
+    AUTO_CLEAR(journal_report) here = {.count = 0};
+    struct archive_writer *all;
+    size_t count;
+
+    free(KEEP(r->writers));
+    r->writer_count = r->next_writer = 0;
+    if (!journal_report_read(o->journal, &here, err) ||
+        !archive_writers(o->archive, &all, &count, err))
+        return false;
+    r->writers = all;
+    for (size_t i = 0; i < count; i++)
+        if (all[i].segments > 0 && !is_here(&here, all[i].writer))
+            r->writers[r->writer_count++] = all[i];
+    return true;
+}
+
+static bool is_here(const struct journal_report *here, const char *writer)
+{
+    for (size_t i = 0; i < here->count; i++)
+        if (!here->entries[i].is_damaged && strcmp(here->entries[i].writer, writer) == 0)
+            return true;
+    return false;
+}
+
+static void replay_next(struct rebuild *r)
+{
+    static const struct projection_handlers handlers = {.on_reported = on_replayed,
+                                                        .on_stopped = on_stopped};
+    struct console *c = r->console;
+    struct projection_config config = ledger_projection_config(c->options, c->installation);
+
+    projection_free(KEEP(r->projection));
+    if (r->next_writer == r->writer_count) {
+        r->step = STEP_WAIT;
+        journal_wait(c, false, WAIT_MS, on_waited, r);
+        return;
+    }
+    r->projection = projection_new_archived(
+        c->loop, c->ledger.redis, r->writers[r->next_writer].writer, &config, &handlers, r);
+    projection_redis_ready(r->projection);
+}
+
+static void on_replayed(void *arg)
+{
+    struct rebuild *r = arg;
+
+    log_info("archive_replayed", "writer %s, whose journal is not here",
+             r->writers[r->next_writer].writer);
+    r->result.archived++;
+    r->next_writer++;
+    timer_start(r->turn, 0);
+}
+
+static void on_stopped(void *arg, const struct err *err)
+{
+    struct rebuild *r = arg;
+
+    log_error("archive_not_replayed", "writer %s: %s", r->writers[r->next_writer].writer,
+              err->text);
+    r->next_writer++;
+    timer_start(r->turn, 0);
+}
+
+static void on_waited(void *arg, const struct journal_report *report, const char *missing)
+{
+    struct rebuild *r = arg;
+    struct err err;
+
+    if (r->step != STEP_WAIT)
+        return;
+    if (!report) {
+        err_set(&err, ERR_TIMEOUT, "%s", missing);
+        finish(r, &err);
+        return;
+    }
+    r->hears_more = false;
+    enter(r, STEP_LISTEN);
+}
+
+/* Whoever was heard of lately must have said that it is back. */
+static void on_words(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+    int64_t last, ms;
+    bool is_back;
+
+    if (!r)
+        return;
+    last = last_word(reply);
+    for (size_t i = 1; i < redis_reply_count(reply); i += 2)
+        if (word_parse(redis_reply_text(redis_reply_at(reply, i)), &is_back, &ms))
+            r->hears_more |= !is_back && ms > last - LIVE_MS;
+    answered(r);
+}
+
+static int64_t last_word(const struct redis_reply *words)
+{
+    int64_t last = 0, ms;
+    bool is_back;
+
+    for (size_t i = 1; i < redis_reply_count(words); i += 2)
+        if (word_parse(redis_reply_text(redis_reply_at(words, i)), &is_back, &ms) && ms > last)
+            last = ms;
+    return last;
+}
+
+/* "run_id ms turn", the first "-" of one that is behind. */
+static bool word_parse(struct span word, bool *is_back, int64_t *ms)
+{
+    const char *blank = memchr(word.data, ' ', word.len);
+    size_t len = blank ? word.len - (size_t)(blank + 1 - word.data) : 0;
+    const char *end = len ? memchr(blank + 1, ' ', len) : NULL;
+
+    *is_back = !span_starts(word, SPAN("- "));
+    return end && int64_parse((struct span){blank + 1, (size_t)(end - blank - 1)}, ms);
+}
+
+/* ------------------------------------------------------------------ questions */
+
+static struct partition partition_at(unsigned lane)
+{
+    return (struct partition){(enum partition_side)(lane / PARTITIONS), lane % PARTITIONS};
+}
+
+static struct question *question_new(struct rebuild *r, unsigned lane)
+{
+    struct question *q = xcalloc(1, sizeof *q);
+
+    *q = (struct question){r, r->round, lane};
+    r->pending++;
+    return q;
+}
+
+static void ask(struct rebuild *r, unsigned lane, const struct span *argv, size_t argc,
+                redis_on_reply *on_reply)
+{
+    redis_command(r->console->ledger.redis, argv, argc, on_reply, question_new(r, lane));
+}
+
+/* {OK} and {NOTHING} are both well; another word is not. */
+static void on_script(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+    char name[PARTITION_NAME];
+
+    if (!r)
+        return;
+    if (span_equal(redis_reply_text(redis_reply_at(reply, 0)), SPAN("INSTALLATION")))
+        err_set(&r->failure, ERR_DENIED, "partition %s is another installation's",
+                partition_name(partition_at(lane), name));
+    answered(r);
+}
+
+static void run_script(struct rebuild *r, unsigned lane, const char *verb, const struct span *keys,
+                       size_t key_count)
+{
+    struct span *all = xcalloc(key_count + 2, sizeof *all);
+    char state[PARTITION_KEY], live[PARTITION_KEY], partitions[INT64_TEXT];
+    const struct span args[] = {span_of(r->console->installation->id),
+                                int64_text(PARTITIONS, partitions), span_of(verb), SPAN(REASON)};
+
+    all[0] = partition_key(partition_at(lane), "state", NULL, state);
+    all[1] = partition_key(partition_at(lane), "live", NULL, live);
+    if (key_count)
+        memcpy(all + 2, keys, key_count * sizeof *keys);
+    redis_eval(r->console->ledger.redis, script_get(SCRIPT_REBUILD), all, key_count + 2, args,
+               ARRAY_LEN(args), on_script, question_new(r, lane));
+    free(all);
+}
+
+/* Ends a question; null when its round is over. The first failure of a round is kept. */
+static struct rebuild *take(struct question *q, const struct redis_reply *reply,
+                            const struct err *err, unsigned *lane)
+{
+    struct rebuild *r = q->round == q->rebuild->round ? q->rebuild : NULL;
+
+    *lane = q->lane;
+    free(q);
+    if (!r)
+        return NULL;
+    if (err && r->failure.code == ERR_NONE)
+        r->failure = *err;
+    else if (!err && redis_reply_type(reply) == REDIS_ERROR && r->failure.code == ERR_NONE)
+        err_set(&r->failure, ERR_UNAVAILABLE, "Redis refused: %.*s",
+                SPAN_FMT(redis_reply_text(reply)));
+    if (r->failure.code == ERR_NONE)
+        return r;
+    answered(r);
+    return NULL;
+}
+
+static void answered(struct rebuild *r)
+{
+    if (--r->pending)
+        return;
+    if (r->failure.code == ERR_NONE)
+        next(r);
+    else
+        finish(r, &r->failure);
+}
+
+static void finish(struct rebuild *r, const struct err *err)
+{
+    struct waiting *waiting = r->waiting;
+    struct err kept = {0};
+
+    if (err)
+        kept = *err;
+    if (err)
+        log_error("rebuild_failed", "%s", kept.text);
+    else if (r->is_own || r->result.emptied)
+        log_info("rebuilt",
+                 "%u partitions were emptied and filled again, %zu writers replayed "
+                 "from the archive alone",
+                 r->result.emptied, r->result.archived);
+    if (!err)
+        memset(r->is_included, 0, sizeof r->is_included);
+    projection_free(KEEP(r->projection));
+    timer_stop(r->turn);
+    r->step = STEP_NONE;
+    r->round++;
+    if (r->again && !err) {
+        bool from_zero = r->again_from_zero;
+
+        r->again = r->again_from_zero = false;
+        begin(r, from_zero, true);
+        return;
+    }
+    r->again = r->again_from_zero = false;
+    r->waiting = NULL;
+    while (waiting) {
+        struct waiting *w = waiting;
+
+        waiting = w->next;
+        w->on_end(w->arg, &r->result, err ? &kept : NULL);
+        free(w);
+    }
+}

@@ -1,0 +1,187 @@
+"""Redis lost everything, or came back old, or a partition of it was parked: rebuilt, it holds what it held before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import money
+from redis_dump import canonical_dump, differences
+from test_redis_lost import FAST, Load, check_billed, check_refused
+from tollgate import Served, wait_until
+
+
+@pytest.fixture
+def gateway(served: Served) -> Iterator[Served]:
+    served.backends = {"fast": {"kind": "echo"}}
+    served.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s", "journal_segment": "256 KiB"}
+    yield served.start().set_up("100", [{"id": "demo/fast", "backends": [{"name": "fast"}]}])
+
+
+def call(gateway: Served, count: int, key: str | None = None) -> set[str]:
+    with gateway.wire(key) as wire:
+        replies = [wire.ask(wire.chat(FAST)) for _ in range(count)]
+    assert {reply.status for reply in replies} == {200}, replies
+    return {reply.headers["x-request-id"] for reply in replies}
+
+
+def fill(gateway: Served) -> None:
+    """Some of everything: accounts, credits, a revoked key, a catalogue, calls of several accounts."""
+    for number in range(6):
+        account, key = gateway.new_account("5")
+        call(gateway, 3 + number, key)
+        gateway.cli("account", "credit", account, "-1", "--op", f"op-{number}")
+        if number % 2:
+            gateway.cli("key", "revoke", key.split("-")[2])
+    call(gateway, 10)
+
+
+def settled_dump(gateway: Served) -> dict[str, Any]:
+    gateway.settle_down()
+    gateway.ship()
+    return canonical_dump(gateway.redis)
+
+
+def check_same(before: dict[str, Any], gateway: Served) -> None:
+    wait_until(lambda: not differences(before, settled_dump(gateway)) or None, "it is what it was", 20)
+
+
+def partition_of(gateway: Served, what: str) -> str:
+    """The partition of a key, such as `account:demo`: a17."""
+    (key,) = gateway.redis.command("KEYS", f"tg:{{*}}:{what}").splitlines()
+    return key[key.index("{") + 1:key.index("}")]
+
+
+def park(gateway: Served, partition: str) -> None:
+    """As a script does that fails midway, with half of its record done."""
+    gateway.redis.command("HSET", f"tg:{{{partition}}}:state", "parked", "a script failed midway at record w 7",
+                          "applying", "w 7")
+    gateway.redis.command("HINCRBY", f"tg:{{{partition}}}:account:demo", "balance", "12345")
+
+
+def test_after_everything_is_lost_redis_becomes_what_it_was(gateway: Served) -> None:
+    fill(gateway)
+    before = settled_dump(gateway)
+    assert len(before) > 50
+    gateway.redis.command("FLUSHALL")
+    gateway.cli("journal", "rebuild")
+    assert differences(before, settled_dump(gateway)) == []
+    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again", 30)
+
+
+def test_under_load_everything_is_lost_and_no_call(gateway: Served) -> None:
+    account, key = gateway.new_account("10")
+    with Load(gateway, key) as load:
+        load.wait_for_more(30)
+        gateway.redis.command("FLUSHALL")
+        gateway.cli("journal", "rebuild")
+        load.wait_for_more(30)
+    check_refused(load.refused)
+    check_billed(gateway, account, key, load.answered)
+
+
+def test_an_old_backup_is_brought_up_to_the_journals(gateway: Served) -> None:
+    fill(gateway)
+    settled_dump(gateway)
+    gateway.redis.command("BGREWRITEAOF")
+    wait_until(gateway.redis.has_rewritten, "the backup is whole")
+    gateway.redis.kill()
+    backup = gateway.redis.folder / "appendonlydir"
+    shutil.copytree(backup, gateway.redis.folder / "kept")
+    gateway.redis.start()
+    gateway.wait_ready(30)
+    fill(gateway)
+    before = settled_dump(gateway)
+    gateway.redis.kill()
+    shutil.rmtree(backup)
+    shutil.move(gateway.redis.folder / "kept", backup)
+    gateway.redis.start()
+    gateway.wait_ready(40)
+    gateway.cli("journal", "rebuild")
+    assert differences(before, settled_dump(gateway)) == []
+
+
+def test_a_parked_partition_is_emptied_and_filled_by_every_writer(gateway: Served) -> None:
+    fill(gateway)
+    before = settled_dump(gateway)
+    park(gateway, partition_of(gateway, "account:demo"))
+    with gateway.wire() as wire:
+        assert wire.ask(wire.chat(FAST)).status == 503
+    (result,) = gateway.cli("journal", "rebuild")
+    assert result["emptied"] == 1
+    check_same(before, gateway)
+    wait_until(lambda: call_once(gateway) == 200, "the partition admits again")
+    assert gateway.balance() == 100 - money.total(gateway.events("demo"))
+
+
+def call_once(gateway: Served) -> int | None:
+    with gateway.wire() as wire:
+        return wire.ask(wire.chat(FAST)).status
+
+
+def test_what_was_metered_while_a_partition_was_parked_is_in_it_once_it_is_rebuilt(gateway: Served) -> None:
+    """The creator's side is parked: calls go on, and their earnings wait in the journals. Workers stop meanwhile, so
+    their directories are visited and left with what the partition lacks."""
+    answered = call(gateway, 5)
+    gateway.settle_down()
+    gateway.ship()
+    partition = partition_of(gateway, "gross:*")
+    park(gateway, partition)
+    answered |= call(gateway, 7)
+    gateway.stop_serving()
+    gateway.options["workers"] = 1
+    gateway.write_config()
+    gateway.serve()
+    wait_until(lambda: "journal_let_go" in gateway.log_text() or None, "a directory is left although a partition is parked")
+    answered |= call(gateway, 2)
+    gateway.cli("journal", "rebuild")
+    gateway.ship()
+    earned = gateway.cli_one("creator", "show", "demo")
+    assert {event["request_id"] for event in gateway.events("demo")} == answered
+    assert str(len(answered)) in str(earned), earned
+
+
+def test_a_rebuild_that_was_cut_off_is_finished_by_the_next_console(gateway: Served) -> None:
+    """Some keys are gone already, and the partition is marked as being rebuilt."""
+    fill(gateway)
+    before = settled_dump(gateway)
+    partition = partition_of(gateway, "account:demo")
+    gateway.redis.command("HSET", f"tg:{{{partition}}}:state", "parked", "it is being rebuilt")
+    gateway.redis.command("DEL", f"tg:{{{partition}}}:account:demo", f"tg:{{{partition}}}:cursors")
+    gateway.stop_serving()
+    gateway.serve()
+    check_same(before, gateway)
+    wait_until(lambda: call_once(gateway) == 200, "the partition admits again")
+
+
+def test_from_zero_all_is_emptied_and_comes_back(gateway: Served) -> None:
+    """Also what no cursor would show: a balance that somebody changed by hand."""
+    fill(gateway)
+    before = settled_dump(gateway)
+    gateway.redis.command("HSET", f"tg:{{{partition_of(gateway, 'account:demo')}}}:account:demo", "balance", "1")
+    (result,) = gateway.cli("journal", "rebuild", "--from-zero")
+    assert result["emptied"] == 128
+    check_same(before, gateway)
+
+
+def test_writers_that_only_the_archive_has_are_replayed(gateway: Served, tmp_path: Path) -> None:
+    """The directories of all workers are gone, after all that they held was archived."""
+    fill(gateway)
+    before = settled_dump(gateway)
+    period = gateway.events("demo")[0]["period"]
+    gateway.cli("settle", "preview", period)           # seals and archives everything
+    gateway.stop_serving()
+    gateway.serve()
+    gateway.cli("settle", "preview", period)
+    gateway.stop_serving()
+    shutil.move(gateway.state / "journal", tmp_path / "gone")
+    gateway.redis.command("FLUSHALL")
+    gateway.serve()
+    (result,) = gateway.cli("journal", "rebuild")
+    assert result["archived_writers"] >= 3
+    check_same(before, gateway)
+    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again", 30)
