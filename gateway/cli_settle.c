@@ -10,6 +10,7 @@
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 #include "gateway/installation.h"
+#include "gateway/redis_settings.h"
 #include "lib/base/mem.h"
 
 #define OUTPUT_BYTES_MAX  (1 << 30)
@@ -23,8 +24,7 @@
 struct settling {
     struct settlement_sources sources;
     struct installation installation;
-    struct secret redis_password;
-    struct redis_config redis_config;
+    struct redis_settings redis;
     struct ledger_redis ledger;
     struct period period;
     bool redis_is_away; /* after it was asked */
@@ -164,24 +164,14 @@ static bool wait_for_redis(const struct ledger_redis *l, int64_t most_ms)
 static bool connect_redis(struct cli *c, struct settling *s, struct err *err)
 {
     static const struct redis_handlers handlers = {on_redis_ready, on_redis_lost};
-    const struct options *o = &c->options;
 
-    if (o->redis_password_file &&
-        !secret_read_file(&s->redis_password, o->redis_password_file, err))
+    if (!redis_settings_read(&s->redis, &c->options, REDIS_PENDING_MAX, err))
         return false;
-    s->redis_config = (struct redis_config){
-        .address = o->redis,
-        .password = o->redis_password_file ? &s->redis_password : NULL,
-        .user = o->redis_user,
-        .connect_ms = o->redis_timeout,
-        .command_ms = o->redis_timeout,
-        .pending_max = REDIS_PENDING_MAX,
-    };
     s->ledger.timeout_ms = REDIS_WAIT_MS;
     s->ledger.loop = loop_new(err);
     if (!s->ledger.loop)
         return false;
-    s->ledger.redis = redis_new(s->ledger.loop, &s->redis_config, &handlers, NULL, err);
+    s->ledger.redis = redis_new(s->ledger.loop, &s->redis.config, &handlers, NULL, err);
     return s->ledger.redis != NULL;
 }
 
@@ -201,7 +191,7 @@ static void settling_clear(struct settling *s)
 {
     redis_free(s->ledger.redis);
     loop_free(s->ledger.loop);
-    secret_clear(&s->redis_password);
+    redis_settings_clear(&s->redis);
     installation_clear(&s->installation);
 }
 

@@ -7,6 +7,7 @@
 
 #include "gateway/catalogue_load.h"
 #include "gateway/changes.h"
+#include "gateway/redis_settings.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -21,8 +22,7 @@
 struct ledger_link {
     struct ledger_handlers handlers;
     void *arg;
-    struct secret password;
-    struct redis_config redis_config;
+    struct redis_settings redis;
     struct changes *changes;
     bool catalogue_is_loading, catalogue_is_stale;
     int journal_fd; /* eventfd */
@@ -67,23 +67,14 @@ static bool open_redis(struct ledger *l, struct err *err)
 {
     static const struct redis_handlers handlers = {on_redis_ready, on_redis_lost};
     static const struct changes_handlers changes_handlers = {on_change, on_reset};
-    const struct options *o = l->options;
     struct ledger_link *link = l->link;
 
-    if (o->redis_password_file && !secret_read_file(&link->password, o->redis_password_file, err))
+    if (!redis_settings_read(&link->redis, l->options, REDIS_PENDING_MAX, err))
         return false;
-    link->redis_config = (struct redis_config){
-        .address = o->redis,
-        .password = o->redis_password_file ? &link->password : NULL,
-        .user = o->redis_user,
-        .connect_ms = o->redis_timeout,
-        .command_ms = o->redis_timeout,
-        .pending_max = REDIS_PENDING_MAX,
-    };
-    l->redis = redis_new(l->loop, &link->redis_config, &handlers, l, err);
+    l->redis = redis_new(l->loop, &link->redis.config, &handlers, l, err);
     if (!l->redis)
         return false;
-    link->changes = changes_new(l->loop, &link->redis_config, &changes_handlers, l, err);
+    link->changes = changes_new(l->loop, &link->redis.config, &changes_handlers, l, err);
     return link->changes != NULL;
 }
 
@@ -332,7 +323,7 @@ void ledger_close(struct ledger *l)
     journal_free(l->journal);
     keyring_free(l->keyring);
     catalogue_free(l->catalogue);
-    secret_clear(&l->link->password);
+    redis_settings_clear(&l->link->redis);
     if (l->link->journal_fd >= 0)
         close(l->link->journal_fd);
     free(l->link);

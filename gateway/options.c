@@ -57,11 +57,24 @@ static const struct conf_option main_options[] = {
     {"archive", CONF_STRING, NULL, 0, 0, FIELD(archive),
      "Where all records are kept for ever; several hosts share one. Not set: archive/ in `state`."},
     {"redis", CONF_STRING, "redis://127.0.0.1:6379", 0, 0, FIELD(redis),
-     "The Redis server: \"redis://HOST:PORT\" or \"unix:/PATH\"."},
+     "The Redis: \"redis://HOST:PORT\", \"unix:/PATH\", \"redis-sentinel://HOST:PORT,…/MASTER\" "
+     "(the "
+     "sentinels and the master's name) or \"redis-cluster://HOST:PORT,…\" (some of its servers). "
+     "With rediss for redis it is spoken over TLS."},
     {"redis_user", CONF_STRING, NULL, 0, 0, FIELD(redis_user),
      "The user to log in to Redis as. Not set: its default user."},
     {"redis_password_file", CONF_STRING, NULL, 0, 0, FIELD(redis_password_file),
      "A file of mode 0600 with Redis's password. Not set: none is sent."},
+    {"redis_ca", CONF_STRING, NULL, 0, 0, FIELD(redis_ca),
+     "With TLS: the authorities that Redis's certificates must be of, PEM. Not set: those of the "
+     "system."},
+    {"redis_tls_name", CONF_STRING, NULL, 0, 0, FIELD(redis_tls_name),
+     "With TLS: the name that the certificates must hold. Not set: for each server the host by "
+     "which it is reached."},
+    {"redis_certificate", CONF_STRING, NULL, 0, 0, FIELD(redis_certificate),
+     "With TLS: the certificate to show to a Redis that wants one, PEM. Not set: none."},
+    {"redis_certificate_key", CONF_STRING, NULL, 0, 0, FIELD(redis_certificate_key),
+     "Its private key, PEM, mode 0600."},
     {"redis_timeout", CONF_DURATION, "2 s", 50, MINUTES, FIELD(redis_timeout),
      "How long Redis may take to connect or to answer."},
     {"recovering_wait", CONF_DURATION, "5 s", 0, MINUTES, FIELD(recovering_wait),
@@ -235,8 +248,9 @@ static void find_paths(const char *config, struct options *o)
 {
     const char *slash = strrchr(config, '/');
     AUTO_STRING dir = slash ? xstrndup(config, (size_t)(slash - config)) : xstrdup(".");
-    char **paths[] = {&o->certificate, &o->certificate_key, &o->state,
-                      &o->journal,     &o->archive,         &o->redis_password_file};
+    char **paths[] = {&o->certificate, &o->certificate_key,   &o->state,
+                      &o->journal,     &o->archive,           &o->redis_password_file,
+                      &o->redis_ca,    &o->redis_certificate, &o->redis_certificate_key};
 
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         make_absolute(paths[i], dir);

@@ -22,6 +22,7 @@ struct options {
     char *state;             /* directory: installation, secrets, admin.sock, journal/ unless set */
     char *journal, *archive; /* default: state/journal, state/archive */
     char *redis, *redis_user, *redis_password_file;
+    char *redis_ca, *redis_tls_name, *redis_certificate, *redis_certificate_key;
     char *zone; /* Asia/Shanghai */
     char *user; /* root is dropped to this after binding; may be absent */
     char *log_level;

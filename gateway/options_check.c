@@ -18,7 +18,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/secret.h"
 #include "lib/base/text.h"
-#include "lib/net/addr.h"
+#include "lib/net/redis_address.h"
 #include "lib/net/tls.h"
 
 struct check {
@@ -215,27 +215,24 @@ static bool is_directory(const char *path)
 static void check_redis(struct check *c)
 {
     const struct options *o = c->options;
-    const char *address = o->redis;
-    struct addr addr;
+    AUTO_CLEAR(redis_address) address = {.count = 0};
     struct err err;
 
     check_secret_file(c, NULL, "redis_password_file", o->redis_password_file);
-    if (strncmp(address, "unix:", 5) == 0) {
-        if (!addr_parse(address, &addr, &err))
-            problem(c, NULL, "redis", "redis: %s", err.text);
-        return;
-    }
-    if (strncmp(address, "redis://", 8) != 0) {
-        problem(c, NULL, "redis", "redis = \"%s\" must be \"redis://HOST:PORT\" or \"unix:/PATH\"",
-                address);
-        return;
-    }
-    if (strchr(address + 8, '@'))
+    check_file(c, NULL, "redis_ca", o->redis_ca);
+    check_file(c, NULL, "redis_certificate", o->redis_certificate);
+    check_secret_file(c, NULL, "redis_certificate_key", o->redis_certificate_key);
+    if (!o->redis_certificate != !o->redis_certificate_key)
+        problem(c, NULL, set_one(c, "redis_certificate", "redis_certificate_key"),
+                "redis_certificate and redis_certificate_key need each other");
+    if (strchr(o->redis, '@'))
         problem(c, NULL, "redis",
                 "redis: the user and password stand in redis_user and redis_password_file, not in "
                 "the address");
-    else if (strcspn(address + 8, "/ ?#") != strlen(address + 8) || url_mistake(address))
-        problem(c, NULL, "redis", "redis = \"%s\" is not redis://HOST:PORT", address);
+    else if (!redis_address_parse(o->redis, &address, &err))
+        problem(c, NULL, "redis", "redis = \"%s\": %s", o->redis, err.text);
+    else if (o->redis_ca && !address.is_tls)
+        problem(c, NULL, "redis_ca", "redis_ca is only for TLS, whose address begins with rediss");
 }
 
 static void check_process(struct check *c)

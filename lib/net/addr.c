@@ -156,6 +156,11 @@ static bool has_path(const struct addr *a)
     return a->u.any.sa_family == AF_UNIX && a->len > offsetof(struct sockaddr_un, sun_path);
 }
 
+bool addr_equal(const struct addr *a, const struct addr *b)
+{
+    return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
     const struct in6_addr *v6 = &a->u.v6.sin6_addr;

@@ -28,6 +28,7 @@ bool addr_parse(const char *text, struct addr *out, struct err *err) MUST_USE;
 /* Also resolves names, blocking: only before the loop runs. */
 bool addr_resolve(const char *text, struct addr *out, struct err *err) MUST_USE;
 const char *addr_format(const struct addr *a, char out[ADDR_TEXT]);
+bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_is_loopback(const struct addr *a);
 
 /* A bound, listening, non-blocking, close-on-exec socket; TCP with SO_REUSEPORT and TCP_NODELAY

@@ -8,10 +8,14 @@
 #include "lib/base/crypto.h"
 #include "lib/base/mem.h"
 #include "lib/net/redis_call.h"
-#include "lib/net/redis_node.h"
+#include "lib/net/redis_cluster.h"
 #include "lib/net/redis_refusal.h"
+#include "lib/net/redis_sentinel.h"
+#include "lib/net/redis_slots.h"
 
-#define AGAIN_MS 20
+#define AGAIN_MS      20 /* and more when many wait */
+#define AGAIN_MS_MAX  500
+#define REDIRECTS_MAX 3
 
 /* A command that never reached a server: its answer comes at the end of the turn. */
 struct refusal {
@@ -22,15 +26,18 @@ struct refusal {
 };
 
 struct redis {
-    struct redis_setup setup; /* its login points to the two below */
+    struct redis_address address;
+    struct redis_setup setup; /* its login and its names point to the two and the one below */
     char *user;
     struct secret password;
-    char *address;
+    char *tls_name;
     size_t pending_max;
     struct redis_handlers handlers;
     void *arg;
 
-    struct redis_node *master;
+    struct redis_node *master;       /* null: a Cluster, or not known yet */
+    struct redis_sentinel *sentinel; /* null: none */
+    struct redis_cluster *cluster;   /* null: none */
 
     size_t pending;             /* calls that were not answered */
     struct redis_call *waiting; /* to be sent again */
@@ -44,19 +51,28 @@ struct redis {
     unsigned frames;
 };
 
-static bool read_address(struct redis *r, const struct redis_config *config, struct err *err);
+static bool log_in(struct redis *r, const struct redis_config *config, struct err *err);
+static bool go_there(struct redis *r, struct err *err);
 static void node_ready(void *arg);
 static void node_lost(void *arg, const struct err *err);
+static void follow_master(void *arg, const struct redis_place *place);
+static int slot_of(const struct redis *r, struct span key);
 static struct redis_node *route(const struct redis *r, int slot);
+static struct redis_node *any_node(const struct redis *r);
 static void submit(struct redis_call *c, struct redis_node *node);
 static bool may_send(struct redis *r, const struct redis_call *c, const struct redis_node *node,
                      struct err *err);
 static void answered(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool goes_on(struct redis_call *c, struct span error);
+static bool load_and_send(struct redis_call *c);
+static bool redirect(struct redis_call *c, enum redis_refusal refusal, const char *where,
+                     struct span error);
+static struct redis_node *find_node(const struct redis_call *c);
 static void send_later(struct redis_call *c, struct span why);
 static void wait_in_line(struct redis_call *c);
 static struct redis_call *first_in_line(struct redis *r);
 static void send_again(void *arg);
+static int64_t pause_ms(const struct redis *r);
 static void give_up(struct redis_call *c);
 static void answer(struct redis_call *c, const struct redis_reply *reply, const struct err *err);
 static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
@@ -83,41 +99,49 @@ struct redis *redis_new(struct loop *loop, const struct redis_config *config,
     r->setup.loop = loop;
     r->setup.connect_ms = config->connect_ms;
     r->setup.login.command_ms = config->command_ms;
-    if (!read_address(r, config, err))
+    if (!redis_address_parse(config->address, &r->address, err) || !log_in(r, config, err) ||
+        !go_there(r, err))
         return NULL;
     return KEEP(r);
 }
 
-static bool read_address(struct redis *r, const struct redis_config *config, struct err *err)
+static bool log_in(struct redis *r, const struct redis_config *config, struct err *err)
 {
-    static const struct redis_node_handlers handlers = {node_ready, node_lost};
-    const char *text = config->address, *host = text, *at;
-    struct addr addr;
+    const char *user = config->user ? config->user : r->address.user;
 
-    if (strncmp(text, "unix:", 5) != 0) {
-        if (strncmp(text, "redis://", 8) != 0)
-            return err_set(err, ERR_INPUT, "%.200s is neither unix:PATH nor redis://HOST:PORT",
-                           text);
-        host = text + 8;
-        at = strchr(host, '@');
-        if (at)
-            r->user = xstrndup(host, (size_t)(at - host));
-        host = at ? at + 1 : host;
-    }
-    if (r->user && strchr(r->user, ':'))
-        return err_set(err, ERR_INPUT,
-                       "a password does not belong into an address, but into a file");
-    if (config->user) {
-        free(r->user);
-        r->user = xstrdup(config->user);
-    }
-    if (!addr_resolve(host, &addr, err))
-        return false;
-    r->address = xstrdup(host);
+    r->user = user ? xstrdup(user) : NULL;
     r->setup.login.user = r->user;
     r->setup.login.password = config->password ? &r->password : NULL;
-    r->master = redis_node_new(&r->setup, &addr, &handlers, r);
-    return true;
+    r->setup.login.in_cluster = r->address.kind == REDIS_IN_CLUSTER;
+    if (!r->address.is_tls)
+        return true;
+    r->tls_name = config->tls_name ? xstrdup(config->tls_name) : NULL;
+    r->setup.tls_name = r->tls_name;
+    r->setup.tls = tls_client_new(config->tls_ca, err);
+    return r->setup.tls &&
+           (!config->tls_certificate ||
+            tls_client_identify(r->setup.tls, config->tls_certificate, config->tls_key, err));
+}
+
+static bool go_there(struct redis *r, struct err *err)
+{
+    static const struct redis_node_handlers handlers = {node_ready, node_lost};
+    static const struct redis_sentinel_handlers sentinel_handlers = {follow_master, node_lost};
+    struct redis_place place;
+
+    switch (r->address.kind) {
+    case REDIS_IN_CLUSTER:
+        r->cluster = redis_cluster_new(&r->setup, &r->address, &handlers, r, err);
+        return r->cluster != NULL;
+    case REDIS_BY_SENTINEL:
+        r->sentinel = redis_sentinel_new(&r->setup, &r->address, &sentinel_handlers, r, err);
+        return r->sentinel != NULL;
+    default:
+        if (!redis_place_resolve(r->address.places[0], &place, err))
+            return false;
+        r->master = redis_node_new(&r->setup, &place, &handlers, r);
+        return true;
+    }
 }
 
 void redis_free(struct redis *r)
@@ -131,8 +155,9 @@ void redis_free(struct redis *r)
     timer_free(r->again);
     turn_end_cancel(&r->telling);
     enter(r);
-    redis_node_free(r->master, &why);
-    r->master = NULL;
+    redis_sentinel_free(KEEP(r->sentinel));
+    redis_node_free(KEEP(r->master), &why);
+    redis_cluster_free(KEEP(r->cluster), &why);
     while (r->waiting)
         answer(first_in_line(r), NULL, &why);
     while (r->refusals) {
@@ -152,7 +177,9 @@ static void leave(struct redis *r)
     if (--r->frames || !r->is_freed)
         return;
     secret_clear(&r->password);
-    free(r->address);
+    tls_context_free(r->setup.tls);
+    redis_address_clear(&r->address);
+    free(r->tls_name);
     free(r->user);
     free(r);
 }
@@ -169,33 +196,68 @@ static void node_lost(void *arg, const struct err *err)
 {
     struct redis *r = arg;
 
+    if (r->sentinel)
+        redis_sentinel_hurry(r->sentinel);
     if (r->handlers.on_lost)
         r->handlers.on_lost(r->arg, err);
+}
+
+/* Whether the master of before is down, or only cut off from the sentinels: it gets nothing more
+ * from us. */
+static void follow_master(void *arg, const struct redis_place *place)
+{
+    static const struct redis_node_handlers handlers = {node_ready, node_lost};
+    struct redis *r = arg;
+    struct redis_node *before = r->master;
+    struct err why;
+
+    r->master = redis_node_new(&r->setup, place, &handlers, r);
+    if (!before)
+        return;
+    err_set(&why, ERR_TIMEOUT, "whether Redis at %s did it is unknown: the master has moved to %s",
+            redis_node_where(before), redis_node_where(r->master));
+    enter(r);
+    redis_node_free(before, &why);
+    if (!r->is_freed && r->handlers.on_lost)
+        r->handlers.on_lost(r->arg, &why);
+    leave(r);
 }
 
 /* ------------------------------------------------------------------ where */
 
 static int slot_of(const struct redis *r, struct span key)
 {
-    (void)r;
-    (void)key;
-    return REDIS_ANY_SLOT;
+    return r->cluster ? (int)redis_slot_of(key) : REDIS_ANY_SLOT;
 }
 
+/* Null: nowhere. */
 static struct redis_node *route(const struct redis *r, int slot)
 {
-    (void)slot;
-    return r->master;
+    if (!r->cluster)
+        return r->master;
+    if (slot == REDIS_ANY_SLOT)
+        return any_node(r);
+    return redis_cluster_node(r->cluster, (unsigned)slot);
+}
+
+static struct redis_node *any_node(const struct redis *r)
+{
+    struct redis_node *n;
+
+    for (size_t i = 0; (n = redis_cluster_nth(r->cluster, i)); i++)
+        if (redis_node_is_ready(n))
+            return n;
+    return NULL;
 }
 
 bool redis_is_ready(const struct redis *r)
 {
-    return redis_node_is_ready(r->master);
+    return r->cluster ? redis_cluster_is_ready(r->cluster) : redis_node_is_ready(r->master);
 }
 
 bool redis_is_partly_ready(const struct redis *r)
 {
-    return redis_node_is_ready(r->master);
+    return redis_node_is_ready(route(r, REDIS_ANY_SLOT));
 }
 
 uint64_t redis_term(const struct redis *r, struct span key)
@@ -215,8 +277,11 @@ size_t redis_pending(const struct redis *r)
 
 size_t redis_servers(const struct redis *r)
 {
-    (void)r;
-    return 1;
+    size_t n = 0;
+
+    while (r->cluster && redis_cluster_nth(r->cluster, n))
+        n++;
+    return r->cluster ? n : 1;
 }
 
 /* ------------------------------------------------------------------ there */
@@ -244,7 +309,7 @@ void redis_command_to(struct redis *r, size_t i, const struct span *argv, size_t
     struct redis_call *c = redis_call_new(r, on_reply, arg);
 
     redis_call_plain(c, argv, argc);
-    submit(c, i == 0 ? r->master : NULL);
+    submit(c, r->cluster ? redis_cluster_nth(r->cluster, i) : i == 0 ? r->master : NULL);
 }
 
 void redis_script_init(struct redis_script *s)
@@ -286,7 +351,7 @@ static bool may_send(struct redis *r, const struct redis_call *c, const struct r
 
     if (!redis_node_is_ready(node))
         return err_set(err, ERR_UNAVAILABLE, "Redis at %s is not reachable",
-                       node ? redis_node_where(node) : r->address);
+                       node ? redis_node_where(node) : r->address.places[0]);
     if (!buf_ok(&c->bytes, "a command to Redis", err))
         return false;
     if (r->pending >= r->pending_max)
@@ -309,37 +374,74 @@ static void answered(void *arg, const struct redis_reply *reply, const struct er
     answer(c, reply, err);
 }
 
-/* Whether the call is on its way again. */
+/* Whether the call is on its way again, or was answered here. */
 static bool goes_on(struct redis_call *c, struct span error)
 {
-    char where[ADDR_TEXT];
+    char where[ADDR_TEXT] = "";
+    enum redis_refusal refusal = redis_refusal_of(error, where);
     struct err err;
 
-    switch (redis_refusal_of(error, where)) {
-    case REDIS_NO_SCRIPT:
-        if (!c->script || c->has_loaded || !redis_node_is_ready(c->node))
-            return false;
-        c->has_loaded = true;
-        redis_node_load(c->node, c->script, c->number);
-        redis_call_send(c, c->node, answered);
-        return true;
-    case REDIS_DEMOTED:
+    if (refusal == REDIS_NO_SCRIPT)
+        return load_and_send(c);
+    if (refusal == REDIS_IS_REPLY)
+        return false;
+    free(KEEP(c->asked));
+    if (refusal == REDIS_MOVED || refusal == REDIS_ASK)
+        return redirect(c, refusal, where, error);
+    if (refusal == REDIS_DEMOTED) {
         err_set(&err, ERR_UNAVAILABLE, "it is no master any more: %.*s", SPAN_FMT(error));
         redis_node_distrust(c->node, &err);
-        send_later(c, error);
-        return true;
-    case REDIS_LATER:
-        send_later(c, error);
-        return true;
-    default:
-        return false;
     }
+    if (c->redis->cluster)
+        redis_cluster_hurry(c->redis->cluster);
+    send_later(c, error);
+    return true;
+}
+
+static bool load_and_send(struct redis_call *c)
+{
+    if (!c->script || c->has_loaded || !redis_node_is_ready(c->node))
+        return false;
+    c->has_loaded = true;
+    redis_node_load(c->node, c->script, c->number);
+    redis_call_send(c, c->node, answered);
+    return true;
+}
+
+/* Three in a row at most; then it waits for a moment, as what goes in circles does not for long. */
+static bool redirect(struct redis_call *c, enum redis_refusal refusal, const char *where,
+                     struct span error)
+{
+    struct redis_cluster *cluster = c->redis->cluster;
+    char full[REDIS_HOST + ADDR_TEXT];
+    struct redis_node *node;
+
+    if (!cluster || c->slot == REDIS_ANY_SLOT)
+        return false;
+    snprintf(full, sizeof full, "%s%s", where[0] == ':' ? redis_node_host(c->node) : "", where);
+    if (refusal == REDIS_ASK)
+        c->asked = xstrdup(full);
+    else
+        redis_cluster_moved(cluster, (unsigned)c->slot, full);
+    c->has_loaded = false;
+    node = find_node(c);
+    if (++c->redirects > REDIRECTS_MAX || !redis_node_is_ready(node))
+        send_later(c, error);
+    else
+        redis_call_send(c, node, answered);
+    return true;
+}
+
+static struct redis_node *find_node(const struct redis_call *c)
+{
+    return c->asked ? redis_cluster_at(c->redis->cluster, c->asked) : route(c->redis, c->slot);
 }
 
 static void send_later(struct redis_call *c, struct span why)
 {
     free(c->why);
     c->why = xstrndup(why.data, why.len);
+    c->redirects = 0;
     wait_in_line(c);
 }
 
@@ -375,7 +477,7 @@ static void send_again(void *arg)
     enter(r);
     for (size_t n = r->waiting_count; n && !r->is_freed; n--) {
         struct redis_call *c = first_in_line(r);
-        struct redis_node *node = route(r, c->slot);
+        struct redis_node *node = find_node(c);
 
         if (now >= c->due_ms)
             give_up(c);
@@ -385,8 +487,16 @@ static void send_again(void *arg)
             wait_in_line(c);
     }
     if (r->waiting && !r->is_freed)
-        timer_start(r->again, AGAIN_MS);
+        timer_start(r->again, pause_ms(r));
     leave(r);
+}
+
+/* A server that is asked too often does not get done what it is busy with. */
+static int64_t pause_ms(const struct redis *r)
+{
+    size_t ms = AGAIN_MS + r->waiting_count / 4;
+
+    return ms < AGAIN_MS_MAX ? (int64_t)ms : AGAIN_MS_MAX;
 }
 
 static void give_up(struct redis_call *c)

@@ -26,8 +26,11 @@
 /* The address, of one of the forms in redis_address.h; the password from a file. */
 struct redis_config {
     const char *address;
-    const struct secret *password; /* null: none */
-    const char *user;              /* null: default */
+    const struct secret *password; /* null: none; sentinels may want it too */
+    const char *user;              /* null: as in the address, else the default user */
+    /* For TLS: whom to trust (null: the system's authorities), what certificates must hold (null:
+     * each server's own host), and the client's own certificate and key, or null. */
+    const char *tls_ca, *tls_name, *tls_certificate, *tls_key;
     int64_t connect_ms, command_ms;
     size_t pending_max; /* commands in flight; one more fails with ERR_LIMIT */
 };

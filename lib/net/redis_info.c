@@ -13,7 +13,7 @@ static bool find_rewritten(struct span text, bool *out, struct err *err);
 bool redis_info_parse(struct span text, struct redis_info *out, struct err *err)
 {
     struct redis_info info = {.is_loading = false};
-    struct span run_id, role;
+    struct span run_id, role, enabled;
     bool is_running, is_scheduled;
 
     if (!find(text, "run_id", &run_id, err) || !find(text, "role", &role, err) ||
@@ -25,6 +25,8 @@ bool redis_info_parse(struct span text, struct redis_info *out, struct err *err)
         return false;
     if (run_id.len != REDIS_RUN_ID - 1 || !span_copy(run_id, info.run_id, sizeof info.run_id))
         return err_set(err, ERR_PROTOCOL, "INFO has an unusable run_id");
+    info.in_cluster =
+        find(text, "cluster_enabled", &enabled, NULL) && !span_equal(enabled, SPAN("0"));
     info.is_master = span_equal(role, SPAN("master"));
     info.is_rewriting = is_running || is_scheduled;
     *out = info;

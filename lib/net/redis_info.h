@@ -12,6 +12,7 @@
 struct redis_info {
     char run_id[REDIS_RUN_ID];
     bool is_loading, is_master;
+    bool in_cluster; /* it was started as a part of one */
     bool has_aof;
     bool is_rewriting;  /* or is scheduled to */
     bool has_rewritten; /* since its start, and the last one went well */

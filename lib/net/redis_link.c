@@ -63,9 +63,9 @@ static const struct stream_handlers stream_handlers = {
 static const struct stream_limits stream_limits = {
     .queue_max = QUEUE_MAX, .high = QUEUE_MAX, .low = QUEUE_MAX / 2};
 
-struct redis_link *redis_link_open(struct loop *loop, const struct addr *to, int64_t connect_ms,
-                                   const struct redis_link_handlers *handlers, void *arg,
-                                   struct err *err)
+struct redis_link *redis_link_open(struct loop *loop, const struct redis_link_peer *peer,
+                                   int64_t connect_ms, const struct redis_link_handlers *handlers,
+                                   void *arg, struct err *err)
 {
     struct redis_link *l = xcalloc(1, sizeof *l);
 
@@ -73,7 +73,8 @@ struct redis_link *redis_link_open(struct loop *loop, const struct addr *to, int
     l->arg = arg;
     l->timer = timer_new(loop, check_oldest, l);
     l->reader = redisReaderCreate();
-    l->stream = stream_connect(loop, to, NULL, NULL, &stream_limits, &stream_handlers, l, err);
+    l->stream = stream_connect(loop, &peer->addr, peer->tls, peer->tls_host, &stream_limits,
+                               &stream_handlers, l, err);
     if (!l->reader || !l->stream) {
         if (!l->reader)
             err_set(err, ERR_MEMORY, "no memory for a connection to Redis");

@@ -9,6 +9,7 @@
 #include "lib/net/addr.h"
 #include "lib/net/loop.h"
 #include "lib/net/redis.h"
+#include "lib/net/tls.h"
 
 struct redis_link;
 
@@ -19,9 +20,14 @@ struct redis_link_handlers {
     void (*on_broken)(void *arg, const struct err *err);
 };
 
-struct redis_link *redis_link_open(struct loop *loop, const struct addr *to, int64_t connect_ms,
-                                   const struct redis_link_handlers *handlers, void *arg,
-                                   struct err *err) MUST_USE;
+struct redis_link_peer {
+    struct addr addr;
+    struct tls_context *tls; /* null: plain */
+    const char *tls_host;
+};
+struct redis_link *redis_link_open(struct loop *loop, const struct redis_link_peer *peer,
+                                   int64_t connect_ms, const struct redis_link_handlers *handlers,
+                                   void *arg, struct err *err) MUST_USE;
 /* Callbacks of what is pending run with `why` first. Allowed inside any callback. */
 void redis_link_free(struct redis_link *l, const struct err *why);
 

@@ -19,7 +19,7 @@ struct load {
 
 struct redis_node {
     struct redis_setup *setup;
-    struct addr addr;
+    struct redis_place place;
     char where[ADDR_TEXT];
     struct redis_node_handlers handlers;
     void *arg;
@@ -51,14 +51,25 @@ static void script_loaded(void *arg, const struct redis_reply *reply, const stru
 static void enter(struct redis_node *n);
 static void leave(struct redis_node *n);
 
-struct redis_node *redis_node_new(struct redis_setup *setup, const struct addr *addr,
+struct redis_link *redis_setup_connect(const struct redis_setup *setup,
+                                       const struct redis_place *place,
+                                       const struct redis_link_handlers *handlers, void *arg,
+                                       struct err *err)
+{
+    const char *host = setup->tls_name ? setup->tls_name : place->host;
+    const struct redis_link_peer peer = {place->addr, setup->tls, host};
+
+    return redis_link_open(setup->loop, &peer, setup->connect_ms, handlers, arg, err);
+}
+
+struct redis_node *redis_node_new(struct redis_setup *setup, const struct redis_place *place,
                                   const struct redis_node_handlers *handlers, void *arg)
 {
     struct redis_node *n = xcalloc(1, sizeof *n);
 
     n->setup = setup;
-    n->addr = *addr;
-    addr_format(addr, n->where);
+    n->place = *place;
+    addr_format(&place->addr, n->where);
     n->handlers = *handlers;
     n->arg = arg;
     n->backoff_ms = BACKOFF_MIN_MS;
@@ -98,7 +109,7 @@ static void attempt(void *arg)
     struct redis_node *n = arg;
     struct err err;
 
-    n->link = redis_link_open(n->setup->loop, &n->addr, n->setup->connect_ms, &handlers, n, &err);
+    n->link = redis_setup_connect(n->setup, &n->place, &handlers, n, &err);
     if (!n->link)
         lose(n, &err);
 }
@@ -180,6 +191,16 @@ const char *redis_node_run_id(const struct redis_node *n)
 const char *redis_node_where(const struct redis_node *n)
 {
     return n->where;
+}
+
+const char *redis_node_host(const struct redis_node *n)
+{
+    return n->place.host;
+}
+
+size_t redis_node_pending(const struct redis_node *n)
+{
+    return n->link ? redis_link_pending(n->link) : 0;
 }
 
 struct redis_link *redis_node_link(const struct redis_node *n)

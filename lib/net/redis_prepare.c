@@ -113,6 +113,12 @@ static void judge(struct redis_prepare *p, const struct redis_info *info)
 
     if (info->is_loading || (needs_rewrite && info->is_rewriting))
         timer_start(p->poll, POLL_MS);
+    else if (info->in_cluster != p->login.in_cluster)
+        refuse(p, ERR_INPUT,
+               info->in_cluster
+                   ? "it is part of a Cluster, whose address is redis-cluster://HOST:PORT"
+                   : "it is no Cluster, so its address is redis://HOST:PORT",
+               NULL);
     else if (!info->is_master)
         refuse(p, ERR_UNAVAILABLE, "it is a replica (role:slave), the master's address is needed",
                NULL);

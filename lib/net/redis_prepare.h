@@ -11,6 +11,7 @@ struct redis_login {
     const char *user;              /* null: the default user */
     const struct secret *password; /* null: none */
     int64_t command_ms;
+    bool in_cluster; /* the server must be, or must not be, part of one */
 };
 
 /* Exactly one is called, unless the link breaks or it is freed before. */

@@ -130,6 +130,13 @@ struct tls_context *tls_client_new(const char *ca_file, struct err *err)
     return KEEP(c);
 }
 
+bool tls_client_identify(struct tls_context *c, const char *certificate_file, const char *key_file,
+                         struct err *err)
+{
+    ERR_clear_error();
+    return load_identity(c->ctx, certificate_file, key_file, err);
+}
+
 static bool load_trust(SSL_CTX *ctx, const char *ca_file, struct err *err)
 {
     int ok = ca_file ? SSL_CTX_load_verify_locations(ctx, ca_file, NULL)

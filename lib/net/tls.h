@@ -15,6 +15,9 @@ struct tls_context *tls_server_new(const char *certificate_file, const char *key
                                    struct err *err) MUST_USE;
 /* Verifies the peer against `ca_file`, or the system's store when null. */
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) MUST_USE;
+/* What the client shows when it is asked for a certificate. */
+bool tls_client_identify(struct tls_context *c, const char *certificate_file, const char *key_file,
+                         struct err *err) MUST_USE;
 void tls_context_free(struct tls_context *c);
 DEFINE_AUTO(tls_context)
 

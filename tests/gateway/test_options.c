@@ -128,8 +128,8 @@ START_TEST(each_mistake_is_told_with_its_line)
     expect_mistake("archive = \"/nowhere/at/all\"\n", 1, "there is no directory \"/nowhere/at\"");
     expect_mistake("journal = \"good\"\n", 1, "is not a directory");
     expect_mistake("journal = \"data\"\narchive = \"data\"\n", 2, "archive and journal are both");
-    expect_mistake("redis = \"localhost\"\n", 1, "must be \"redis://HOST:PORT\"");
-    expect_mistake("redis = \"redis://localhost:99999\"\n", 1, "is not redis://HOST:PORT");
+    expect_mistake("redis = \"localhost\"\n", 1, "it begins with unix:, redis://");
+    expect_mistake("redis = \"redis://localhost:99999\"\n", 1, "is not HOST:PORT");
     expect_mistake("redis = \"redis://me:secret@localhost:1\"\n", 1, "redis_password_file");
     expect_mistake("redis = \"unix:\"\n", 1, "needs a path");
     expect_mistake("redis_password_file = \"lax\"\n", 1, "chmod 600");
