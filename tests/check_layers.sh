@@ -33,6 +33,7 @@ tests/backends/*        lib/ backends/ tests/backends/             network janss
 tests/billing/*         lib/ billing/ tests/billing/               network jansson.h check.h hiredis/
 tests/gateway/*         lib/ backends/ billing/ gateway/ tests/    network jansson.h check.h
 tests/fuzz/*            lib/ backends/ billing/ gateway/ tests/fuzz/
+tests/chaos/*           tests/chaos/
 TABLE
 }
 

@@ -22,11 +22,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self, TypeVar
-
-import openai
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wire import Wire
+
+if TYPE_CHECKING:
+    import openai
 
 TOP = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
@@ -236,6 +237,8 @@ class Gateway:
 
     def client(self, key: str | None = None, **options: Any) -> openai.OpenAI:
         """The official SDK, without retries unless asked for."""
+        import openai       # here: the chaos harness uses this file too, with nothing but the standard library
+
         http_client = openai.DefaultHttpxClient(verify=self.tls, trust_env=False)
         options = {"max_retries": 0, "timeout": 60.0, **options}
         return openai.OpenAI(base_url=f"{self.api}/v1", api_key=key or self.key, http_client=http_client, **options)

@@ -1,0 +1,187 @@
+"""python -m chaos: one run for each seed. See README.md; `sh tests/chaos/run --help` is the way in."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import tollgate
+
+from . import clients as calling
+from . import ending, faults, report
+from .checks import CHECKS, Books
+from .clients import Client
+from .evidence import RedisReader, read_archive
+from .people import People
+from .stack import Stack
+
+
+def main() -> int:
+    options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("chaos: asked to stop"))      # undoes all that stands, too
+    wrong = 0
+    for seed in options.seeds:
+        wrong += not one_run(seed, options)
+    print(f"chaos: {len(options.seeds) - wrong} of {len(options.seeds)} seeds clean", flush=True)
+    return 1 if wrong else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests/chaos/run", description=__doc__)
+    parser.add_argument("--seed", default="", help="a number, or A..B for several runs; drawn when not given")
+    parser.add_argument("--minutes", type=float, default=3.0, help="how long faults act, in each run")
+    parser.add_argument("--only", default="", help="faults by name, comma-separated; a part of the name will do")
+    parser.add_argument("--list", action="store_true", help="print the schedule and do nothing")
+    parser.add_argument("--keep", action="store_true", help="keep what a clean run leaves, too")
+    options = parser.parse_args()
+    low, _, high = (options.seed or str(int.from_bytes(os.urandom(2)))).partition("..")
+    options.seeds = range(int(low), int(high or low) + 1)
+    options.only = [name.strip() for name in options.only.split(",") if name.strip()]
+    return options
+
+
+def one_run(seed: int, options: argparse.Namespace) -> bool:
+    plan = faults.schedule(seed, options.minutes,
+                           lambda fault: not options.only or any(name in fault.name for name in options.only))
+    print(f"\nchaos: seed {seed}, {options.minutes:g} minutes, {len(plan)} faults", flush=True)
+    if options.list:
+        print("\n".join(one.line() for one in plan))
+        return True
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
+    run = Run(seed, options.minutes, plan, folder)
+    try:
+        run.do()
+    except Exception as error:      # noqa: BLE001 - whatever it is, the rest is undone and the evidence kept
+        run.wrong.append(f"the run broke off: {error!r}")
+        raise
+    finally:
+        run.stack.stop()
+        run.write_down()
+        if run.wrong or options.keep:
+            print(f"chaos: everything is kept in {folder}", flush=True)
+        else:
+            shutil.rmtree(folder)
+    return not run.wrong
+
+
+class Run:
+    def __init__(self, seed: int, minutes: float, plan: list[faults.Planned], folder: Path) -> None:
+        self.seed, self.minutes, self.plan, self.folder = seed, minutes, plan, folder
+        self.stack = Stack(folder, seed)
+        self.clients: list[Client] = []
+        self.wrong: list[str] = []
+        self.figures: dict[str, Any] = {"seed": seed, "minutes": minutes}
+        self.log = (folder / "chaos.log").open("w")
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+        print(line, file=self.log, flush=True)
+
+    def do(self) -> None:
+        began = time.monotonic()
+        self.stack.start()
+        self._skip_what_cannot_be()
+        self.say(f"   stack up after {time.monotonic() - began:.1f} s")
+        self._under_fire()
+        self._heal()
+        bundle = self._close()
+        self._check(bundle)
+        report.tell(self)
+
+    def _skip_what_cannot_be(self) -> None:
+        """A fault that this machine does not permit is said to be skipped; the others stay where they were."""
+        there = {"": True, "shim": all(one.shim.is_there for one in self.stack.instances.values()),
+                 "disk": all(one.is_own_disk for one in self.stack.instances.values())}
+        skipped = {one.fault.name for one in self.plan if not there[one.fault.needs]}
+        for name in sorted(skipped):
+            self.say(f"   SKIPPED: {name} (no {'root to mount a small disk' if 'disk' in name else 'shim.so'})")
+        self.figures["skipped"] = sorted(skipped)
+        self.plan = [one for one in self.plan if there[one.fault.needs]]
+
+    def _under_fire(self) -> None:
+        stack, over, quiet = self.stack, threading.Event(), asyncio.Event()
+        tls = next(iter(stack.instances.values())).tls
+        self.clients = [Client(name, self.seed, account, key, stack.doors, tls)
+                        for name, (account, key) in stack.keys.items()]
+        self.people = People(stack, self.clients, over)
+        lanes = [faults.Lane(name, stack, [one for one in self.plan if one.lane == name], over, self.say)
+                 for name in faults.LANES]
+
+        async def call() -> None:
+            await asyncio.gather(*(client.run(quiet) for client in self.clients))
+        calls = asyncio.run_coroutine_threadsafe(call(), stack.traffic.loop)
+        for thread in (self.people, *lanes):
+            thread.start()
+        time.sleep(self.minutes * 60)
+        over.set()
+        for thread in (self.people, *lanes):
+            thread.join(120)
+        for lane in lanes:
+            self.wrong += lane.failures
+        self.wrong += self.people.failures
+        self.figures["last_heal"] = self._heal_under_load()
+        stack.traffic.loop.call_soon_threadsafe(quiet.set)
+        calls.result(calling.CALL_SECONDS + 30)
+
+    def _heal_under_load(self) -> float | None:
+        """Calls go on while it heals, and some seconds longer."""
+        self.say("   no more faults")
+        ending.heal(self.stack)
+        seconds = ending.attempt("healing", lambda: ending.wait_well(self.stack), self.wrong)
+        time.sleep(3)
+        return seconds
+
+    def _heal(self) -> None:
+        self.wrong += self.people.finish()
+        self.figures["quiet"] = ending.attempt("becoming quiet", lambda: ending.wait_quiet(self.stack), self.wrong)
+        self.receipts = ending.attempt("receipts", lambda: ending.keep_receipts(self.stack, self.clients), self.wrong)
+        self.say(f"   healed: ready {report.spell(self.figures['last_heal'])}, shipped and nothing held "
+                 f"{report.spell(self.figures['quiet'])}")
+
+    def _close(self) -> Path | None:
+        def close() -> Path:
+            return ending.close(self.stack, ending.next_month(self.stack))
+        bundle = ending.attempt("closing the month", close, self.wrong)
+        if self.receipts:
+            self.wrong += ending.prove_receipts(self.stack, self.receipts)
+            self.figures["receipts"] = len(self.receipts)
+        return bundle
+
+    def _check(self, bundle: Path | None) -> None:
+        with contextlib.closing(RedisReader(self.stack.redis.socket)) as redis:
+            books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
+                          read_archive(self.stack.archive), redis, self.people.sums("credit"),
+                          self.people.sums("refund"), faults.deaths(self.plan))
+            for check in CHECKS:
+                found = list(check(books))
+                self.say(f"   {'ok' if not found else f'{len(found)} WRONG'}: {check.__name__.replace('_', ' ')}")
+                self.wrong += found
+            if bundle and (total := ending.bundle_total(bundle)) != books.total:
+                self.wrong.append(f"the statements' gross is {total}, the events sum to {books.total}")
+            self.figures["counts"] = dict(books.counts)
+
+    def write_down(self) -> None:
+        """What is needed to look into it."""
+        for name, rows in (("clients", calling.as_dicts(self.clients)), ("upstream", self.stack.upstream.as_dicts())):
+            (self.folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (self.folder / "report.json").write_text(json.dumps({**self.figures, "wrong": self.wrong}, indent=1))
+        for line in self.wrong[:40]:
+            self.say(f"   WRONG: {line}")
+        self.log.close()
+
+
+if __name__ == "__main__":
+    if missing := [*tollgate.missing_programs(), *([] if shutil.which("zstd") else ["zstd"])]:
+        sys.exit(f"chaos needs {', '.join(missing)}: sh conf/install-deps --test")
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""The books, counted once more: what the clients saw, what the model servers served, what the archive holds, what Redis says.
+
+Every check is a function that yields one sentence for each thing that is wrong. Amounts are computed here from the
+catalogue, in whole nanos; nothing of the product's own arithmetic is used.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import world
+from .clients import Seen
+from .evidence import PARTITIONS, RedisReader, Writer
+from .upstream import Served
+
+COMPLETE = "complete"
+
+
+@dataclass
+class Books:
+    """All the evidence of one run."""
+
+    seen: list[Seen]
+    served: dict[str, list[Served]]
+    writers: dict[str, Writer]
+    redis: RedisReader
+    credits: Counter[str]                   # account -> nanos, each operation once
+    refunds: Counter[str]
+    deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.events: dict[str, list[Any]] = defaultdict(list)
+        for writer in self.writers.values():
+            for record in writer.records:
+                if record["kind"] == "call":
+                    self.events[record["request_id"]].append(record)
+        self.by_id = {seen.request_id: seen for seen in self.seen if seen.status == 200 and seen.request_id}
+        self.by_trace = {seen.trace: seen for seen in self.seen}
+
+    @property
+    def all_events(self) -> list[Any]:
+        return [event for events in self.events.values() for event in events]
+
+    @property
+    def total(self) -> int:
+        return sum(world.nanos(event["amount"]) for event in self.all_events)
+
+
+def every_end_that_was_seen_is_billed_once(books: Books) -> Iterator[str]:
+    """Exactly one event, complete, with the model server's own numbers."""
+    for seen in books.seen:
+        if not seen.saw_end or seen.status != 200:
+            continue
+        books.counts["calls whose end was seen"] += 1
+        events = books.events.get(seen.request_id, [])
+        if len(events) != 1:
+            yield f"{seen.request_id}: its client saw its end, and it has {len(events)} events"
+            continue
+        (event,) = events
+        whole = [served.units for served in books.served.get(seen.request_id, []) if served.units]
+        if event["outcome"] != COMPLETE or tokens(event) not in whole:
+            yield f"{seen.request_id}: its client saw its end; served {whole}, billed {event['outcome']} {event['units']}"
+        if seen.cost and world.nanos(seen.cost) != world.nanos(event["amount"]):
+            yield f"{seen.request_id}: its client was told {seen.cost}, its event says {event['amount']}"
+
+
+def every_other_call_has_one_resolution(books: Books) -> Iterator[str]:
+    """One event; or none, and then its process died before BEGIN was written and its hold went with it."""
+    for request_id in {*books.served, *books.by_id}:
+        seen = books.by_id.get(request_id)
+        if seen and seen.saw_end:
+            continue
+        books.counts["calls whose end was not seen"] += 1
+        events = books.events.get(request_id, [])
+        if len(events) > 1:
+            yield f"{request_id}: {len(events)} events"
+        elif not events:
+            yield from _without_event(books, request_id, seen)
+        else:
+            yield from _bounded(books, request_id, seen, events[0])
+
+
+def _without_event(books: Books, request_id: str, seen: Seen | None) -> Iterator[str]:
+    """DESIGN, section 4: "After a power loss a call of the last second may have left only its hold, which the sweeper
+    removes." Killed between queueing BEGIN and writing it, a process leaves the same."""
+    began = min(served.began for served in books.served[request_id]) if request_id in books.served else seen.answered
+    if any(start - 1 < began < end + 1 for start, end in books.deaths):
+        books.counts["calls that died before their BEGIN"] += 1
+    else:
+        yield f"{request_id}: it reached a model server and has no event; nobody died near {began:.3f}"
+
+
+def _bounded(books: Books, request_id: str, seen: Seen | None, event: Any) -> Iterator[str]:
+    """Billed no more than was handed to its socket, unless it drained or its END was complete."""
+    model = world.BY_NAME[event["model"]]
+    served = books.served.get(request_id, [])
+    books.counts[f"resolved as {event['outcome']}"] += 1
+    if event["outcome"] == COMPLETE:
+        if tokens(event) not in [one.units for one in served if one.units]:
+            yield f"{request_id}: complete, and no model server stated {event['units']}"
+        return
+    if event["outcome"] == "void" and world.nanos(event["amount"]):
+        yield f"{request_id}: void, and billed {event['amount']}"
+    output = event["units"].get("output_tokens", 0)
+    if output > max((one.chunks for one in served), default=0):
+        yield f"{request_id}: billed {output} output tokens, and only {[one.chunks for one in served]} were made"
+    if seen and seen.way == "eof" and output > seen.chunks:
+        yield f"{request_id}: billed {output} output tokens, and its client, who read all, got {seen.chunks}"
+    if seen and not seen.is_stream and event["amount"] != "0":
+        yield f"{request_id}: a plain reply that was cut off is billed {event['amount']} ({model.name})"
+    bytes_max = max((one.body_bytes for one in served), default=0)
+    if event["units"].get("input_tokens", 0) > bytes_max:
+        yield f"{request_id}: billed {event['units']} for a body of {bytes_max} bytes"
+
+
+def tokens(event: Any) -> dict[str, int]:
+    return {unit: count for unit, count in event["units"].items() if unit not in world.PER_ONE}
+
+
+def no_call_is_served_twice(books: Books) -> Iterator[str]:
+    """A call goes to a second server only when the first had refused it or can't have taken it: docs of lib/net/httpc.h,
+    a reused connection that is reset within half a second of the request."""
+    for request_id, served in books.served.items():
+        for before, after in itertools.pairwise(served):
+            if not before.refused and after.began - before.began > 1:
+                yield f"{request_id}: served by {before.server}, and {after.began - before.began:.1f} s later by {after.server}"
+
+
+def no_event_without_a_call(books: Books) -> Iterator[str]:
+    """What neither a client nor a model server knows of never got beyond the gateway, and owes nothing."""
+    for request_id, events in books.events.items():
+        if request_id in books.by_id or request_id in books.served:
+            continue
+        books.counts["calls that reached no model server"] += 1
+        if len(events) > 1 or any(world.nanos(event["amount"]) for event in events):
+            yield f"{request_id}: nobody knows of it: {events}"
+
+
+def every_amount_is_the_price_of_its_units(books: Books) -> Iterator[str]:
+    for event in books.all_events:
+        price = event["price"].split("@")[0]
+        model = world.BY_NAME[event["model"]]
+        if price != model.price or {one["id"]: one["weight"] for one in event["creators"]} != model.owners:
+            yield f"{event['request_id']}: it names {event['price']} and {event['creators']}"
+        if world.cost(price, event["units"]) != world.nanos(event["amount"]):
+            yield f"{event['request_id']}: {event['units']} at {price} are not {event['amount']}"
+        if event["units"] != (world.with_call(price, tokens(event)) if event["units"] else {}):
+            yield f"{event['request_id']}: the price of a call is missing, or due for nothing: {event['units']}"
+    books.counts["events"] = len(books.all_events)
+
+
+def accounts_add_up(books: Books) -> Iterator[str]:
+    """Redis' debits are the events, its balance is credits and refunds, each operation once, less events; nothing is held."""
+    debits: Counter[str] = Counter()
+    for event in books.all_events:
+        debits[event["account"]] += world.nanos(event["amount"])
+    in_redis: Counter[str] = Counter()
+    for key in books.redis.keys("tg:{a??}:debits:*"):
+        for name, value in books.redis.table(key).items():
+            if not name.endswith(" calls"):
+                in_redis[name.split(" ")[0]] += int(value)
+    balances = {key.rpartition(":")[2]: books.redis.table(key) for key in books.redis.keys("tg:{a??}:account:*")}
+    for account in world.ACCOUNTS:
+        name, found = account.name, balances[account.name]
+        if debits[name] != in_redis[name]:
+            yield f"account {name}: its events sum to {debits[name]}, Redis was charged {in_redis[name]}"
+        given = books.credits[name] + books.refunds[name]
+        if int(found["balance"]) != given - debits[name]:
+            yield f"account {name}: given {given}, charged {debits[name]}, and its balance is {found['balance']}"
+        if int(found["room"]) != int(found["balance"]) + int(found.get("credit_limit") or 0):
+            yield f"account {name}: something is still held: {found}"
+        if account.is_prepaid and int(found["balance"]) < 0:
+            yield f"account {name}: prepaid, and it stands at {found['balance']}"
+    if set(balances) != {account.name for account in world.ACCOUNTS}:
+        yield f"accounts nobody opened: {set(balances)}"
+
+
+def refunds_are_recorded_once(books: Books) -> Iterator[str]:
+    """The archive may hold an operation twice, from both consoles; Redis books it once, in both partitions."""
+    recorded: dict[tuple[str, str], int] = {}
+    accounts: Counter[str] = Counter()
+    for writer in books.writers.values():
+        for record in writer.records:
+            if record["kind"] == "refund" and (record["request_id"], record["op"]) not in recorded:
+                recorded[record["request_id"], record["op"]] = world.nanos(record["amount"])
+                accounts[record["account"]] += world.nanos(record["amount"])
+    books.counts["refunds"] = len(recorded)
+    if accounts != +books.refunds:
+        yield f"refunds asked for: {books.refunds}, recorded: {accounts}"
+    for side in "am":
+        booked = sum(int(value) for key in books.redis.keys(f"tg:{{{side}??}}:refunded")
+                     for name, value in books.redis.table(key).items() if not name.endswith(" count"))
+        if booked != sum(recorded.values()):
+            yield f"refunds recorded: {sum(recorded.values())}, booked on side {side}: {booked}"
+
+
+def creators_earn_what_accounts_pay(books: Books) -> Iterator[str]:
+    gross: Counter[str] = Counter()
+    for event in books.all_events:
+        gross[event["model"]] += world.nanos(event["amount"])
+    in_redis: Counter[str] = Counter()
+    for key in books.redis.keys("tg:{m??}:gross:*"):
+        for name, value in books.redis.table(key).items():
+            if not name.endswith(" calls"):
+                in_redis[name.split(" ")[0]] += int(value)
+    for model in world.MODELS:
+        if gross[model.name] != in_redis[model.name]:
+            yield f"model {model.name}: its events sum to {gross[model.name]}, Redis says {in_redis[model.name]}"
+
+
+def nothing_is_held_or_in_suspense(books: Books) -> Iterator[str]:
+    for pattern in ("tg:{a??}:holds:*", "tg:{a??}:suspense", "tg:{m??}:suspense"):
+        for key in books.redis.keys(pattern):
+            yield f"{key}: {books.redis.table(key)}"
+    for key in books.redis.keys("tg:{??*}:state"):
+        state = books.redis.table(key)
+        if "parked" in state or "applying" in state:
+            yield f"{key}: {state}"
+
+
+def cursors_are_the_heads(books: Books) -> Iterator[str]:
+    """Per partition and writer: the number and the checksum of the last record, as the archive holds it."""
+    heads = {(partition, writer.name): head for writer in books.writers.values()
+             for partition, head in writer.heads.items()}
+    cursors = {}
+    for side in "am":
+        for number in range(PARTITIONS):
+            partition = f"{side}{number:02}"
+            for writer, text in books.redis.table(f"tg:{{{partition}}}:cursors").items():
+                n, crc = text.split(" ")
+                if int(n):
+                    cursors[partition, writer] = (int(n), crc)
+    for place in sorted({*heads, *cursors}):
+        if heads.get(place) != cursors.get(place):
+            yield f"{place}: the archive's head is {heads.get(place)}, the cursor {cursors.get(place)}"
+    books.counts["cursors"] = len(cursors)
+
+
+CHECKS = [
+    every_end_that_was_seen_is_billed_once, every_other_call_has_one_resolution, no_call_is_served_twice,
+    no_event_without_a_call, every_amount_is_the_price_of_its_units, accounts_add_up, refunds_are_recorded_once,
+    creators_earn_what_accounts_pay,
+    nothing_is_held_or_in_suspense, cursors_are_the_heads,
+]

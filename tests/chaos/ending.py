@@ -1,0 +1,129 @@
+"""After the last fault: everything heals, everything is shipped and sealed, the month is over and closes, receipts are proven."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import tollgate
+from tollgate import run, wait_until
+
+from .clients import Client, fetch
+from .evidence import RedisReader
+from .stack import Stack
+
+RECEIPTS_MAX = 100
+SHANGHAI = timezone(timedelta(hours=8))
+
+
+def heal(stack: Stack) -> None:
+    """No fault acts any more, and every process that should run does."""
+    for instance in stack.instances.values():
+        instance.shim.order()
+        for link in (instance.redis_link, *instance.model_links.values()):
+            link.heal()
+        if not instance.is_serving():
+            instance.process = None
+            instance.serve()
+    if not stack.redis.process:
+        stack.start_redis()
+
+
+def wait_well(stack: Stack) -> float:
+    """Seconds until all workers of both instances say that they are ready."""
+    began = time.monotonic()
+    for instance in stack.instances.values():
+        instance.wait_ready(60)
+    return time.monotonic() - began
+
+
+def wait_quiet(stack: Stack) -> float:
+    """Seconds until all is shipped and no hold is left; the sweeper's two looks are 60 s apart."""
+    began = time.monotonic()
+    for instance in stack.instances.values():
+        wait_until(lambda instance=instance: run("journal", "ship", config=instance.config, timeout=120).returncode == 0,
+                   f"{instance.name} has shipped everything", 120)
+    reader = RedisReader(stack.redis.socket)
+    with contextlib.closing(reader):
+        wait_until(lambda: not reader.keys("tg:{a??}:holds:*"), "no hold is left", 240)
+    return time.monotonic() - began
+
+
+def keep_receipts(stack: Stack, clients: list[Client]) -> dict[str, Path]:
+    """Receipts of calls whose end was seen, fetched with the key of the account; by request id."""
+    kept = {}
+    folder = stack.folder / "receipts"
+    folder.mkdir()
+    for client in clients:
+        instance = stack.instances[client.draw.choice(sorted(stack.instances))]
+        for request_id in list(client.receipts)[:RECEIPTS_MAX // len(clients) + 1]:
+            status, body = stack.traffic.do(fetch(instance.port, instance.tls, client.key,
+                                                  f"/v1/usage/{request_id}/receipt"))
+            assert status == 200, f"the receipt of {request_id}: {status} {body}"
+            kept[request_id] = folder / f"{request_id}.jws"
+            kept[request_id].write_text(body)
+    return kept
+
+
+def next_month(stack: Stack) -> str:
+    """Both instances are started again in the next month; the period that is over."""
+    now = datetime.now(UTC).astimezone(SHANGHAI)
+    period = now.strftime("%Y-%m")
+    target = (now.replace(day=1) + timedelta(days=32)).replace(day=2, hour=12)
+    for instance in stack.instances.values():
+        instance.stop(60)
+    for instance in stack.instances.values():
+        instance.clock_ms = int((target - now) / timedelta(milliseconds=1))
+        instance.serve()
+    wait_well(stack)
+    return period
+
+
+def close(stack: Stack, period: str) -> Path:
+    """Closes it on the one host, and proves the bundle on the other."""
+    first, second = stack.instances.values()
+    last: list[Any] = []
+
+    def can_close() -> bool:
+        last[:] = first.cli_one("settle", "status", period)["reasons"]
+        return not last
+    try:
+        wait_until(can_close, f"{period} can be closed", 90)
+    except AssertionError:
+        raise AssertionError(f"{period} can't be closed: {last}") from None
+    bundle = stack.folder / "bundle"
+    first.cli("settle", "close", period, "--out", str(bundle), timeout=300)
+    second.cli("settle", "verify", str(bundle), "--archive", str(stack.archive), timeout=300)
+    return bundle
+
+
+def prove_receipts(stack: Stack, receipts: dict[str, Path]) -> list[str]:
+    config = next(iter(stack.instances.values())).config
+    wrong = []
+    for request_id, path in receipts.items():
+        done = run("receipt", "verify", str(path), "--archive", str(stack.archive), config=config)
+        if done.returncode != 0:
+            wrong.append(f"receipt of {request_id}: {done.stderr.strip()}")
+    return wrong
+
+
+def bundle_total(bundle: Path) -> int:
+    """The nanos that all statements say clients paid."""
+    from .world import nanos
+
+    *statements, _ = (json.loads(line) for line in (bundle / "statements.jsonl").read_text().splitlines())
+    return sum(nanos(statement["gross"]) for statement in statements)
+
+
+def attempt(what: str, do: Callable[[], Any], wrong: list[str]) -> Any:
+    """One step of the ending; its failure is a finding, and the next step is tried all the same."""
+    try:
+        return do()
+    except (AssertionError, OSError, tollgate.CommandFailed, TimeoutError) as error:
+        wrong.append(f"{what}: {error}")
+        return None

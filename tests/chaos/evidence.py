@@ -1,0 +1,114 @@
+"""What is left when all is over, read without the product: the archive with zstd, sha256 and JSON, Redis over its socket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PARTITIONS = 64
+
+
+@dataclass
+class Writer:
+    name: str
+    records: list[Any] = field(default_factory=list)
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)     # partition -> last n, its CRC
+    segments: int = 0
+
+
+class ArchiveIsWrong(AssertionError):
+    pass
+
+
+def read_archive(archive: Path) -> dict[str, Writer]:
+    """Every record of every writer; hash chain, segment numbers and record numbers are proven on the way."""
+    writers = {}
+    for folder in sorted(archive.glob("w-*")):
+        writer = writers[folder.name] = Writer(folder.name)
+        previous = None
+        for number, path in enumerate(sorted(folder.glob("*.jsonl.zst")), 1):
+            data = subprocess.run(["zstd", "-dcq", str(path)], capture_output=True, check=True).stdout
+            head, *lines = data.splitlines()
+            stated = json.loads(head)
+            if (stated["segment"], stated["previous"], stated["writer"]) != (number, previous, folder.name):
+                raise ArchiveIsWrong(f"{path}: the chain is broken: {stated}")
+            if stated["records"] != len(lines):
+                raise ArchiveIsWrong(f"{path}: {len(lines)} records, {stated['records']} stated")
+            previous = hashlib.sha256(data).hexdigest()
+            writer.segments = number
+            for line in lines:
+                take_record(writer, line, path)
+    return writers
+
+
+def take_record(writer: Writer, line: bytes, path: Path) -> None:
+    record = json.loads(line, parse_float=None)
+    writer.records.append(record)
+    for side, counter in (("a", "an"), ("m", "mn")):
+        if counter not in record:
+            continue
+        partition = f"{side}{record[side]:02}"
+        if record[counter] != writer.heads.get(partition, (0, ""))[0] + 1:
+            raise ArchiveIsWrong(f"{path}: {partition} goes from {writer.heads.get(partition)} to {record[counter]}")
+        writer.heads[partition] = (record[counter], crc32c(line))
+
+
+def _table() -> list[int]:
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+TABLE = _table()
+
+
+def crc32c(data: bytes) -> str:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = TABLE[(crc ^ byte) & 255] ^ crc >> 8
+    return f"{crc ^ 0xFFFFFFFF:08x}"
+
+
+class RedisReader:
+    """A connection of its own; only ever reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(path))
+        self.file = self.socket.makefile("rb")
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def ask(self, *words: str) -> Any:
+        parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+        self.socket.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
+        return self._reply()
+
+    def table(self, key: str) -> dict[str, str]:
+        flat = self.ask("HGETALL", key)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def keys(self, pattern: str) -> list[str]:
+        return self.ask("KEYS", pattern)
+
+    def _reply(self) -> Any:
+        line = self.file.readline().decode().rstrip("\r\n")
+        kind, rest = line[:1], line[1:]
+        if kind == "$":
+            return None if rest == "-1" else self.file.read(int(rest) + 2)[:-2].decode(errors="replace")
+        if kind == "*":
+            return [self._reply() for _ in range(int(rest))]
+        if kind == "-":
+            raise AssertionError(f"Redis: {rest}")
+        return int(rest) if kind == ":" else rest

@@ -1,0 +1,297 @@
+"""The table of faults: what is done to whom, for how long, and how it is undone; and the schedule drawn from a seed.
+
+The schedule is a pure function of seed, minutes and the choice of faults. Each lane has a generator of its own and does
+its faults one after another; lanes overlap as they like.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .stack import NAMES, Stack
+
+Draw = random.Random
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    lane: str                                       # instance, redis or network
+    weight: int
+    draw: Callable[[Draw], dict[str, Any]]          # its particulars
+    act: Callable[[Stack, str, dict[str, Any], threading.Event], str]   # does it and undoes it; says what happened
+    needs: str = ""                                 # shim, disk: what else must be there
+
+
+@dataclass
+class Planned:
+    at: float                                       # seconds from the start
+    lane: str                                       # redis, north, north-net …
+    fault: Fault
+    particulars: dict[str, Any]
+    began: float = 0.0                              # wall clock
+    healed: float = 0.0
+    result: str = ""
+
+    def line(self) -> str:
+        given = " ".join(f"{name}={value}" for name, value in self.particulars.items())
+        return f"{self.at:8.1f} s  {self.lane:10} {self.fault.name:18} {given}"
+
+
+# --- processes of a gateway: `target` is an instance's name
+
+def kill_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    instance = stack.instances[target]
+    pids = instance.children(given["kind"])[:given["count"]]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return f"killed {len(pids)}"
+
+
+def pause_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    pids = stack.instances[target].children(given["kind"])[:1]
+    return pause(pids, given["seconds"], over)
+
+
+def pause_master(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    return pause([stack.instances[target].pid], given["seconds"], over)
+
+
+def pause(pids: list[int], seconds: float, over: threading.Event) -> str:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    over.wait(seconds)
+    gone = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            gone += 1
+    return f"paused {len(pids)}, {gone} died meanwhile"
+
+
+def kill_master(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    instance = stack.instances[target]
+    instance.kill()
+    over.wait(given["seconds"])
+    instance.serve()
+    return "killed and started again"
+
+
+def restart(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """SIGTERM: what a deployment does."""
+    instance = stack.instances[target]
+    instance.stop(60)
+    over.wait(given["seconds"])
+    instance.serve()
+    return "stopped and started again"
+
+
+# --- its disk and its clock
+
+def fill_disk(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    filler = stack.instances[target].journal / "filler"
+    taken = 0
+    deadline = time.monotonic() + given["seconds"]
+    try:
+        with filler.open("wb", buffering=0) as file:
+            while time.monotonic() < deadline and not over.is_set():
+                for size in (65536, 4096, 1):
+                    try:
+                        while time.monotonic() < deadline:
+                            taken += file.write(b"x" * size)
+                    except OSError:
+                        continue
+                time.sleep(0.02)
+    finally:
+        filler.unlink()
+    return f"filled with {taken} bytes"
+
+
+def fail_disk(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    shim = stack.instances[target].shim
+    shim.order(**{given["what"]: given["times"]}, error=given["error"])
+    over.wait(given["seconds"])
+    left = shim.left()
+    shim.order()
+    return f"{given['times'] - max(left)} failed"
+
+
+def jump_clock(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    shim = stack.instances[target].shim
+    shim.order(ahead_ns=given["ms"] * 1_000_000)
+    over.wait(given["seconds"])
+    shim.order()
+    return "jumped and came back"
+
+
+# --- Redis
+
+def kill_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    stack.redis.kill()
+    lost = stack.redis.cut_tail(given["cut"]) if given["cut"] else 0
+    over.wait(given["seconds"])
+    return f"killed, {lost} bytes of its file cut off, started again: {stack.start_redis()}"
+
+
+def pause_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    return pause([stack.redis.process.pid], given["seconds"], over)
+
+
+def block_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    said = stack.redis.command("CLIENT", "PAUSE", str(int(given["seconds"] * 1000)), "ALL")
+    over.wait(given["seconds"])
+    return f"CLIENT PAUSE: {said}"
+
+
+def flush_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """Emptied while it runs, which the gateways are not told: the operator rebuilds, from both hosts."""
+    said = stack.redis.command("FLUSHALL")
+    over.wait(given["seconds"])
+    return f"FLUSHALL: {said}; {stack.rebuild(over)}"
+
+
+# --- the network: `target` is an instance's name with -net
+
+def link_of(stack: Stack, target: str, given: dict[str, Any]) -> Any:
+    instance = stack.instances[target.removesuffix("-net")]
+    return instance.redis_link if given["link"] == "redis" else instance.model_links[given["link"]]
+
+
+def cut_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    link = link_of(stack, target, given)
+    link.refuse(given["seconds"] > 0)
+    link.cut()
+    over.wait(given["seconds"])
+    link.heal()
+    return "cut"
+
+
+def half_close_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    link_of(stack, target, given).half_close()
+    return "half closed"
+
+
+def slow_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    link = link_of(stack, target, given)
+    link.slow(given["delay"])
+    over.wait(given["seconds"])
+    link.heal()
+    return "slowed"
+
+
+def silence_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """A black hole; then either what stood in it arrives late, or it is lost with the connection."""
+    link = link_of(stack, target, given)
+    link.silence(True)
+    over.wait(given["seconds"])
+    if given["then"] == "cut":
+        link.cut()
+    link.heal()
+    return f"silent, then {given['then']}"
+
+
+def seconds(least: float, most: float) -> Callable[[Draw], dict[str, Any]]:
+    return lambda draw: {"seconds": round(draw.uniform(least, most), 2)}
+
+
+def both(*parts: Callable[[Draw], dict[str, Any]], **fixed: Any) -> Callable[[Draw], dict[str, Any]]:
+    """The particulars of all parts, drawn in order."""
+    return lambda draw: {**fixed, **{name: value for part in parts for name, value in part(draw).items()}}
+
+
+def one_of(name: str, *values: Any) -> Callable[[Draw], dict[str, Any]]:
+    return lambda draw: {name: draw.choice(values)}
+
+
+LINK = one_of("link", "redis", "redis", "first", "second")
+EIO, ENOSPC = 5, 28
+
+FAULTS = [
+    Fault("worker killed", "instance", 10, both(one_of("count", 1, 1, 2), kind="worker"), kill_child),
+    Fault("worker paused", "instance", 4, both(seconds(0.3, 15), kind="worker"), pause_child),
+    Fault("console killed", "instance", 5, both(count=1, kind="console"), kill_child),
+    Fault("console paused", "instance", 3, both(seconds(0.3, 15), kind="console"), pause_child),
+    Fault("master killed", "instance", 4, seconds(0.0, 3.0), kill_master),
+    Fault("master paused", "instance", 2, seconds(0.3, 5), pause_master),
+    Fault("restarted", "instance", 2, seconds(0.0, 2.0), restart),
+    Fault("disk full", "instance", 3, seconds(1.0, 6.0), fill_disk, "disk"),
+    Fault("fdatasync fails", "instance", 3, both(seconds(1, 3), what="syncs", times=1, error=EIO), fail_disk, "shim"),
+    Fault("write fails", "instance", 3, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 1, 3),
+                                             what="writes"), fail_disk, "shim"),
+    Fault("open fails", "instance", 2, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 2),
+                                            what="opens"), fail_disk, "shim"),
+    Fault("clock jumps", "instance", 3, both(seconds(0.5, 6), one_of("ms", -30_000, -2_000, 1_500, 20_000, 50_000)),
+          jump_clock, "shim"),
+    Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), kill_redis),
+    Fault("redis paused", "redis", 5, seconds(0.2, 12), pause_redis),
+    Fault("redis blocked", "redis", 2, seconds(0.2, 4), block_redis),
+    Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), cut_link),
+    Fault("link half closed", "network", 3, LINK, half_close_link),
+    Fault("link slow", "network", 4, both(LINK, seconds(1, 8), one_of("delay", 0.02, 0.1, 0.4)), slow_link),
+    Fault("link silent", "network", 4, both(LINK, seconds(0.5, 8), one_of("then", "cut", "flows")), silence_link),
+]
+LANES = {"redis": ("redis", 14.0), **{name: ("instance", 9.0) for name in NAMES},
+         **{f"{name}-net": ("network", 11.0) for name in NAMES}}
+
+
+def schedule(seed: int, minutes: float, chosen: Callable[[Fault], bool]) -> list[Planned]:
+    """The faults of all lanes in order of their times; the last begin some seconds before the end."""
+    planned = []
+    for lane, (kind, gap) in LANES.items():
+        draw = random.Random(f"{seed}/lane/{lane}")
+        rows = [fault for fault in FAULTS if fault.lane == kind and chosen(fault)]
+        at = 4.0 + draw.uniform(0, gap)
+        while rows and at < minutes * 60 - 5:
+            fault = draw.choices(rows, [row.weight for row in rows])[0]
+            particulars = fault.draw(draw)
+            planned.append(Planned(round(at, 1), lane, fault, particulars))
+            at += particulars.get("seconds", 0) + 2 + draw.expovariate(1 / gap)
+    return sorted(planned, key=lambda one: (one.at, one.lane))
+
+
+KILLERS = {"worker killed", "console killed", "master killed", "restarted", "fdatasync fails", "write fails",
+           "open fails", "worker paused"}
+
+
+def deaths(planned: list[Planned]) -> list[tuple[float, float]]:
+    """From when to when (wall clock) a process of a gateway may have died of a fault."""
+    return [(one.began, one.healed) for one in planned if one.began and one.fault.name in KILLERS]
+
+
+@dataclass
+class Lane(threading.Thread):
+    """Does one lane's faults at their times. What goes wrong in it is kept and told at the end."""
+
+    name_of_lane: str
+    stack: Stack
+    planned: list[Planned]
+    over: threading.Event
+    say: Callable[[str], None]
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(daemon=True)
+
+    def run(self) -> None:
+        start = time.monotonic()
+        for one in self.planned:
+            if self.over.wait(max(0.0, start + one.at - time.monotonic())):
+                return
+            one.began = time.time()
+            try:
+                one.result = one.fault.act(self.stack, self.name_of_lane, one.particulars, self.over)
+            except Exception as error:      # noqa: BLE001 - any failure here is a finding, not a reason to stop
+                one.result = f"FAILED: {error!r}"
+                self.failures.append(f"{one.line()}: {error!r}")
+            one.healed = time.time()
+            self.say(f"{time.monotonic() - start:8.1f} s  {one.lane:10} {one.fault.name:18} {one.result}")
+
+    __hash__ = threading.Thread.__hash__

@@ -1,0 +1,175 @@
+"""Those who change things while calls run: top-ups and refunds whose operation is repeated on purpose, keys made anew."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tollgate import run
+
+from . import world
+from .clients import Client, Seen
+from .stack import Stack
+
+
+@dataclass
+class Operation:
+    """One thing that was asked for under one id, however often and wherever."""
+
+    op: str
+    words: tuple[str, ...]
+    account: str
+    amount: int = 0             # nanos, of a credit or a refund
+    asked: int = 0
+    done: int = 0               # attempts that succeeded
+    said: list[str] = field(default_factory=list)
+
+
+class People(threading.Thread):
+    """One pair of hands, at both consoles in turn."""
+
+    def __init__(self, stack: Stack, clients: list[Client], over: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.stack, self.over = stack, over
+        self.clients = clients
+        self.draw = random.Random(f"{stack.seed}/people")
+        self.operations: list[Operation] = []
+        self.refunded: set[str] = set()             # request ids
+        self.revoked: dict[str, float] = {}         # public id -> when the command had succeeded
+        self.failures: list[str] = []
+        self.counts: Counter[str] = Counter()
+        for account in world.ACCOUNTS:
+            if world.nanos(account.first_credit):
+                self._credit(account.name, account.first_credit)
+
+    def run(self) -> None:
+        for operation in self.operations:       # the first credits
+            self._insist(operation)
+        while not self.over.wait(self.draw.uniform(0.3, 2.0)):
+            what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund], [10, 1, 2, 5])[0]
+            try:
+                what()
+            except Exception as error:      # noqa: BLE001 - a finding
+                self.failures.append(f"{what.__name__}: {error!r}")
+
+    # --- what they do
+
+    def top_up(self) -> None:
+        account = self.draw.choice(["scarce", "scarce", "scarce", "plenty", "steady", "branch"])
+        nanos = self.draw.randint(10_000_000, 50_000_001)
+        self._do(self._credit(account, spell(nanos)))
+
+    def correct(self) -> None:
+        self._do(self._credit("plenty", "-" + spell(self.draw.randint(1, 999_999))))
+
+    def change_key(self) -> None:
+        """The client learns of its new key only after the old one was revoked, as people do it."""
+        client = self.draw.choice(self.clients)
+        old = client.key.split("-")[2]
+        number = len(self.operations)
+        revoke = self._operation(("key", "revoke", old), client.account, f"r{number}")
+        make = self._operation(("key", "create", client.account), client.account, f"k{number}")
+        said = self._insist(revoke)
+        if said is not None and "written" not in said:
+            self.revoked[old] = time.time()
+        self.over.wait(self.draw.uniform(0.2, 1.0))
+        if self._insist(make) is not None:
+            client.key = make.said[-1]
+
+    def refund(self) -> None:
+        """All of a call that it still knows the cost of, or a third; each call once. More than it cost is refused."""
+        client = self.draw.choice(self.clients)
+        calls = [seen for seen in client.calls[-200:] if seen.saw_end and seen.cost not in ("", "0")
+                 and seen.request_id not in self.refunded and seen.ended < time.time() - 2]
+        if not calls:
+            return
+        seen = self.draw.choice(calls)
+        cost = world.nanos(seen.cost)
+        self.refunded.add(seen.request_id)
+        if self.draw.random() < 0.2:
+            self._ask_too_much(seen, cost)
+            return
+        is_whole = self.draw.random() < 0.5
+        amount = cost if is_whole else max(1, cost // 3)
+        operation = self._operation(("usage", "refund", seen.request_id, *(() if is_whole else (spell(amount),)),
+                                     "--reason", "chaos"), client.account, f"f{len(self.operations)}")
+        operation.amount = amount
+        self._do(operation)
+
+    def _ask_too_much(self, seen: Seen, cost: int) -> None:
+        config = self.stack.instances[self.draw.choice(list(self.stack.instances))].config
+        done = run("usage", "refund", seen.request_id, spell(cost + 1), "--reason", "chaos", config=config, timeout=120)
+        self.counts["usage refund above the call"] += 1
+        if done.returncode == 0:
+            self.failures.append(f"{seen.request_id} cost {seen.cost}, and one nano more was refunded")
+
+    # --- how they do it
+
+    def _credit(self, account: str, amount: str) -> Operation:
+        operation = self._operation(("account", "credit", account, amount, "--reason", "chaos"), account,
+                                    f"c{len(self.operations)}")
+        operation.amount = world.nanos(amount)
+        return operation
+
+    def _operation(self, words: tuple[str, ...], account: str, name: str) -> Operation:
+        operation = Operation(f"op_{self.stack.seed}_{name}", words, account)
+        self.operations.append(operation)
+        return operation
+
+    def _do(self, operation: Operation) -> None:
+        """Once, and often once more: at the same console or at the other, at once or at the same time."""
+        places = [self.draw.choice(list(self.stack.instances)) for _ in range(self.draw.choice([1, 1, 2, 2, 3]))]
+        if self.draw.random() < 0.3:
+            threads = [threading.Thread(target=self._ask, args=(operation, place)) for place in places]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        else:
+            for place in places:
+                self._ask(operation, place)
+
+    def _insist(self, operation: Operation, tries: int = 60) -> str | None:
+        """Until it is done; what was said on stderr."""
+        places = list(self.stack.instances)
+        for number in range(tries):
+            said = self._ask(operation, places[number % len(places)])
+            if said is not None:
+                return said
+            if self.over.wait(0.5) and number > 20:
+                break
+        return None
+
+    def _ask(self, operation: Operation, place: str) -> str | None:
+        operation.asked += 1
+        done = run(*operation.words, "--op", operation.op, config=self.stack.instances[place].config, timeout=120)
+        self.counts[" ".join(operation.words[:2])] += 1
+        if done.returncode != 0:
+            return None
+        operation.done += 1
+        operation.said.append(done.stdout.strip())
+        return done.stderr
+
+    def finish(self) -> list[str]:
+        """Everything that was ever asked for gets done, now that all is well; what could not be."""
+        deadline = time.monotonic() + 90
+        for operation in self.operations:
+            if not operation.done and time.monotonic() < deadline:
+                self._insist(operation)
+        return [f"{operation.op}: {' '.join(operation.words)} could not be done" for operation in self.operations
+                if not operation.done]
+
+    def sums(self, verb: str) -> Counter[str]:
+        """Nanos by account: every operation of that name once."""
+        sums: Counter[str] = Counter()
+        for operation in self.operations:
+            if operation.words[1] == verb:
+                sums[operation.account] += operation.amount
+        return sums
+
+
+def spell(nanos: int) -> str:
+    return f"{nanos // world.NANOS}.{nanos % world.NANOS:09}"

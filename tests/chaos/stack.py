@@ -1,0 +1,216 @@
+"""The real stack: one Redis, one archive, two gateway instances of one installation, model servers, proxies between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tollgate
+from tollgate import BINARY, Gateway, Process, Redis, free_port, make_certificate, run, spell, wait_until
+
+from . import world
+from .proxy import Proxy, to_port, to_unix
+from .shim import Shim
+from .upstream import Upstream
+
+T = TypeVar("T")
+NAMES = ("north", "south")
+SHARED = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
+JOURNAL_BYTES = "24m"
+
+
+class Traffic:
+    """An event loop in a thread of its own: clients, proxies and model servers live there."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+    def do(self, work: Coroutine[Any, Any, T], timeout: float | None = 60) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+
+
+class Instance(Gateway):
+    """One `tollgate serve` with a state and a journal's disk of its own."""
+
+    def __init__(self, stack: Stack, name: str) -> None:
+        super().__init__(stack.folder / name)
+        self.stack, self.name = stack, name
+        self.config = stack.folder / f"{name}.conf"
+        self.ca = stack.certificate[0]
+        self.port, self.console_port = free_port(), free_port()
+        self.api, self.console = f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.console_port}"
+        self.journal = stack.folder / f"{name}-journal"
+        self.is_own_disk = False
+        self.shim = Shim(stack.folder / f"{name}-shim", self.journal)
+        self.redis_link: Proxy | None = None
+        self.model_links: dict[str, Proxy] = {}
+        self.clock_ms = 0
+
+    def prepare(self) -> None:
+        """A small file system of its own for the journal, when that may be had."""
+        self.state.mkdir(mode=0o700)
+        self.journal.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={JOURNAL_BYTES},mode=0700", "tollgate-chaos",
+                                   str(self.journal)], capture_output=True, check=False)
+            self.is_own_disk = done.returncode == 0
+        traffic, upstream = self.stack.traffic, self.stack.upstream
+        self.redis_link = traffic.do(Proxy(f"{self.name}-redis", traffic.loop,
+                                           to_unix(str(self.stack.redis.socket))).start())
+        self.model_links = {name: traffic.do(Proxy(f"{self.name}-{name}", traffic.loop, to_port(port)).start())
+                            for name, port in upstream.ports.items()}
+
+    def write_config(self) -> None:
+        values: dict[str, Any] = {
+            "listen": f"127.0.0.1:{self.port}", "console": f"127.0.0.1:{self.console_port}",
+            "certificate": str(self.stack.certificate[0]), "certificate_key": str(self.stack.certificate[1]),
+            "state": str(self.state), "journal": str(self.journal), "archive": str(self.stack.archive),
+            "redis": f"redis://127.0.0.1:{self.redis_link.port}", "redis_timeout": "1 s", "recovering_wait": "3 s",
+            "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "testing": True,
+            "clock_offset": self.clock_ms,
+        }
+        text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
+        for name, link in self.model_links.items():
+            text += (f'backend "{name}" {{\n    kind = openai\n    url = "http://127.0.0.1:{link.port}/v1"\n'
+                     '    connect_timeout = "2 s"\n    first_byte_timeout = "8 s"\n    idle_timeout = "8 s"\n}\n')
+        self.config.write_text(text)
+
+    def serve(self) -> None:
+        assert not self.process
+        self.write_config()
+        self.process = self.stack.spawn(lambda: Process([BINARY, "serve", "-c", str(self.config)], self.log,
+                                                        environment=self.shim.environment))
+
+    def wait_alive(self) -> None:
+        wait_until(self.is_alive, f"{self.name} answers", 60)
+
+    def is_alive(self) -> bool:
+        try:
+            return self.try_get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def is_serving(self) -> bool:
+        return self.process is not None and self.process.popen.poll() is None
+
+    def stop_at_last(self) -> None:
+        """However it stands."""
+        if self.process:
+            with contextlib.suppress(AssertionError):
+                self.process.kill_all()
+            self.process = None
+        if self.is_own_disk:
+            wait_until(lambda: subprocess.run(["umount", str(self.journal)], capture_output=True, check=False)
+                       .returncode == 0, f"{self.journal} is unmounted")
+            self.is_own_disk = False
+
+
+class Stack:
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.seed = folder, seed
+        self.archive = folder / "archive"
+        self.traffic = Traffic()
+        self.upstream = Upstream(seed)
+        self.redis = Redis(folder / "redis")
+        self.instances: dict[str, Instance] = {}
+        self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
+        self.spawner = ThreadPoolExecutor(1)
+
+    def spawn(self, start: Callable[[], T]) -> T:
+        """What is started dies with the thread that started it (PR_SET_PDEATHSIG), so all is started by one that stays."""
+        return self.spawner.submit(start).result()
+
+    def start(self) -> None:
+        """Everything, to the point where calls succeed on both instances."""
+        self.certificate = make_certificate(self.folder)
+        self.traffic.do(self.upstream.start())
+        self.spawn(self.redis.start)
+        self.archive.mkdir(mode=0o700)
+        for name in NAMES:
+            self.instances[name] = Instance(self, name)
+            self.instances[name].prepare()
+        first, second = self.instances.values()
+        first.serve()
+        first.wait_alive()
+        for name in SHARED:
+            shutil.copy2(first.state / name, second.state / name)
+        second.serve()
+        second.wait_alive()
+        self._set_up(first)
+        for instance in self.instances.values():
+            instance.key = next(iter(self.keys.values()))[1]
+            instance.wait_ready(60)
+
+    def _set_up(self, instance: Instance) -> None:
+        catalogue = world.write_catalogue(self.folder / "catalogue.json")
+        wait_until(lambda: run("apply", str(catalogue), config=instance.config).returncode == 0, "the catalogue applies",
+                   30)
+        for account in world.ACCOUNTS:
+            mode = "--prepaid" if account.is_prepaid else "--postpaid"
+            instance.cli("account", "create", account.name, "--currency", "CNY", mode, *account.options)
+            for number in range(account.clients):
+                secret = instance.cli_one("key", "create", account.name)["secret"]
+                self.keys[f"{account.name}-{number}"] = (account.name, secret)
+
+    @property
+    def doors(self) -> dict[str, int]:
+        return {name: instance.port for name, instance in self.instances.items()}
+
+    def start_redis(self) -> str:
+        """As an operator does: should it refuse its own file, the file is repaired, and if that fails, it begins empty.
+        Says which."""
+        how = "as it was"
+        for how in ("as it was", "repaired", "empty"):
+            if how == "repaired":
+                for part in (self.redis.folder / "appendonlydir").glob("*.manifest"):
+                    subprocess.run(["redis-check-aof", "--fix", str(part)], input=b"y\n", capture_output=True, check=False)
+            elif how == "empty":
+                shutil.rmtree(self.redis.folder / "appendonlydir", ignore_errors=True)
+            with contextlib.suppress(AssertionError):
+                self.spawn(self.redis.start)
+                self._wait_loaded()
+                return how
+            if self.redis.process:
+                self.redis.kill()
+        raise AssertionError("redis-server does not start, even empty")
+
+    def _wait_loaded(self) -> None:
+        deadline = time.monotonic() + 60
+        while self.redis.command("PING") != "PONG":
+            assert self.redis.process and self.redis.process.popen.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def rebuild(self, over: threading.Event) -> str:
+        """Replays everything that was ever written, from both hosts; tried again while a host can't."""
+        for instance in self.instances.values():
+            for _ in range(20):
+                done = run("journal", "rebuild", config=instance.config, timeout=120)
+                if done.returncode == 0 or over.wait(1):
+                    break
+            assert done.returncode == 0, f"journal rebuild on {instance.name}: {done.stderr}"
+        return "rebuilt"
+
+    def stop(self) -> None:
+        for instance in self.instances.values():
+            instance.stop_at_last()
+        if self.redis.process:
+            self.redis.process.kill_all()
+            self.redis.process = None
+        self.spawner.shutdown()
+        self.traffic.stop()
+        tollgate.forget_stopped()

@@ -1,0 +1,106 @@
+"""Who pays, who earns, what is sold: the fixed cast of every run, and what a call costs, computed here once more.
+
+Nothing in this file asks the product: prices are read from the catalogue that it is given, amounts are whole nanos.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+NANOS = 10 ** 9
+PARENTS = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_tokens"}
+PER_ONE = {"call"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """`backend` is what the model servers know it by, and how they behave: upstream.py."""
+
+    name: str
+    owners: dict[str, int]
+    price: str
+    backend: str
+    drains: bool = False
+    max_output: int = 400
+
+
+MODELS = [
+    Model("ann/solo", {"ann": 1}, "plain", "quick"),
+    Model("bob/pair", {"ann": 1, "bob": 2}, "parts", "quick", drains=True),
+    Model("cid/trio", {"ann": 1, "bob": 1, "cid": 1}, "odd", "words"),
+    Model("bob/long", {"bob": 1}, "plain", "long"),
+    Model("cid/drain", {"cid": 3, "ann": 1}, "percall", "long", drains=True),
+    Model("ann/wide", {"ann": 1}, "odd", "wide"),
+]
+SHARES = {"ann": 7000, "bob": 6500, "cid": 8000}
+PRICES = {
+    "plain": {"input_tokens": "2.00", "output_tokens": "8.00"},
+    "parts": {"input_tokens": "3.5", "cached_input_tokens": "0.35", "output_tokens": "14", "reasoning_tokens": "12.5"},
+    "odd": {"input_tokens": "0.333333333", "output_tokens": "1.777777777"},
+    "percall": {"call": "0.001000001", "input_tokens": "1", "output_tokens": "4.000000001"},
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    name: str
+    is_prepaid: bool
+    first_credit: str
+    options: tuple[str, ...] = ()
+    clients: int = 2
+
+
+ACCOUNTS = [
+    Account("plenty", True, "500"),
+    Account("scarce", True, "0.05", clients=3),     # runs dry again and again, and is topped up
+    Account("steady", True, "200", clients=3),
+    Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
+    Account("branch", False, "10", ("--credit-limit", "500")),
+    Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=4),
+]
+
+
+def nanos(text: str) -> int:
+    """A decimal string as nanos, exactly."""
+    amount = Decimal(text).scaleb(9)
+    assert amount == amount.to_integral_value(), f"{text} has more than nine decimals"
+    return int(amount)
+
+
+def cost(price: str, units: dict[str, int]) -> int:
+    """Nanos: the exact sum over all units, rounded half up once."""
+    table = PRICES[price]
+    millionths = 0
+    for unit, count in units.items():
+        rate = nanos(table[unit if unit in table else PARENTS[unit]])
+        millionths += rate * count * (1_000_000 if unit in PER_ONE else 1)
+    return (2 * millionths + 1_000_000) // 2_000_000
+
+
+def with_call(price: str, units: dict[str, int]) -> dict[str, int]:
+    """A price per call is due once for every call that owes anything."""
+    return {**units, "call": 1} if "call" in PRICES[price] else units
+
+
+BY_NAME = {model.name: model for model in MODELS}
+
+
+def write_catalogue(path: Path) -> Path:
+    catalogue: dict[str, Any] = {
+        "currency": "CNY",
+        "creators": [{"id": name, "name": name.title(), "contract": {"share_bp": share, "from": "2026-01-01"}}
+                     for name, share in SHARES.items()],
+        "prices": [{"id": name, "from": "2026-01-01T00:00:00Z", "units": units} for name, units in PRICES.items()],
+        "models": [{
+            "id": model.name, "owners": [{"creator": name, "weight": weight} for name, weight in model.owners.items()],
+            "surfaces": ["chat"], "price": model.price, "max_output_tokens": model.max_output,
+            "on_disconnect": "drain" if model.drains else "cancel",
+            "backends": [{"name": "first", "model": model.backend}, {"name": "second", "model": model.backend}],
+        } for model in MODELS],
+    }
+    path.write_text(json.dumps(catalogue, indent=1))
+    return path
