@@ -2,7 +2,7 @@
  *
  * on_head, on_bytes … then exactly one on_end, also after httpc_cancel() (with ERR_CANCELLED); none runs inside a function
  * called here. A call whose reused connection gave not one reply byte, and whose request the peer can't have taken (it reset the
- * connection, or nothing had been sent), is sent again by itself, once, on a new connection. */
+ * connection within half a second, or nothing had been sent), is sent again by itself, once, on a new connection. */
 #ifndef TOLLGATE_NET_HTTPC_H
 #define TOLLGATE_NET_HTTPC_H
 

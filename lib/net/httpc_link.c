@@ -5,11 +5,13 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
 #define SLICE         65536 /* of a request's body, written while there is room */
 #define SEND_RATE     64 /* bytes a millisecond: what a request's bytes add to the first deadline */
 #define RESET_WAIT_MS 200 /* a reset follows the end that caused it within a round trip */
+#define MEETING_MS    500 /* a peer that closed while a request was on its way is heard of by then */
 
 static const struct stream_limits stream_limits = {
     .queue_max = 1 << 20,
@@ -38,6 +40,7 @@ struct link {
     size_t searched; /* bytes of an unfinished head that were looked at before */
 
     uint64_t sent_before; /* bytes taken for earlier calls */
+    int64_t begun_ms;     /* of this call, monotonic */
     bool is_open, is_reused;
     bool has_reply; /* any byte of one */
     bool is_eof;
@@ -74,6 +77,7 @@ static bool is_reusable(const struct link *l);
 static void put_idle(struct link *l);
 static enum step fail(struct link *l, const struct err *err);
 static void detach(struct link *l);
+static bool is_meeting(const struct link *l);
 static bool may_send_again(const struct link *l, const struct err *err);
 static void end_call(struct httpc_call *call, const struct err *err);
 static void link_free(struct link *l);
@@ -168,6 +172,7 @@ static void begin(struct link *l, struct httpc_call *call)
     l->call = call;
     l->state = LINK_HEAD;
     l->sent_before = stream_taken(l->stream);
+    l->begun_ms = clock_monotonic_ms();
     l->has_reply = false;
     if (call->is_paused)
         stream_pause(l->stream);
@@ -459,7 +464,7 @@ static void at_eof(struct link *l)
         fail(l, &err);
     } else {
         err_set(&err, ERR_CLOSED, "it ended the connection without a reply");
-        if (!l->is_reused || !link_has_sent(l)) {
+        if (!l->is_reused || !link_has_sent(l) || !is_meeting(l)) {
             fail(l, &err);
             return;
         }
@@ -504,14 +509,21 @@ static enum step fail(struct link *l, const struct err *err)
     return OVER;
 }
 
-/* A reset without a reply tells that the peer had closed before it had read the request to its end. */
+/* Later than that, a peer that goes away without a word may have been at work on the request. */
+static bool is_meeting(const struct link *l)
+{
+    return clock_monotonic_ms() - l->begun_ms < MEETING_MS;
+}
+
+/* A reset without a reply, soon after the request was sent, tells that the peer had closed before it had read it to its
+ * end. */
 static bool may_send_again(const struct link *l, const struct err *err)
 {
     bool is_reset = err->sys == ECONNRESET || err->sys == EPIPE;
 
     if (!l->is_reused || l->has_reply || err->code != ERR_CLOSED)
         return false;
-    return is_reset || !link_has_sent(l);
+    return !link_has_sent(l) || (is_reset && (l->state == LINK_CUT || is_meeting(l)));
 }
 
 bool link_has_sent(const struct link *l)

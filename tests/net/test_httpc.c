@@ -547,6 +547,25 @@ START_TEST(a_request_that_was_read_is_never_sent_again)
 }
 END_TEST
 
+/* A server that dies over its work resets as well: it may have done it, so it is not asked twice. */
+START_TEST(a_request_whose_connection_is_reset_later_is_never_sent_again)
+{
+    struct httpc *c = client_to(stub.origin);
+    struct outcome o = {0};
+
+    begin(&o, c);
+    answer(stub_peer(0), &o);
+    begin_with(&o, c, "POST", SPAN("once"));
+    pass_ms(loop, 600);
+    stub_drop(0, _i == 0 ? peer_reset : peer_free);
+    await_over(&o);
+    ck_assert(!o.is_ok && o.was_accepted);
+    pass_ms(loop, 20);
+    ck_assert_uint_eq(stub.count, 1);
+    httpc_free(c);
+}
+END_TEST
+
 START_TEST(a_request_on_a_new_connection_is_never_sent_again)
 {
     struct httpc *c = client_to(stub.origin);
@@ -1026,6 +1045,7 @@ int main(void)
     tcase_add_test(c, an_idle_connection_is_not_kept_for_ever);
     tcase_add_loop_test(c, a_request_that_met_a_closing_connection_is_sent_again, 0, 2);
     tcase_add_test(c, a_request_that_was_read_is_never_sent_again);
+    tcase_add_loop_test(c, a_request_whose_connection_is_reset_later_is_never_sent_again, 0, 2);
     tcase_add_test(c, a_request_on_a_new_connection_is_never_sent_again);
     tcase_add_test(c, a_request_is_sent_again_only_once);
     tcase_add_test(c, after_one_byte_of_a_reply_nothing_is_sent_again);
