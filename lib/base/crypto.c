@@ -2,6 +2,8 @@
  * fetching by name at every call costs more than hashing a key. What can only fail for want of memory aborts. */
 #include "lib/base/crypto.h"
 
+#include <assert.h>
+#include <limits.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -32,12 +34,14 @@ static void fetched(void);
 static void must(bool done);
 static EVP_MAC_CTX *copy_of(const EVP_MAC_CTX *ctx);
 static void finish_mac(EVP_MAC_CTX *ctx, struct span bytes, unsigned char out[SHA256_LEN]);
+static void gcm_update(EVP_CIPHER_CTX *ctx, unsigned char *out, struct span in);
 static struct signing_key *key_of(EVP_PKEY *pair);
 static EVP_PKEY *parse_pem(struct span pem, const char *path, struct err *err);
 static int no_passphrase(char *out, int size, int writing, void *unused);
 
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *sha256_md;
+static EVP_CIPHER *gcm;
 static EVP_MAC_CTX
     *hmac_template; /* HMAC with its digest chosen, without a key; copied for each use */
 
@@ -60,9 +64,10 @@ static void fetch(void)
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 
     sha256_md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
     hmac_template = EVP_MAC_CTX_new(hmac);
     EVP_MAC_free(hmac);
-    must(sha256_md && hmac_template && EVP_MAC_CTX_set_params(hmac_template, params) == 1);
+    must(sha256_md && gcm && hmac_template && EVP_MAC_CTX_set_params(hmac_template, params) == 1);
 }
 
 static void must(bool done)
@@ -171,6 +176,62 @@ static void finish_mac(EVP_MAC_CTX *ctx, struct span bytes, unsigned char out[SH
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
     return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+bool gcm_seal(const unsigned char key[GCM_KEY_LEN], const unsigned char nonce[GCM_NONCE_LEN],
+              struct span aad, struct span plain, struct buf *out)
+{
+    unsigned char tag[GCM_TAG_LEN];
+    size_t start = out->len + GCM_NONCE_LEN;
+    int n = 0;
+
+    fetched();
+    if (!buf_add(out, nonce, GCM_NONCE_LEN) || !buf_add_span(out, plain))
+        return false;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    must(ctx && EVP_EncryptInit_ex2(ctx, gcm, key, nonce, NULL) == 1);
+    gcm_update(ctx, NULL, aad);
+    gcm_update(ctx, (unsigned char *)out->data + start,
+               (struct span){out->data + start, plain.len});
+    must(EVP_EncryptFinal_ex(ctx, NULL, &n) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_LEN, tag) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+    return buf_add(out, tag, GCM_TAG_LEN);
+}
+
+/* In place when `out` is where `in` is; nowhere (null) for what is only authenticated. */
+static void gcm_update(EVP_CIPHER_CTX *ctx, unsigned char *out, struct span in)
+{
+    int n = 0;
+
+    assert(in.len <= INT_MAX);
+    must(in.len == 0 ||
+         EVP_CipherUpdate(ctx, out, &n, (const unsigned char *)in.data, (int)in.len) == 1);
+}
+
+bool gcm_open(const unsigned char key[GCM_KEY_LEN], struct span aad, struct span sealed,
+              struct buf *out, struct err *err)
+{
+    size_t start = out->len, len = sealed.len - GCM_NONCE_LEN - GCM_TAG_LEN;
+    unsigned char tag[GCM_TAG_LEN];
+    int n = 0;
+
+    fetched();
+    if (sealed.len < GCM_NONCE_LEN + GCM_TAG_LEN)
+        return err_set(err, ERR_DENIED, "what was sealed is too short");
+    if (!buf_add(out, sealed.data + GCM_NONCE_LEN, len))
+        return err_set(err, ERR_LIMIT, "what was sealed is too long");
+    memcpy(tag, sealed.data + GCM_NONCE_LEN + len, sizeof tag);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    must(ctx && EVP_DecryptInit_ex2(ctx, gcm, key, (const unsigned char *)sealed.data, NULL) == 1 &&
+         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_LEN, tag) == 1);
+    gcm_update(ctx, NULL, aad);
+    gcm_update(ctx, (unsigned char *)out->data + start, (struct span){out->data + start, len});
+    bool ok = EVP_DecryptFinal_ex(ctx, NULL, &n) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    if (!ok)
+        buf_truncate(out, start);
+    return ok || err_set(err, ERR_DENIED, "it was sealed with another key, or changed since");
 }
 
 struct signing_key *signing_key_generate(void)

@@ -1,4 +1,4 @@
-/* crypto.h - SHA-256, HMAC-SHA-256 and Ed25519 over OpenSSL's EVP, fetched once. */
+/* crypto.h - SHA-256, HMAC-SHA-256, AES-256-GCM and Ed25519 over OpenSSL's EVP, fetched once. */
 #ifndef TOLLGATE_BASE_CRYPTO_H
 #define TOLLGATE_BASE_CRYPTO_H
 
@@ -34,6 +34,15 @@ void hmac_key_free(struct hmac_key *k);
 DEFINE_AUTO(hmac_key)
 void hmac_key_mac(const struct hmac_key *k, struct span bytes, unsigned char out[SHA256_LEN]);
 bool crypto_equal(const void *a, const void *b, size_t n); /* constant time */
+
+/* AES-256-GCM (NIST SP 800-38D). A nonce must never be used twice with one key: draw it. */
+#define GCM_KEY_LEN 32
+#define GCM_NONCE_LEN 12
+#define GCM_TAG_LEN 16
+/* Appends nonce, ciphertext and tag. `aad` is authenticated and not encrypted. */
+bool gcm_seal(const unsigned char key[GCM_KEY_LEN], const unsigned char nonce[GCM_NONCE_LEN], struct span aad, struct span plain, struct buf *out);
+/* Appends what was sealed; ERR_DENIED, appending nothing, when one bit of key, aad or sealed is another. */
+bool gcm_open(const unsigned char key[GCM_KEY_LEN], struct span aad, struct span sealed, struct buf *out, struct err *err) MUST_USE;
 
 /* An Ed25519 key pair (RFC 8032); or only its public half. */
 struct signing_key;

@@ -148,6 +148,87 @@ START_TEST(threads_do_not_disturb_each_other)
 }
 END_TEST
 
+/* McGrew and Viega, "The Galois/Counter Mode of Operation", test cases 13, 14 and 16, whose key has 256 bits. */
+static const struct {
+    const char *key, *nonce, *aad, *plain, *sealed;
+} gcms[] = {
+    {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000",
+     "", "", "530f8afbc74536b9a963b4f1c4cb738b"},
+    {"0000000000000000000000000000000000000000000000000000000000000000", "000000000000000000000000",
+     "", "00000000000000000000000000000000",
+     "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"},
+    {"feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
+     "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+     "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+     "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+     "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+     "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+     "76fc6ece0f4e1768cddf8853bb2d551b"},
+};
+
+struct gcm {
+    unsigned char key[GCM_KEY_LEN], nonce[GCM_NONCE_LEN], aad[32], plain[64];
+    size_t aad_len, plain_len;
+};
+
+static struct gcm gcm_case(size_t i)
+{
+    struct gcm g = {.aad_len = strlen(gcms[i].aad) / 2, .plain_len = strlen(gcms[i].plain) / 2};
+
+    ck_assert(hex_decode(span_of(gcms[i].key), g.key, sizeof g.key) &&
+              hex_decode(span_of(gcms[i].nonce), g.nonce, sizeof g.nonce) &&
+              hex_decode(span_of(gcms[i].aad), g.aad, g.aad_len) &&
+              hex_decode(span_of(gcms[i].plain), g.plain, g.plain_len));
+    return g;
+}
+
+static struct span bytes_span(const void *bytes, size_t n)
+{
+    return (struct span){bytes, n};
+}
+
+START_TEST(gcm_is_as_published)
+{
+    struct gcm g = gcm_case((size_t)_i);
+    AUTO_CLEAR(buf) sealed = {.max = 256}, plain = {.max = 256};
+    char hex[512];
+
+    ck_assert(gcm_seal(g.key, g.nonce, bytes_span(g.aad, g.aad_len),
+                       bytes_span(g.plain, g.plain_len), &sealed));
+    ck_assert_mem_eq(sealed.data, g.nonce, sizeof g.nonce);
+    hex_encode(sealed.data + GCM_NONCE_LEN, sealed.len - GCM_NONCE_LEN, hex);
+    ck_assert_str_eq(hex, gcms[_i].sealed);
+    ck_assert(gcm_open(g.key, bytes_span(g.aad, g.aad_len), buf_span(&sealed), &plain, NULL));
+    ck_assert_uint_eq(plain.len, g.plain_len);
+    ck_assert(g.plain_len == 0 || memcmp(plain.data, g.plain, g.plain_len) == 0);
+}
+END_TEST
+
+START_TEST(what_was_sealed_opens_only_as_it_was)
+{
+    struct gcm g = gcm_case(2);
+    AUTO_CLEAR(buf) sealed = {.max = 256}, plain = {.max = 256};
+    struct span aad = bytes_span(g.aad, g.aad_len);
+    struct err err;
+
+    ck_assert(gcm_seal(g.key, g.nonce, aad, bytes_span(g.plain, g.plain_len), &sealed));
+    for (size_t i = 0; i < sealed.len; i++) {
+        sealed.data[i] ^= 1;
+        ck_assert(!gcm_open(g.key, aad, buf_span(&sealed), &plain, &err));
+        ck_assert_int_eq(err.code, ERR_DENIED);
+        sealed.data[i] ^= 1;
+    }
+    for (size_t n = 0; n < sealed.len; n++)
+        ck_assert(!gcm_open(g.key, aad, bytes_span(sealed.data, n), &plain, &err));
+    g.key[31] ^= 1;
+    ck_assert(!gcm_open(g.key, aad, buf_span(&sealed), &plain, &err));
+    g.key[31] ^= 1;
+    g.aad[0] ^= 1;
+    ck_assert(!gcm_open(g.key, aad, buf_span(&sealed), &plain, &err));
+    ck_assert_uint_eq(plain.len, 0);
+}
+END_TEST
+
 /* RFC 8032 section 7.1, tests 1 and 2, through the PEM form (RFC 8410) of their private keys. */
 static const struct {
     const char *pem, *public_hex;
@@ -322,6 +403,8 @@ int main(void)
     tcase_add_loop_test(tcase, ed25519_is_as_in_rfc_8032, 0, ARRAY_LEN(signatures));
     tcase_add_test(tcase, any_flipped_bit_breaks_a_signature);
     tcase_add_test(tcase, a_saved_key_is_private_and_the_same_when_loaded);
+    tcase_add_loop_test(tcase, gcm_is_as_published, 0, ARRAY_LEN(gcms));
+    tcase_add_test(tcase, what_was_sealed_opens_only_as_it_was);
     tcase_add_test(tcase, a_key_is_never_replaced_by_another);
     tcase_add_test(tcase, the_public_half_verifies_and_does_nothing_else);
     tcase_add_loop_test(tcase, other_keys_are_refused, 0, ARRAY_LEN(bad_keys));
