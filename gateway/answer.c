@@ -9,10 +9,11 @@
 #define RECEIPT_TEXT (REQUEST_ID_TEXT + 32)
 #define NOTE_MAX     256
 #define OWN_FIELDS   4
+#define AGAIN_FIELDS (OWN_FIELDS + 3)
 
 static size_t add_rates(struct http_field fields[OWN_FIELDS + RATE_HEADERS],
                         struct rate_headers *headers, const struct rate_left rates[RATES]);
-static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT]);
+static const char *receipt_path(const char *request_id, char out[RECEIPT_TEXT]);
 
 void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id,
                          const struct rate_left rates[RATES])
@@ -43,7 +44,7 @@ void answer_end_stream(struct http_request *r, const struct event *e, struct spa
     AUTO_CLEAR(buf) note = {.max = NOTE_MAX};
 
     buf_printf(&note, ": x-tollgate-cost: %s\n: x-tollgate-receipt: %s\n\n",
-               decimal_format(e->amount.nanos, cost), receipt_path(e, receipt));
+               decimal_format(e->amount.nanos, cost), receipt_path(e->request_id, receipt));
     http_reply_write(r, buf_span(&note));
     http_reply_write(r, closing);
     http_reply_end(r);
@@ -58,15 +59,35 @@ void answer_plain(struct http_request *r, const struct event *e, const char *con
         {"content-type", content_type},
         {"x-request-id", e->request_id},
         {"x-tollgate-cost", decimal_format(e->amount.nanos, cost)},
-        {"x-tollgate-receipt", receipt_path(e, receipt)},
+        {"x-tollgate-receipt", receipt_path(e->request_id, receipt)},
     };
 
     http_reply(r, 200, fields, add_rates(fields, &headers, rates), body);
 }
 
-static const char *receipt_path(const struct event *e, char out[RECEIPT_TEXT])
+void answer_again(struct http_request *r, const struct answered *a)
 {
-    snprintf(out, RECEIPT_TEXT, "/v1/usage/%s/receipt", e->request_id);
+    char receipt[RECEIPT_TEXT];
+    struct http_field fields[AGAIN_FIELDS] = {
+        {"content-type", a->content_type},
+        {"x-request-id", a->request_id},
+        {"x-tollgate-receipt", receipt_path(a->request_id, receipt)},
+        {"x-tollgate-idempotent-replay", "true"},
+    };
+    size_t n = OWN_FIELDS;
+
+    if (a->cost)
+        fields[n++] = (struct http_field){"x-tollgate-cost", a->cost};
+    if (a->code) {
+        fields[n++] = (struct http_field){"x-tollgate-code", a->code};
+        fields[n++] = (struct http_field){"x-should-retry", "false"};
+    }
+    http_reply(r, a->status, fields, n, a->body);
+}
+
+static const char *receipt_path(const char *request_id, char out[RECEIPT_TEXT])
+{
+    snprintf(out, RECEIPT_TEXT, "/v1/usage/%s/receipt", request_id);
     return out;
 }
 

@@ -13,6 +13,17 @@ void answer_end_stream(struct http_request *r, const struct event *e, struct spa
 void answer_plain(struct http_request *r, const struct event *e, const char *content_type,
                   const struct rate_left rates[RATES], struct span body);
 
+/* What a repeated call gets for one that was answered before. */
+struct answered {
+    const char *request_id; /* of the call that was answered */
+    unsigned status;
+    const char *code; /* x-tollgate-code; null: the body is the answer itself */
+    const char *content_type;
+    const char *cost; /* of the call that was answered; null: not known */
+    struct span body;
+};
+void answer_again(struct http_request *r, const struct answered *a);
+
 /* Whether bytes of a stream end with an event's blank line: a long event comes in parts. */
 bool answer_ends_event(struct span bytes);
 

@@ -107,6 +107,9 @@ static const struct conf_option main_options[] = {
      "The largest body of a request; a larger one gets 413."},
     {"reply_bytes", CONF_BYTES, "32 MiB", KIB, GIB, FIELD(reply_bytes),
      "The largest answer that is taken whole from a backend. A stream has no such limit."},
+    {"stored_answer", CONF_BYTES, "1 MiB", 0, MIB, FIELD(stored_answer),
+     "The largest plain answer that is kept, encrypted, for 24 hours in Redis, and only of calls "
+     "that carry an Idempotency-Key, for their repetition. 0: no answer is ever kept."},
     {"event_bytes", CONF_BYTES, "64 KiB", KIB, 64 * MIB, FIELD(event_bytes),
      "A stream's event up to this size is looked at whole; a longer one passes in parts."},
     {"handshake_timeout", CONF_DURATION, "5 s", 100, MINUTES, FIELD(handshake_timeout),

@@ -9,6 +9,7 @@
 
 #include "gateway/backend_choice.h"
 #include "gateway/paid_call_end.h"
+#include "gateway/repetition.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -17,6 +18,7 @@
 #define CUT_POLL_MS       20
 
 static bool read_chat(struct paid_call *c);
+static bool read_idempotency_key(struct paid_call *c, const struct caller *caller);
 static bool choose_model(struct paid_call *c, const struct caller *caller);
 static bool reserve(struct paid_call *c);
 static void admit(struct paid_call *c);
@@ -52,7 +54,7 @@ void paid_call_start(struct paid_calls *all, struct http_request *r, const struc
 {
     struct paid_call *c = paid_call_new(all, r, caller);
 
-    if (read_chat(c) && choose_model(c, caller) && reserve(c))
+    if (read_chat(c) && read_idempotency_key(c, caller) && choose_model(c, caller) && reserve(c))
         admit(c);
     else
         paid_call_free(c);
@@ -66,6 +68,25 @@ static bool read_chat(struct paid_call *c)
         return true;
     refuse(c, param ? CALLER_BAD_REQUEST : CALLER_BAD_JSON, param, err.text);
     return false;
+}
+
+static bool read_idempotency_key(struct paid_call *c, const struct caller *caller)
+{
+    struct span key;
+    struct err err;
+
+    if (!idempotency_key_read(http_request_head(c->request), &key, &err)) {
+        refuse(c, CALLER_BAD_REQUEST, NULL, err.text);
+        return false;
+    }
+    if (key.data) {
+        struct asked asked = {http_request_path(c->request), buf_span(&c->body)};
+
+        c->idempotent = xcalloc(1, sizeof *c->idempotent);
+        idempotency_derive(&c->all->server->installation->pepper, caller->holder.owner, key, &asked,
+                           c->idempotent);
+    }
+    return true;
 }
 
 static bool choose_model(struct paid_call *c, const struct caller *caller)
@@ -90,6 +111,8 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
         refuse(c, CALLER_UNKNOWN_MODEL, "model", err.text);
         return false;
     }
+    if (c->idempotent)
+        c->event.idempotency = c->idempotent->digests;
     return true;
 }
 
@@ -117,8 +140,13 @@ static void admit(struct paid_call *c)
                                         .key = c->event.key,
                                         .currency = c->event.amount.currency,
                                         .tokens = (int64_t)c->body.len + c->chat.n * output_cap(c)};
+    struct claim claim;
     struct err err;
 
+    if (c->idempotent) {
+        claim_of(&c->event, &claim);
+        request.claim = &claim;
+    }
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
                           &request.amount_nanos, &err)) {
         journal_unreserve(c->all->server->ledger.journal);
@@ -143,6 +171,8 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 
 static void on_deadline(void *arg);
 
+static void turn_away(struct paid_call *c, const struct admission_answer *answer);
+
 /* When Redis is away every call fails alike: one line a second says it, with how many it stands for. */
 static void note_unadmitted(struct paid_calls *all, const struct err *err)
 {
@@ -164,16 +194,9 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     struct err reason = {0};
 
     if (answer->verdict != VERDICT_ADMITTED) {
-        struct money asked = {.nanos = hold_amount(c->hold)};
-
-        memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
         if (err && err->code)
             note_unadmitted(c->all, err);
-        hold_abandon(c->hold);
-        journal_unreserve(server->ledger.journal);
-        http_request_watch(c->request, NULL, NULL);
-        refusal_reply(c->request, answer, &asked, c->event.request_id);
-        paid_call_free(c);
+        turn_away(c, answer);
         return;
     }
     memcpy(c->rates, answer->rates, sizeof c->rates);
@@ -183,6 +206,26 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     timer_start(c->deadline, server->options->total_timeout);
     if (!try_next_backend(c, &reason))
         call_fail(c, &(struct backend_result){.outcome = BACKEND_BROKEN, .err = reason});
+}
+
+/* Nothing was begun: the request is told why, or, when its idempotency key was answered before, what came of that. */
+static void turn_away(struct paid_call *c, const struct admission_answer *answer)
+{
+    struct money asked = {.nanos = hold_amount(c->hold)};
+
+    memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
+    hold_abandon(c->hold);
+    journal_unreserve(c->all->server->ledger.journal);
+    http_request_watch(c->request, NULL, NULL);
+    if (answer->verdict == VERDICT_ANSWERED && c->idempotent)
+        repetition_answer(c->all->server, c->request,
+                          &(struct repeated){.account = c->event.account,
+                                             .request_id = answer->earlier,
+                                             .stream = c->chat.stream,
+                                             .by = c->idempotent});
+    else
+        refusal_reply(c->request, answer, &asked, c->event.request_id);
+    paid_call_free(c);
 }
 
 /* ------------------------------------------------------------------ the backend */

@@ -9,6 +9,10 @@
 
 static void settle(struct paid_call *c, enum outcome outcome);
 static void on_durable(void *arg);
+static void end_claim(struct paid_call *c);
+static void seal_answer(const struct paid_call *c, struct buf *out);
+static void on_claim_ended(void *arg, enum claim_state state);
+static void finish(struct paid_call *c);
 static void finish_answer(struct paid_call *c);
 static void finish_failure(struct paid_call *c);
 
@@ -16,6 +20,12 @@ void call_complete(struct paid_call *c, const struct usage *usage)
 {
     struct err err;
 
+    if (hold_claim_is_lost(c->hold)) {
+        c->has_failed = true;
+        failure_of_stop(&c->failure, CALLER_KEY_IN_USE);
+        call_cut(c, usage, OUTCOME_KILLED);
+        return;
+    }
     if (!meter_whole(&c->event, c->price, usage, &err)) {
         log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
                   c->event.request_id, c->model->id, err.text);
@@ -98,6 +108,52 @@ static void on_durable(void *arg)
 
     hold_settled(c->hold, c->event.amount.nanos);
     projection_wake(c->all->server->ledger.projection);
+    if (c->idempotent)
+        end_claim(c);
+    else
+        finish(c);
+}
+
+/* Ahead of the last bytes, so that who has seen them can repeat the call at once. Should Redis not take it, the END will say
+ * the same when it is applied; only the answer is then not stored. */
+static void end_claim(struct paid_call *c)
+{
+    struct server *server = c->all->server;
+    bool is_answered = c->event.outcome == OUTCOME_COMPLETE;
+    AUTO_CLEAR(buf) sealed = {.max = STORED_HEAD_MAX + c->held.len};
+    struct claim claim;
+
+    claim_of(&c->event, &claim);
+    if (is_answered && !c->chat.stream && c->held.len <= (size_t)server->options->stored_answer)
+        seal_answer(c, &sealed);
+    claims_end(admission_claims(server->admission), &claim, is_answered,
+               sealed.len ? buf_span(&sealed) : SPAN(""), on_claim_ended, c);
+}
+
+static void seal_answer(const struct paid_call *c, struct buf *out)
+{
+    struct stored_answer answer = {.body = buf_span(&c->held)};
+
+    decimal_format(c->event.amount.nanos, answer.cost);
+    memcpy(answer.content_type, c->content_type, sizeof answer.content_type);
+    if (!stored_answer_seal(&answer, c->idempotent, c->event.account, c->event.request_id, out)) {
+        log_warn("stored_answer", "the answer of %s is not stored: no memory", c->event.request_id);
+        buf_truncate(out, 0);
+    }
+}
+
+static void on_claim_ended(void *arg, enum claim_state state)
+{
+    struct paid_call *c = arg;
+
+    if (state == CLAIM_UNKNOWN)
+        log_warn("claim_not_ended", "Redis did not take the end of call %s; its END will do it",
+                 c->event.request_id);
+    finish(c);
+}
+
+static void finish(struct paid_call *c)
+{
     if (c->request) {
         http_request_watch(c->request, NULL, NULL);
         if (c->has_failed)

@@ -4,7 +4,7 @@
 
 #include "gateway/paid_call_state.h"
 
-/* The backend's answer is whole. */
+/* The backend's answer is whole. Should another call have got this one's idempotency key meanwhile, it is not given. */
 void call_complete(struct paid_call *c, const struct usage *usage);
 /* The backend gave no answer, or not all of it. */
 void call_fail(struct paid_call *c, const struct backend_result *result);

@@ -33,6 +33,9 @@ void paid_call_free(struct paid_call *c)
     timer_free(c->deadline);
     catalogue_free(c->catalogue);
     failure_clear(&c->failure);
+    if (c->idempotent)
+        explicit_bzero(c->idempotent, sizeof *c->idempotent);
+    free(c->idempotent);
     buf_clear(&c->held);
     buf_clear(&c->body);
     free(c);

@@ -4,6 +4,7 @@
 
 #include "gateway/answer.h"
 #include "gateway/chat_request.h"
+#include "gateway/idempotency.h"
 #include "gateway/meter.h"
 #include "gateway/refusal.h"
 #include "gateway/server.h"
@@ -45,6 +46,7 @@ struct paid_call {
     const struct price *price;
     struct event event;
     struct hold *hold;
+    struct idempotent *idempotent; /* null: the call carries no Idempotency-Key */
     struct rate_left rates[RATES]; /* as admission left them, for the answer's headers */
 
     uint64_t tried; /* one bit a backend of the model */

@@ -49,6 +49,18 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                           "There is no such thing"},
     [CALLER_CONFLICT] = {"caller_conflict", 409, "invalid_request_error", "conflict", -1,
                          "It contradicts what is there already"},
+    [CALLER_KEY_IN_USE] = {"caller_idempotency_key_in_use", 409, "invalid_request_error",
+                           "idempotency_key_in_use", 1,
+                           "A call with this Idempotency-Key is still running; ask again when it "
+                           "has ended"},
+    [CALLER_KEY_REUSED] = {"caller_idempotency_key_reused", 422, "invalid_request_error",
+                           "idempotency_key_reused", -1,
+                           "This Idempotency-Key was used for another request in the last 24 "
+                           "hours; send a new one"},
+    [CALLER_ANSWERED] = {"caller_answered_before", 410, "invalid_request_error", "answered_before",
+                         -1,
+                         "A call with this Idempotency-Key was answered before, and its answer is "
+                         "not kept"},
     [POLICY_NO_CREDIT] = {"policy_no_credit", 402, "insufficient_quota", "insufficient_quota", -1,
                           "The account has no credit left for this call"},
     [POLICY_CURRENCY] = {"policy_currency", 403, "invalid_request_error", "permission_denied", -1,

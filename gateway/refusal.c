@@ -55,6 +55,18 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
         describe_rate(answer, text);
         problem_reply(r, problem, &details, "%s", text);
         return;
+    case VERDICT_CLAIMED:
+        problem_reply(r, problem, &details,
+                      "The call %s with this Idempotency-Key has not ended, as far as is known; "
+                      "ask again with the same key to get its answer",
+                      answer->earlier);
+        return;
+    case VERDICT_OTHER_BODY:
+        problem_reply(r, problem, &details,
+                      "This Idempotency-Key was used for another request, %s, in the last 24 "
+                      "hours; send a new one with a request that differs",
+                      answer->earlier);
+        return;
     case VERDICT_RECOVERING:
         problem_reply(r, problem, &details, "The ledger is recovering; retry in a few seconds");
         return;
@@ -108,6 +120,10 @@ static enum problem problem_of_verdict(const struct admission_answer *answer)
         return CALLER_KEY_REVOKED;
     case VERDICT_KEY_EXPIRED:
         return CALLER_KEY_EXPIRED;
+    case VERDICT_CLAIMED:
+        return CALLER_KEY_IN_USE;
+    case VERDICT_OTHER_BODY:
+        return CALLER_KEY_REUSED;
     case VERDICT_RECOVERING:
         return GATEWAY_RECOVERING;
     default:

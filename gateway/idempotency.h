@@ -1,0 +1,41 @@
+/* idempotency.h - the Idempotency-Key of a call: what is known of it, and the answer that only its sender can open again.
+ * Keys belong to an account: two accounts may use the same, and all API keys of one share theirs. */
+#ifndef TOLLGATE_GATEWAY_IDEMPOTENCY_H
+#define TOLLGATE_GATEWAY_IDEMPOTENCY_H
+
+#include "billing/event.h"
+#include "lib/base/crypto.h"
+#include "lib/net/http_head.h"
+
+#define IDEMPOTENCY_KEY_MAX 255
+
+/* Of one call. The digests may be kept and archived; the sealing key is derived from the header's own text and is nowhere kept, so what
+ * was sealed opens only for who sends that text again. */
+struct idempotent {
+    struct idempotency digests;
+    unsigned char sealing_key[GCM_KEY_LEN];
+};
+
+/* The header: 1 to 255 visible ASCII characters, given once. `key` has null data when there is none; ERR_INPUT with a sentence otherwise. */
+bool idempotency_key_read(const struct http_head *head, struct span *key, struct err *err) MUST_USE;
+/* What is asked is the path and the body, byte for byte. */
+struct asked {
+    struct span path, body;
+};
+void idempotency_derive(const struct secret *pepper, const char *account, struct span key, const struct asked *asked, struct idempotent *out);
+
+/* A whole answer as it left: body, content type, cost. */
+struct stored_answer {
+    char content_type[128];
+    char cost[DECIMAL_TEXT];
+    struct span body; /* borrowed */
+};
+#define STORED_HEAD_MAX (128 + DECIMAL_TEXT + 2 + GCM_NONCE_LEN + GCM_TAG_LEN)
+/* AES-256-GCM over "content-type\ncost\nbody", bound to account, request id and what was asked. */
+bool stored_answer_seal(const struct stored_answer *answer, const struct idempotent *by, const char *account, const char *request_id,
+                        struct buf *out);
+/* `plain` keeps the bytes that `out` points to. ERR_DENIED: it was not sealed so, or is damaged. */
+bool stored_answer_open(struct span sealed, const struct idempotent *by, const char *account, const char *request_id, struct buf *plain,
+                        struct stored_answer *out, struct err *err) MUST_USE;
+
+#endif
