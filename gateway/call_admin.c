@@ -68,7 +68,7 @@ static void start_look(struct console *c, struct http_request *r, const struct r
     if (match->count > 1)
         memcpy(l->op, match->value[1], strlen(match->value[1]) + 1); /* likewise */
     request_keep(r, &l->request);
-    call_search(c->loop, c->ledger.redis, l->wanted, on_found, l);
+    call_search(&c->history, l->wanted, on_found, l);
 }
 
 static void on_found(void *arg, const struct span *line, const struct err *err)

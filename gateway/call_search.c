@@ -1,4 +1,5 @@
-/* call_search.c - asks the accounts' indexes one after the other; a person waits, not a call. */
+/* call_search.c - asks the accounts' indexes one after the other, then the archive, whoever's call it
+ * is; a person waits, not a call. */
 #include "gateway/call_search.h"
 
 #include <stdio.h>
@@ -8,8 +9,7 @@
 #include "lib/base/mem.h"
 
 struct search {
-    struct loop *loop;
-    struct redis *redis;
+    struct history history;
     char wanted[REQUEST_ID_TEXT];
     char **accounts;
     size_t count, next;
@@ -20,19 +20,19 @@ struct search {
 static void on_accounts(void *arg, char *const *names, size_t count, const struct err *err);
 static void look_next(struct search *s);
 static void on_looked(void *arg, const struct span *line, const struct err *err);
+static void on_archived(void *arg, const struct span *line, const struct err *err);
 static void search_end(struct search *s, const struct span *line, const struct err *err);
 
-void call_search(struct loop *loop, struct redis *redis, const char *request_id,
-                 recent_on_record *on_record, void *arg)
+void call_search(const struct history *h, const char *request_id, recent_on_record *on_record,
+                 void *arg)
 {
     struct search *s = xcalloc(1, sizeof *s);
 
-    s->loop = loop;
-    s->redis = redis;
+    s->history = *h;
     s->on_record = on_record;
     s->arg = arg;
     snprintf(s->wanted, sizeof s->wanted, "%s", request_id);
-    scan_names(redis, "tg:{a*}:account:*", on_accounts, s);
+    scan_names(h->redis, "tg:{a*}:account:*", on_accounts, s);
 }
 
 static void on_accounts(void *arg, char *const *names, size_t count, const struct err *err)
@@ -51,10 +51,12 @@ static void on_accounts(void *arg, char *const *names, size_t count, const struc
 
 static void look_next(struct search *s)
 {
+    const struct history *h = &s->history;
+
     if (s->next == s->count)
-        search_end(s, NULL, NULL);
+        h->past.find(h->past.arg, "", s->wanted, on_archived, s);
     else
-        recent_look(s->loop, s->redis, s->accounts[s->next++], s->wanted, on_looked, s);
+        recent_look(h->loop, h->redis, s->accounts[s->next++], s->wanted, on_looked, s);
 }
 
 static void on_looked(void *arg, const struct span *line, const struct err *err)
@@ -63,6 +65,11 @@ static void on_looked(void *arg, const struct span *line, const struct err *err)
         search_end(arg, line, err);
     else
         look_next(arg);
+}
+
+static void on_archived(void *arg, const struct span *line, const struct err *err)
+{
+    search_end(arg, line, err);
 }
 
 static void search_end(struct search *s, const struct span *line, const struct err *err)

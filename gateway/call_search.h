@@ -2,10 +2,10 @@
 #ifndef TOLLGATE_GATEWAY_CALL_SEARCH_H
 #define TOLLGATE_GATEWAY_CALL_SEARCH_H
 
-#include "gateway/recent.h"
+#include "gateway/history.h"
 
-/* As recent_look(), over all accounts. */
-void call_search(struct loop *loop, struct redis *redis, const char *request_id,
-                 recent_on_record *on_record, void *arg);
+/* As history_find() without patience, over all accounts. */
+void call_search(const struct history *h, const char *request_id, recent_on_record *on_record,
+                 void *arg);
 
 #endif

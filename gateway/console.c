@@ -10,6 +10,7 @@
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
+#include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
 #include "gateway/refund_admin.h"
 #include "gateway/service.h"
@@ -89,6 +90,8 @@ static bool build(struct process *p, const struct console_start *start, struct e
     p->sweeper = sweeper_new(c->loop, c->ledger.redis,
                              &(struct sweeper_config){c->installation->id, SWEEP_MS});
     c->archived = archive_index_new(c->options->archive);
+    c->past_reader = past_reader_new(c->loop, c->ledger.redis, c->options->archive, c->archived);
+    c->history = (struct history){c->loop, c->ledger.redis, past_of_reader(c->past_reader)};
     p->trimmer = trimmer_new(c->loop, c->ledger.redis, c->archived,
                              &(struct trimmer_config){.keep_ms = c->options->recent_time,
                                                       .keep_entries = c->options->recent_calls,
@@ -229,6 +232,7 @@ static void dismantle(struct process *p)
     httpd_free(p->admin_httpd);
     sweeper_free(p->sweeper);
     trimmer_free(p->trimmer);
+    past_reader_free(c->past_reader);
     archive_index_free(c->archived);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);

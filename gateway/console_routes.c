@@ -10,6 +10,7 @@
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
+#include "gateway/past_admin.h"
 #include "gateway/refund_admin.h"
 #include "gateway/service.h"
 #include "gateway/usage_admin.h"
@@ -47,6 +48,8 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/usage/:id/receipt", LOCAL, 0, false, call_receipt_admin_get},
     {"POST", "/admin/v1/usage/:id/refund", LOCAL, SMALL_KIB, false, refund_post},
     {"GET", "/admin/v1/usage/:id/refunds/:op/receipt", LOCAL, 0, false, refund_receipt_admin_get},
+    {"GET", "/admin/v1/archive/calls", LOCAL, 0, false, past_list_get},
+    {"GET", "/admin/v1/archive/calls/:id", LOCAL, 0, false, past_find_get},
     {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
     {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
     {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},

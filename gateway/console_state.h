@@ -2,6 +2,7 @@
 #ifndef TOLLGATE_GATEWAY_CONSOLE_STATE_H
 #define TOLLGATE_GATEWAY_CONSOLE_STATE_H
 
+#include "gateway/history.h"
 #include "gateway/ledger.h"
 
 struct console {
@@ -11,6 +12,8 @@ struct console {
     struct ledger ledger; /* its journal holds the changes that are not calls */
     struct adoption *adoption;
     struct archive_index *archived; /* what Redis may forget, and where old calls are found */
+    struct past_reader *past_reader;
+    struct history history;     /* by that reader */
     struct rebuild *rebuild;
     struct desk_batch *batches; /* changes that wait to be shipped */
     struct refund_job *refunds; /* one after the other */

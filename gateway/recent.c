@@ -8,7 +8,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
-#define PAGE_MAX       1000
 #define STREAM_ID_TEXT 48
 #define WAIT_NANOS     (2 * NANOS_PER_SECOND)
 #define POLL_MS        20
@@ -167,7 +166,7 @@ void recent_list(struct redis *redis, const char *account, const char *before, s
     char key[PARTITION_KEY];
 
     l->redis = redis;
-    l->limit = fits && limit < PAGE_MAX ? limit : PAGE_MAX;
+    l->limit = fits && limit < RECENT_PAGE_MAX ? limit : RECENT_PAGE_MAX;
     l->on_records = on_records;
     l->arg = arg;
     if (before) {

@@ -143,7 +143,7 @@ static void on_current(void *arg)
 {
     struct refund_job *job = arg;
 
-    call_search(job->console->loop, job->console->ledger.redis, job->request_id, on_call, job);
+    call_search(&job->console->history, job->request_id, on_call, job);
 }
 
 static void on_call(void *arg, const struct span *line, const struct err *err)

@@ -4,6 +4,7 @@
 
 #include "backends/backend.h"
 #include "billing/admission.h"
+#include "gateway/history.h"
 #include "gateway/ledger.h"
 
 struct served_backend {
@@ -18,7 +19,9 @@ struct server {
     struct ledger ledger;
     struct offline *offline;     /* what goes on while Redis is away */
     struct admission *admission; /* null while there is no journal: calls get 503 */
-    struct paid_calls *calls;    /* likewise */
+    struct past_client *past_client;
+    struct history history;   /* by that client */
+    struct paid_calls *calls; /* likewise */
     struct served_backend *backends;
     size_t backend_count;
     bool draining;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "gateway/console_state.h"
-#include "gateway/recent.h"
 #include "gateway/scan.h"
 #include "gateway/service.h"
 #include "lib/base/mem.h"
@@ -104,8 +103,8 @@ static void read_page(struct walk *w)
     if (w->next == w->count || !w->request)
         walk_end(w, NULL);
     else
-        recent_list(w->console->ledger.redis, w->accounts[w->next], w->before[0] ? w->before : NULL,
-                    left < PAGE ? left : PAGE, on_page, w);
+        history_list(&w->console->history, w->accounts[w->next], w->before[0] ? w->before : NULL,
+                     left < PAGE ? left : PAGE, on_page, w);
 }
 
 static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,

@@ -5,7 +5,6 @@
 
 #include "gateway/call_refunds.h"
 #include "gateway/receipt_reply.h"
-#include "gateway/recent.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "gateway/usage_view.h"
@@ -67,8 +66,8 @@ void usage_list_get(void *server, struct http_request *r, const struct route_mat
         reply_problem(r, CALLER_BAD_REQUEST, "'before' must be a request id");
         return;
     }
-    recent_list(s->ledger.redis, request_caller(r)->holder.owner,
-                found == QUERY_FOUND ? before : NULL, (size_t)limit, on_page, lookup_new(s, r));
+    history_list(&s->history, request_caller(r)->holder.owner, found == QUERY_FOUND ? before : NULL,
+                 (size_t)limit, on_page, lookup_new(s, r));
 }
 
 static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,
@@ -123,8 +122,7 @@ static void start_find(void *server, struct http_request *r, const struct route_
     memcpy(l->request_id, match->value[0], strlen(match->value[0]) + 1); /* a valid one fits */
     if (match->count > 1)
         memcpy(l->op, match->value[1], strlen(match->value[1]) + 1); /* likewise */
-    recent_find(s->loop, s->ledger.redis, request_caller(r)->holder.owner, l->request_id, on_record,
-                l);
+    history_find(&s->history, request_caller(r)->holder.owner, l->request_id, true, on_record, l);
 }
 
 void refund_receipt_get(void *server, struct http_request *r, const struct route_match *match)

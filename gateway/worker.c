@@ -8,6 +8,7 @@
 
 #include "gateway/api_routes.h"
 #include "gateway/paid_call.h"
+#include "gateway/past_client.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "lib/base/log.h"
@@ -76,8 +77,10 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
     w->drain_end = timer_new(s->loop, on_drain_end, w);
     build_offline(s);
     if (!build_backends(s, err) ||
+        !(s->past_client = past_client_new(s->loop, s->options->state, err)) ||
         !ledger_open(&s->ledger, s->loop, s->options, s->installation, &handlers, w, err))
         return false;
+    s->history = (struct history){s->loop, s->ledger.redis, past_of_client(s->past_client)};
     build_httpd(w, start);
     timer_start(w->tick, TICK_MS);
     return true;
@@ -269,6 +272,7 @@ static void dismantle(struct worker *w)
     timer_free(w->tick);
     timer_free(w->drain_end);
     httpd_free(w->httpd);
+    past_client_free(s->past_client);
     ledger_disconnect(&s->ledger);
     admission_free(s->admission);
     offline_free(s->offline);
