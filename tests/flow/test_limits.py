@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import ssl
 import threading
@@ -36,6 +37,7 @@ class Pair:
 
     def __post_init__(self) -> None:
         self.may_answer = threading.Event()
+        self.trying: list[Open] = []
         self.upstream.respond = self._respond
 
     def _respond(self, call: Call) -> None:
@@ -51,6 +53,15 @@ class Pair:
 
     def let_go(self) -> None:
         self.may_answer.set()
+
+    def end_trying(self) -> None:
+        """All calls that were let through get their answer."""
+        self.let_go()
+        counts: Counter[int] = Counter()
+        for tried in self.trying:
+            counts += tried.end()
+        assert set(counts) <= {200, 402}, counts
+        self.trying.clear()
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +83,7 @@ def wait_until_both_are_well(pair: Pair) -> Iterator[None]:
     pair.hold()
     yield
     pair.let_go()
+    pair.trying.clear()
     if not pair.first.redis.process:
         pair.first.redis.start()
     for host in pair.both:
@@ -274,6 +286,112 @@ def test_slots_come_back_after_workers_are_killed_with_calls_open(pair: Pair) ->
     pair.let_go()
     assert held.end() == {200: 6}
     pair.first.settle_down(account)
+
+
+def test_slots_of_a_host_that_is_gone_for_good_come_back(served: Served, second: Served, upstream: Upstream) -> None:
+    """Nobody renews its holds, nobody has its journal: two looks of the other host's sweeper, a minute apart, free them."""
+    may_answer = threading.Event()
+
+    def respond(call: Call) -> None:
+        may_answer.wait(300)
+        call.complete("done", usage=(2, 1))
+    upstream.respond = respond
+    served.backends = {"held": {"kind": "openai", "url": upstream.url}}
+    served.start().set_up("1", [{"id": "demo/held", "price": "dime", "backends": [{"name": "held"}]}], PRICES)
+    second.join(served).serve().wait_ready()
+    account, key = served.new_account("10", "--prepaid", "--concurrency", "3")
+    lost = Open(key, (second,), 3)
+    wait_until(lambda: len(upstream.calls) == 3, "they are open")
+    assert second.process
+    second.process.kill_all()
+    second.process = None
+    shutil.rmtree(second.state / "journal")
+    assert lost.end() == {0: 3}
+    assert ask(served, key, HELD).headers["x-tollgate-code"] == "policy_concurrency"
+    state = wait_until(lambda: (state := served.account_state(account))["open_calls"] == 0 and state, "they are swept", 200)
+    assert Decimal(state["available"]) == Decimal(state["balance"]) == 10
+    may_answer.set()
+    assert [ask(served, key, HELD).status for _ in range(4)] == [200] * 4
+
+
+# --- Redis back without its end
+
+DIME = Decimal("0.10")
+
+
+@pytest.fixture
+def remembered(pair: Pair) -> None:
+    """What Redis will not lose: it knows both hosts' writers, and nothing of what the test does."""
+    redis = pair.first.redis
+
+    def rewrites() -> int:
+        said = dict(line.split(":", 1) for line in redis.command("INFO", "persistence").splitlines() if ":" in line)
+        return int(said["aof_rewrites"]) if said["aof_rewrite_in_progress"] == "0" else 0
+    before = rewrites()
+    redis.command("BGREWRITEAOF")
+    wait_until(lambda: rewrites() > before, "its file was rewritten")
+
+
+def lose_what_is_not_remembered(pair: Pair) -> None:
+    pair.first.redis.kill()
+    assert pair.first.redis.cut_tail(10 ** 9) > 0
+    pair.first.redis.start()
+
+
+def passed_of(pair: Pair, key: str, hosts: tuple[Gateway, ...], count: int) -> int:
+    """So many more are tried, all at once and held open; how many were let through."""
+    before = len(pair.upstream.calls)
+    tried = Open(key, hosts, count)
+    wait_until(lambda: len(pair.upstream.calls) - before + tried.counts().total() == count, "all have their answer", 60)
+    assert set(tried.counts()) <= {402}, tried.replies
+    pair.trying.append(tried)
+    return len(pair.upstream.calls) - before
+
+
+@pytest.mark.usefixtures("remembered")
+def test_redis_that_lost_its_end_admits_nothing_more_when_all_writers_come_back(pair: Pair) -> None:
+    account, key = pair.first.new_account("2.00")
+    assert passed_of(pair, key, pair.both, 30) == 20
+    lose_what_is_not_remembered(pair)
+    for host in pair.both:
+        host.wait_ready(40)
+    assert passed_of(pair, key, pair.both, 30) == 0, "all holds were put before anything was admitted"
+    pair.end_trying()
+    state = pair.first.settle_down(account)
+    assert Decimal(state["balance"]) == 0 and len(pair.first.events(account)) == 20
+
+
+@pytest.mark.usefixtures("remembered")
+def test_overshoot_after_a_failover_is_what_a_writer_that_was_cut_off_had_open(pair: Pair) -> None:
+    """2.00 of credit, all of it held: by one host, and by one that is stopped for longer than it is waited for. What that one
+    holds may be admitted once more; when it comes back it counts, and nothing is lost."""
+    account, key = pair.first.new_account("2.00")
+    here = passed_of(pair, key, (pair.first,), 8)
+    cut_off = passed_of(pair, key, (pair.second,), 20)
+    assert (here, cut_off) == (8, 12)
+    bound = cut_off * DIME
+    assert pair.second.process
+    stopped = pair.second.process.family()
+    for process in stopped:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        lose_what_is_not_remembered(pair)
+        pair.first.wait_ready(60)
+        more = passed_of(pair, key, (pair.first,), 30)
+    finally:
+        for process in stopped:
+            os.kill(process, signal.SIGCONT)
+    assert more * DIME <= bound
+    assert more == 12, "what is not known to be held is free"
+    pair.second.wait_ready(60)
+    wait_until(lambda: pair.first.account_state(account)["open_calls"] == 20 + more, "its holds are back")
+    assert Decimal(pair.first.account_state(account)["available"]) == -bound
+    assert passed_of(pair, key, pair.both, 4) == 0
+    pair.end_trying()
+    for host in pair.both:
+        host.ship()
+    state = pair.first.settle_down(account)
+    assert Decimal(state["balance"]) == -bound and len(pair.first.events(account)) == 20 + more
 
 
 # --- Redis away
