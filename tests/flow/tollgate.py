@@ -378,14 +378,15 @@ class Redis:
         self.log = folder / "redis.log"
         self.process: Process | None = None
 
-    def start(self) -> Redis:
+    def start(self, *options: str, wait: bool = True) -> Redis:
         assert not self.process
         self.socket.unlink(missing_ok=True)
         command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
                    "--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-                   "--maxmemory-policy", "noeviction", "--logfile", str(self.log), "--daemonize", "no"]
+                   "--maxmemory-policy", "noeviction", "--logfile", str(self.log), "--daemonize", "no", *options]
         self.process = Process(command, self.log)
-        wait_until(lambda: self.command("PING") == "PONG", "redis-server answers")
+        if wait:
+            wait_until(lambda: self.command("PING") == "PONG", "redis-server answers")
         return self
 
     def command(self, *words: str) -> str:
