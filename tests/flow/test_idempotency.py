@@ -415,6 +415,63 @@ def test_a_worker_killed_in_mid_call_frees_the_key_when_its_end_is_known(
     assert [event["outcome"] for event in events] == ["void", "complete"]
 
 
+def test_a_worker_that_dies_between_claim_and_record_leaves_the_key_free(
+        gateway: Served, scripted: Upstream, account: tuple[str, str]) -> None:
+    """Redis sleeps with the admission in its socket; when it wakes up there is a claim of a call that nobody began, and of
+    which no END will ever come. The sweeper needs two minutes for its hold; the key is free as soon as all is shipped."""
+    name, key = account
+    fields = new_key()
+    ask(gateway, key, PLAIN)                                # so that the API key is known without asking Redis
+    with gateway.wire(key) as warm, gateway.wire(key) as warm_too:
+        for wire in (warm, warm_too):
+            wire.ask(wire.chat(PLAIN))
+        assert gateway.redis.process
+        os.kill(gateway.redis.process.pid, signal.SIGSTOP)
+        killed = gateway.workers()
+        try:
+            for wire in (warm, warm_too):
+                wire.send(wire.chat(PLAIN, fields))
+            time.sleep(0.3)                                 # not awaited: its arrival in a sleeping process's socket
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+        finally:
+            os.kill(gateway.redis.process.pid, signal.SIGCONT)
+    ran = len(scripted.calls)
+    wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()), "they are started again")
+    wait_until(lambda: any(":idem:" in line and name in line for line in gateway.redis.command("KEYS", "*").splitlines()),
+               "the claim was placed")
+    reply = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status == 200 and reply, "it is answered", 40)
+    assert REPLAY not in reply.headers and len(scripted.calls) == ran + 1
+
+
+def test_a_key_stays_taken_while_its_host_is_lost_and_is_free_when_it_is_back(
+        served: Served, second: Served, scripted: Upstream) -> None:
+    served.backends = {"scripted": {"kind": "openai", "url": scripted.url}}
+    served.start().set_up("10", [{"id": "demo/scripted", "backends": [{"name": "scripted", "model": "scripted"}]}])
+    second.join(served).serve()
+    second.wait_ready()
+    fields, done = new_key(), new_key()
+    assert ask(served, served.key, PLAIN, done).status == 200
+    assert ask(second, second.key, PLAIN, done).headers[REPLAY] == "true", "hosts share keys and answers"
+    scripted.respond = gate = Gate(lambda call: None)
+    with served.wire() as wire:
+        wire.send(wire.chat(PLAIN, fields))
+        assert gate.has_come.wait(30)
+        served.kill()
+    gate.may_go.set()
+    scripted.respond = complete
+    wait_until(lambda: ask(second, second.key, PLAIN, fields).status == 409, "the other host knows the key as taken")
+    for _ in range(15):
+        assert ask(second, second.key, PLAIN, fields).status == 409
+        time.sleep(0.1)
+    served.serve()
+    served.wait_ready(30)
+    reply = wait_until(lambda: (reply := ask(second, second.key, PLAIN, fields)).status == 200 and reply, "it is free again")
+    assert REPLAY not in reply.headers
+    second.stop_serving()
+    assert [event["outcome"] for event in served.events() if event["amount"] != "0"] == ["complete", "complete"]
+
+
 def test_workers_that_die_again_and_again_bill_each_key_once(gateway: Served, scripted: Upstream) -> None:
     """Clients that repeat until they have an answer: one billed event of a whole answer for each key."""
     account, key = gateway.new_account("10")
