@@ -5,6 +5,7 @@
 #include "billing/archive_scan.h"
 #include "billing/bundle.h"
 #include "billing/event_pass.h"
+#include "billing/prior_nets.h"
 #include "billing/zstd_file.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -13,20 +14,25 @@ static bool check_registered(const struct archive_proof *p, struct err *err);
 static bool check_scan(const struct archive_proof *p, const struct archive_scan *scan,
                        struct err *err);
 static bool writers_are_equal(const struct manifest_writer *a, const struct manifest_writer *b);
-static bool compare_events(const struct archive_proof *p, struct event_spool *spool,
-                           struct event_pass *pass, struct err *err);
+static bool compare_facts(const struct archive_proof *p, struct fact_list *facts,
+                          struct event_pass *pass, struct err *err);
+static bool find_priors(const struct archive_proof *p, struct fact_list *facts, struct terms *terms,
+                        struct err *err);
 static bool compare_terms(const struct archive_proof *p, struct event_pass *pass, struct err *err);
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
+static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
+                      struct span line);
 
 bool archive_proof_check(const struct archive_proof *p, struct err *err)
 {
-    AUTO(event_spool) spool = event_spool_new(NULL, err);
+    AUTO_CLEAR(fact_list) facts;
     AUTO_CLEAR(archive_scan)
     scan = {.archive = p->archive,
             .installation = p->manifest->installation,
             .period = p->manifest->period,
             .on_call = on_call,
-            .arg = spool,
+            .on_refund = on_refund,
+            .arg = &facts,
             .covered = p->manifest->writers,
             .covered_count = p->manifest->writer_count};
     AUTO_CLEAR(terms) terms;
@@ -36,14 +42,34 @@ bool archive_proof_check(const struct archive_proof *p, struct err *err)
     terms.period = p->manifest->period;
     event_pass_init(&pass, &terms);
     scan.terms = &terms;
-    return spool && check_registered(p, err) && archive_scan_run(&scan, err) &&
-           check_scan(p, &scan, err) && compare_events(p, spool, &pass, err) &&
+    return fact_list_init(&facts, p->manifest->period, true, NULL, err) &&
+           check_registered(p, err) && archive_scan_run(&scan, err) && check_scan(p, &scan, err) &&
+           find_priors(p, &facts, &terms, err) && compare_facts(p, &facts, &pass, err) &&
            compare_terms(p, &pass, err);
 }
 
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err)
 {
-    return event_spool_add(arg, e, line, err);
+    return fact_list_add_event(arg, e, line, err);
+}
+
+static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
+                      struct span line)
+{
+    fact_list_add_refund(arg, r, head, line);
+}
+
+static bool find_priors(const struct archive_proof *p, struct fact_list *facts, struct terms *terms,
+                        struct err *err)
+{
+    const struct prior_sources sources = {.archive = p->archive,
+                                          .installation = p->manifest->installation,
+                                          .facts = facts,
+                                          .covered = p->manifest->writers,
+                                          .covered_count = p->manifest->writer_count};
+
+    fact_list_decide(facts);
+    return prior_nets_read(&sources, terms->priors, err);
 }
 
 static bool check_registered(const struct archive_proof *p, struct err *err)
@@ -105,29 +131,29 @@ static bool writers_are_equal(const struct manifest_writer *a, const struct mani
     return !text_a.failed && !text_b.failed && span_equal(buf_span(&text_a), buf_span(&text_b));
 }
 
-static bool compare_events(const struct archive_proof *p, struct event_spool *spool,
-                           struct event_pass *pass, struct err *err)
+static bool compare_facts(const struct archive_proof *p, struct fact_list *facts,
+                          struct event_pass *pass, struct err *err)
 {
     AUTO_STRING path = path_join(p->dir, bundle_file_name(BUNDLE_EVENTS));
     AUTO(zstd_reader) zstd = zstd_reader_open(path, err);
     struct span has, archived;
-    struct event event;
+    struct pass_line fact = {.request_id = ""};
     int got, more;
 
-    if (!zstd || !event_spool_start(spool, err))
+    if (!zstd || !fact_list_start(facts, err))
         return false;
     do {
         got = zstd_reader_line(zstd, RECORD_BYTES_MAX, &has, err);
-        more = got < 0 ? -1 : event_spool_next(spool, &archived, err);
+        more = got < 0 ? -1 : fact_list_next(facts, &archived, err);
         if (got < 0 || more < 0)
             return false;
-        if (more && !event_pass_line(pass, archived, &event, NULL, err))
+        if (more && !event_pass_line(pass, archived, &fact, err))
             return err_context(err, "the archive");
         if (got != more || (got && !span_equal(has, archived)))
             return err_set(err, ERR_CORRUPT,
                            "line %llu of the events is not the archive's, which has %s there",
                            (unsigned long long)zstd_reader_line_number(zstd),
-                           more ? event.request_id : "no more");
+                           more ? fact.request_id : "no more");
     } while (got);
     return true;
 }
@@ -148,6 +174,7 @@ static bool compare_terms(const struct archive_proof *p, struct event_pass *pass
     terms_write(archived, p->keys, &text);
     return buf_ok(&text, "the terms", err) &&
            (span_equal(buf_span(&text), p->terms_text) ||
-            err_set(err, ERR_CORRUPT, "the archive has other prices or contracts than %s",
+            err_set(err, ERR_CORRUPT,
+                    "the archive has other prices, contracts or prior nets than %s",
                     bundle_file_name(BUNDLE_TERMS)));
 }

@@ -48,7 +48,9 @@ static bool take_call(struct reading *r, const struct record_head *head, struct 
 static bool skim_call(struct reading *r, struct span line, struct money *amount,
                       struct period *period, struct err *err);
 static bool hand_out(struct reading *r, struct span line, struct err *err);
-static void count_events(struct archive_scan *s, struct period p, uint64_t count);
+static struct scanned_period *scanned(struct archive_scan *s, struct period p);
+static bool take_refund(struct reading *r, const struct record_head *head, struct span line,
+                        struct err *err);
 static bool take_catalogue(struct reading *r, struct span line, struct err *err);
 static bool take_seal(struct reading *r, struct span line, uint64_t segment, struct err *err);
 static void compare_seal(struct reading *r, const struct seal *seal);
@@ -176,9 +178,9 @@ static void pass_over(struct reading *r, const struct archive_header *h)
     uint64_t before = calls_before_seal(r, h);
 
     if (before > 0)
-        count_events(r->scan, r->totals.period, before);
+        scanned(r->scan, r->totals.period)->events += before;
     if (h->calls > before)
-        count_events(r->scan, h->totals.period, h->calls - before);
+        scanned(r->scan, h->totals.period)->events += h->calls - before;
     r->totals = h->totals;
     r->heads = h->heads;
 }
@@ -224,6 +226,8 @@ static bool take_line(struct reading *r, const struct record_head *head, struct 
         return false;
     if (head->kind == RECORD_CALL)
         return take_call(r, head, line, err);
+    if (head->kind == RECORD_REFUND)
+        return take_refund(r, head, line, err);
     return head->kind != RECORD_CATALOGUE || take_catalogue(r, line, err);
 }
 
@@ -243,7 +247,7 @@ static bool take_call(struct reading *r, const struct record_head *head, struct 
         return err_set(err, ERR_CORRUPT, "a call of %s stands where the writer was in %s",
                        period.text, r->totals.period.text);
     r->totals.events++;
-    count_events(r->scan, period, 1);
+    scanned(r->scan, period)->events++;
     return writer_totals_add(&r->totals, &amount, err) &&
            (!is_of_period(r, period) || hand_out(r, line, err));
 }
@@ -288,17 +292,33 @@ static bool hand_out(struct reading *r, struct span line, struct err *err)
     return !r->has_failed;
 }
 
-/* Nearly always the period of the call before. */
-static void count_events(struct archive_scan *s, struct period p, uint64_t count)
+static bool take_refund(struct reading *r, const struct record_head *head, struct span line,
+                        struct err *err)
 {
-    for (size_t i = s->period_count; i-- > 0;) {
-        if (period_compare(s->periods[i].period, p) == 0) {
-            s->periods[i].events += count;
-            return;
-        }
-    }
+    AUTO_JSON object = json_parse(line, err);
+    struct refund refund;
+
+    if (!object || !refund_parse(object, &refund, err))
+        return false;
+    if (period_compare(refund.period, r->totals.period) != 0)
+        return err_set(err, ERR_CORRUPT, "a refund of %s stands where the writer was in %s",
+                       refund.period.text, r->totals.period.text);
+    r->totals.refunds++;
+    scanned(r->scan, refund.period)->refunds++;
+    if (r->scan->on_refund && period_compare(refund.period, r->scan->period) <= 0)
+        r->scan->on_refund(r->scan->arg, &refund, head, line);
+    return writer_totals_add_refund(&r->totals, &refund.amount, err);
+}
+
+/* Nearly always the period of the record before. */
+static struct scanned_period *scanned(struct archive_scan *s, struct period p)
+{
+    for (size_t i = s->period_count; i-- > 0;)
+        if (period_compare(s->periods[i].period, p) == 0)
+            return &s->periods[i];
     s->periods = xrealloc_array(s->periods, s->period_count + 1, sizeof *s->periods);
-    s->periods[s->period_count++] = (struct scanned_period){.period = p, .events = count};
+    s->periods[s->period_count++] = (struct scanned_period){.period = p};
+    return &s->periods[s->period_count - 1];
 }
 
 static bool take_catalogue(struct reading *r, struct span line, struct err *err)

@@ -20,6 +20,10 @@ struct archive_scan {
     struct terms *terms; /* gets every version of prices and contracts, sorted */
     /* Events of the period, in the archive's order. False ends the scan. */
     bool (*on_call)(void *arg, const struct event *e, struct span line, struct err *err);
+    /* Every refund of the period and of those before it, in the archive's order; null: none is
+     * wanted. Which of them count depends on all of them. */
+    void (*on_refund)(void *arg, const struct refund *r, const struct record_head *head,
+                      struct span line);
     void *arg;
     const char *scratch_dir; /* as scratch_file_new() takes it */
     /* Read these writers only up to the segments stated, and no others; null: everything. */
@@ -32,7 +36,7 @@ struct archive_scan {
     size_t period_count;
     struct scanned_period {
         struct period period;
-        uint64_t events;
+        uint64_t events, refunds;
     } * periods;             /* in order; what the archive has of each */
     struct reasons damage;   /* the archive contradicts itself: nothing can be made of it */
     struct reasons unsealed; /* writers whose SEAL of the period is missing */

@@ -7,12 +7,13 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
-static bool write_events(const char *dir, struct event_pass *pass, struct event_spool *spool,
+static bool write_events(const char *dir, struct event_pass *pass, struct fact_list *facts,
                          struct file_digest *digest, struct err *err);
 static bool write_event(struct event_pass *pass, struct span line, struct zstd_writer *zstd,
                         struct err *err);
 static bool write_texts(const char *dir, struct manifest *m, const struct bundle_texts *texts,
                         struct err *err);
+static void note_sums(struct sum_table *to, const struct sum_table *from);
 static void note_facts(struct manifest *m, struct event_pass *pass,
                        const struct bundle_texts *texts);
 static bool use_key(const struct signing_key *key, struct manifest *m, struct public_keys *keys,
@@ -46,15 +47,15 @@ bool bundle_render(struct event_pass *pass, const struct public_keys *keys, bool
     out->rows[BUNDLE_STATEMENTS_CSV] = (int64_t)statements.count;
     out->rows[BUNDLE_STATEMENTS_JSONL] = (int64_t)statements.count;
     out->rows[BUNDLE_LINES_CSV] = (int64_t)statements.line_count;
-    out->rows[BUNDLE_EVENTS] = pass->tally.events;
+    out->rows[BUNDLE_EVENTS] = pass->tally.events + pass->tally.refunds;
     for (int f = 0; f < BUNDLE_FILES; f++)
         if (!buf_ok(&out->text[f], bundle_file_name((enum bundle_file)f), err))
             return false;
     return true;
 }
 
-bool bundle_write(const char *dir, struct manifest *m, struct terms *terms,
-                  struct event_spool *spool, const struct signing_key *key, struct err *err)
+bool bundle_write(const char *dir, struct manifest *m, struct terms *terms, struct fact_list *facts,
+                  const struct signing_key *key, struct err *err)
 {
     AUTO_CLEAR(event_pass) pass;
     AUTO_CLEAR(bundle_texts) texts;
@@ -63,7 +64,7 @@ bool bundle_write(const char *dir, struct manifest *m, struct terms *terms,
     event_pass_init(&pass, terms);
     bundle_texts_init(&texts);
     if (!use_key(key, m, &keys, err) ||
-        !write_events(dir, &pass, spool, &m->files[BUNDLE_EVENTS].digest, err) ||
+        !write_events(dir, &pass, facts, &m->files[BUNDLE_EVENTS].digest, err) ||
         !bundle_render(&pass, &keys, m->is_preview, &texts, err) ||
         !write_texts(dir, m, &texts, err))
         return false;
@@ -81,7 +82,7 @@ static bool use_key(const struct signing_key *key, struct manifest *m, struct pu
     return public_keys_parse((struct span){(const char *)raw, sizeof raw}, keys, err);
 }
 
-static bool write_events(const char *dir, struct event_pass *pass, struct event_spool *spool,
+static bool write_events(const char *dir, struct event_pass *pass, struct fact_list *facts,
                          struct file_digest *digest, struct err *err)
 {
     AUTO_STRING path = path_join(dir, bundle_file_name(BUNDLE_EVENTS));
@@ -90,12 +91,12 @@ static bool write_events(const char *dir, struct event_pass *pass, struct event_
     struct span line;
     int got;
 
-    if (!zstd || !event_spool_start(spool, err))
+    if (!zstd || !fact_list_start(facts, err))
         return false;
-    while ((got = event_spool_next(spool, &line, err)) == 1)
+    while ((got = fact_list_next(facts, &line, err)) == 1)
         if (!write_event(pass, line, zstd, err))
             return false;
-    if (got < 0 || !zstd_writer_finish(zstd, content, err) ||
+    if (got < 0 || !event_pass_end(pass, err) || !zstd_writer_finish(zstd, content, err) ||
         !bundle_file_digest(dir, bundle_file_name(BUNDLE_EVENTS), digest, err))
         return false;
     memcpy(digest->uncompressed_sha256, content, SHA256_HEX);
@@ -105,9 +106,9 @@ static bool write_events(const char *dir, struct event_pass *pass, struct event_
 static bool write_event(struct event_pass *pass, struct span line, struct zstd_writer *zstd,
                         struct err *err)
 {
-    struct event event;
+    struct pass_line fact;
 
-    return event_pass_line(pass, line, &event, NULL, err) && zstd_writer_add(zstd, line, err) &&
+    return event_pass_line(pass, line, &fact, err) && zstd_writer_add(zstd, line, err) &&
            zstd_writer_add(zstd, SPAN("\n"), err);
 }
 
@@ -122,18 +123,24 @@ static bool write_texts(const char *dir, struct manifest *m, const struct bundle
     return true;
 }
 
-/* What clients paid stands at every file that adds up to it. */
+/* What clients paid and got back stands at every file that adds up to it. */
 static void note_facts(struct manifest *m, struct event_pass *pass,
                        const struct bundle_texts *texts)
 {
-    const struct sum_table *sums = pass->tally.currencies;
-
     for (int f = 0; f < BUNDLE_FILES; f++) {
         m->files[f].rows = texts->rows[f];
-        for (size_t i = 0; i < sum_table_count(sums) && f != BUNDLE_TERMS; i++) {
-            const struct sum *s = sum_table_at(sums, i);
+        if (f == BUNDLE_TERMS)
+            continue;
+        note_sums(m->files[f].sums, pass->tally.currencies);
+        note_sums(m->files[f].refunds, pass->tally.currency_refunds);
+    }
+}
 
-            sum_table_row(m->files[f].sums, span_of(s->name))->nanos = s->nanos;
-        }
+static void note_sums(struct sum_table *to, const struct sum_table *from)
+{
+    for (size_t i = 0; i < sum_table_count(from); i++) {
+        const struct sum *s = sum_table_at(from, i);
+
+        sum_table_row(to, span_of(s->name))->nanos = s->nanos;
     }
 }

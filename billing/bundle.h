@@ -1,11 +1,11 @@
 /* bundle.h - a directory that finance can pay from and anyone can verify: statements.csv,
  * statements.jsonl, lines.csv, events.jsonl.zst (the archive's record lines, whole, in the order
- * of settlement), terms.json, manifest.json, manifest.sig. */
+ * of settlement: events, then the refunds that count), terms.json, manifest.json, manifest.sig. */
 #ifndef TOLLGATE_BILLING_BUNDLE_H
 #define TOLLGATE_BILLING_BUNDLE_H
 
 #include "billing/event_pass.h"
-#include "billing/event_spool.h"
+#include "billing/fact_list.h"
 #include "billing/manifest.h"
 
 #define BUNDLE_TEXT_MAX ((size_t)1 << 30)
@@ -24,9 +24,8 @@ bool bundle_render(struct event_pass *pass, const struct public_keys *keys, bool
 
 /* Writes all files into the empty directory and syncs it. `m` has its head and its writers;
  * files and key id are filled in. */
-bool bundle_write(const char *dir, struct manifest *m, struct terms *terms,
-                  struct event_spool *spool, const struct signing_key *key,
-                  struct err *err) MUST_USE;
+bool bundle_write(const char *dir, struct manifest *m, struct terms *terms, struct fact_list *facts,
+                  const struct signing_key *key, struct err *err) MUST_USE;
 
 /* Copies a bundle, file by file, into `to`, which is made if need be: what is there of an
  * earlier bundle is replaced, any other file is ERR_EXISTS. The signature comes last. */

@@ -17,8 +17,8 @@ struct closing {
 };
 
 static char *closes_dir(const char *archive);
-static bool check_statements(const char *dir, struct span manifest, struct span statements,
-                             struct err *err);
+static bool check_listed(const char *dir, struct span manifest, enum bundle_file f,
+                         struct span text, struct err *err);
 static bool take_statement(struct span line, struct sum_table *openings, struct err *err);
 
 char *close_dir(const char *archive, struct period p)
@@ -77,30 +77,39 @@ bool close_carry(const char *archive, struct period p, char manifest_sha256[SHA2
 bool bundle_carry(const char *dir, char manifest_sha256[SHA256_HEX], struct sum_table *openings,
                   struct err *err)
 {
-    AUTO_STRING manifest_path = path_join(dir, MANIFEST_NAME);
-    AUTO_STRING path = path_join(dir, bundle_file_name(BUNDLE_STATEMENTS_JSONL));
-    AUTO_CLEAR(buf) manifest = {.max = MANIFEST_BYTES_MAX};
     AUTO_CLEAR(buf) text = {.max = BUNDLE_TEXT_MAX};
     struct span rest;
 
-    if (!file_read(manifest_path, &manifest, err) || !file_read(path, &text, err) ||
-        !check_statements(dir, buf_span(&manifest), buf_span(&text), err))
+    if (!bundle_read_listed(dir, BUNDLE_STATEMENTS_JSONL, &text, manifest_sha256, err))
         return false;
-    sha256_hex(manifest.data, manifest.len, manifest_sha256);
     for (rest = buf_span(&text); rest.len > 0;) {
         const char *end = memchr(rest.data, '\n', rest.len);
         size_t n = end ? (size_t)(end - rest.data) : rest.len;
 
         if (!take_statement((struct span){rest.data, n}, openings, err))
-            return err_context(err, "%s", path);
+            return err_context(err, "%s/%s", dir, bundle_file_name(BUNDLE_STATEMENTS_JSONL));
         n += end != NULL;
         rest = (struct span){rest.data + n, rest.len - n};
     }
     return true;
 }
 
-static bool check_statements(const char *dir, struct span manifest, struct span statements,
-                             struct err *err)
+bool bundle_read_listed(const char *dir, enum bundle_file f, struct buf *text,
+                        char manifest_sha256[SHA256_HEX], struct err *err)
+{
+    AUTO_STRING manifest_path = path_join(dir, MANIFEST_NAME);
+    AUTO_STRING path = path_join(dir, bundle_file_name(f));
+    AUTO_CLEAR(buf) manifest = {.max = MANIFEST_BYTES_MAX};
+
+    if (!file_read(manifest_path, &manifest, err) || !file_read(path, text, err) ||
+        !check_listed(dir, buf_span(&manifest), f, buf_span(text), err))
+        return false;
+    sha256_hex(manifest.data, manifest.len, manifest_sha256);
+    return true;
+}
+
+static bool check_listed(const char *dir, struct span manifest, enum bundle_file f,
+                         struct span text, struct err *err)
 {
     AUTO_CLEAR(manifest) m;
     char sha256[SHA256_HEX];
@@ -108,10 +117,10 @@ static bool check_statements(const char *dir, struct span manifest, struct span 
     manifest_init(&m);
     if (!manifest_parse(manifest, &m, err))
         return err_context(err, "%s", dir);
-    sha256_hex(statements.data, statements.len, sha256);
-    return strcmp(sha256, m.files[BUNDLE_STATEMENTS_JSONL].digest.sha256) == 0 ||
+    sha256_hex(text.data, text.len, sha256);
+    return strcmp(sha256, m.files[f].digest.sha256) == 0 ||
            err_set(err, ERR_CORRUPT, "%s: %s is not the file that its manifest lists", dir,
-                   bundle_file_name(BUNDLE_STATEMENTS_JSONL));
+                   bundle_file_name(f));
 }
 
 /* The trailer is no statement. */

@@ -3,7 +3,7 @@
 #ifndef TOLLGATE_BILLING_CLOSES_H
 #define TOLLGATE_BILLING_CLOSES_H
 
-#include "billing/period.h"
+#include "billing/manifest.h"
 #include "billing/sum_table.h"
 #include "lib/base/crypto.h"
 #include "lib/base/file.h"
@@ -22,6 +22,11 @@ bool close_carry(const char *archive, struct period p, char manifest_sha256[SHA2
 /* The same of one bundle's directory. */
 bool bundle_carry(const char *dir, char manifest_sha256[SHA256_HEX], struct sum_table *openings,
                   struct err *err) MUST_USE;
+
+/* One of a bundle's files, which must be the one that its manifest lists; and that manifest's
+ * SHA-256. */
+bool bundle_read_listed(const char *dir, enum bundle_file f, struct buf *text,
+                        char manifest_sha256[SHA256_HEX], struct err *err) MUST_USE;
 
 /* An empty directory beside the closes, and the lock that makes it ours. ERR_EXISTS when another
  * close is running. */

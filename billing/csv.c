@@ -3,10 +3,15 @@
  * cell, so that no row is a blank line. */
 #include "billing/csv.h"
 
+#define CELLS_BYTES_MAX (1024 * 1024)
+
 static void separate(struct csv *c);
 static bool is_formula(struct span text);
 static bool needs_quotes(struct span text, bool is_first);
 static void add_doubling_quotes(struct buf *out, struct span text);
+static bool read_cell(struct span *rest, struct buf *out);
+static bool read_quoted(struct span *rest, struct buf *out);
+static bool take(struct span *rest, const char *literal);
 
 void csv_init(struct csv *c, struct buf *out)
 {
@@ -107,4 +112,70 @@ void csv_row(struct csv *c, const char *const *cells, size_t count)
     for (size_t i = 0; i < count; i++)
         csv_text(c, span_of(cells[i]));
     csv_row_end(c);
+}
+
+void csv_row_clear(struct csv_row *row)
+{
+    buf_clear(&row->text);
+    row->count = 0;
+}
+
+bool csv_read_row(struct span *rest, struct csv_row *row, struct err *err)
+{
+    row->count = 0;
+    row->text.max = CELLS_BYTES_MAX;
+    buf_truncate(&row->text, 0);
+    do {
+        if (row->count == CSV_CELLS_MAX || !read_cell(rest, &row->text))
+            return err_set(err, ERR_CORRUPT, "a row of the table is malformed");
+        row->end[row->count++] = row->text.len;
+    } while (take(rest, ","));
+    return take(rest, "\r\n") || err_set(err, ERR_CORRUPT, "a row of the table is cut short");
+}
+
+static bool read_cell(struct span *rest, struct buf *out)
+{
+    size_t n = 0;
+
+    if (take(rest, "\""))
+        return read_quoted(rest, out);
+    take(rest, "'");
+    while (n < rest->len && !strchr(",\r\n", rest->data[n]))
+        n++;
+    buf_add(out, rest->data, n);
+    *rest = (struct span){rest->data + n, rest->len - n};
+    return !out->failed;
+}
+
+/* Behind the opening quote. */
+static bool read_quoted(struct span *rest, struct buf *out)
+{
+    take(rest, "'");
+    do {
+        const char *quote = rest->len ? memchr(rest->data, '"', rest->len) : NULL;
+        size_t n = quote ? (size_t)(quote - rest->data) : 0;
+
+        if (!quote)
+            return false;
+        buf_add(out, rest->data, n);
+        *rest = (struct span){rest->data + n + 1, rest->len - n - 1};
+    } while (take(rest, "\"") && buf_add_char(out, '"'));
+    return !out->failed;
+}
+
+static bool take(struct span *rest, const char *literal)
+{
+    size_t n = strlen(literal);
+
+    if (!span_starts(*rest, span_of(literal)))
+        return false;
+    *rest = (struct span){rest->data + n, rest->len - n};
+    return true;
+}
+
+struct span csv_cell(const struct csv_row *row, size_t i)
+{
+    size_t start = i ? row->end[i - 1] : 0;
+
+    return (struct span){row->text.data + start, row->end[i] - start};
 }

@@ -11,6 +11,7 @@
 #include "billing/money.h"
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
+#include "lib/base/err.h"
 
 /* Appends to a buf and fails as the buf does. */
 struct csv {
@@ -25,5 +26,18 @@ void csv_amount(struct csv *c, int128 nanos); /* the shortest decimal */
 void csv_row_end(struct csv *c);
 /* A row of `count` cells of text. */
 void csv_row(struct csv *c, const char *const *cells, size_t count);
+
+/* A row read back; cells of text come without the apostrophe that csv_text() put in front. */
+#define CSV_CELLS_MAX 32
+struct csv_row {
+    size_t count;
+    size_t end[CSV_CELLS_MAX]; /* of each cell in `text` */
+    struct buf text;
+};
+void csv_row_clear(struct csv_row *row);
+DEFINE_AUTO_CLEAR(csv_row)
+/* Takes the next row from `rest`; ERR_CORRUPT when it is no whole row as csv_row_end() ends one. */
+bool csv_read_row(struct span *rest, struct csv_row *row, struct err *err) MUST_USE;
+struct span csv_cell(const struct csv_row *row, size_t i);
 
 #endif

@@ -9,6 +9,7 @@
 #define POLL_MS     20
 #define SCAN_COUNT  "1000"
 #define CALLS       " calls"
+#define COUNT       " count"
 #define CURSOR_TEXT 24
 #define WHY_MAX     200
 
@@ -17,6 +18,7 @@ struct question {
     bool is_answered, ok;
     bool (*take)(struct question *q, const struct redis_reply *reply, struct err *err);
     struct partition partition;
+    struct period period;
     char cursor[CURSOR_TEXT];
     struct ledger_sums *out;
     struct err why;
@@ -33,6 +35,10 @@ static bool take_piece(struct question *q, const struct redis_reply *reply,
                        struct err *err);
 static bool take_sums(struct question *q, const struct redis_reply *reply, struct err *err);
 static bool take_sum(struct question *q, struct span field, struct span value);
+static bool take_refunds(struct question *q, const struct redis_reply *reply, struct err *err);
+static bool take_refund(struct question *q, struct span field, struct span value);
+static bool set_sum(struct sum_table *sums, struct span field, struct span suffix,
+                    struct span value);
 static bool take_suspense(struct question *q, const struct redis_reply *reply, struct err *err);
 static bool take_suspended(struct question *q, struct span field, struct span value);
 static bool take_time(struct question *q, const struct redis_reply *reply, struct err *err);
@@ -42,7 +48,7 @@ bool ledger_redis_read(void *arg, struct period p, struct ledger_sums *out, stru
     static const char *const sums[SIDES] = {[SIDE_ACCOUNT] = "debits", [SIDE_MODEL] = "gross"};
     const struct ledger_redis *l = arg;
     const struct span time = SPAN("TIME");
-    struct question q = {.take = take_time, .out = out};
+    struct question q = {.take = take_time, .out = out, .period = p};
 
     if (!wait_until_ready(l, err) || !ask(l, &q, &time, 1, err))
         return false;
@@ -52,6 +58,9 @@ bool ledger_redis_read(void *arg, struct period p, struct ledger_sums *out, stru
 
             q.take = take_sums;
             if (!scan_hash(l, at, sums[side], p.text, &q, err))
+                return false;
+            q.take = take_refunds;
+            if (!scan_hash(l, at, "refunded", NULL, &q, err))
                 return false;
             q.take = take_suspense;
             if (!scan_hash(l, at, "suspense", NULL, &q, err))
@@ -146,8 +155,29 @@ static bool take_sums(struct question *q, const struct redis_reply *reply, struc
 
 static bool take_sum(struct question *q, struct span field, struct span value)
 {
-    const struct span suffix = SPAN(CALLS);
-    struct sum_table *sums = q->out->side[q->partition.side];
+    return set_sum(q->out->side[q->partition.side], field, SPAN(CALLS), value);
+}
+
+static bool take_refunds(struct question *q, const struct redis_reply *reply, struct err *err)
+{
+    return take_piece(q, reply, take_refund, err);
+}
+
+/* "period name" → nanos, of all periods. */
+static bool take_refund(struct question *q, struct span field, struct span value)
+{
+    size_t n = strlen(q->period.text);
+
+    if (!span_starts(field, span_of(q->period.text)) || field.len <= n || field.data[n] != ' ')
+        return true;
+    return set_sum(q->out->refunds[q->partition.side],
+                   (struct span){field.data + n + 1, field.len - n - 1}, SPAN(COUNT), value);
+}
+
+/* name → nanos; name and `suffix` → how many. */
+static bool set_sum(struct sum_table *sums, struct span field, struct span suffix,
+                    struct span value)
+{
     bool counts =
         field.len > suffix.len &&
         span_equal((struct span){field.data + field.len - suffix.len, suffix.len}, suffix);

@@ -40,14 +40,18 @@ const char *bundle_file_name(enum bundle_file f)
 void manifest_init(struct manifest *m)
 {
     *m = (struct manifest){0};
-    for (int f = 0; f < BUNDLE_FILES; f++)
+    for (int f = 0; f < BUNDLE_FILES; f++) {
         m->files[f].sums = sum_table_new();
+        m->files[f].refunds = sum_table_new();
+    }
 }
 
 void manifest_clear(struct manifest *m)
 {
-    for (int f = 0; f < BUNDLE_FILES; f++)
+    for (int f = 0; f < BUNDLE_FILES; f++) {
         sum_table_free(m->files[f].sums);
+        sum_table_free(m->files[f].refunds);
+    }
     free(m->writers);
     *m = (struct manifest){0};
 }
@@ -91,6 +95,8 @@ static void write_file(const struct manifest_file *f, const char *name, struct j
     jw_int_member(w, "rows", f->rows);
     jw_key(w, "sums");
     write_sums(f->sums, w);
+    jw_key(w, "refunds");
+    write_sums(f->refunds, w);
     jw_object_end(w);
 }
 
@@ -208,7 +214,8 @@ static bool parse_file(const json_t *item, struct manifest *m, enum bundle_file 
         return err_set(err, ERR_CORRUPT, "file \"%.40s\" stands where %s must", name,
                        file_names[f]);
     file->digest.bytes = (uint64_t)bytes;
-    return parse_sums(json_object_get(item, "sums"), file->sums, err);
+    return parse_sums(json_object_get(item, "sums"), file->sums, err) &&
+           parse_sums(json_object_get(item, "refunds"), file->refunds, err);
 }
 
 static bool parse_sums(const json_t *object, struct sum_table *sums, struct err *err)

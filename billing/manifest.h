@@ -2,9 +2,10 @@
  * signed (manifest.sig, 64 raw bytes, Ed25519).
  *
  * {"format":1,"kind":"close"|"preview","installation","period","zone","created_at","testing",
- * "files":[{"name","bytes","sha256","uncompressed_sha256","rows","sums":{currency: amount}}],
- * "writers":[{"writer","first_period","segments","sha256","records","events","sums","sealed_at",
- * "heads"}],
+ * "files":[{"name","bytes","sha256","uncompressed_sha256","rows","sums":{currency: amount},
+ * "refunds":{currency: amount}}],
+ * "writers":[{"writer","first_period","segments","sha256","records","events","refunds","sums",
+ * "refunded","sealed_at","heads"}],
  * "previous":SHA-256 of the manifest before, or null,"key_id"}
  *
  * Of a writer: up to which segment it is covered, SHA-256 of that segment's content (and so of
@@ -46,7 +47,7 @@ struct manifest_writer {
 struct manifest_file {
     struct file_digest digest;
     int64_t rows;
-    struct sum_table *sums; /* what clients paid, by currency; owned */
+    struct sum_table *sums, *refunds; /* what clients paid, and got back, by currency; owned */
 };
 struct manifest {
     bool is_preview, testing;

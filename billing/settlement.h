@@ -96,7 +96,7 @@ struct settlement_verdict {
     struct period period;
     char installation[INSTALLATION_TEXT], key_id[KEY_ID_TEXT];
     bool testing, is_pinned, is_chained, is_complete;
-    int64_t events, statements;
+    int64_t events, refunds, statements;
 };
 /* Recomputes every file of the bundle from its events and terms alone and compares bytes; then
  * signature, hashes, rows, sums, chain. The first thing that is not as it must be is the error,

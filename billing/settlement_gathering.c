@@ -3,6 +3,7 @@
 
 #include "billing/bundle.h"
 #include "billing/closes.h"
+#include "billing/prior_nets.h"
 #include "billing/settlement.h"
 #include "lib/base/mem.h"
 
@@ -11,10 +12,14 @@
 static bool name_terms(struct terms *t, const struct settlement_sources *s, struct period p,
                        struct err *err);
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
+static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
+                      struct span line);
+static bool take_refunds(struct gathering *g, const struct settlement_sources *s, struct err *err);
 static void check_began(const struct archive_scan *scan, struct reasons *out);
 static void check_time(struct period p, struct reasons *out);
 static void check_order(const struct gathering *g, const struct settlement_sources *s,
                         struct reasons *out);
+static void refuse_before(const struct scanned_period *earlier, struct reasons *out);
 static void check_redis(struct gathering *g, const struct settlement_sources *s,
                         struct reasons *out);
 static void check_redis_time(int64_t redis_time, struct reasons *out);
@@ -26,18 +31,18 @@ bool gathering_read(struct gathering *g, const struct settlement_sources *s, str
     *g = (struct gathering){0};
     terms_init(&g->terms);
     ledger_sums_init(&g->sums);
-    if (spool_dir && !(g->spool = event_spool_new(spool_dir, err)))
-        return false;
-    if (!name_terms(&g->terms, s, p, err))
+    if (!fact_list_init(&g->facts, p, spool_dir != NULL, spool_dir, err) ||
+        !name_terms(&g->terms, s, p, err))
         return false;
     g->scan = (struct archive_scan){.archive = s->archive,
                                     .installation = s->installation,
                                     .period = p,
                                     .terms = &g->terms,
                                     .on_call = on_call,
+                                    .on_refund = on_refund,
                                     .scratch_dir = spool_dir,
                                     .arg = g};
-    return archive_scan_run(&g->scan, err) &&
+    return archive_scan_run(&g->scan, err) && take_refunds(g, s, err) &&
            close_carry(s->archive, p, g->previous, g->terms.openings, err);
 }
 
@@ -56,14 +61,42 @@ static bool on_call(void *arg, const struct event *e, struct span line, struct e
     struct gathering *g = arg;
 
     ledger_sums_add_event(&g->sums, e);
-    return !g->spool || event_spool_add(g->spool, e, line, err);
+    return fact_list_add_event(&g->facts, e, line, err);
+}
+
+/* What a close has settled is not needed again: only that it was. */
+static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
+                      struct span line)
+{
+    struct gathering *g = arg;
+    bool is_settled =
+        period_compare(r->period, g->scan.period) != 0 && close_exists(g->scan.archive, r->period);
+
+    fact_list_add_refund(&g->facts, r, head, is_settled ? (struct span){NULL, 0} : line);
+}
+
+static bool take_refunds(struct gathering *g, const struct settlement_sources *s, struct err *err)
+{
+    const struct prior_sources sources = {
+        .archive = s->archive, .installation = s->installation, .facts = &g->facts};
+
+    fact_list_decide(&g->facts);
+    for (size_t i = 0; i < g->facts.due_count; i++) {
+        AUTO_JSON object = json_parse(span_of(g->facts.due[i]->line), err);
+        struct refund r;
+
+        if (!object || !refund_parse(object, &r, err))
+            return false;
+        ledger_sums_add_refund(&g->sums, &r);
+    }
+    return prior_nets_read(&sources, g->terms.priors, err);
 }
 
 void gathering_clear(struct gathering *g)
 {
     archive_scan_clear(&g->scan);
     terms_clear(&g->terms);
-    event_spool_free(g->spool);
+    fact_list_clear(&g->facts);
     ledger_sums_clear(&g->sums);
     *g = (struct gathering){0};
 }
@@ -116,8 +149,7 @@ static void check_order(const struct gathering *g, const struct settlement_sourc
         const struct scanned_period *earlier = &g->scan.periods[i];
 
         if (period_compare(earlier->period, p) < 0 && !close_exists(s->archive, earlier->period))
-            reasons_add(out, "%s has %llu event%s and must be closed first", earlier->period.text,
-                        (unsigned long long)earlier->events, earlier->events == 1 ? "" : "s");
+            refuse_before(earlier, out);
     }
     if (!closes_list(s->archive, &closed, &count, &why))
         reasons_add(out, "%s", why.text);
@@ -125,6 +157,19 @@ static void check_order(const struct gathering *g, const struct settlement_sourc
         reasons_add(out, "%s is closed already, and periods are closed in order",
                     closed[count - 1].text);
     free(closed);
+}
+
+static void refuse_before(const struct scanned_period *earlier, struct reasons *out)
+{
+    unsigned long long events = earlier->events, refunds = earlier->refunds;
+
+    if (refunds == 0)
+        reasons_add(out, "%s has %llu event%s and must be closed first", earlier->period.text,
+                    events, events == 1 ? "" : "s");
+    else
+        reasons_add(out, "%s has %llu event%s, %llu refund%s and must be closed first",
+                    earlier->period.text, events, events == 1 ? "" : "s", refunds,
+                    refunds == 1 ? "" : "s");
 }
 
 static void check_redis(struct gathering *g, const struct settlement_sources *s,
@@ -169,5 +214,5 @@ bool gathering_bundle(struct gathering *g, const struct settlement_sources *s, b
     m.writer_count = g->scan.writer_count;
     m.writers = xcalloc(m.writer_count, sizeof *m.writers);
     memcpy(m.writers, g->scan.writers, m.writer_count * sizeof *m.writers);
-    return bundle_write(dir, &m, &g->terms, g->spool, s->key, err);
+    return bundle_write(dir, &m, &g->terms, &g->facts, s->key, err);
 }

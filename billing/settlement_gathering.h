@@ -4,7 +4,7 @@
 #define TOLLGATE_BILLING_SETTLEMENT_GATHERING_H
 
 #include "billing/archive_scan.h"
-#include "billing/event_spool.h"
+#include "billing/fact_list.h"
 #include "billing/ledger_sums.h"
 #include "billing/reasons.h"
 
@@ -13,11 +13,11 @@ struct settlement_sources;
 struct gathering {
     struct archive_scan scan;
     struct terms terms;
-    struct event_spool *spool; /* null: events are only added up */
+    struct fact_list facts;
     struct ledger_sums sums;
     char previous[SHA256_HEX]; /* of the manifest of the close before; "": none */
 };
-/* `spool_dir` null: no spool. What is wrong with the archive is in scan.damage. */
+/* `spool_dir` null: events are only added up. What is wrong with the archive is in scan.damage. */
 bool gathering_read(struct gathering *g, const struct settlement_sources *s, struct period p,
                     const char *spool_dir, struct err *err) MUST_USE;
 void gathering_clear(struct gathering *g);

@@ -19,7 +19,8 @@ struct verification {
     struct terms terms;
     struct public_keys keys; /* of the terms */
     struct event_pass pass;
-    struct sum_table *writers; /* "writer" → calls, "writer currency" → nanos: of the events */
+    /* "writer" → calls, "writer currency" → nanos: of the events; of the refunds */
+    struct sum_table *writers, *writer_refunds;
     struct bundle_texts texts;
 };
 
@@ -31,17 +32,21 @@ static bool check_signature(struct verification *v, bool *is_pinned, struct err 
 static bool check_terms(struct verification *v, struct err *err);
 static bool read_events(struct verification *v, struct err *err);
 static bool read_event_lines(struct verification *v, struct zstd_reader *zstd, struct err *err);
-static void add_to_writer(struct verification *v, const char *writer, const struct money *amount);
+static void add_to_writer(struct sum_table *t, const char *writer, const struct money *amount);
 static bool check_writers(struct verification *v, struct err *err);
+static bool has_these(const struct sum_table *events, const struct manifest_writer *w,
+                      size_t *named);
+static bool covers_these(const struct sum_table *refunds, const struct manifest_writer *w,
+                         size_t *named);
 static bool check_texts(struct verification *v, struct err *err);
 static bool check_text(struct verification *v, enum bundle_file f, struct err *err);
 static bool check_digest(const struct verification *v, enum bundle_file f,
                          const struct file_digest *digest, struct err *err);
 static bool check_bytes(const struct verification *v, enum bundle_file f,
                         const struct file_digest *digest, struct err *err);
+static bool sums_are_equal(const struct sum_table *stated, const struct sum_table *has);
 static bool check_facts(struct verification *v, enum bundle_file f, struct err *err);
 static bool check_previous(struct verification *v, bool *is_chained, struct err *err);
-static bool check_openings(struct sum_table *stated, struct sum_table *carried, struct err *err);
 static bool check_archive(struct verification *v, bool *is_complete, struct err *err);
 
 bool settlement_verify(const struct settlement_proof *proof, struct settlement_verdict *verdict,
@@ -57,6 +62,7 @@ bool settlement_verify(const struct settlement_proof *proof, struct settlement_v
     event_pass_init(&v->pass, &v->terms);
     bundle_texts_init(&v->texts);
     v->writers = sum_table_new();
+    v->writer_refunds = sum_table_new();
     *verdict = (struct settlement_verdict){0};
     ok = verify(v, verdict, err);
     manifest_clear(&v->manifest);
@@ -65,6 +71,7 @@ bool settlement_verify(const struct settlement_proof *proof, struct settlement_v
     public_keys_clear(&v->keys);
     event_pass_clear(&v->pass);
     sum_table_free(v->writers);
+    sum_table_free(v->writer_refunds);
     bundle_texts_clear(&v->texts);
     free(v);
     return ok;
@@ -87,7 +94,8 @@ static bool verify(struct verification *v, struct settlement_verdict *verdict, s
     memcpy(verdict->installation, m->installation, sizeof verdict->installation);
     memcpy(verdict->key_id, m->key_id, sizeof verdict->key_id);
     verdict->testing = m->testing;
-    verdict->events = v->texts.rows[BUNDLE_EVENTS];
+    verdict->events = v->pass.tally.events;
+    verdict->refunds = v->pass.tally.refunds;
     verdict->statements = v->texts.rows[BUNDLE_STATEMENTS_CSV];
     return true;
 }
@@ -178,59 +186,91 @@ static bool read_events(struct verification *v, struct err *err)
 
 static bool read_event_lines(struct verification *v, struct zstd_reader *zstd, struct err *err)
 {
-    struct record_head head;
-    struct event event;
+    struct pass_line fact;
     struct span line;
     int got;
 
     while ((got = zstd_reader_line(zstd, RECORD_BYTES_MAX, &line, err)) == 1) {
-        if (!event_pass_line(&v->pass, line, &event, &head, err))
+        if (!event_pass_line(&v->pass, line, &fact, err))
             return err_context(err, "%s, line %llu", bundle_file_name(BUNDLE_EVENTS),
                                (unsigned long long)zstd_reader_line_number(zstd));
-        add_to_writer(v, head.writer, &event.amount);
+        add_to_writer(fact.head.kind == RECORD_CALL ? v->writers : v->writer_refunds,
+                      fact.head.writer, &fact.amount);
     }
-    return got == 0;
+    return got == 0 && (event_pass_end(&v->pass, err) ||
+                        err_context(err, "%s", bundle_file_name(BUNDLE_EVENTS)));
 }
 
-static void add_to_writer(struct verification *v, const char *writer, const struct money *amount)
+static void add_to_writer(struct sum_table *t, const char *writer, const struct money *amount)
 {
     char name[WRITER_TEXT + CURRENCY_TEXT];
 
-    sum_table_row(v->writers, span_of(writer))->calls++;
+    sum_table_row(t, span_of(writer))->calls++;
     snprintf(name, sizeof name, "%s %s", writer, amount->currency);
-    sum_table_row(v->writers, span_of(name))->nanos += amount->nanos;
+    sum_table_row(t, span_of(name))->nanos += amount->nanos;
 }
 
 /* Each writer's events are as many, and come to as much, as the manifest says; no other writer
- * has any. */
+ * has any. Its refunds are no more than that: those that do not count are not in the bundle. */
 static bool check_writers(struct verification *v, struct err *err)
 {
-    char name[WRITER_TEXT + CURRENCY_TEXT];
-    size_t named = 0;
+    size_t with_events = 0, with_refunds = 0;
 
     for (size_t i = 0; i < v->manifest.writer_count; i++) {
         const struct manifest_writer *w = &v->manifest.writers[i];
-        const struct sum *calls = sum_table_find(v->writers, span_of(w->writer));
-        bool is_equal = w->totals.events == (calls ? (uint64_t)calls->calls : 0);
 
-        named += calls != NULL;
-        for (size_t c = 0; is_equal && c < w->totals.currency_count; c++) {
-            const struct sum *sum;
-
-            snprintf(name, sizeof name, "%s %s", w->writer, w->totals.sum[c].currency);
-            sum = sum_table_find(v->writers, span_of(name));
-            is_equal = sum && sum->nanos == w->totals.sum[c].nanos;
-            named += sum != NULL;
-        }
-        if (!is_equal)
+        if (!has_these(v->writers, w, &with_events))
             return err_set(err, ERR_CORRUPT,
                            "writer %s: its events are not those that the manifest states",
                            w->writer);
+        if (!covers_these(v->writer_refunds, w, &with_refunds))
+            return err_set(err, ERR_CORRUPT,
+                           "writer %s: it has more refunds than the manifest states", w->writer);
     }
-    return named == sum_table_count(v->writers) ||
+    return (with_events == sum_table_count(v->writers) &&
+            with_refunds == sum_table_count(v->writer_refunds)) ||
            err_set(err, ERR_CORRUPT,
-                   "there are events of writers or currencies that the manifest "
-                   "does not list");
+                   "there are events or refunds of writers or currencies that the manifest does "
+                   "not list");
+}
+
+/* Adds how many of the table's names are this writer's. */
+static bool has_these(const struct sum_table *events, const struct manifest_writer *w,
+                      size_t *named)
+{
+    const struct sum *calls = sum_table_find(events, span_of(w->writer));
+    bool is_equal = w->totals.events == (calls ? (uint64_t)calls->calls : 0);
+    char name[WRITER_TEXT + CURRENCY_TEXT];
+
+    *named += calls != NULL;
+    for (size_t c = 0; is_equal && c < w->totals.currency_count; c++) {
+        const struct sum *sum;
+
+        snprintf(name, sizeof name, "%s %s", w->writer, w->totals.sum[c].currency);
+        sum = sum_table_find(events, span_of(name));
+        is_equal = (sum ? sum->nanos : 0) == w->totals.sum[c].nanos;
+        *named += sum != NULL;
+    }
+    return is_equal;
+}
+
+static bool covers_these(const struct sum_table *refunds, const struct manifest_writer *w,
+                         size_t *named)
+{
+    const struct sum *count = sum_table_find(refunds, span_of(w->writer));
+    bool is_covered = w->totals.refunds >= (count ? (uint64_t)count->calls : 0);
+    char name[WRITER_TEXT + CURRENCY_TEXT];
+
+    *named += count != NULL;
+    for (size_t c = 0; is_covered && c < w->totals.currency_count; c++) {
+        const struct sum *sum;
+
+        snprintf(name, sizeof name, "%s %s", w->writer, w->totals.sum[c].currency);
+        sum = sum_table_find(refunds, span_of(name));
+        is_covered = (sum ? sum->nanos : 0) <= w->totals.sum[c].refunded;
+        *named += sum != NULL;
+    }
+    return is_covered;
 }
 
 static bool check_texts(struct verification *v, struct err *err)
@@ -284,19 +324,27 @@ static bool check_bytes(const struct verification *v, enum bundle_file f,
 static bool check_facts(struct verification *v, enum bundle_file f, struct err *err)
 {
     const struct manifest_file *stated = &v->manifest.files[f];
-    const struct sum_table *sums = v->pass.tally.currencies;
-    size_t count = f == BUNDLE_TERMS ? 0 : sum_table_count(sums);
-    bool is_equal = stated->rows == v->texts.rows[f] && sum_table_count(stated->sums) == count;
+    const struct tally *t = &v->pass.tally;
+    AUTO(sum_table) none = sum_table_new();
 
-    for (size_t i = 0; is_equal && i < count; i++) {
-        const struct sum *has = sum_table_at(sums, i);
-        const struct sum *said = sum_table_find(stated->sums, span_of(has->name));
-
-        is_equal = said && said->nanos == has->nanos;
-    }
-    return is_equal ||
+    return (stated->rows == v->texts.rows[f] &&
+            sums_are_equal(stated->sums, f == BUNDLE_TERMS ? none : t->currencies) &&
+            sums_are_equal(stated->refunds, f == BUNDLE_TERMS ? none : t->currency_refunds)) ||
            err_set(err, ERR_CORRUPT, "%s has other rows or sums than the manifest states",
                    bundle_file_name(f));
+}
+
+static bool sums_are_equal(const struct sum_table *stated, const struct sum_table *has)
+{
+    bool is_equal = sum_table_count(stated) == sum_table_count(has);
+
+    for (size_t i = 0; is_equal && i < sum_table_count(has); i++) {
+        const struct sum *h = sum_table_at(has, i);
+        const struct sum *s = sum_table_find(stated, span_of(h->name));
+
+        is_equal = s && s->nanos == h->nanos;
+    }
+    return is_equal;
 }
 
 static bool check_previous(struct verification *v, bool *is_chained, struct err *err)
@@ -314,20 +362,7 @@ static bool check_previous(struct verification *v, bool *is_chained, struct err 
         return err_set(err, ERR_CORRUPT, "%s is not the bundle that this one follows",
                        v->proof->previous);
     *is_chained = true;
-    return check_openings(v->terms.openings, carried, err);
-}
-
-static bool check_openings(struct sum_table *stated, struct sum_table *carried, struct err *err)
-{
-    bool is_equal = sum_table_count(stated) == sum_table_count(carried);
-
-    for (size_t i = 0; is_equal && i < sum_table_count(carried); i++) {
-        const struct sum *c = sum_table_at(carried, i);
-        const struct sum *s = sum_table_find(stated, span_of(c->name));
-
-        is_equal = s && s->nanos == c->nanos;
-    }
-    return is_equal ||
+    return sums_are_equal(v->terms.openings, carried) ||
            err_set(err, ERR_CORRUPT, "the openings are not the closings of the bundle before");
 }
 
@@ -350,14 +385,16 @@ void settlement_verdict_text(const struct settlement_verdict *v, struct buf *out
 {
     buf_printf(out, "verified: %s of %s, installation %s%s\n", v->kind, v->period.text,
                v->installation, v->testing ? " (testing)" : "");
-    buf_printf(out, "  %lld event%s, %lld statement%s: all files follow from events and terms\n",
-               (long long)v->events, v->events == 1 ? "" : "s", (long long)v->statements,
-               v->statements == 1 ? "" : "s");
+    buf_printf(out,
+               "  %lld event%s, %lld refund%s, %lld statement%s: all files follow from events and "
+               "terms\n",
+               (long long)v->events, v->events == 1 ? "" : "s", (long long)v->refunds,
+               v->refunds == 1 ? "" : "s", (long long)v->statements, v->statements == 1 ? "" : "s");
     buf_printf(out, "  signature: %s %s\n", v->key_id, v->is_pinned ? "(pinned)" : "(unpinned)");
     buf_printf(out, "  opening: %s\n",
                v->is_chained ? "chained to the bundle before" : "as stated");
     buf_printf(out, "  archive: %s\n",
-               v->is_complete ? "holds exactly these events" : "not compared");
+               v->is_complete ? "holds exactly these events and refunds" : "not compared");
 }
 
 void settlement_verdict_json(const struct settlement_verdict *v, struct jw *w)
@@ -369,6 +406,7 @@ void settlement_verdict_json(const struct settlement_verdict *v, struct jw *w)
     jw_string_member(w, "installation", v->installation);
     jw_bool_member(w, "testing", v->testing);
     jw_int_member(w, "events", v->events);
+    jw_int_member(w, "refunds", v->refunds);
     jw_int_member(w, "statements", v->statements);
     jw_string_member(w, "key_id", v->key_id);
     jw_string_member(w, "signature", v->is_pinned ? "pinned" : "unpinned");

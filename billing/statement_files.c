@@ -19,9 +19,47 @@ static const struct {
 };
 #define AMOUNTS ARRAY_LEN(amounts)
 
-static const char *const line_columns[] = {
-    "statement", "creator", "period",      "currency",    "model", "contract", "share_bp",
-    "owners",    "weight",  "model_calls", "model_gross", "gross", "earned",   "platform"};
+enum line_column {
+    L_STATEMENT,
+    L_CREATOR,
+    L_PERIOD,
+    L_CURRENCY,
+    L_ORIG_PERIOD,
+    L_MODEL,
+    L_CONTRACT,
+    L_SHARE_BP,
+    L_OWNERS,
+    L_WEIGHT,
+    L_MODEL_CALLS,
+    L_MODEL_GROSS,
+    L_MODEL_REFUNDS,
+    L_MODEL_NET,
+    L_GROSS,
+    L_REFUNDED,
+    L_EARNED,
+    L_REFUNDS,
+    L_PLATFORM,
+    LINE_COLUMNS
+};
+static const char *const line_columns[LINE_COLUMNS] = {[L_STATEMENT] = "statement",
+                                                       [L_CREATOR] = "creator",
+                                                       [L_PERIOD] = "period",
+                                                       [L_CURRENCY] = "currency",
+                                                       [L_ORIG_PERIOD] = "orig_period",
+                                                       [L_MODEL] = "model",
+                                                       [L_CONTRACT] = "contract",
+                                                       [L_SHARE_BP] = "share_bp",
+                                                       [L_OWNERS] = "owners",
+                                                       [L_WEIGHT] = "weight",
+                                                       [L_MODEL_CALLS] = "model_calls",
+                                                       [L_MODEL_GROSS] = "model_gross",
+                                                       [L_MODEL_REFUNDS] = "model_refunds",
+                                                       [L_MODEL_NET] = "model_net",
+                                                       [L_GROSS] = "gross",
+                                                       [L_REFUNDED] = "refunded",
+                                                       [L_EARNED] = "earned",
+                                                       [L_REFUNDS] = "refunds",
+                                                       [L_PLATFORM] = "platform"};
 
 static int64_t amount_of(const struct statement *s, size_t i);
 static void write_statement(const struct statements *s, const struct statement *row, struct jw *w);
@@ -30,6 +68,7 @@ static void write_totals(const struct statements *s, const struct sum *currency,
 static void write_books(const struct statements *s, const char *currency, struct jw *w);
 static void amount_member(struct jw *w, const char *name, int128 nanos);
 static void line_row(const struct statements *s, const struct statement_line *l, struct csv *c);
+static bool take_net(const struct csv_row *row, struct sum_table *nets);
 
 void statements_csv(const struct statements *s, struct buf *out)
 {
@@ -169,6 +208,7 @@ static void line_row(const struct statements *s, const struct statement_line *l,
     csv_text(c, span_of(row->creator));
     csv_text(c, span_of(s->period.text));
     csv_text(c, span_of(row->currency));
+    csv_text(c, span_of(p->orig_period.text));
     csv_text(c, span_of(p->model));
     csv_text(c, span_of(p->contract));
     csv_int(c, p->share_bp);
@@ -176,8 +216,42 @@ static void line_row(const struct statements *s, const struct statement_line *l,
     csv_int(c, l->owner->weight);
     csv_int(c, p->calls);
     csv_amount(c, p->gross);
+    csv_amount(c, p->refunds);
+    csv_amount(c, l->net);
     csv_amount(c, l->gross);
+    csv_amount(c, l->refunded);
     csv_amount(c, l->earned);
-    csv_amount(c, (int128)l->gross - l->earned);
+    csv_amount(c, l->refunds);
+    csv_amount(c, (int128)l->gross - l->refunded - ((int128)l->earned - l->refunds));
     csv_row_end(c);
+}
+
+bool lines_csv_nets(struct span csv, struct sum_table *nets, struct err *err)
+{
+    AUTO_CLEAR(csv_row) row = {.count = 0};
+    bool ok = csv_read_row(&csv, &row, err) && row.count == LINE_COLUMNS;
+
+    for (size_t i = 0; ok && i < LINE_COLUMNS; i++)
+        ok = span_equal(csv_cell(&row, i), span_of(line_columns[i]));
+    while (ok && csv.len > 0)
+        ok = csv_read_row(&csv, &row, err) && row.count == LINE_COLUMNS && take_net(&row, nets);
+    return ok || err_set(err, ERR_CORRUPT, "the lines are not spelled as this program writes them");
+}
+
+/* Every owner's row says the same of the party. */
+static bool take_net(const struct csv_row *row, struct sum_table *nets)
+{
+    static const enum line_column name_columns[] = {L_ORIG_PERIOD, L_MODEL,    L_CURRENCY,
+                                                    L_CONTRACT,    L_SHARE_BP, L_OWNERS};
+    AUTO_CLEAR(buf) name = {.max = PARTIES_TEXT};
+    int64_t net;
+
+    for (size_t i = 0; i < ARRAY_LEN(name_columns); i++) {
+        buf_add_string(&name, i ? " " : "");
+        buf_add_span(&name, csv_cell(row, name_columns[i]));
+    }
+    if (name.failed || !decimal_parse(csv_cell(row, L_MODEL_NET), &net, NULL))
+        return false;
+    sum_table_row(nets, buf_span(&name))->nanos = net;
+    return true;
 }

@@ -14,9 +14,14 @@ void statements_csv(const struct statements *s, struct buf *out);
  * five of "books" sum to zero. */
 void statements_jsonl(const struct statements *s, struct buf *out);
 /* A header row, then a row for each creator's part of each party:
- * statement,creator,period,currency,model,contract,share_bp,owners,weight,
- * model_calls,model_gross,gross,earned,platform. The sums of gross, earned and platform are
- * those of the statements. */
+ * statement,creator,period,currency,orig_period,model,contract,share_bp,owners,weight,
+ * model_calls,model_gross,model_refunds,model_net,gross,refunded,earned,refunds,platform.
+ * orig_period is the period of the calls: in rows of an earlier one only its refunds stand, which
+ * restate it. model_net is what is left of the party after all corrections so far: the next close
+ * that corrects it goes on from there. platform = gross - refunded - (earned - refunds). The sums
+ * of gross, earned, refunds and platform are those of the statements. */
 void lines_csv(const struct statements *s, struct buf *out);
+/* From a lines.csv: the model_net of each party, by parties_name_of_period(). */
+bool lines_csv_nets(struct span csv, struct sum_table *nets, struct err *err) MUST_USE;
 
 #endif

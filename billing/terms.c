@@ -17,11 +17,14 @@ static int compare_contracts(const void *a, const void *b);
 static struct term_price *find_price(const struct terms *t, const char *version);
 static struct term_contract *find_contract(const struct terms *t, const char *version);
 static bool check_amount(const struct term_price *p, const struct event *e, struct err *err);
-static void note_owners(struct terms *t, const struct event *e);
+static bool use_contract(struct terms *t, const struct parties *p, const char *what,
+                         const char *request_id, struct err *err);
+static void note_owners(struct terms *t, const struct parties *p);
 
 void terms_init(struct terms *t)
 {
-    *t = (struct terms){.owners = sum_table_new(), .openings = sum_table_new()};
+    *t = (struct terms){
+        .owners = sum_table_new(), .openings = sum_table_new(), .priors = sum_table_new()};
 }
 
 void terms_clear(struct terms *t)
@@ -30,6 +33,7 @@ void terms_clear(struct terms *t)
     free(t->contracts);
     sum_table_free(t->owners);
     sum_table_free(t->openings);
+    sum_table_free(t->priors);
     *t = (struct terms){0};
 }
 
@@ -116,19 +120,45 @@ static int compare_contracts(const void *a, const void *b)
 
 bool terms_take_event(struct terms *t, const struct event *e, struct err *err)
 {
+    const struct parties parties = parties_of_event(e);
     struct term_price *p = find_price(t, e->price);
-    struct term_contract *c = find_contract(t, e->contract);
 
-    if (!p || !c)
-        return err_set(err, ERR_CORRUPT, "event %s names %s %s, which is nowhere stated",
-                       e->request_id, p ? "contract" : "price", p ? e->contract : e->price);
-    if (c->share_bp != e->share_bp)
-        return err_set(err, ERR_CORRUPT, "event %s states a share of %lld, but contract %s %lld",
-                       e->request_id, (long long)e->share_bp, c->version, (long long)c->share_bp);
-    if (!check_amount(p, e, err))
+    if (!p)
+        return err_set(err, ERR_CORRUPT, "event %s names price %s, which is nowhere stated",
+                       e->request_id, e->price);
+    if (!use_contract(t, &parties, "event", e->request_id, err) || !check_amount(p, e, err))
         return false;
-    p->is_used = c->is_used = true;
-    note_owners(t, e);
+    p->is_used = true;
+    return true;
+}
+
+bool terms_take_refund(struct terms *t, const struct refund *r, struct err *err)
+{
+    const struct parties parties = parties_of_refund(r);
+    char name[PARTIES_TEXT];
+
+    if (!use_contract(t, &parties, "the refund of", r->request_id, err))
+        return false;
+    if (period_compare(r->orig_period, t->period) != 0) {
+        parties_name_of_period(&parties, r->orig_period, name);
+        sum_table_row(t->priors, span_of(name))->calls++;
+    }
+    return true;
+}
+
+static bool use_contract(struct terms *t, const struct parties *p, const char *what,
+                         const char *request_id, struct err *err)
+{
+    struct term_contract *c = find_contract(t, p->contract);
+
+    if (!c)
+        return err_set(err, ERR_CORRUPT, "%s %s names contract %s, which is nowhere stated", what,
+                       request_id, p->contract);
+    if (c->share_bp != p->share_bp)
+        return err_set(err, ERR_CORRUPT, "%s %s states a share of %lld, but contract %s %lld", what,
+                       request_id, (long long)p->share_bp, c->version, (long long)c->share_bp);
+    c->is_used = true;
+    note_owners(t, p);
     return true;
 }
 
@@ -186,13 +216,13 @@ static bool check_amount(const struct term_price *p, const struct event *e, stru
                    decimal_format(nanos, due));
 }
 
-static void note_owners(struct terms *t, const struct event *e)
+static void note_owners(struct terms *t, const struct parties *p)
 {
     char name[MODEL_TEXT + OWNERS_MAX * (ID_TEXT + 24)];
-    int n = snprintf(name, sizeof name, "%s ", e->model);
+    int n = snprintf(name, sizeof name, "%s ", p->model);
 
-    for (size_t i = 0; i < e->owner_count; i++)
-        n += snprintf(name + n, sizeof name - (size_t)n, "%s%s:%lld", i ? "," : "", e->owners[i].id,
-                      (long long)e->owners[i].weight);
+    for (size_t i = 0; i < p->owner_count; i++)
+        n += snprintf(name + n, sizeof name - (size_t)n, "%s%s:%lld", i ? "," : "", p->owners[i].id,
+                      (long long)p->owners[i].weight);
     sum_table_row(t->owners, span_of(name))->calls++;
 }

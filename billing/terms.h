@@ -5,13 +5,17 @@
  * "contracts":[{"version","creator","from","share_bp"}],
  * "prices":[{"id","from","currency","units":{…}}],
  * "owners":[{"model","creators":[{"id","weight"}]}],
- * "openings":[{"creator","currency","amount"}],"keys":[JWK, …]}
+ * "openings":[{"creator","currency","amount"}],
+ * "priors":[{"period","model","currency","contract","share_bp","creators":[{"id","weight"}],"net"}],
+ * "keys":[JWK, …]}
  *
- * Each list is sorted: by version, by model and owners, by creator and currency. */
+ * A prior net is what earlier closes left of calls that this period gives money back of.
+ * Each list is sorted: by version, by model and owners, by creator and currency, by
+ * parties_name_of_period(). */
 #ifndef TOLLGATE_BILLING_TERMS_H
 #define TOLLGATE_BILLING_TERMS_H
 
-#include "billing/event.h"
+#include "billing/parties.h"
 #include "billing/public_keys.h"
 #include "billing/segment.h"
 #include "billing/sum_table.h"
@@ -40,6 +44,7 @@ struct terms {
     struct term_contract *contracts;
     struct sum_table *owners;   /* "model id:weight,…": who owned what, as the events say */
     struct sum_table *openings; /* "creator currency" → nanos */
+    struct sum_table *priors;   /* parties_name_of_period() → net; `calls`: how many refunds need it */
 };
 void terms_init(struct terms *t);
 void terms_clear(struct terms *t);
@@ -55,7 +60,11 @@ void terms_sort(struct terms *t);
  * the contract its share. Marks both as used, and its owners. */
 bool terms_take_event(struct terms *t, const struct event *e, struct err *err) MUST_USE;
 
-/* What is used, and all openings. `keys` may sign this bundle. */
+/* The same of a refund, whose call's price was applied in its own period; its prior net is marked as
+ * needed, unless its call is of the terms' period. */
+bool terms_take_refund(struct terms *t, const struct refund *r, struct err *err) MUST_USE;
+
+/* What is used or needed, and all openings. `keys` may sign this bundle. */
 bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *out);
 /* Everything in it is taken as not used yet. */
 bool terms_parse(struct span text, struct terms *t, struct public_keys *keys,

@@ -1,6 +1,7 @@
 /* terms_json.c - terms.json, written from what was used and read back. What is read here only
  * proves to be a whole terms.json when it is written again, after the events, and gives the same
  * bytes. */
+#include "billing/event_fields.h"
 #include "billing/terms.h"
 
 #include "lib/base/text.h"
@@ -11,10 +12,14 @@ static void write_prices(const struct terms *t, struct jw *w);
 static void write_owners(struct terms *t, struct jw *w);
 static void write_owner_list(struct span owners, struct jw *w);
 static void write_openings(struct terms *t, struct jw *w);
+static void write_priors(struct terms *t, struct jw *w);
+static void write_prior(const struct sum *prior, struct jw *w);
+static struct span take_word(struct span *rest);
 static void write_keys(const struct public_keys *keys, struct jw *w);
 static bool parse_head(const json_t *object, struct terms *t, struct err *err);
 static bool parse_versions(const json_t *object, struct terms *t, struct err *err);
 static bool parse_opening(const json_t *item, struct terms *t, struct err *err);
+static bool parse_prior(const json_t *item, struct terms *t, struct err *err);
 static bool parse_keys(const json_t *object, struct public_keys *keys, struct err *err);
 
 bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *out)
@@ -33,6 +38,7 @@ bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *ou
     write_prices(t, &w);
     write_owners(t, &w);
     write_openings(t, &w);
+    write_priors(t, &w);
     write_keys(keys, &w);
     jw_object_end(&w);
     return buf_add_char(out, '\n');
@@ -50,6 +56,9 @@ static void write_rules(struct jw *w)
         "platform and pool by the first owner's contract, then the pool by weight; largest "
         "remainder, ties by creator id, the platform last; once per model, owners, "
         "contract, currency and period");
+    jw_string_member(w, "refunds",
+                     "per period of the calls: the split of the net before, less the split of the "
+                     "net after, under the original contract");
     jw_string_member(w, "payout", "rounded down to the minor unit, the rest is carried");
     jw_object_end(w);
 }
@@ -141,6 +150,43 @@ static void write_openings(struct terms *t, struct jw *w)
     jw_array_end(w);
 }
 
+static void write_priors(struct terms *t, struct jw *w)
+{
+    sum_table_sort(t->priors);
+    jw_key(w, "priors");
+    jw_array(w);
+    for (size_t i = 0; i < sum_table_count(t->priors); i++)
+        if (sum_table_at(t->priors, i)->calls > 0)
+            write_prior(sum_table_at(t->priors, i), w);
+    jw_array_end(w);
+}
+
+static void write_prior(const struct sum *prior, struct jw *w)
+{
+    static const char *const members[] = {"period", "model", "currency", "contract"};
+    struct span rest = span_of(prior->name);
+    char decimal[DECIMAL_TEXT];
+
+    jw_object(w);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        jw_span_member(w, members[i], take_word(&rest));
+    jw_key(w, "share_bp");
+    jw_raw(w, take_word(&rest));
+    write_owner_list(rest, w);
+    jw_string_member(w, "net", decimal_format(prior->nanos, decimal));
+    jw_object_end(w);
+}
+
+/* Up to a blank, which is passed. */
+static struct span take_word(struct span *rest)
+{
+    size_t n = strcspn(rest->data, " ");
+    struct span word = {rest->data, n};
+
+    *rest = (struct span){rest->data + n + 1, rest->len - n - 1};
+    return word;
+}
+
 static void write_keys(const struct public_keys *keys, struct jw *w)
 {
     jw_key(w, "keys");
@@ -153,14 +199,18 @@ static void write_keys(const struct public_keys *keys, struct jw *w)
 bool terms_parse(struct span text, struct terms *t, struct public_keys *keys, struct err *err)
 {
     AUTO_JSON object = json_parse(text, err);
-    json_t *openings = NULL;
+    json_t *openings = NULL, *priors = NULL;
 
     if (!object || !parse_head(object, t, err) || !parse_versions(object, t, err) ||
         !json_get_array_or(object, "openings", &openings, "terms", err) ||
+        !json_get_array_or(object, "priors", &priors, "terms", err) ||
         !parse_keys(object, keys, err))
         return false;
     for (size_t i = 0; i < json_array_size(openings); i++)
         if (!parse_opening(json_array_get(openings, i), t, err))
+            return false;
+    for (size_t i = 0; i < json_array_size(priors); i++)
+        if (!parse_prior(json_array_get(priors, i), t, err))
             return false;
     terms_sort(t);
     return true;
@@ -227,6 +277,33 @@ static bool parse_opening(const json_t *item, struct terms *t, struct err *err)
         return err_set(err, ERR_CORRUPT, "the opening of \"%.64s\" is malformed", creator);
     buf_printf(&name, "%s %s", creator, currency);
     sum_table_row(t->openings, buf_span(&name))->nanos = nanos;
+    return true;
+}
+
+/* The name is made again from its parts, each checked as a refund's would be. */
+static bool parse_prior(const json_t *item, struct terms *t, struct err *err)
+{
+    struct owner owners[OWNERS_MAX];
+    struct parties p = {.owners = owners};
+    struct period period;
+    char name[PARTIES_TEXT];
+    const char *net;
+    int64_t nanos;
+
+    if (!field_period_parse(item, "period", &period, err) ||
+        !json_get_string(item, "model", &p.model, "prior", err) ||
+        !json_get_string(item, "currency", &p.currency, "prior", err) ||
+        !json_get_string(item, "contract", &p.contract, "prior", err) ||
+        !json_get_string(item, "net", &net, "prior", err) ||
+        !decimal_parse(span_of(net), &nanos, err) ||
+        !field_owners_parse(item, owners, &p.owner_count, err) ||
+        !field_share_parse(item, owners[0].id, p.contract, &p.share_bp, err))
+        return false;
+    if (!model_is_valid(span_of(p.model)) || !version_is_valid(span_of(p.contract)) ||
+        !currency_is_known(span_of(p.currency)) || strlen(p.model) >= MODEL_TEXT ||
+        strlen(p.contract) >= VERSION_TEXT)
+        return err_set(err, ERR_CORRUPT, "the prior net of \"%.130s\" is malformed", p.model);
+    sum_table_row(t->priors, span_of(parties_name_of_period(&p, period, name)))->nanos = nanos;
     return true;
 }
 

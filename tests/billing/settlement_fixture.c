@@ -16,6 +16,17 @@
 
 #define SEGMENT_MAX (4 * 1024 * 1024)
 
+static void copy_sums(const struct sum_table *from, struct sum_table *to)
+{
+    for (size_t i = 0; i < sum_table_count(from); i++) {
+        const struct sum *s = sum_table_at(from, i);
+        struct sum *row = sum_table_row(to, span_of(s->name));
+
+        row->nanos = s->nanos;
+        row->calls = s->calls;
+    }
+}
+
 static bool read_ledger(void *arg, struct period p, struct ledger_sums *out, struct err *err)
 {
     struct world *w = arg;
@@ -24,13 +35,8 @@ static bool read_ledger(void *arg, struct period p, struct ledger_sums *out, str
         return err_set(err, ERR_UNAVAILABLE, "connection refused");
     (void)p;
     for (int side = 0; side < SIDES; side++) {
-        for (size_t i = 0; i < sum_table_count(w->redis.side[side]); i++) {
-            const struct sum *s = sum_table_at(w->redis.side[side], i);
-            struct sum *row = sum_table_row(out->side[side], span_of(s->name));
-
-            row->nanos = s->nanos;
-            row->calls = s->calls;
-        }
+        copy_sums(w->redis.side[side], out->side[side]);
+        copy_sums(w->redis.refunds[side], out->refunds[side]);
     }
     for (size_t i = 0; i < w->redis.suspense.kept; i++)
         reasons_add(&out->suspense, "%s", w->redis.suspense.sentence[i]);
@@ -256,6 +262,40 @@ void world_write_only(struct world *w, unsigned writer, const struct event *e)
     ck_assert(writer_totals_add(&w->writer[writer].totals, &e->amount, NULL));
     ck_assert(w->event_count < WORLD_EVENTS);
     w->event[w->event_count++] = *e;
+}
+
+struct refund world_refund(const struct event *e, const char *op, int64_t nanos, const char *at)
+{
+    struct refund r;
+
+    refund_of_event(e, &r);
+    snprintf(r.op, sizeof r.op, "%s", op);
+    snprintf(r.reason, sizeof r.reason, "it was cut off");
+    r.amount.nanos = nanos;
+    ck_assert(clock_parse(span_of(at), &r.at, NULL));
+    r.period = period_of(r.at);
+    return r;
+}
+
+void world_write_refund(struct world *w, unsigned writer, const struct refund *r, bool counts)
+{
+    struct writer_totals *totals = &w->writer[writer].totals;
+    AUTO_CLEAR(buf) body = {.max = EVENT_BYTES_MAX};
+    struct jw jw;
+
+    jw_init(&jw, &body);
+    refund_write(r, &jw);
+    write_record(w, writer, RECORD_REFUND, buf_span(&body), r->account, r->model);
+    totals->refunds++;
+    ck_assert(writer_totals_add_refund(totals, &r->amount, NULL));
+    if (counts)
+        ledger_sums_add_refund(&w->redis, r);
+}
+
+void world_forget_sums(struct world *w)
+{
+    ledger_sums_clear(&w->redis);
+    ledger_sums_init(&w->redis);
 }
 
 void world_seal(struct world *w, unsigned writer)

@@ -61,7 +61,12 @@ void world_write(struct world *w, unsigned writer,
                  const struct event *e); /* and into Redis's sums */
 /* Only the archive, not Redis's sums. */
 void world_write_only(struct world *w, unsigned writer, const struct event *e);
-void world_seal(struct world *w, unsigned writer);    /* the period that the writer is in */
+/* So much given back of the event, booked at that time; not written yet. */
+struct refund world_refund(const struct event *e, const char *op, int64_t nanos, const char *at);
+/* Into Redis's sums only if it counts. */
+void world_write_refund(struct world *w, unsigned writer, const struct refund *r, bool counts);
+void world_forget_sums(struct world *w);           /* Redis's: another period is asked for next */
+void world_seal(struct world *w, unsigned writer); /* the period that the writer is in */
 void world_archive(struct world *w, unsigned writer); /* what was written since becomes a segment */
 
 /* The contract's version of a creator whose contract began at the usual time. */

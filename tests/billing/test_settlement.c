@@ -56,17 +56,18 @@ START_TEST(a_close_has_a_statement_for_every_creator)
              "2026-11-000002,bob,2026-11,CNY,0,0.000667333,0,0.000467133,0,0,0,0.000467133\r\n");
     ck_assert_str_eq(
         lines,
-        "statement,creator,period,currency,model,contract,share_bp,owners,weight,model_calls,"
-        "model_gross,gross,earned,platform\r\n"
-        "2026-11-000001,ann,2026-11,CNY,ann/"
-        "chat,ann@2026-01-01T00:00:00.000Z,7000,ann:1,1,2,2.469144,"
-        "2.469144,1.7284008,0.7407432\r\n"
-        "2026-11-000001,ann,2026-11,CNY,ann/"
-        "duo,ann@2026-01-01T00:00:00.000Z,7000,\"ann:2,bob:1\",2,1,"
-        "0.002002,0.001334667,0.000934267,0.0004004\r\n"
-        "2026-11-000002,bob,2026-11,CNY,ann/"
-        "duo,ann@2026-01-01T00:00:00.000Z,7000,\"ann:2,bob:1\",1,1,"
-        "0.002002,0.000667333,0.000467133,0.0002002\r\n");
+        "statement,creator,period,currency,orig_period,model,contract,share_bp,owners,weight,"
+        "model_calls,model_gross,model_refunds,model_net,gross,refunded,earned,refunds,"
+        "platform\r\n"
+        "2026-11-000001,ann,2026-11,CNY,2026-11,ann/"
+        "chat,ann@2026-01-01T00:00:00.000Z,7000,ann:1,1,2,2.469144,0,2.469144,"
+        "2.469144,0,1.7284008,0,0.7407432\r\n"
+        "2026-11-000001,ann,2026-11,CNY,2026-11,ann/"
+        "duo,ann@2026-01-01T00:00:00.000Z,7000,\"ann:2,bob:1\",2,1,0.002002,0,0.002002,"
+        "0.001334667,0,0.000934267,0,0.0004004\r\n"
+        "2026-11-000002,bob,2026-11,CNY,2026-11,ann/"
+        "duo,ann@2026-01-01T00:00:00.000Z,7000,\"ann:2,bob:1\",1,1,0.002002,0,0.002002,"
+        "0.000667333,0,0.000467133,0,0.0002002\r\n");
     ck_assert_ptr_nonnull(strstr(
         jsonl, "{\"statement\":\"2026-11-000001\",\"creator\":\"ann\",\"period\":\"2026-11\","
                "\"currency\":\"CNY\",\"opening\":\"0\",\"gross\":\"2.470478667\",\"refunds\":\"0\","
@@ -180,8 +181,7 @@ static void go_on_to_december(struct world *w)
     struct event e;
 
     e = world_event(w, "acme", "ann/chat", 0, "ann:1", 7000, 3, "2026-12-03T10:00:00.000Z");
-    ledger_sums_clear(&w->redis);
-    ledger_sums_init(&w->redis);
+    world_forget_sums(w);
     world_write(w, 0, &e);
     for (unsigned i = 0; i < 2; i++) {
         world_seal(w, i);
@@ -424,8 +424,7 @@ START_TEST(earlier_events_are_closed_first)
     ck_assert_str_eq(report.period.text, "2026-10");
     ck_assert_uint_eq(report.reasons.count, 0);
     close_period(w, "2026-10");
-    ledger_sums_clear(&w->redis);
-    ledger_sums_init(&w->redis);
+    world_forget_sums(w);
     close_period(w, "2026-11");
     refuses(w, "2026-09", "2026-11 is closed already");
     world_free(w);

@@ -17,7 +17,7 @@
 static struct event event_of(const char *model, const char *currency, int64_t nanos, int64_t share,
                              const struct owner *owners, size_t owner_count)
 {
-    struct event e = {.owner_count = owner_count, .share_bp = share};
+    struct event e = {.owner_count = owner_count, .share_bp = share, .period = {"2026-11"}};
 
     snprintf(e.account, sizeof e.account, "acme%llu", (unsigned long long)rand_below(3));
     snprintf(e.model, sizeof e.model, "%s", model);
@@ -308,6 +308,7 @@ START_TEST(a_sum_beyond_int64_is_refused)
 
     tally_init(&t);
     terms_init(&terms);
+    ck_assert(period_parse(SPAN("2026-11"), &terms.period, NULL));
     for (int i = 0; i < 1100; i++)
         tally_add(&t, &e);
     tally_sort(&t);
