@@ -13,7 +13,6 @@
 -- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
-local account_rate, key_rate = KEYS[8], KEYS[9]
 local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
 
 if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
@@ -61,92 +60,35 @@ if KEYS[10] then
     end
 end
 
--- ---- rates: what stands in `bookings` is written once nothing can refuse any more
+-- ---- what is limited
 
-local clock, bookings = micros(), {}
-
--- What is booked of a limit now; `cost` more must fit into the burst.
-local function book(scope, rate, what, limit, n, booked)
-    limit = tonumber(limit or '0')
-    if limit == 0 then
-        return
-    end
-    local burst = what == 'requests' and limit * cell_cost(1, limit) or MINUTE
-    local ahead = math.min(math.max(tonumber(booked or '0') - clock, 0), burst)
-    local fits = n <= limit
-    local cost = fits and cell_cost(n, limit) or 0
-    bookings[#bookings + 1] = {scope = scope, rate = rate, what = what, limit = limit, burst = burst, ahead = ahead,
-                               cost = cost, wait = fits and ahead + cost - burst or math.huge}
-end
-
-local function book_both(scope, rate, rpm, tpm)
-    if (rpm or '0') ~= '0' or (tpm or '0') ~= '0' then
-        local r = call('HMGET', rate, 'requests', 'tokens', 'given')
-        book(scope, rate, 'requests', rpm, 1, r[1])
-        book(scope, rate, 'tokens', tpm, tonumber(tokens), r[2])
-        return r[3] or '0'
-    end
-end
-
-local function left(b)
-    local free = b.burst - b.ahead
-    return math.floor(b.what == 'requests' and free / cell_cost(1, b.limit) or free * b.limit / MINUTE)
-end
-
--- Of the limits on requests, or on tokens, the one with the fewest left.
-local function add_tightest(answer, what)
-    local tightest
-    for _, b in ipairs(bookings) do
-        if b.what == what and (not tightest or left(b) < left(tightest)) then
-            tightest = b
-        end
-    end
-    answer[#answer + 1] = tightest and integer(tightest.limit) or '0'
-    answer[#answer + 1] = tightest and integer(left(tightest)) or '0'
-    answer[#answer + 1] = tightest and integer(tightest.ahead) or '0'
-end
+local rates = ((a[6] or '0') ~= '0' or (a[7] or '0') ~= '0' or (k[5] or '0') ~= '0' or (k[6] or '0') ~= '0') and
+    rates_look(micros(time), tonumber(tokens), {{name = 'account', rate = KEYS[8], rpm = a[6], tpm = a[7]},
+                                                {name = 'key', rate = KEYS[9], rpm = k[5], tpm = k[6]}})
 
 local function answer(word, free, calls)
     local list = {word, free, calls, most, a[4], a[5] or ''}
-    if #bookings > 0 then
-        add_tightest(list, 'requests')
-        add_tightest(list, 'tokens')
-    end
-    return list
+    return rates and rates.tell(list) or list
 end
 
-local function longest_wait()
-    local longest
-    for _, b in ipairs(bookings) do
-        if b.wait > 0 and (not longest or b.wait > longest.wait) then
-            longest = b
-        end
-    end
-    return longest
-end
-
-local function refuse_rate(b)
-    local list = answer(b.wait == math.huge and 'TOO_LARGE' or 'RATE', room, open)
-    for _, value in ipairs({b.scope, b.what, integer(b.limit), integer(left(b)),
-                            b.wait == math.huge and '0' or integer(b.wait)}) do
-        list[#list + 1] = value
-    end
+local function refuse_late(scope, what, limit, free, wait)
+    local list = answer(wait == math.huge and 'TOO_LARGE' or 'RATE', room, open)
+    local n = #list
+    list[n + 1], list[n + 2], list[n + 3], list[n + 4] = scope, what, limit, free
+    list[n + 5] = wait == math.huge and 0 or wait
     return list
 end
 
 if a[4] ~= ARGV[8] then
     return answer('CURRENCY', room, open)
-end
-local given = book_both('account', account_rate, a[6], a[7])
-local key_given = book_both('key', key_rate, k[5], k[6])
-if call('HEXISTS', holds, request) == 1 then
+elseif call('HEXISTS', holds, request) == 1 then
     return answer('OK', room, open)
 elseif call('HEXISTS', index, request) == 1 or call('EXISTS', released) == 1 then
     return {'OVER'}
 end
-local late = longest_wait()
+local late = rates and rates.late()
 if late then
-    return refuse_rate(late)
+    return refuse_late(unpack(late))
 elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
 elseif amount ~= '0' and (sub(room, 1, 1) == '-' or less(room, amount)) then
@@ -155,22 +97,7 @@ end
 
 -- ---- yes
 
-local shares = {account = '-', key = '-'}
-for _, b in ipairs(bookings) do
-    b.ahead = b.ahead + b.cost
-    local finish = integer(clock + b.ahead)
-    call('HSET', b.rate, b.what, finish)
-    if b.what == 'tokens' then
-        local before = b.scope == 'account' and given or key_given
-        call('HSET', b.rate, 'given', before)
-        shares[b.scope] = integer(b.cost) .. ':' .. finish .. ':' .. before
-    end
-    call('EXPIRE', b.rate, IDLE_SECONDS)
-end
 local entry = amount .. ' ' .. ARGV[5] .. ' ' .. time[1] .. string.format('%03d', math.floor(time[2] / 1000))
-if shares.account ~= '-' or shares.key ~= '-' then
-    entry = entry .. ' ' .. tokens .. ' ' .. shares.account .. ' ' .. shares.key
-end
 if open == 0 then
     call('SADD', held, id)
 end
@@ -178,6 +105,6 @@ if KEYS[10] then
     write_claim(KEYS[10], {state = 'open', request = request, body = ARGV[10], ends = ARGV[11], by = ARGV[5], turn = ARGV[12]},
                 CLAIM_MS)
 end
-call('HSET', holds, request, entry)
+call('HSET', holds, request, entry .. (rates and rates.book() or ''))
 call('HINCRBY', account, 'room', negate(amount))
 return answer('OK', call('HGET', account, 'room'), open + 1)

@@ -60,7 +60,7 @@ local function book_call(r)
     if not held then
         return 'hold-is-malformed'
     end
-    local back = all_unused(tail, KEYS[r.k + 5], KEYS[r.k + 6], used)
+    local back = unused(tail, KEYS[r.k + 5], KEYS[r.k + 6], used)
     if not (purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
     end

@@ -61,7 +61,7 @@ end
 
 local function release(request, entry, old, tail, mark, key_rate)
     if entry then
-        local back = all_unused(tail, rate, key_rate, 0)
+        local back = unused(tail, rate, key_rate, 0)
         call('HDEL', holds, request)
         call('HINCRBY', account, 'room', old)
         put_back(back)
