@@ -52,8 +52,9 @@ def parse() -> argparse.Namespace:
 
 
 def one_run(seed: int, options: argparse.Namespace) -> bool:
-    plan = faults.schedule(seed, options.minutes,
-                           lambda fault: not options.only or any(name in fault.name for name in options.only))
+    def is_chosen(fault: faults.Fault) -> bool:
+        return any(name in fault.name for name in options.only) if options.only else fault.weight > 0
+    plan = faults.schedule(seed, options.minutes, is_chosen)
     print(f"\nchaos: seed {seed}, {options.minutes:g} minutes, {len(plan)} faults", flush=True)
     if options.list:
         print("\n".join(one.line() for one in plan))
@@ -137,13 +138,14 @@ class Run:
     def _heal_under_load(self) -> float | None:
         """Calls go on while it heals, and some seconds longer."""
         self.say("   no more faults")
-        ending.heal(self.stack)
+        self.wrong += ending.heal(self.stack)
         seconds = ending.attempt("healing", lambda: ending.wait_well(self.stack), self.wrong)
         time.sleep(3)
         return seconds
 
     def _heal(self) -> None:
         self.wrong += self.people.finish()
+        self.wrong += ending.deaths_of_their_own(self.stack)
         self.figures["quiet"] = ending.attempt("becoming quiet", lambda: ending.wait_quiet(self.stack), self.wrong)
         self.receipts = ending.attempt("receipts", lambda: ending.keep_receipts(self.stack, self.clients), self.wrong)
         self.say(f"   healed: ready {report.spell(self.figures['last_heal'])}, shipped and nothing held "
@@ -162,7 +164,7 @@ class Run:
         with contextlib.closing(RedisReader(self.stack.redis.socket)) as redis:
             books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
                           read_archive(self.stack.archive), redis, self.people.sums("credit"),
-                          self.people.sums("refund"), faults.deaths(self.plan))
+                          self.people.sums("refund"), faults.deaths(self.plan), self.stack.lost)
             for check in CHECKS:
                 found = list(check(books))
                 self.say(f"   {'ok' if not found else f'{len(found)} WRONG'}: {check.__name__.replace('_', ' ')}")

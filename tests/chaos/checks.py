@@ -31,6 +31,7 @@ class Books:
     credits: Counter[str]                   # account -> nanos, each operation once
     refunds: Counter[str]
     deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
+    lost: set[str]                          # request ids that went with a journal that had not shipped them
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -39,7 +40,8 @@ class Books:
             for record in writer.records:
                 if record["kind"] == "call":
                     self.events[record["request_id"]].append(record)
-        self.by_id = {seen.request_id: seen for seen in self.seen if seen.status == 200 and seen.request_id}
+        self.by_id = {seen.request_id: seen for seen in self.seen
+                      if seen.status == 200 and seen.request_id and not seen.replays}
         self.by_trace = {seen.trace: seen for seen in self.seen}
 
     @property
@@ -58,6 +60,11 @@ def every_end_that_was_seen_is_billed_once(books: Books) -> Iterator[str]:
             continue
         books.counts["calls whose end was seen"] += 1
         events = books.events.get(seen.request_id, [])
+        if seen.request_id in books.lost:
+            books.counts["calls whose end was seen, LOST with their journal"] += 1
+            if events:
+                yield f"{seen.request_id}: it was lost with its journal, and has {len(events)} events"
+            continue
         if len(events) != 1:
             yield f"{seen.request_id}: its client saw its end, and it has {len(events)} events"
             continue
@@ -79,6 +86,8 @@ def every_other_call_has_one_resolution(books: Books) -> Iterator[str]:
         events = books.events.get(request_id, [])
         if len(events) > 1:
             yield f"{request_id}: {len(events)} events"
+        elif not events and request_id in books.lost:
+            books.counts["calls whose end was not seen, LOST with their journal"] += 1
         elif not events:
             yield from _without_event(books, request_id, seen)
         else:
@@ -120,6 +129,25 @@ def _bounded(books: Books, request_id: str, seen: Seen | None, event: Any) -> It
 
 def tokens(event: Any) -> dict[str, int]:
     return {unit: count for unit, count in event["units"].items() if unit not in world.PER_ONE}
+
+
+def an_errand_is_done_once(books: Books) -> Iterator[str]:
+    """Of all calls under one Idempotency-Key at most one is a whole answer, and every repetition names that one."""
+    by_trace = {served.trace: request_id for request_id, many in books.served.items() for served in many}
+    errands: dict[str, list[Seen]] = defaultdict(list)
+    for seen in books.seen:
+        if seen.errand:
+            errands[seen.errand].append(seen)
+    for errand, tries in errands.items():
+        calls = {seen.request_id or by_trace.get(seen.trace, "") for seen in tries if not seen.replays}
+        whole = {call for call in calls for event in books.events.get(call, []) if event["outcome"] == COMPLETE}
+        told = {seen.replays for seen in tries if seen.replays}
+        books.counts["errands"] += 1
+        books.counts["errands repeated after an answer"] += bool(told)
+        if len(whole) > 1:
+            yield f"{errand}: billed in full as {sorted(whole)}"
+        if told - whole:
+            yield f"{errand}: answered before as {sorted(told)}, and whole is {sorted(whole)}"
 
 
 def no_call_is_served_twice(books: Books) -> Iterator[str]:
@@ -242,8 +270,15 @@ def cursors_are_the_heads(books: Books) -> Iterator[str]:
 
 
 CHECKS = [
-    every_end_that_was_seen_is_billed_once, every_other_call_has_one_resolution, no_call_is_served_twice,
-    no_event_without_a_call, every_amount_is_the_price_of_its_units, accounts_add_up, refunds_are_recorded_once,
+    every_end_that_was_seen_is_billed_once,
+    every_other_call_has_one_resolution,
+    an_errand_is_done_once,
+    no_call_is_served_twice,
+    no_event_without_a_call,
+    every_amount_is_the_price_of_its_units,
+    accounts_add_up,
+    refunds_are_recorded_once,
     creators_earn_what_accounts_pay,
-    nothing_is_held_or_in_suspense, cursors_are_the_heads,
+    nothing_is_held_or_in_suspense,
+    cursors_are_the_heads,
 ]

@@ -30,6 +30,7 @@ class Seen:
     model: str
     is_stream: bool
     manner: str
+    words: int = 0              # of its question
     sent: float = 0.0           # wall clock
     answered: float = 0.0       # when the head came
     ended: float = 0.0
@@ -41,6 +42,8 @@ class Seen:
     way: str = ""               # how it ended: whole, eof, reset, hung_up, no_connection
     cost: str = ""
     receipt: str = ""
+    errand: str = ""            # its Idempotency-Key
+    replays: str = ""           # the call that it was told was answered before, under the same key
 
 
 class Client:
@@ -57,18 +60,36 @@ class Client:
 
     async def run(self, is_over: asyncio.Event) -> None:
         while not is_over.is_set():
-            seen = await self.call()
-            pause = self.draw.uniform(0.02, 0.25)
-            await asyncio.sleep(pause if seen.status == 200 else 0.3 + pause)
+            seen = await self.call(self._think())
+            await self._rest(seen)
+            if seen.errand:
+                for _ in range(self.draw.choice([0, 1, 1, 2, 4])):
+                    await self._rest(await self.call(self._again(seen)))
         self._drop()
 
-    async def call(self) -> Seen:
+    async def _rest(self, seen: Seen) -> None:
+        pause = self.draw.uniform(0.02, 0.25)
+        await asyncio.sleep(pause if seen.status == 200 else 0.3 + pause)
+
+    def _think(self) -> Seen:
+        """What to call, and how."""
         draw = self.draw
-        model = draw.choice(world.MODELS)
-        seen = Seen(f"{draw.getrandbits(128):032x}", self.name, self.account, self.key.split("-")[2], "", model.name,
+        seen = Seen(f"{draw.getrandbits(128):032x}", self.name, self.account, "", "", draw.choice(world.MODELS).name,
                     draw.random() < 0.75, draw.choices(["reads", "leaves", "flees", "dawdles"], [76, 9, 6, 9])[0])
+        seen.words = draw.randint(1, 200)
+        seen.errand = f"errand-{seen.trace}" if draw.random() < 0.15 else ""
+        return seen
+
+    def _again(self, seen: Seen) -> Seen:
+        """The same request, byte for byte, under the same key."""
+        return Seen(f"{self.draw.getrandbits(128):032x}", self.name, self.account, "", "", seen.model, seen.is_stream,
+                    self.draw.choice(["reads", "reads", "leaves", "flees"]), seen.words, errand=seen.errand)
+
+    async def call(self, seen: Seen) -> Seen:
+        draw = self.draw
+        seen.key = self.key.split("-")[2]
         door = draw.choice(sorted(self.doors))
-        is_fresh, words, patience = draw.random() < 0.2, draw.randint(1, 200), draw.uniform(0.0, 0.6)
+        is_fresh, patience = draw.random() < 0.2, draw.uniform(0.0, 0.6)
         leaves_after = draw.randint(0, 40)
         self.calls.append(seen)
         seen.sent = time.time()
@@ -76,7 +97,7 @@ class Client:
             async with asyncio.timeout(patience if seen.manner == "flees" else CALL_SECONDS):
                 await self._connect(door, is_fresh)
                 seen.instance = self.link[0]
-                await self._ask(seen, words)
+                await self._ask(seen)
                 await self._read(seen, leaves_after)
         except TimeoutError:
             seen.way = "hung_up"
@@ -106,13 +127,14 @@ class Client:
             link, self.link = self.link, None
             reset(link[2])
 
-    async def _ask(self, seen: Seen, words: int) -> None:
-        body = json.dumps({"model": seen.model, "stream": seen.is_stream, "stream_options": {"include_usage": True},
-                           "messages": [{"role": "user", "content": "word " * words}]}
-                          if seen.is_stream else
-                          {"model": seen.model, "messages": [{"role": "user", "content": "word " * words}]}).encode()
+    async def _ask(self, seen: Seen) -> None:
+        request: dict[str, Any] = {"model": seen.model, "messages": [{"role": "user", "content": "word " * seen.words}]}
+        if seen.is_stream:
+            request |= {"stream": True, "stream_options": {"include_usage": True}}
+        body = json.dumps(request).encode()
+        errand = f"Idempotency-Key: {seen.errand}\r\n" if seen.errand else ""
         writer = self.link[2]
-        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n"
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n{errand}"
                      f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
                      f"traceparent: 00-{seen.trace}-{seen.trace[:16]}-01\r\n\r\n".encode() + body)
         await writer.drain()
@@ -126,8 +148,12 @@ class Client:
         seen.code = fields.get("x-tollgate-code", "")
         seen.cost, seen.receipt = fields.get("x-tollgate-cost", ""), fields.get("x-tollgate-receipt", "")
         if "content-length" in fields:
-            await reader.readexactly(int(fields["content-length"]))
+            body = await reader.readexactly(int(fields["content-length"]))
             seen.saw_end = seen.status == 200
+            if fields.get("x-tollgate-idempotent-replay") == "true":
+                seen.replays = seen.request_id
+            elif seen.status == 410:
+                seen.replays = json.loads(body)["error"]["request_id"]
         else:
             await self._read_stream(seen, reader, leaves_after)
         if not seen.way:
@@ -181,6 +207,8 @@ class Events:
                 seen.saw_end = True
             elif line.startswith(b"data: {"):
                 value = json.loads(line[6:])
+                if value.get("error", {}).get("code") == "answered_before":
+                    seen.replays = value["error"]["request_id"]
                 seen.saw_end = seen.saw_end or bool(value.get("usage"))
                 seen.chunks += any((choice.get("delta") or {}).get("content") for choice in value.get("choices", []))
 

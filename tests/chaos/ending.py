@@ -21,8 +21,9 @@ RECEIPTS_MAX = 100
 SHANGHAI = timezone(timedelta(hours=8))
 
 
-def heal(stack: Stack) -> None:
-    """No fault acts any more, and every process that should run does."""
+def heal(stack: Stack) -> list[str]:
+    """No fault acts any more, and every process that should run does; which had ended that nobody had ended."""
+    gone = []
     for instance in stack.instances.values():
         instance.shim.order()
         for link in (instance.redis_link, *instance.model_links.values()):
@@ -30,8 +31,23 @@ def heal(stack: Stack) -> None:
         if not instance.is_serving():
             instance.process = None
             instance.serve()
-    if not stack.redis.process:
-        stack.start_redis()
+            gone.append(f"the master of {instance.name} had ended")
+    if not stack.redis.process or stack.redis.process.popen.poll() is not None:
+        stack.redis.process = None
+        gone.append(f"Redis had ended; started again: {stack.start_redis()}")
+    return gone
+
+
+def deaths_of_their_own(stack: Stack) -> list[str]:
+    """Processes that a signal ended which is not the SIGKILL of this harness: a crash, an assertion."""
+    found = []
+    for instance in stack.instances.values():
+        for line in instance.log_text().splitlines():
+            if '"child_died"' in line and "by signal" in line and "signal 9 " not in line:
+                found.append(f"{instance.name}: {line}")
+            elif not line.startswith("{"):
+                found.append(f"{instance.name}: not a line of its log: {line}")
+    return found
 
 
 def wait_well(stack: Stack) -> float:

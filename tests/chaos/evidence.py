@@ -47,15 +47,18 @@ def read_archive(archive: Path) -> dict[str, Writer]:
 
 
 def take_record(writer: Writer, line: bytes, path: Path) -> None:
-    record = json.loads(line, parse_float=None)
+    record = json.loads(line)
     writer.records.append(record)
-    for side, counter in (("a", "an"), ("m", "mn")):
-        if counter not in record:
-            continue
-        partition = f"{side}{record[side]:02}"
-        if record[counter] != writer.heads.get(partition, (0, ""))[0] + 1:
-            raise ArchiveIsWrong(f"{path}: {partition} goes from {writer.heads.get(partition)} to {record[counter]}")
-        writer.heads[partition] = (record[counter], crc32c(line))
+    for partition, n in numbers_of(record):
+        if n != writer.heads.get(partition, (0, ""))[0] + 1:
+            raise ArchiveIsWrong(f"{path}: {partition} goes from {writer.heads.get(partition)} to {n}")
+        writer.heads[partition] = (n, crc32c(line))
+
+
+def numbers_of(record: Any) -> list[tuple[str, int]]:
+    """Where a record stands in its writer's order: a partition and a number on each of its sides."""
+    return [(f"{side}{record[side]:02}", record[counter]) for side, counter in (("a", "an"), ("m", "mn"))
+            if counter in record]
 
 
 def _table() -> list[int]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import wreck
 from .stack import NAMES, Stack
 
 Draw = random.Random
@@ -230,9 +231,12 @@ FAULTS = [
                                             what="opens"), fail_disk, "shim"),
     Fault("clock jumps", "instance", 3, both(seconds(0.5, 6), one_of("ms", -30_000, -2_000, 1_500, 20_000, 50_000)),
           jump_clock, "shim"),
+    Fault("journal destroyed", "instance", 0, lambda draw: {"which": draw.randint(0, 9)}, wreck.destroy_shipped),
+    Fault("journal loss", "instance", 0, seconds(0.5, 3), wreck.destroy_unshipped),     # only when asked for
     Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), kill_redis),
     Fault("redis paused", "redis", 5, seconds(0.2, 12), pause_redis),
     Fault("redis blocked", "redis", 2, seconds(0.2, 4), block_redis),
+    Fault("redis emptied", "redis", 2, seconds(0.0, 2), flush_redis),
     Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), cut_link),
     Fault("link half closed", "network", 3, LINK, half_close_link),
     Fault("link slow", "network", 4, both(LINK, seconds(1, 8), one_of("delay", 0.02, 0.1, 0.4)), slow_link),
@@ -250,7 +254,7 @@ def schedule(seed: int, minutes: float, chosen: Callable[[Fault], bool]) -> list
         rows = [fault for fault in FAULTS if fault.lane == kind and chosen(fault)]
         at = 4.0 + draw.uniform(0, gap)
         while rows and at < minutes * 60 - 5:
-            fault = draw.choices(rows, [row.weight for row in rows])[0]
+            fault = draw.choices(rows, [row.weight or 1 for row in rows])[0]
             particulars = fault.draw(draw)
             planned.append(Planned(round(at, 1), lane, fault, particulars))
             at += particulars.get("seconds", 0) + 2 + draw.expovariate(1 / gap)
@@ -258,7 +262,7 @@ def schedule(seed: int, minutes: float, chosen: Callable[[Fault], bool]) -> list
 
 
 KILLERS = {"worker killed", "console killed", "master killed", "restarted", "fdatasync fails", "write fails",
-           "open fails", "worker paused"}
+           "open fails", "worker paused", "journal destroyed", "journal loss"}
 
 
 def deaths(planned: list[Planned]) -> list[tuple[float, float]]:

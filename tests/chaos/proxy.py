@@ -97,7 +97,7 @@ class Proxy:
             await self.flows.wait()
             with contextlib.suppress(OSError, RuntimeError):
                 writer.write_eof()
-        except OSError:
+        except (OSError, RuntimeError):     # RuntimeError: it was half closed meanwhile, so what comes is lost
             reset(writer)
 
 

@@ -82,7 +82,7 @@ class Instance(Gateway):
             "state": str(self.state), "journal": str(self.journal), "archive": str(self.stack.archive),
             "redis": f"redis://127.0.0.1:{self.redis_link.port}", "redis_timeout": "1 s", "recovering_wait": "3 s",
             "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "testing": True,
-            "clock_offset": self.clock_ms,
+            "recent_time": "5 s", "recent_calls": 10, "clock_offset": self.clock_ms,
         }
         text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
         for name, link in self.model_links.items():
@@ -129,6 +129,8 @@ class Stack:
         self.redis = Redis(folder / "redis")
         self.instances: dict[str, Instance] = {}
         self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
+        self.lost: set[str] = set()         # request ids that went with a journal, on purpose
+        self.retired: set[str] = set()      # writers of which something went
         self.spawner = ThreadPoolExecutor(1)
 
     def spawn(self, start: Callable[[], T]) -> T:

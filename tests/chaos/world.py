@@ -60,7 +60,8 @@ ACCOUNTS = [
     Account("steady", True, "200", clients=3),
     Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
     Account("branch", False, "10", ("--credit-limit", "500")),
-    Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=4),
+    Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000")),
+    Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=3),
 ]
 
 
