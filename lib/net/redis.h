@@ -37,7 +37,8 @@ struct redis_config {
 
 /* A reply, valid inside its callback (it is hiredis's tree, shown read-only). */
 enum redis_type { REDIS_NIL, REDIS_INT, REDIS_TEXT, REDIS_STATUS, REDIS_ARRAY, REDIS_ERROR };
-struct redis_reply;
+struct
+    redis_reply; /* null reads as NIL: redis_reply_at() gives it for an element that is not there */
 enum redis_type redis_reply_type(const struct redis_reply *r);
 int64_t redis_reply_int(const struct redis_reply *r);
 /* TEXT, STATUS, ERROR; empty for others. */

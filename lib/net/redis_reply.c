@@ -11,6 +11,8 @@ static const redisReply *tree(const struct redis_reply *r)
 
 enum redis_type redis_reply_type(const struct redis_reply *r)
 {
+    if (!r)
+        return REDIS_NIL;
     switch (tree(r)->type) {
     case REDIS_REPLY_INTEGER:
         return REDIS_INT;
