@@ -33,6 +33,8 @@ static void run_server(struct fixture *f);
 static bool connect_client(struct fixture *f);
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at);
 static char *text_of(redisReply *r);
+static char *evaluate(struct fixture *f, const struct span what[2], const struct span *keys,
+                      size_t key_count, const struct span *args, size_t arg_count);
 static void add_text(struct buf *out, const redisReply *r);
 static void dump_key(struct fixture *f, const char *key, struct buf *lines);
 static void dump_pairs(const redisReply *pairs, const char *key, struct buf *lines);
@@ -193,8 +195,24 @@ static void add_text(struct buf *out, const redisReply *r)
 char *fixture_eval(struct fixture *f, enum script s, const struct span *keys, size_t key_count,
                    const struct span *args, size_t arg_count)
 {
-    const char *text = script_get(s)->text, *argv[ARGS_MAX] = {"EVAL", text};
-    size_t lens[ARGS_MAX] = {4, strlen(text)}, n = 3;
+    struct span what[] = {SPAN("EVAL"), span_of(script_get(s)->text)};
+
+    return evaluate(f, what, keys, key_count, args, arg_count);
+}
+
+char *fixture_evalsha(struct fixture *f, const char *sha1, const struct span *keys,
+                      size_t key_count, const struct span *args, size_t arg_count)
+{
+    struct span what[] = {SPAN("EVALSHA"), span_of(sha1)};
+
+    return evaluate(f, what, keys, key_count, args, arg_count);
+}
+
+static char *evaluate(struct fixture *f, const struct span what[2], const struct span *keys,
+                      size_t key_count, const struct span *args, size_t arg_count)
+{
+    const char *argv[ARGS_MAX] = {what[0].data, what[1].data};
+    size_t lens[ARGS_MAX] = {what[0].len, what[1].len}, n = 3;
     char count[24];
 
     ck_assert_uint_le(3 + key_count + arg_count, ARGS_MAX);

@@ -28,6 +28,9 @@ char *fixture_ask(struct fixture *f, const char *format, ...);
 /* Runs a script; the answer as fixture_ask() gives it, "error: …" included. */
 char *fixture_eval(struct fixture *f, enum script s, const struct span *keys, size_t key_count,
                    const struct span *args, size_t arg_count);
+/* The same of a program that was loaded. */
+char *fixture_evalsha(struct fixture *f, const char *sha1, const struct span *keys,
+                      size_t key_count, const struct span *args, size_t arg_count);
 char *fixture_apply(struct fixture *f, const struct batch *b);
 
 /* Everything that Redis holds under tg:*, sorted, one line a fact; stream ids and times are left out. */

@@ -1,0 +1,170 @@
+/* script_fact.c - a record's line has the members that projection_effects.c reads, in the shape of billing/record.h. */
+#include "tests/billing/script_fact.h"
+
+#include <check.h>
+#include <inttypes.h>
+
+#include "billing/money.h"
+#include "lib/base/clock.h"
+#include "lib/base/crc32c.h"
+
+const char *const writer_texts[WRITERS] = {"w-aaaaaaaaaaaaaaaa", "w-bbbbbbbbbbbbbbbb",
+                                           "w-cccccccccccccccc"};
+const char *const currency_texts[CURRENCIES] = {"CNY", "USD"};
+const char *const period_texts[PERIODS] = {"2026-10", "2026-11"};
+const char *const day_texts[PERIODS] = {"2026-10-15", "2026-11-15"};
+const struct partition places[PLACES] = {
+    {SIDE_ACCOUNT, 17}, {SIDE_ACCOUNT, 18}, {SIDE_MODEL, 0}, {SIDE_MODEL, 5}};
+
+unsigned fact_place(const struct fact *f, enum partition_side side)
+{
+    if (side == SIDE_ACCOUNT)
+        return f->subject % 2;
+    return f->kind == RECORD_CATALOGUE ? 2 : 2 + f->model % 2;
+}
+
+bool fact_is_on(const struct fact *f, enum partition_side side)
+{
+    return f->kind == RECORD_CALL || f->kind == RECORD_REFUND ||
+           (side == SIDE_MODEL) == (f->kind == RECORD_CATALOGUE);
+}
+
+static void add_member(struct buf *body, const char *name, const char *value)
+{
+    buf_printf(body, ",\"%s\":\"%s\"", name, value);
+}
+
+static void add_time(struct buf *body, const char *name, int64_t nanos)
+{
+    char text[CLOCK_TEXT];
+
+    add_member(body, name, clock_format(nanos, text));
+}
+
+static void add_amount(struct buf *body, const char *name, int64_t nanos)
+{
+    char text[DECIMAL_TEXT];
+
+    add_member(body, name, decimal_format(nanos, text));
+}
+
+static void add_terms(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"request_id\":\"" REQUEST_FMT "\",\"account\":\"" ACCOUNT_FMT "\"",
+               f->request, f->subject);
+    buf_printf(body, ",\"model\":\"" MODEL_FMT "\"", f->model);
+    buf_add_string(body, ",\"creators\":[{\"id\":\"demo\",\"weight\":1}],\"contract\":\"demo@1\"");
+    buf_add_string(body, ",\"share_bp\":7000");
+}
+
+static void call_body(struct buf *body, const struct fact *f)
+{
+    add_terms(body, f);
+    buf_printf(body, ",\"key\":\"" KEY_FMT "\",\"units\":{\"input_tokens\":%" PRId64, f->key,
+               f->tokens / 3);
+    buf_printf(body, ",\"output_tokens\":%" PRId64 ",\"image\":7}", f->tokens - f->tokens / 3);
+    add_amount(body, "amount", f->amount);
+    add_member(body, "period", period_texts[f->period]);
+    buf_printf(body, ",\"ended_at\":\"%sT08:00:00.000Z\"", day_texts[f->period]);
+    if (!f->is_unreadable)
+        add_member(body, "currency", currency_texts[f->currency]);
+}
+
+static void add_rates(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, ",\"rpm\":%" PRId64 ",\"tpm\":%" PRId64, f->rpm, f->tpm);
+}
+
+static void account_body(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"account\":\"" ACCOUNT_FMT "\",\"revision\":%" PRId64, f->subject,
+               f->revision);
+    buf_printf(body, ",\"concurrency\":%" PRId64, f->concurrency);
+    add_rates(body, f);
+    add_member(body, "currency", currency_texts[f->currency]);
+    add_amount(body, "credit_limit", f->limit);
+    add_time(body, "at", f->at);
+    if (!f->is_unreadable)
+        add_member(body, "mode", f->is_postpaid ? "postpaid" : "prepaid");
+}
+
+static void key_body(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"key\":\"" KEY_FMT "\",\"owner\":\"" ACCOUNT_FMT "\"", f->subject, f->owner);
+    buf_printf(body, ",\"hash\":\"hash-%u-%" PRIu64 "\",\"revision\":%" PRId64, f->writer,
+               f->n[SIDE_ACCOUNT], f->revision);
+    add_rates(body, f);
+    add_member(body, "owner_kind", f->is_of_creator ? "creator" : "account");
+    add_time(body, "at", f->at);
+    if (f->expires_at)
+        add_time(body, "expires_at", f->expires_at);
+    else
+        buf_add_string(body, ",\"expires_at\":null");
+    if (!f->is_unreadable)
+        add_member(body, "state", f->is_revoked ? "revoked" : "active");
+}
+
+static void credit_body(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"account\":\"" ACCOUNT_FMT "\",\"op\":\"op%u\"", f->subject, f->op);
+    add_member(body, "currency", currency_texts[f->currency]);
+    add_time(body, "at", f->at);
+    if (!f->is_unreadable)
+        add_amount(body, "amount", f->amount);
+}
+
+static void refund_body(struct buf *body, const struct fact *f)
+{
+    add_terms(body, f);
+    buf_printf(body, ",\"op\":\"op%u\"", f->op);
+    add_amount(body, "charged", f->charged);
+    add_amount(body, "amount", f->amount);
+    add_member(body, "orig_period", period_texts[f->orig_period]);
+    add_member(body, "period", period_texts[f->period]);
+    add_time(body, "at", f->at);
+    if (!f->is_unreadable)
+        add_member(body, "currency", currency_texts[f->currency]);
+}
+
+static void catalogue_body(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"object\":\"model\",\"id\":\"" MODEL_FMT "\",\"revision\":%" PRId64,
+               f->subject, f->revision);
+    if (!f->is_unreadable)
+        buf_printf(body, ",\"body\":%s", f->body);
+}
+
+void fact_body(const struct fact *f, struct buf *out)
+{
+    static void (*const bodies[RECORD_KINDS])(struct buf *, const struct fact *) = {
+        [RECORD_CALL] = call_body,
+        [RECORD_ACCOUNT] = account_body,
+        [RECORD_KEY] = key_body,
+        [RECORD_CREDIT] = credit_body,
+        [RECORD_CATALOGUE] = catalogue_body,
+        [RECORD_REFUND] = refund_body,
+    };
+
+    buf_add_char(out, '{');
+    bodies[f->kind](out, f);
+    buf_add_char(out, '}');
+}
+
+void fact_compose(struct fact *f)
+{
+    struct record_place place = {0};
+    AUTO_CLEAR(buf) body;
+    AUTO_CLEAR(buf) line;
+
+    for (int side = 0; side < SIDES; side++) {
+        place.on[side] = f->n[side] > 0;
+        place.partition[side] = places[fact_place(f, (enum partition_side)side)].index;
+        place.n[side] = f->n[side];
+    }
+    buf_init(&body, sizeof f->line);
+    buf_init(&line, sizeof f->line - 1);
+    fact_body(f, &body);
+    ck_assert(record_compose(&line, f->kind, writer_texts[f->writer], &place, buf_span(&body)));
+    memcpy(f->line, line.data, line.len + 1);
+    f->crc = crc32c(0, f->line, line.len);
+}

@@ -1,0 +1,60 @@
+/* script_fact.h - the small world of the model test: a few writers, accounts, keys and calls in four partitions, and the
+ * records about them. All are numbers here; the texts that Redis knows them by stand at the end. */
+#ifndef TOLLGATE_TESTS_SCRIPT_FACT_H
+#define TOLLGATE_TESTS_SCRIPT_FACT_H
+
+#include "billing/record.h"
+
+#define INSTALLATION "inst-1"
+#define WRITERS      3
+#define ACCOUNTS     4
+#define KEYS         4
+#define REQUESTS     96
+#define OPS          5
+#define MODELS       4
+#define PERIODS      2
+#define CURRENCIES   2
+#define PLACES       4 /* partitions: two of accounts, two of models */
+
+/* A record, as the journal of its writer has it. */
+struct fact {
+    enum record_kind kind;
+    bool is_unreadable; /* a member is missing */
+    unsigned writer;
+    uint64_t n[SIDES]; /* its number in its partition of each side; 0: none */
+    uint32_t crc;
+    unsigned subject; /* account of a call, a refund, an account or a credit; key; object */
+    unsigned request, model, period, orig_period, currency, op, owner, key;
+    int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
+    int64_t at, expires_at; /* nanos; expires_at 0: never */
+    bool is_revoked, is_postpaid, is_of_creator;
+    char body[48]; /* of the catalogue */
+    char line[640];
+};
+
+/* Which of the places it goes to on that side, when it goes there at all. */
+unsigned fact_place(const struct fact *f, enum partition_side side);
+bool fact_is_on(const struct fact *f, enum partition_side side);
+/* The JSON that says it, without the head; needs no numbers yet. */
+void fact_body(const struct fact *f, struct buf *out);
+/* Gives `line` and `crc`, once it has its numbers. */
+void fact_compose(struct fact *f);
+
+/* Account and key live in the place that is their number mod 2, model m in place 2 + m mod 2. */
+extern const struct partition places[PLACES];
+extern const char *const writer_texts[WRITERS];
+extern const char *const currency_texts[CURRENCIES];
+extern const char *const period_texts[PERIODS];
+extern const char *const day_texts[PERIODS]; /* on which all calls of the period ended */
+#define ACCOUNT_FMT         "acct%u"
+#define KEY_FMT             "17key%u"
+#define REQUEST_FMT         "req_%02u"
+#define RUN_FMT             "run-%u"
+#define MODEL_FMT           "demo/m%u"
+#define TERMS_FMT           "%s demo@1 7000 demo:1"          /* currency */
+#define GROSS_FMT           MODEL_FMT " %s " TERMS_FMT       /* model, day, currency */
+#define RETURN_FMT          "%s %s " MODEL_FMT " " TERMS_FMT /* period, its period, model, currency */
+#define HOLD_FMT            "%" PRId64 " %s %" PRId64        /* amount, writer, renewed */
+#define account_of(request) ((request) % ACCOUNTS)
+
+#endif

@@ -1,0 +1,132 @@
+/* script_model.h - what billing/scripts/README.md promises of one partition, said a second time and another way: no Lua,
+ * no Redis, and no sums that are kept. The model keeps which records were booked, and every amount is added up anew
+ * from them whenever it is asked for. */
+#ifndef TOLLGATE_TESTS_SCRIPT_MODEL_H
+#define TOLLGATE_TESTS_SCRIPT_MODEL_H
+
+#include "billing/money.h"
+#include "tests/billing/script_fact.h"
+
+#define RECORDS_MAX 600
+#define BATCH_MAX   8
+#define ENTRIES_MAX 3
+#define MARK_MS     120000
+#define LOOK_MS     60000
+
+enum scope { OF_ACCOUNT, OF_KEY };
+#define SCOPES 2
+
+/* What a call booked of a token rate, in microseconds. */
+struct share {
+    bool is_there;
+    int64_t cost, finish, given;
+};
+
+struct model_hold {
+    bool is_there;
+    int64_t amount, renewed_ms;
+    unsigned writer;
+    int64_t tokens;
+    struct share shares[SCOPES];
+};
+
+struct model_rate {
+    int64_t requests, tokens; /* up to when it is booked, in microseconds; 0: never */
+    int64_t given, ends_ms;
+};
+
+struct model {
+    struct partition partition;
+    bool is_installed;
+    char applying[64], parked[128];
+    unsigned run, pending_run; /* 0: none */
+    int64_t pending_since, pending_last;
+    bool pending_blank;
+    struct {
+        unsigned run; /* 0: it is behind */
+        int64_t ms;   /* 0: it never said a word */
+        unsigned turn;
+    } live[WRITERS];
+    struct record_cursor cursors[WRITERS];
+    struct {
+        const struct fact *fact;
+        const char *reason; /* why it stands in suspense; null: it counts */
+    } booked[RECORDS_MAX];
+    size_t booked_count;
+    struct model_hold holds[REQUESTS], seen[REQUESTS]; /* now, and at the sweeper's last look */
+    struct {
+        unsigned run; /* 0: there was no look */
+        int64_t ms;
+    } looks[ACCOUNTS];
+    bool held[ACCOUNTS];
+    int64_t released_until[REQUESTS]; /* ms */
+    struct model_rate rates[SCOPES][ACCOUNTS];
+};
+_Static_assert(KEYS <= ACCOUNTS, "an account has as many rates as it has keys");
+
+void model_init(struct model *m, struct partition p);
+
+/* What is asked of each script; the answers are spelled as fixture_ask() spells them, and the caller frees them. */
+struct apply_ask {
+    unsigned writer;
+    const struct fact *facts[BATCH_MAX];
+    size_t count;
+    bool is_stranger; /* of another installation */
+};
+struct admit_ask {
+    unsigned account, key, request, writer, currency, run;
+    int64_t amount, tokens, now_nanos; /* 0: Redis's time */
+    bool is_stranger;
+};
+enum verb { RENEW, RAISE, RELEASE };
+struct hold_ask {
+    unsigned account, key, writer;
+    enum verb verb;
+    struct {
+        unsigned request;
+        int64_t amount;
+    } entries[ENTRIES_MAX];
+    size_t count;
+    bool is_stranger;
+};
+struct recovered_ask {
+    unsigned writer, run, turn;
+    uint64_t n;
+    bool is_new; /* the writer has never recorded anything */
+    bool is_stranger;
+};
+struct sweep_ask {
+    unsigned account, run;
+    bool is_stranger;
+};
+char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us);
+char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us);
+char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us);
+char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t now_us);
+/* Removed holds stand in the order of their requests. */
+char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us);
+
+/* Everything that Redis then holds of the partition: a line a fact, in any order. */
+void model_render(const struct model *m, int64_t now_us, struct buf *out);
+void model_render_hold(const struct model_hold *h, struct buf *out); /* its entry */
+
+/* What the answers and the lines are made of. */
+const struct fact *model_account(const struct model *m, unsigned account); /* null: not opened */
+const struct fact *model_key(const struct model *m, unsigned key);
+bool model_key_is_revoked(const struct model *m, unsigned key);
+int128 model_balance(const struct model *m, unsigned account, unsigned currency);
+int128 model_room(const struct model *m, unsigned account);
+bool model_is_first_of_its_op(const struct model *m, const struct fact *credit);
+/* All refunds of a call, of each operation the first, in the order in which they count. */
+struct refunds {
+    struct {
+        const struct fact *fact;
+        bool counts;
+    } list[OPS];
+    size_t count;
+};
+void model_refunds(const struct model *m, unsigned request, struct refunds *out);
+
+extern const char *const verb_texts[];
+
+#endif

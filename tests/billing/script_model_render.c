@@ -1,0 +1,506 @@
+/* script_model_render.c - the model of a partition as the lines that Redis is compared with, key by key. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/base/crypto.h"
+#include "tests/billing/script_model_rate.h"
+
+struct page {
+    const struct model *m;
+    struct buf *out;
+    int64_t now_us;
+};
+
+static void state_lines(const struct page *p);
+static void writer_lines(const struct page *p);
+static void record_lines(const struct page *p);
+static void account_lines(const struct page *p, unsigned account);
+static void foreign_lines(const struct page *p, unsigned account, const struct fact *is);
+static void debit_lines(const struct page *p, unsigned account);
+static void hold_lines(const struct page *p, unsigned account);
+static void refund_lines(const struct page *p, unsigned request);
+static void refunded_lines(const struct page *p);
+static void key_lines(const struct page *p, unsigned key);
+static void gross_lines(const struct page *p);
+static void catalogue_lines(const struct page *p);
+
+/* "tg:{a17}:account:acct0 balance = " */
+static void name(const struct page *p, const char *what, const char *rest)
+{
+    char key[PARTITION_KEY];
+
+    buf_add_span(p->out, partition_key(p->m->partition, what, rest, key));
+    buf_add_char(p->out, ' ');
+}
+
+void model_render(const struct model *m, int64_t now_us, struct buf *out)
+{
+    struct page page = {m, out, now_us}, *p = &page;
+
+    state_lines(p);
+    writer_lines(p);
+    record_lines(p);
+    for (unsigned a = 0; a < ACCOUNTS && m->partition.side == SIDE_ACCOUNT; a++) {
+        account_lines(p, a);
+        foreign_lines(p, a, model_account(m, a));
+        debit_lines(p, a);
+        hold_lines(p, a);
+    }
+    for (unsigned request = 0; request < REQUESTS; request++)
+        refund_lines(p, request);
+    refunded_lines(p);
+    for (unsigned k = 0; k < KEYS; k++)
+        key_lines(p, k);
+    if (m->partition.side == SIDE_MODEL) {
+        gross_lines(p);
+        catalogue_lines(p);
+    }
+}
+
+static void state_text(const struct page *p, const char *field, const char *value)
+{
+    name(p, "state", NULL);
+    buf_printf(p->out, "%s = %s\n", field, value);
+}
+
+static void state_number(const struct page *p, const char *field, const char *prefix, int64_t n)
+{
+    name(p, "state", NULL);
+    buf_printf(p->out, "%s = %s%" PRId64 "\n", field, prefix, n);
+}
+
+static void state_lines(const struct page *p)
+{
+    const struct model *m = p->m;
+
+    if (m->is_installed) {
+        state_text(p, "installation", INSTALLATION);
+        state_number(p, "partitions", "", PARTITIONS);
+    }
+    if (m->parked[0])
+        state_text(p, "parked", m->parked);
+    if (m->applying[0])
+        state_text(p, "applying", m->applying);
+    if (m->run)
+        state_number(p, "run_id", "run-", m->run);
+    if (m->pending_blank)
+        state_text(p, "pending_blank", "1");
+    if (!m->pending_run)
+        return;
+    state_number(p, "pending_run", "run-", m->pending_run);
+    state_number(p, "pending_since", "", m->pending_since);
+    state_number(p, "pending_last", "", m->pending_last);
+}
+
+static void writer_lines(const struct page *p)
+{
+    for (unsigned w = 0; w < WRITERS; w++) {
+        const struct record_cursor *c = &p->m->cursors[w];
+        if (c->n) {
+            name(p, "cursors", NULL);
+            buf_printf(p->out, "%s = %" PRIu64 " %08" PRIx32 "\n", writer_texts[w], c->n, c->crc);
+        }
+        if (!p->m->live[w].ms)
+            continue;
+        name(p, "live", NULL);
+        buf_printf(p->out, "%s = ", writer_texts[w]);
+        if (p->m->live[w].run)
+            buf_printf(p->out, RUN_FMT, p->m->live[w].run);
+        else
+            buf_add_char(p->out, '-');
+        buf_printf(p->out, " %" PRId64 " %u\n", p->m->live[w].ms, p->m->live[w].turn);
+    }
+}
+
+static void call_line(const struct page *p, const struct fact *f)
+{
+    char account[16];
+
+    snprintf(account, sizeof account, ACCOUNT_FMT, f->subject);
+    name(p, "events", account);
+    buf_printf(p->out, "+ %s\n", f->line);
+    name(p, "index", account);
+    buf_printf(p->out, REQUEST_FMT " =\n", f->request);
+}
+
+/* Where each record stands whole: in suspense, among the calls of its account, or among what is not a call. */
+static void record_lines(const struct page *p)
+{
+    enum partition_side side = p->m->partition.side;
+
+    for (size_t i = 0; i < p->m->booked_count; i++) {
+        const struct fact *f = p->m->booked[i].fact;
+        if (p->m->booked[i].reason) {
+            name(p, "suspense", NULL);
+            buf_printf(p->out, "%s %" PRIu64 " = %s %s\n", writer_texts[f->writer], f->n[side],
+                       p->m->booked[i].reason, f->line);
+        } else if (f->kind != RECORD_CALL && (f->kind != RECORD_REFUND || side == SIDE_ACCOUNT)) {
+            name(p, "records", NULL);
+            buf_printf(p->out, "+ %s\n", f->line);
+        } else if (f->kind == RECORD_CALL && side == SIDE_ACCOUNT) {
+            call_line(p, f);
+        }
+        if (f->kind == RECORD_CREDIT && !p->m->booked[i].reason &&
+            model_is_first_of_its_op(p->m, f)) {
+            name(p, "ops", NULL);
+            buf_printf(p->out, ACCOUNT_FMT " op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s\n",
+                       f->subject, f->op, f->at, writer_texts[f->writer], f->n[side], f->amount,
+                       currency_texts[f->currency]);
+        }
+    }
+}
+
+static void account_text(const struct page *p, unsigned account, const char *field,
+                         const char *value)
+{
+    char id[16];
+
+    snprintf(id, sizeof id, ACCOUNT_FMT, account);
+    name(p, "account", id);
+    buf_printf(p->out, "%s = %s\n", field, value);
+}
+
+static void account_number(const struct page *p, unsigned account, const char *field, int128 n)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, (int64_t)n);
+    account_text(p, account, field, text);
+}
+
+/* `room` of an account that is not opened is there when something is held, and else it may be there as 0. */
+static void account_lines(const struct page *p, unsigned account)
+{
+    const struct fact *is = model_account(p->m, account);
+    int128 room = model_room(p->m, account);
+    char by[64];
+
+    if (is || room)
+        account_number(p, account, "room", room);
+    if (!is)
+        return;
+    account_text(p, account, "opened", "1");
+    account_text(p, account, "currency", currency_texts[is->currency]);
+    account_text(p, account, "mode", is->is_postpaid ? "postpaid" : "prepaid");
+    account_number(p, account, "credit_limit", is->limit);
+    account_number(p, account, "concurrency", is->concurrency);
+    account_number(p, account, "rpm", is->rpm);
+    account_number(p, account, "tpm", is->tpm);
+    account_number(p, account, "revision", is->revision);
+    account_number(p, account, "balance", model_balance(p->m, account, is->currency));
+    snprintf(by, sizeof by, "%" PRId64 " %s %" PRIu64, is->at, writer_texts[is->writer],
+             is->n[SIDE_ACCOUNT]);
+    account_text(p, account, "by", by);
+}
+
+/* Currencies that are not the account's, or that came before it was opened. */
+static void foreign_lines(const struct page *p, unsigned account, const struct fact *is)
+{
+    char field[24];
+
+    for (unsigned c = 0; c < CURRENCIES; c++) {
+        int128 sum = model_balance(p->m, account, c);
+        if (!sum || (is && is->currency == c))
+            continue;
+        snprintf(field, sizeof field, "foreign:%s", currency_texts[c]);
+        account_number(p, account, field, sum);
+        if (!is)
+            continue;
+        name(p, "suspense", NULL);
+        buf_printf(p->out,
+                   "currency " ACCOUNT_FMT " %s = account-has-another-currency %" PRId64 "\n",
+                   account, currency_texts[c], (int64_t)sum);
+    }
+}
+
+static void debit_lines(const struct page *p, unsigned account)
+{
+    for (unsigned cell = 0; cell < PERIODS * CURRENCIES; cell++) {
+        unsigned period = cell / CURRENCIES, currency = cell % CURRENCIES, calls = 0;
+        int64_t sum = 0;
+        for (size_t i = 0; i < p->m->booked_count; i++) {
+            const struct fact *f = p->m->booked[i].fact;
+            if (f->kind != RECORD_CALL || p->m->booked[i].reason || f->subject != account ||
+                f->period != period || f->currency != currency)
+                continue;
+            sum += f->amount;
+            calls++;
+        }
+        if (!calls)
+            continue;
+        name(p, "debits", period_texts[period]);
+        buf_printf(p->out, ACCOUNT_FMT " %s = %" PRId64 "\n", account, currency_texts[currency],
+                   sum);
+        name(p, "debits", period_texts[period]);
+        buf_printf(p->out, ACCOUNT_FMT " %s calls = %u\n", account, currency_texts[currency],
+                   calls);
+    }
+}
+
+static void entry_line(const struct page *p, const char *key, const char *account, unsigned request,
+                       const struct model_hold *h)
+{
+    if (!h->is_there)
+        return;
+    name(p, key, account);
+    buf_printf(p->out, REQUEST_FMT " = ", request);
+    model_render_hold(h, p->out);
+    buf_add_char(p->out, '\n');
+}
+
+static void share_text(const struct share *s, struct buf *out)
+{
+    if (s->is_there)
+        buf_printf(out, " %" PRId64 ":%" PRId64 ":%" PRId64, s->cost, s->finish, s->given);
+    else
+        buf_add_string(out, " -");
+}
+
+void model_render_hold(const struct model_hold *h, struct buf *out)
+{
+    buf_printf(out, "%" PRId64 " %s %" PRId64, h->amount, writer_texts[h->writer], h->renewed_ms);
+    if (!h->shares[OF_ACCOUNT].is_there && !h->shares[OF_KEY].is_there)
+        return;
+    buf_printf(out, " %" PRId64, h->tokens);
+    share_text(&h->shares[OF_ACCOUNT], out);
+    share_text(&h->shares[OF_KEY], out);
+}
+
+static void rate_number(const struct page *p, const char *what, const char *id, const char *field,
+                        int64_t n)
+{
+    name(p, what, id);
+    buf_printf(p->out, "%s = %" PRId64 "\n", field, n);
+}
+
+static void rate_lines(const struct page *p, const char *what, const char *id,
+                       const struct model_rate *r)
+{
+    if (!rate_is_kept(r, p->now_us))
+        return;
+    if (r->requests)
+        rate_number(p, what, id, "requests", r->requests);
+    if (!r->tokens)
+        return;
+    rate_number(p, what, id, "tokens", r->tokens);
+    rate_number(p, what, id, "given", r->given);
+}
+
+/* Every refund of the call, and those that do not count once more in suspense. */
+static void refund_lines(const struct page *p, unsigned request)
+{
+    enum partition_side side = p->m->partition.side;
+    struct refunds all;
+    char id[16];
+
+    model_refunds(p->m, request, &all);
+    snprintf(id, sizeof id, REQUEST_FMT, request);
+    for (size_t i = 0; i < all.count; i++) {
+        const struct fact *f = all.list[i].fact;
+        name(p, "refunds", id);
+        buf_printf(p->out, "op%u = %s %" PRId64 " %s %" PRIu64 " %" PRId64 " %" PRId64 " %s\n",
+                   f->op, period_texts[f->period], f->at, writer_texts[f->writer], f->n[side],
+                   f->amount, f->charged, side == SIDE_ACCOUNT ? f->line : "");
+        if (all.list[i].counts || side == SIDE_MODEL)
+            continue;
+        name(p, "suspense", NULL);
+        buf_printf(p->out, "refund %s op%u = refund-is-above-the-call %" PRId64 " %s %" PRIu64 "\n",
+                   id, f->op, f->amount, writer_texts[f->writer], f->n[side]);
+    }
+}
+
+/* What refunds add up under: nothing else of them makes a difference. */
+static void refund_sum_name(const struct fact *f, enum partition_side side, char out[96])
+{
+    if (side == SIDE_ACCOUNT)
+        snprintf(out, 96, "%s " ACCOUNT_FMT " %s", period_texts[f->period], f->subject,
+                 currency_texts[f->currency]);
+    else
+        snprintf(out, 96, RETURN_FMT, period_texts[f->period], period_texts[f->orig_period],
+                 f->model, currency_texts[f->currency]);
+}
+
+struct refund_sum {
+    char name[96];
+    int64_t nanos;
+    unsigned count;
+};
+
+static void add_refund(struct refund_sum *sums, size_t *n, const struct fact *f,
+                       enum partition_side side)
+{
+    char sum[96];
+    size_t i = 0;
+
+    refund_sum_name(f, side, sum);
+    while (i < *n && strcmp(sums[i].name, sum) != 0)
+        i++;
+    if (i == *n) {
+        sums[i] = (struct refund_sum){.count = 0};
+        memcpy(sums[(*n)++].name, sum, sizeof sum);
+    }
+    sums[i].nanos += f->amount;
+    sums[i].count++;
+}
+
+static void refunded_lines(const struct page *p)
+{
+    static struct refund_sum sums[RECORDS_MAX];
+    size_t n = 0;
+
+    for (unsigned request = 0; request < REQUESTS; request++) {
+        struct refunds all;
+        model_refunds(p->m, request, &all);
+        for (size_t i = 0; i < all.count; i++)
+            if (all.list[i].counts)
+                add_refund(sums, &n, all.list[i].fact, p->m->partition.side);
+    }
+    for (size_t i = 0; i < n; i++) {
+        name(p, "refunded", NULL);
+        buf_printf(p->out, "%s = %" PRId64 "\n", sums[i].name, sums[i].nanos);
+        name(p, "refunded", NULL);
+        buf_printf(p->out, "%s count = %u\n", sums[i].name, sums[i].count);
+    }
+}
+
+static void hold_lines(const struct page *p, unsigned account)
+{
+    const struct model *m = p->m;
+    char id[16], request[16];
+
+    snprintf(id, sizeof id, ACCOUNT_FMT, account);
+    for (unsigned r = account; r < REQUESTS; r += ACCOUNTS) {
+        entry_line(p, "holds", id, r, &m->holds[r]);
+        entry_line(p, "looks", id, r, &m->seen[r]);
+        if (p->now_us / 1000 >= m->released_until[r])
+            continue;
+        snprintf(request, sizeof request, REQUEST_FMT, r);
+        name(p, "released", request);
+        buf_add_string(p->out, "= 1\n");
+    }
+    if (m->looks[account].run) {
+        name(p, "looks", id);
+        buf_printf(p->out, " run = " RUN_FMT "\n", m->looks[account].run);
+        name(p, "looks", id);
+        buf_printf(p->out, " at = %" PRId64 "\n", m->looks[account].ms);
+    }
+    rate_lines(p, "rate", id, &m->rates[OF_ACCOUNT][account]);
+    if (m->held[account]) {
+        name(p, "held", NULL);
+        buf_printf(p->out, "has %s\n", id);
+    }
+}
+
+static void key_text(const struct page *p, unsigned key, const char *field, const char *value)
+{
+    char id[16];
+
+    snprintf(id, sizeof id, KEY_FMT, key);
+    name(p, "key", id);
+    buf_printf(p->out, "%s = %s\n", field, value);
+}
+
+static void key_number(const struct page *p, unsigned key, const char *field, int64_t n)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, n);
+    key_text(p, key, field, text);
+}
+
+static void key_lines(const struct page *p, unsigned key)
+{
+    const struct fact *is = model_key(p->m, key);
+    char text[64];
+
+    snprintf(text, sizeof text, KEY_FMT, key);
+    rate_lines(p, "rate:key", text, &p->m->rates[OF_KEY][key]);
+    if (!is)
+        return;
+    key_number(p, key, "rpm", is->rpm);
+    key_number(p, key, "tpm", is->tpm);
+    key_number(p, key, "revision", is->revision);
+    key_number(p, key, "expires_at", is->expires_at);
+    key_text(p, key, "owner_kind", is->is_of_creator ? "creator" : "account");
+    snprintf(text, sizeof text, ACCOUNT_FMT, is->owner);
+    key_text(p, key, "owner", text);
+    snprintf(text, sizeof text, "hash-%u-%" PRIu64, is->writer, is->n[SIDE_ACCOUNT]);
+    key_text(p, key, "hash", text);
+    key_text(p, key, "state", model_key_is_revoked(p->m, key) ? "revoked" : "active");
+    snprintf(text, sizeof text, "%" PRId64 " %s %" PRIu64, is->at, writer_texts[is->writer],
+             is->n[SIDE_ACCOUNT]);
+    key_text(p, key, "by", text);
+}
+
+static void gross_line(const struct page *p, unsigned model, unsigned period, unsigned currency)
+{
+    int64_t sum = 0;
+    unsigned calls = 0;
+
+    for (size_t i = 0; i < p->m->booked_count; i++) {
+        const struct fact *f = p->m->booked[i].fact;
+        if (f->kind != RECORD_CALL || p->m->booked[i].reason || f->model != model ||
+            f->period != period || f->currency != currency)
+            continue;
+        sum += f->amount;
+        calls++;
+    }
+    if (!calls)
+        return;
+    name(p, "gross", period_texts[period]);
+    buf_printf(p->out, GROSS_FMT " = %" PRId64 "\n", model, day_texts[period],
+               currency_texts[currency], sum);
+    name(p, "gross", period_texts[period]);
+    buf_printf(p->out, GROSS_FMT " calls = %u\n", model, day_texts[period],
+               currency_texts[currency], calls);
+}
+
+static void gross_lines(const struct page *p)
+{
+    for (unsigned model = 0; model < MODELS; model++)
+        for (unsigned cell = 0; cell < PERIODS * CURRENCIES; cell++)
+            gross_line(p, model, cell / CURRENCIES, cell % CURRENCIES);
+}
+
+/* The higher revision; of two bodies with one revision the one with the larger digest. */
+static bool supersedes(const struct fact *a, const struct fact *b)
+{
+    char digest_a[SHA1_HEX], digest_b[SHA1_HEX];
+
+    if (a->revision != b->revision)
+        return a->revision > b->revision;
+    sha1_hex(a->body, strlen(a->body), digest_a);
+    sha1_hex(b->body, strlen(b->body), digest_b);
+    return strcmp(digest_a, digest_b) > 0;
+}
+
+static const struct fact *object_of(const struct model *m, unsigned object)
+{
+    const struct fact *found = NULL;
+
+    for (size_t i = 0; i < m->booked_count; i++) {
+        const struct fact *f = m->booked[i].fact;
+        if (f->kind == RECORD_CATALOGUE && !m->booked[i].reason && f->subject == object &&
+            (!found || supersedes(f, found)))
+            found = f;
+    }
+    return found;
+}
+
+static void catalogue_lines(const struct page *p)
+{
+    int64_t highest = -1;
+
+    for (unsigned object = 0; object < MODELS; object++) {
+        const struct fact *f = object_of(p->m, object);
+        if (!f)
+            continue;
+        highest = f->revision > highest ? f->revision : highest;
+        name(p, "catalogue", NULL);
+        buf_printf(p->out, "model/" MODEL_FMT " = %" PRId64 " %s\n", object, f->revision, f->body);
+    }
+    if (highest < 0)
+        return;
+    name(p, "catalogue", NULL);
+    buf_printf(p->out, "revision = %" PRId64 "\n", highest);
+}

@@ -1,0 +1,474 @@
+/* script_story.c - tells a list of operations. Whatever an operation refers to is taken as it is when its turn comes ("the
+ * next three records of this writer"), so that the list means something also with operations left out. */
+#include "tests/billing/script_story.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+
+#define LINES_MAX    (4 * 1024 * 1024)
+#define COMPARE_EACH 4
+
+struct telling {
+    struct world *w;
+    const struct story *story;
+    int64_t now_us;
+    struct model models[PLACES], kept[PLACES];
+    unsigned runs[PLACES]; /* of the Redis that has the partition */
+    struct fact *journal[WRITERS][RECORDS_MAX];
+    size_t written[WRITERS];
+    struct fact *due[WRITERS][PLACES][RECORDS_MAX]; /* by their numbers */
+    uint64_t heads[WRITERS][PLACES];
+    char *wrong;
+};
+
+static void write_record(struct telling *t, const struct op *op)
+{
+    struct fact *f = xcalloc(1, sizeof *f);
+
+    *f = op->fact;
+    ck_assert_uint_lt(t->written[f->writer], RECORDS_MAX);
+    t->journal[f->writer][t->written[f->writer]++] = f;
+    for (int side = 0; side < SIDES; side++) {
+        if (!fact_is_on(f, (enum partition_side)side))
+            continue;
+        unsigned place = fact_place(f, (enum partition_side)side);
+        f->n[side] = ++t->heads[f->writer][place];
+        t->due[f->writer][place][f->n[side] - 1] = f;
+    }
+    fact_compose(f);
+}
+
+/* ---- comparing ---- */
+
+PRINTF_LIKE(2, 3)
+static void note(struct telling *t, const char *format, ...)
+{
+    char text[4096];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    if (!t->wrong)
+        t->wrong = xstrdup(text);
+}
+
+/* Takes both. */
+static void compare(struct telling *t, char *expected, char *found)
+{
+    AUTO_STRING mine = expected;
+    AUTO_STRING theirs = found;
+
+    if (strcmp(mine, theirs) != 0)
+        note(t, "the answer is\n  %s\nand should be\n  %s", theirs, mine);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static size_t sorted_lines(struct buf *text, char ***out)
+{
+    char **lines = NULL, *rest = NULL;
+    size_t n = 0;
+
+    buf_add_string(text, "");
+    for (char *at = strtok_r(text->data, "\n", &rest); at; at = strtok_r(NULL, "\n", &rest)) {
+        lines = xrealloc_array(lines, n + 1, sizeof *lines);
+        lines[n++] = at;
+    }
+    if (n)
+        qsort(lines, n, sizeof *lines, by_text);
+    *out = lines;
+    return n;
+}
+
+/* Ends both texts. */
+static void compare_lines(struct telling *t, unsigned place, const char *what, struct buf *expected,
+                          struct buf *found)
+{
+    char **mine, **theirs, name[PARTITION_NAME];
+    size_t n = sorted_lines(expected, &mine), m = sorted_lines(found, &theirs), i = 0;
+
+    while (i < n && i < m && strcmp(mine[i], theirs[i]) == 0)
+        i++;
+    if (i < n || i < m)
+        note(t, "%s (%s): found\n  %s\nwhere it should be\n  %s",
+             partition_name(places[place], name), what, i < m ? theirs[i] : "nothing",
+             i < n ? mine[i] : "nothing");
+    free(mine);
+    free(theirs);
+}
+
+static void compare_place(struct telling *t, unsigned place)
+{
+    AUTO_CLEAR(buf) expected;
+    AUTO_CLEAR(buf) found;
+
+    if (t->wrong)
+        return;
+    buf_init(&expected, LINES_MAX);
+    buf_init(&found, LINES_MAX);
+    model_render(&t->models[place], t->now_us, &expected);
+    world_lines(t->w, places[place], &found);
+    compare_lines(t, place, "what Redis keeps", &expected, &found);
+}
+
+/* ---- operations ---- */
+
+static void apply(struct telling *t, const struct op *op, const struct apply_ask *ask)
+{
+    if (ask->count)
+        compare(t, model_apply(&t->models[op->place], ask, t->now_us),
+                world_apply(t->w, places[op->place], ask));
+}
+
+/* Which installation an empty partition is of is said by the first who comes, so a stranger never is the first. */
+static bool is_stranger(const struct telling *t, const struct op *op)
+{
+    return op->is_stranger && t->models[op->place].is_installed;
+}
+
+static void ship(struct telling *t, const struct op *op)
+{
+    int64_t from = (int64_t)t->models[op->place].cursors[op->writer].n + op->shift;
+    struct apply_ask ask = {.writer = op->writer, .is_stranger = is_stranger(t, op)};
+
+    for (int64_t i = from < 0 ? 0 : from; ask.count < op->count; i++) {
+        if (i >= (int64_t)t->heads[op->writer][op->place])
+            break;
+        ask.facts[ask.count++] = t->due[op->writer][op->place][i];
+    }
+    apply(t, op, &ask);
+}
+
+static void forge(struct telling *t, const struct op *op)
+{
+    uint64_t n = t->models[op->place].cursors[op->writer].n;
+    struct apply_ask ask = {.writer = op->writer, .count = 1};
+
+    if (!n)
+        return;
+    struct fact other = *t->due[op->writer][op->place][n - 1];
+    other.crc ^= 1;
+    ask.facts[0] = &other;
+    apply(t, op, &ask);
+}
+
+static unsigned run_of(const struct telling *t, const struct op *op)
+{
+    return t->runs[op->place] - (op->is_under_old_run ? 1 : 0);
+}
+
+static void admit(struct telling *t, const struct op *op)
+{
+    struct admit_ask ask = {.account = account_of(op->request),
+                            .key = op->key,
+                            .request = op->request,
+                            .writer = op->writer,
+                            .currency = op->currency,
+                            .run = run_of(t, op),
+                            .amount = op->amount,
+                            .tokens = op->tokens,
+                            .now_nanos = op->now_nanos,
+                            .is_stranger = op->is_stranger};
+
+    compare(t, model_admit(&t->models[op->place], &ask, t->now_us),
+            world_admit(t->w, places[op->place], &ask));
+}
+
+static void hold(struct telling *t, const struct op *op)
+{
+    struct hold_ask ask = {.account = account_of(op->request),
+                           .key = op->key,
+                           .writer = op->writer,
+                           .verb = op->verb,
+                           .count = op->count,
+                           .is_stranger = is_stranger(t, op)};
+
+    for (unsigned i = 0; i < op->count; i++) {
+        ask.entries[i].request = (op->request + i * ACCOUNTS) % REQUESTS;
+        ask.entries[i].amount = op->amount;
+    }
+    compare(t, model_hold(&t->models[op->place], &ask, t->now_us),
+            world_hold(t->w, places[op->place], &ask));
+}
+
+static void recovered(struct telling *t, const struct op *op)
+{
+    struct recovered_ask ask = {.writer = op->writer,
+                                .run = run_of(t, op),
+                                .n = t->heads[op->writer][op->place] + (uint64_t)op->shift,
+                                .turn = 1,
+                                .is_new = !op->is_old,
+                                .is_stranger = is_stranger(t, op)};
+
+    compare(t, model_recovered(&t->models[op->place], &ask, t->now_us),
+            world_recovered(t->w, places[op->place], &ask));
+}
+
+static void sweep(struct telling *t, const struct op *op)
+{
+    struct sweep_ask ask = {account_of(op->request), run_of(t, op), op->is_stranger};
+
+    compare(t, model_sweep(&t->models[op->place], &ask, t->now_us),
+            world_sweep(t->w, places[op->place], &ask));
+}
+
+static void tick(struct telling *t, const struct op *op)
+{
+    t->now_us += op->ms * 1000;
+    world_set_clock(t->w, t->now_us);
+}
+
+static void keep(struct telling *t, const struct op *op)
+{
+    t->kept[op->place] = t->models[op->place];
+    world_keep(t->w, places[op->place]);
+}
+
+static void lose(struct telling *t, const struct op *op)
+{
+    t->models[op->place] = t->kept[op->place];
+    t->runs[op->place]++;
+    world_bring_back(t->w, places[op->place]);
+}
+
+static void lose_all(struct telling *t, const struct op *op)
+{
+    model_init(&t->models[op->place], places[op->place]);
+    t->runs[op->place]++;
+    world_drop(t->w, places[op->place]);
+}
+
+static void die(struct telling *t, const struct op *op)
+{
+    struct model *m = &t->models[op->place];
+
+    snprintf(m->applying, sizeof m->applying, "%s %" PRIu64, writer_texts[op->writer],
+             m->cursors[op->writer].n + 1);
+    world_die_midway(t->w, places[op->place], m->applying);
+}
+
+/* Everything that the journals have goes in, `count` records of one writer after another's; then all say so. */
+static void back(struct telling *t, const struct op *op)
+{
+    struct op one = {.place = op->place, .count = op->count, .is_old = op->is_old};
+
+    for (bool any = true; any && !t->models[op->place].parked[0] && !t->wrong;) {
+        any = false;
+        for (unsigned w = 0; w < WRITERS; w++) {
+            one.writer = (w + op->writer) % WRITERS;
+            uint64_t before = t->models[op->place].cursors[one.writer].n;
+            ship(t, &one);
+            any = any || t->models[op->place].cursors[one.writer].n > before;
+        }
+    }
+    for (unsigned i = 0; i < 2 * WRITERS; i++) {
+        one.writer = i % WRITERS;
+        recovered(t, &one);
+    }
+}
+
+static void tell_one(struct telling *t, const struct op *op)
+{
+    static void (*const tellers[OP_KINDS])(struct telling *, const struct op *) = {
+        [OP_WRITE] = write_record, [OP_APPLY] = ship,        [OP_FORGE] = forge,
+        [OP_ADMIT] = admit,        [OP_HOLD] = hold,         [OP_RECOVERED] = recovered,
+        [OP_SWEEP] = sweep,        [OP_TICK] = tick,         [OP_KEEP] = keep,
+        [OP_LOSE] = lose,          [OP_LOSE_ALL] = lose_all, [OP_DIE] = die,
+        [OP_BACK] = back,
+    };
+
+    tellers[op->kind](t, op);
+}
+
+/* ---- the whole story ---- */
+
+/* Applies all records once more, to an empty partition: a few of one writer, a few of another, as `chance` has it. */
+static void tell_otherwise(struct telling *t, unsigned place, uint64_t chance, struct buf *out)
+{
+    struct op op = {.place = place};
+    size_t left;
+
+    lose_all(t, &op);
+    do {
+        left = 0;
+        for (unsigned i = 0; i < WRITERS; i++, chance = chance * 6364136223846793005U + 1) {
+            op.writer = (unsigned)(chance >> 60) % WRITERS;
+            op.count = 1 + (chance >> 40) % BATCH_MAX;
+            ship(t, &op);
+        }
+        for (unsigned w = 0; w < WRITERS; w++)
+            left += t->heads[w][place] - t->models[place].cursors[w].n;
+    } while (left && !t->wrong);
+    world_lines(t->w, places[place], out);
+}
+
+static void compare_orders(struct telling *t, unsigned place)
+{
+    AUTO_CLEAR(buf) one;
+    AUTO_CLEAR(buf) other;
+
+    buf_init(&one, LINES_MAX);
+    buf_init(&other, LINES_MAX);
+    tell_otherwise(t, place, 1, &one);
+    tell_otherwise(t, place, 0x9e3779b97f4a7c15, &other);
+    if (!t->wrong && t->story->commutes)
+        compare_lines(t, place, "another order of the same records", &one, &other);
+}
+
+/* At the end all that was written goes in, whatever happened; a partition that was parked is rebuilt. */
+static void end(struct telling *t)
+{
+    for (unsigned place = 0; place < PLACES && !t->wrong; place++) {
+        struct op op = {.place = place, .count = BATCH_MAX};
+        if (t->models[place].applying[0])
+            lose_all(t, &op);
+        back(t, &op);
+        compare_place(t, place);
+        compare_orders(t, place);
+        compare_place(t, place);
+    }
+}
+
+static struct telling *telling_new(struct world *w, const struct story *s)
+{
+    struct telling *t = xcalloc(1, sizeof *t);
+
+    t->w = w;
+    t->story = s;
+    t->now_us = STORY_START_US;
+    for (unsigned place = 0; place < PLACES; place++) {
+        model_init(&t->models[place], places[place]);
+        model_init(&t->kept[place], places[place]);
+        t->runs[place] = 2; /* so that there is one before it */
+    }
+    world_empty(w);
+    world_set_clock(w, t->now_us);
+    return t;
+}
+
+static void telling_free(struct telling *t)
+{
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < t->written[w]; i++)
+            free(t->journal[w][i]);
+    free(t->wrong);
+    free(t);
+}
+DEFINE_AUTO(telling)
+
+char *story_tell(struct world *w, const struct story *s, size_t *told)
+{
+    AUTO(telling) t = telling_new(w, s);
+
+    for (*told = 0; *told < s->count && !t->wrong; ++*told) {
+        const struct op *op = &s->ops[*told];
+        tell_one(t, op);
+        if (!t->wrong && *told % COMPARE_EACH == 0)
+            compare_place(t, op->place);
+    }
+    if (!t->wrong)
+        end(t);
+    return KEEP(t->wrong);
+}
+
+/* ---- shrinking ---- */
+
+static bool fails(struct world *w, const struct story *s)
+{
+    size_t told;
+    AUTO_STRING wrong = story_tell(w, s, &told);
+
+    return wrong != NULL;
+}
+
+/* Leaves out count operations from `at` if the rest still fails. */
+static bool leave_out(struct world *w, struct story *s, size_t at, size_t count)
+{
+    struct op *left = xcalloc(s->count, sizeof *left);
+    struct story rest = {left, s->count - count, s->commutes};
+
+    memcpy(left, s->ops, at * sizeof *left);
+    memcpy(left + at, s->ops + at + count, (s->count - at - count) * sizeof *left);
+    if (!fails(w, &rest)) {
+        free(left);
+        return false;
+    }
+    free(s->ops);
+    *s = rest;
+    return true;
+}
+
+void story_shrink(struct world *w, struct story *s)
+{
+    size_t told;
+    AUTO_STRING wrong = story_tell(w, s, &told);
+
+    if (!wrong)
+        return;
+    s->count = told;
+    for (size_t part = s->count / 2; part > 0;) {
+        bool any = false;
+        for (size_t at = 0; at + part <= s->count;) {
+            bool out = leave_out(w, s, at, part);
+            any = any || out;
+            at += out ? 0 : part;
+        }
+        if (!any || part > 1)
+            part /= 2;
+    }
+}
+
+void story_clear(struct story *s)
+{
+    free(s->ops);
+    s->ops = NULL;
+    s->count = 0;
+}
+
+/* ---- printing ---- */
+
+static void print_op(const struct op *op, struct buf *out)
+{
+    static const char *const names[OP_KINDS] = {
+        [OP_WRITE] = "write",   [OP_APPLY] = "apply",       [OP_FORGE] = "forge",
+        [OP_ADMIT] = "admit",   [OP_HOLD] = "hold",         [OP_RECOVERED] = "recovered",
+        [OP_SWEEP] = "sweep",   [OP_TICK] = "tick",         [OP_KEEP] = "keep",
+        [OP_LOSE] = "lose",     [OP_LOSE_ALL] = "lose all", [OP_DIE] = "die",
+        [OP_BACK] = "all back",
+    };
+    char place[PARTITION_NAME];
+
+    buf_add_string(out, names[op->kind]);
+    if (op->kind == OP_WRITE) {
+        buf_printf(out, " %s %s ", writer_texts[op->fact.writer], record_kind_name(op->fact.kind));
+        fact_body(&op->fact, out);
+    } else if (op->kind == OP_TICK) {
+        buf_printf(out, " %" PRId64 " ms", op->ms);
+    } else {
+        buf_printf(out,
+                   " %s %s count %zu shift %d " REQUEST_FMT " key %u %s amount %" PRId64
+                   " tokens %" PRId64,
+                   partition_name(places[op->place], place), writer_texts[op->writer], op->count,
+                   op->shift, op->request, op->key, verb_texts[op->verb], op->amount, op->tokens);
+        buf_printf(out, " %s now %" PRId64 "%s%s", currency_texts[op->currency], op->now_nanos,
+                   op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
+        buf_add_string(out, op->is_old ? " old writer" : "");
+    }
+    buf_add_char(out, '\n');
+}
+
+void story_print(const struct story *s, struct buf *out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        buf_printf(out, "%4zu ", i);
+        print_op(&s->ops[i], out);
+    }
+}
