@@ -35,6 +35,7 @@ static void on_receipt(void *arg, const struct span *line, const struct err *err
 static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err);
 static bool write_line(struct span line, struct jw *w, struct err *err);
 static bool parse_line(struct span line, struct event *out, struct err *err);
+static void write_limits(struct jw *w, const struct account_state *state);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
 
@@ -218,6 +219,26 @@ void balance_get(void *server, struct http_request *r, const struct route_match 
     account_read(s->ledger.redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
 }
 
+static void write_limits(struct jw *w, const struct account_state *state)
+{
+    const struct {
+        const char *name;
+        int64_t limit;
+    } limits[] = {
+        {"concurrency", state->concurrency},
+        {"rpm", state->rpm},
+        {"tpm", state->tpm},
+    };
+
+    jw_key(w, "limits");
+    jw_object(w);
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        jw_key(w, limits[i].name);
+        limits[i].limit ? jw_int(w, limits[i].limit) : jw_null(w);
+    }
+    jw_object_end(w);
+}
+
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
@@ -244,6 +265,7 @@ static void on_account(void *arg, bool found, const struct account_state *state,
         jw_string_member(&w, "available", decimal_format(state->room, text));
         jw_string_member(&w, "credit_limit", decimal_format(state->credit_limit, text));
         jw_int_member(&w, "open_calls", state->open);
+        write_limits(&w, state);
         jw_object_end(&w);
         reply_built(l->request, &json);
     }

@@ -252,6 +252,7 @@ def test_limits_are_shown_and_changed_one_by_one(pair: Pair) -> None:
     state = pair.second.account_state(account)
     assert [state[name] for name in ("rpm", "tpm", "concurrency", "credit_limit")] == [0, 70, 3, "6.5"]
     made = gateway.cli_one("key", "create", account, "--tpm", "9")
+    assert gateway.get("/v1/balance", made["secret"])["limits"] == {"concurrency": 3, "rpm": None, "tpm": 70}
     gateway.cli("key", "limit", made["public_id"], "--rpm", "8")
     (listed,) = [key for key in gateway.cli("key", "list") if key["public_id"] == made["public_id"]]
     assert (listed["rpm"], listed["tpm"]) == (8, 9)
