@@ -20,6 +20,7 @@ static const struct cli_column model_columns[] = {
 static json_t *read_catalogue(struct cli *c);
 static void print_changes(const struct cli *c, const json_t *reply);
 static void print_earnings(const struct cli *c, const json_t *reply);
+static const char *earning(const json_t *part, const char *name);
 
 int apply(struct cli *c)
 {
@@ -108,7 +109,10 @@ static void print_earnings(const struct cli *c, const json_t *reply)
     static const struct cli_column models[] = {{"model", "model", false},
                                                {"calls", "calls", true},
                                                {"clients paid", "gross", true},
-                                               {"earned", "earned", true}};
+                                               {"got back", "refunded", true},
+                                               {"earned", "earned", true},
+                                               {"refunds", "refunds", true},
+                                               {"net", "net", true}};
     static const struct cli_column days[] = {{"day", "day", false},
                                              {"calls", "calls", true},
                                              {"clients paid", "gross", true},
@@ -123,15 +127,22 @@ static void print_earnings(const struct cli *c, const json_t *reply)
         printf("nothing was earned\n");
     json_array_foreach(currencies, i, part)
     {
-        printf("\n%s: earned %s of the %s that clients paid for %lld calls\n",
-               json_string_value(json_object_get(part, "currency")),
-               json_string_value(json_object_get(part, "earned")),
-               json_string_value(json_object_get(part, "gross")),
-               (long long)json_integer_value(json_object_get(part, "calls")));
+        printf("\n%s: earned %s of the %s that clients paid for %lld calls; less %s of the %s that "
+               "they got back: %s\n",
+               earning(part, "currency"), earning(part, "earned"), earning(part, "gross"),
+               (long long)json_integer_value(json_object_get(part, "calls")),
+               earning(part, "refunds"), earning(part, "refunded"), earning(part, "net"));
         cli_print_list(c, json_object_get(part, "models"), models, ARRAY_LEN(models), "");
+        if (json_array_size(json_object_get(part, "days")) == 0)
+            continue;
         printf("\n");
         cli_print_list(c, json_object_get(part, "days"), days, ARRAY_LEN(days), "");
     }
+}
+
+static const char *earning(const json_t *part, const char *name)
+{
+    return json_string_value(json_object_get(part, name));
 }
 
 int model_list(struct cli *c)

@@ -1,28 +1,27 @@
-/* earnings.c - all model partitions' gross sums of a period, split for one creator. */
+/* earnings.c - all model partitions' sums of a period, split for one creator. What was given back is
+ * read with them; then, only if it is of earlier calls, what those months had come to. */
 #include "gateway/earnings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "billing/event.h"
 #include "billing/partition.h"
-#include "billing/split.h"
+#include "gateway/earning_row.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define JSON_MAX    (8 * 1024 * 1024)
-#define OWNERS_TEXT (OWNERS_MAX * (ID_TEXT + 24))
-#define TERMS_TEXT  (MODEL_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
+#define JSON_MAX (8 * 1024 * 1024)
 
-/* One day of one model under one set of terms, as a field of tg:{m05}:gross:<period> names it. */
-struct row {
-    char terms[TERMS_TEXT]; /* model, currency, contract, share, owners: what is split together */
-    char model[MODEL_TEXT], day[DAY_TEXT], currency[CURRENCY_TEXT];
-    int64_t share_bp;
-    size_t owner_count;
-    struct owner owners[OWNERS_MAX];
-    int64_t calls, gross, earned;
+struct rows {
+    struct earning_row *row;
+    size_t count;
+};
+
+/* What a row comes to for the creator. */
+struct share {
+    const struct earning_row *row;
+    int64_t calls, gross, earned, refunded, refunds;
 };
 
 struct reading {
@@ -30,21 +29,32 @@ struct reading {
     char creator[ID_TEXT];
     struct period period;
     size_t waiting;
-    struct err err; /* the first failure */
-    struct row *rows;
-    size_t count;
+    struct err err;                      /* the first failure */
+    struct rows sold, returned, earlier; /* earlier: what was sold in months that are corrected */
+    bool has_asked_earlier;
+    struct share *shares;
+    size_t share_count;
     earnings_on_json *on_json;
     void *arg;
 };
 
-static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err);
-static void take_field(struct reading *r, struct span field, struct span value);
-static bool parse_field(struct span field, struct row *row, bool *is_calls);
-static bool parse_owners(struct span text, struct row *row);
-static struct row *row_like(struct reading *r, const struct row *like);
+/* One hash of one partition on its way. */
+struct part {
+    struct reading *reading;
+    struct period period;
+    bool is_returned;
+};
+
+static void ask_all(struct reading *r, const char *what, struct period period, bool is_returned);
+static void on_part(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_field(struct part *p, struct span field, struct span value);
+static struct earning_row *row_like(struct rows *rows, const struct earning_row *like);
+static bool is_same(const struct earning_row *a, const struct earning_row *b);
+static bool ask_earlier(struct reading *r);
 static void finish(struct reading *r);
-static void split_rows(struct reading *r);
-static int64_t share_of(const struct row *row, int64_t gross, const char *creator);
+static void share_sold(struct reading *r);
+static void share_returned(struct reading *r);
+static int64_t left_before(const struct reading *r, const struct earning_row *row);
 static void write_json(struct reading *r, struct buf *json);
 
 void earnings_read(struct redis *redis, const char *creator, struct period period,
@@ -57,107 +67,103 @@ void earnings_read(struct redis *redis, const char *creator, struct period perio
     r->period = period;
     r->on_json = on_json;
     r->arg = arg;
-    r->waiting = PARTITIONS;
-    for (unsigned i = 0; i < PARTITIONS; i++) {
-        char key[PARTITION_KEY];
-        struct span argv[] = {SPAN("HGETALL"), partition_key((struct partition){SIDE_MODEL, i},
-                                                             "gross", period.text, key)};
+    ask_all(r, "gross", period, false);
+    ask_all(r, "refunded", period, true);
+}
 
-        redis_command(redis, argv, ARRAY_LEN(argv), on_partition, r);
+static void ask_all(struct reading *r, const char *what, struct period period, bool is_returned)
+{
+    r->waiting += PARTITIONS;
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        const struct partition at = {SIDE_MODEL, i};
+        struct part *p = xcalloc(1, sizeof *p);
+        char key[PARTITION_KEY];
+        struct span argv[] = {SPAN("HGETALL"),
+                              partition_key(at, what, is_returned ? NULL : period.text, key)};
+
+        *p = (struct part){.reading = r, .period = period, .is_returned = is_returned};
+        redis_command(r->redis, argv, ARRAY_LEN(argv), on_part, p);
     }
 }
 
-static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err)
+static void on_part(void *arg, const struct redis_reply *reply, const struct err *err)
 {
-    struct reading *r = arg;
+    struct part *p = arg;
+    struct reading *r = p->reading;
 
     if (err)
         r->err = *err;
     else if (redis_reply_type(reply) == REDIS_ERROR)
         err_set(&r->err, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(reply)));
     for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
-        take_field(r, redis_reply_text(redis_reply_at(reply, i)),
+        take_field(p, redis_reply_text(redis_reply_at(reply, i)),
                    redis_reply_text(redis_reply_at(reply, i + 1)));
-    if (--r->waiting == 0)
+    free(p);
+    if (--r->waiting == 0 && (r->err.code || !ask_earlier(r)))
         finish(r);
 }
 
-/* "model day currency contract share_bp owners" → nanos; the same and " calls" → how many. */
-static void take_field(struct reading *r, struct span field, struct span value)
+static void take_field(struct part *p, struct span field, struct span value)
 {
-    struct row parsed = {.share_bp = 0}, *row;
-    bool is_calls;
+    struct reading *r = p->reading;
+    bool is_earlier = !p->is_returned && period_compare(p->period, r->period) != 0;
+    struct rows *rows = p->is_returned ? &r->returned : is_earlier ? &r->earlier : &r->sold;
+    struct earning_row parsed, *row;
+    bool counts;
     int64_t n;
 
-    if (!parse_field(field, &parsed, &is_calls) || !int64_parse(value, &n)) {
+    if (!(p->is_returned ? earning_row_parse_returned(field, &parsed, &counts)
+                         : earning_row_parse_sold(field, &parsed, &counts)) ||
+        !int64_parse(value, &n)) {
         err_set(&r->err, ERR_CORRUPT, "Redis holds a sum that can't be read: %.*s",
                 (int)(field.len < 200 ? field.len : 200), field.data);
         return;
     }
-    for (size_t i = 0; i < parsed.owner_count; i++) {
-        if (strcmp(parsed.owners[i].id, r->creator) != 0)
-            continue;
-        row = row_like(r, &parsed);
-        if (is_calls)
-            row->calls = n;
-        else
-            row->gross = n;
+    if (!earning_row_is_of(&parsed, r->creator))
+        return;
+    if (is_earlier)
+        parsed.orig = p->period;
+    row = row_like(rows, &parsed);
+    if (counts)
+        row->calls = n;
+    else
+        row->nanos = n;
+}
+
+static struct earning_row *row_like(struct rows *rows, const struct earning_row *like)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (is_same(&rows->row[i], like))
+            return &rows->row[i];
+    rows->row = xrealloc_array(rows->row, rows->count + 1, sizeof *rows->row);
+    rows->row[rows->count] = *like;
+    return &rows->row[rows->count++];
+}
+
+static bool is_same(const struct earning_row *a, const struct earning_row *b)
+{
+    return strcmp(a->terms, b->terms) == 0 && strcmp(a->day, b->day) == 0 &&
+           period_compare(a->period, b->period) == 0 && period_compare(a->orig, b->orig) == 0;
+}
+
+/* True when it has to be waited for. */
+static bool ask_earlier(struct reading *r)
+{
+    if (r->has_asked_earlier)
+        return false;
+    r->has_asked_earlier = true;
+    for (size_t i = 0; i < r->returned.count; i++) {
+        const struct earning_row *row = &r->returned.row[i];
+        bool is_known = period_compare(row->period, r->period) != 0 ||
+                        period_compare(row->orig, r->period) == 0;
+
+        for (size_t k = 0; k < i && !is_known; k++)
+            is_known = period_compare(r->returned.row[k].period, r->period) == 0 &&
+                       period_compare(r->returned.row[k].orig, row->orig) == 0;
+        if (!is_known)
+            ask_all(r, "gross", row->orig, false);
     }
-}
-
-static struct span next_word(struct span *rest)
-{
-    const char *blank = memchr(rest->data, ' ', rest->len);
-    struct span word = {rest->data, blank ? (size_t)(blank - rest->data) : rest->len};
-    size_t used = word.len + (blank != NULL);
-
-    *rest = (struct span){rest->data + used, rest->len - used};
-    return word;
-}
-
-static bool parse_field(struct span field, struct row *row, bool *is_calls)
-{
-    struct span rest = field, model = next_word(&rest), day = next_word(&rest),
-                currency = next_word(&rest);
-    struct span contract = next_word(&rest), share = next_word(&rest), owners = next_word(&rest);
-    int n = snprintf(row->terms, sizeof row->terms, "%.*s %.*s %.*s %.*s %.*s", SPAN_FMT(model),
-                     SPAN_FMT(currency), SPAN_FMT(contract), SPAN_FMT(share), SPAN_FMT(owners));
-
-    *is_calls = span_equal(rest, SPAN("calls"));
-    return n > 0 && (size_t)n < sizeof row->terms && (rest.len == 0 || *is_calls) &&
-           int64_parse(share, &row->share_bp) && span_copy(model, row->model, sizeof row->model) &&
-           span_copy(day, row->day, sizeof row->day) &&
-           span_copy(currency, row->currency, sizeof row->currency) && parse_owners(owners, row);
-}
-
-/* "alice:3,bob:1" */
-static bool parse_owners(struct span text, struct row *row)
-{
-    while (text.len && row->owner_count < OWNERS_MAX) {
-        const char *comma = memchr(text.data, ',', text.len);
-        struct span one = {text.data, comma ? (size_t)(comma - text.data) : text.len};
-        const char *colon = memchr(one.data, ':', one.len);
-        struct owner *o = &row->owners[row->owner_count++];
-
-        if (!colon ||
-            !span_copy((struct span){one.data, (size_t)(colon - one.data)}, o->id, sizeof o->id) ||
-            !int64_parse((struct span){colon + 1, one.len - (size_t)(colon + 1 - one.data)},
-                         &o->weight))
-            return false;
-        text = (struct span){one.data + one.len + (comma != NULL),
-                             text.len - one.len - (comma != NULL)};
-    }
-    return row->owner_count && !text.len;
-}
-
-static struct row *row_like(struct reading *r, const struct row *like)
-{
-    for (size_t i = 0; i < r->count; i++)
-        if (strcmp(r->rows[i].terms, like->terms) == 0 && strcmp(r->rows[i].day, like->day) == 0)
-            return &r->rows[i];
-    r->rows = xrealloc_array(r->rows, r->count + 1, sizeof *r->rows);
-    r->rows[r->count] = *like;
-    return &r->rows[r->count++];
+    return r->waiting > 0;
 }
 
 static void finish(struct reading *r)
@@ -166,73 +172,107 @@ static void finish(struct reading *r)
     struct err *err = r->err.code ? &r->err : NULL;
 
     if (!err) {
-        split_rows(r);
+        r->shares = xcalloc(r->sold.count + r->returned.count, sizeof *r->shares);
+        share_sold(r);
+        share_returned(r);
         write_json(r, &json);
         if (!buf_ok(&json, "the earnings", &r->err))
             err = &r->err;
     }
     r->on_json(r->arg, err ? NULL : &json, err);
-    free(r->rows);
+    free(r->sold.row);
+    free(r->returned.row);
+    free(r->earlier.row);
+    free(r->shares);
     free(r);
 }
 
+/* ------------------------------------------------------------------ the creator's share */
+
 static int compare_rows(const void *a, const void *b)
 {
-    const struct row *x = a, *y = b;
+    const struct earning_row *x = a, *y = b;
     int order = strcmp(x->terms, y->terms);
 
     return order ? order : strcmp(x->day, y->day);
 }
 
 /* Within one set of terms a day earns what the running total's share grew by. */
-static void split_rows(struct reading *r)
+static void share_sold(struct reading *r)
 {
     int64_t total = 0, earned = 0;
 
-    if (r->count)
-        qsort(r->rows, r->count, sizeof *r->rows, compare_rows);
-    for (size_t i = 0; i < r->count; i++) {
-        struct row *row = &r->rows[i];
+    if (r->sold.count)
+        qsort(r->sold.row, r->sold.count, sizeof *r->sold.row, compare_rows);
+    for (size_t i = 0; i < r->sold.count; i++) {
+        const struct earning_row *row = &r->sold.row[i];
         int64_t now;
 
-        if (i == 0 || strcmp(row->terms, r->rows[i - 1].terms) != 0)
+        if (i == 0 || strcmp(row->terms, row[-1].terms) != 0)
             total = earned = 0;
-        total += row->gross;
-        now = share_of(row, total, r->creator);
-        row->earned = now - earned;
+        total += row->nanos;
+        now = earning_row_share(row, total, r->creator);
+        r->shares[r->share_count++] = (struct share){
+            .row = row, .calls = row->calls, .gross = row->nanos, .earned = now - earned};
         earned = now;
     }
 }
 
-static int64_t share_of(const struct row *row, int64_t gross, const char *creator)
+/* What is given back restates the month of its calls: from what was left before to what is left. */
+static void share_returned(struct reading *r)
 {
-    int64_t weights[OWNERS_MAX], parts[OWNERS_MAX], platform;
+    for (size_t i = 0; i < r->returned.count; i++) {
+        const struct earning_row *row = &r->returned.row[i];
+        int64_t before;
 
-    for (size_t i = 0; i < row->owner_count; i++)
-        weights[i] = row->owners[i].weight;
-    split_contract(gross, row->share_bp, weights, row->owner_count, parts, &platform);
-    for (size_t i = 0; i < row->owner_count; i++)
-        if (strcmp(row->owners[i].id, creator) == 0)
-            return parts[i];
-    return 0;
+        if (period_compare(row->period, r->period) != 0)
+            continue;
+        before = left_before(r, row);
+        r->shares[r->share_count++] =
+            (struct share){.row = row,
+                           .refunded = row->nanos,
+                           .refunds = earning_row_share(row, before, r->creator) -
+                                      earning_row_share(row, before - row->nanos, r->creator)};
+    }
+}
+
+static int64_t left_before(const struct reading *r, const struct earning_row *row)
+{
+    bool is_earlier = period_compare(row->orig, r->period) != 0;
+    const struct rows *sold = is_earlier ? &r->earlier : &r->sold;
+    int64_t left = 0;
+
+    for (size_t i = 0; i < sold->count; i++)
+        if (strcmp(sold->row[i].terms, row->terms) == 0 &&
+            (!is_earlier || period_compare(sold->row[i].orig, row->orig) == 0))
+            left += sold->row[i].nanos;
+    for (size_t i = 0; i < r->returned.count; i++) {
+        const struct earning_row *other = &r->returned.row[i];
+
+        if (strcmp(other->terms, row->terms) == 0 && period_compare(other->orig, row->orig) == 0 &&
+            period_compare(other->period, row->period) < 0)
+            left -= other->nanos;
+    }
+    return left;
 }
 
 /* ------------------------------------------------------------------ grouping */
 
-/* A sum over rows that agree in one column. */
+/* A sum over shares that agree in one column. */
 struct group {
     const char *name;
-    int64_t calls, gross, earned;
+    struct share sums;
 };
 
-static const char *row_model(const struct row *row)
+static const char *share_model(const struct share *s)
 {
-    return row->model;
+    return s->row->model;
 }
 
-static const char *row_day(const struct row *row)
+/* What is given back is of no day. */
+static const char *share_day(const struct share *s)
 {
-    return row->day;
+    return s->row->day[0] ? s->row->day : NULL;
 }
 
 static int compare_groups(const void *a, const void *b)
@@ -240,46 +280,61 @@ static int compare_groups(const void *a, const void *b)
     return strcmp(((const struct group *)a)->name, ((const struct group *)b)->name);
 }
 
-static void add_to(struct group *g, const struct row *row)
+static void add_to(struct share *sums, const struct share *s)
 {
-    g->calls += row->calls;
-    g->gross += row->gross;
-    g->earned += row->earned;
+    sums->calls += s->calls;
+    sums->gross += s->gross;
+    sums->earned += s->earned;
+    sums->refunded += s->refunded;
+    sums->refunds += s->refunds;
 }
 
-static void write_sums(struct jw *w, const struct group *g)
+static void write_amount(struct jw *w, const char *name, int64_t nanos)
 {
     char text[DECIMAL_TEXT];
 
-    jw_int_member(w, "calls", g->calls);
-    jw_string_member(w, "gross", decimal_format(g->gross, text));
-    jw_string_member(w, "earned", decimal_format(g->earned, text));
+    jw_string_member(w, name, decimal_format(nanos, text));
+}
+
+static void write_sums(struct jw *w, const struct share *s, bool with_refunds)
+{
+    jw_int_member(w, "calls", s->calls);
+    write_amount(w, "gross", s->gross);
+    if (with_refunds)
+        write_amount(w, "refunded", s->refunded);
+    write_amount(w, "earned", s->earned);
+    if (!with_refunds)
+        return;
+    write_amount(w, "refunds", s->refunds);
+    write_amount(w, "net", s->earned - s->refunds);
 }
 
 static void write_groups(const struct reading *r, const char *currency, const char *list,
-                         const char *label, const char *(*column)(const struct row *), struct jw *w)
+                         const char *label, const char *(*column)(const struct share *),
+                         struct jw *w)
 {
-    struct group *groups = xcalloc(r->count, sizeof *groups);
+    struct group *groups = xcalloc(r->share_count, sizeof *groups);
     size_t count = 0, g;
 
-    for (size_t i = 0; i < r->count; i++) {
-        const struct row *row = &r->rows[i];
+    for (size_t i = 0; i < r->share_count; i++) {
+        const struct share *s = &r->shares[i];
 
-        if (strcmp(row->currency, currency) != 0)
+        if (strcmp(s->row->currency, currency) != 0 || !column(s))
             continue;
-        for (g = 0; g < count && strcmp(groups[g].name, column(row)) != 0; g++)
+        for (g = 0; g < count && strcmp(groups[g].name, column(s)) != 0; g++)
             ;
         if (g == count)
-            groups[count++].name = column(row);
-        add_to(&groups[g], row);
+            groups[count++].name = column(s);
+        add_to(&groups[g].sums, s);
     }
-    qsort(groups, count, sizeof *groups, compare_groups);
+    if (count)
+        qsort(groups, count, sizeof *groups, compare_groups);
     jw_key(w, list);
     jw_array(w);
     for (g = 0; g < count; g++) {
         jw_object(w);
         jw_string_member(w, label, groups[g].name);
-        write_sums(w, &groups[g]);
+        write_sums(w, &groups[g].sums, column == share_model);
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -288,23 +343,23 @@ static void write_groups(const struct reading *r, const char *currency, const ch
 
 static void write_currency(const struct reading *r, const char *currency, struct jw *w)
 {
-    struct group all = {.name = currency};
+    struct share all = {.row = NULL};
 
-    for (size_t i = 0; i < r->count; i++)
-        if (strcmp(r->rows[i].currency, currency) == 0)
-            add_to(&all, &r->rows[i]);
+    for (size_t i = 0; i < r->share_count; i++)
+        if (strcmp(r->shares[i].row->currency, currency) == 0)
+            add_to(&all, &r->shares[i]);
     jw_object(w);
     jw_string_member(w, "currency", currency);
-    write_sums(w, &all);
-    write_groups(r, currency, "models", "model", row_model, w);
-    write_groups(r, currency, "days", "day", row_day, w);
+    write_sums(w, &all, true);
+    write_groups(r, currency, "models", "model", share_model, w);
+    write_groups(r, currency, "days", "day", share_day, w);
     jw_object_end(w);
 }
 
-static bool is_first_of_currency(const struct reading *r, size_t row)
+static bool is_first_of_currency(const struct reading *r, size_t share)
 {
-    for (size_t i = 0; i < row; i++)
-        if (strcmp(r->rows[i].currency, r->rows[row].currency) == 0)
+    for (size_t i = 0; i < share; i++)
+        if (strcmp(r->shares[i].row->currency, r->shares[share].row->currency) == 0)
             return false;
     return true;
 }
@@ -319,9 +374,9 @@ static void write_json(struct reading *r, struct buf *json)
     jw_string_member(&w, "period", r->period.text);
     jw_key(&w, "currencies");
     jw_array(&w);
-    for (size_t i = 0; i < r->count; i++)
+    for (size_t i = 0; i < r->share_count; i++)
         if (is_first_of_currency(r, i))
-            write_currency(r, r->rows[i].currency, &w);
+            write_currency(r, r->shares[i].row->currency, &w);
     jw_array_end(&w);
     jw_object_end(&w);
 }

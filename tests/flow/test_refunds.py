@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import money
+import test_month_end as month_end
 import tollgate
 from money import NANO, spelled
-from tollgate import Dev
+from tollgate import Dev, wait_until
 
 
 def call(dev: Dev, key: str, words: int = 20) -> Any:
@@ -109,3 +116,123 @@ def test_what_makes_no_refund_is_said(gateway: Dev, words: list[str], wrong: str
 def test_a_call_that_is_not_there_cannot_be_refunded(gateway: Dev) -> None:
     assert "no call" in gateway.refused("usage", "refund", "req_" + "0" * 32, "--reason", "x")
     assert "no request id" in gateway.refused("usage", "refund", "nonsense", "--reason", "x")
+
+
+# ---------------------------------------------------------------------- months
+
+class Months:
+    """Calls of two months; what is given back of them in the month itself and in the two after."""
+
+    def __init__(self, dev: Dev, folder: Path) -> None:
+        self.dev, self.folder = dev, folder
+        dev.start()
+        self.key = dev.key
+        self.first_calls = [call(dev, self.key, 10 + number) for number in range(4)]
+        (self.first,) = {event["period"] for event in self.first_calls}
+        self.second, self.third, self.fourth = (month_end.after(self.first, months) for months in (1, 2, 3))
+        self.refunds = [refund(dev, self.first_calls[0], "0.000009"), refund(dev, self.first_calls[1])]
+        dev.restart("--clock", month_end.noon_of_the_second(self.second))
+        self.second_calls = [call(dev, self.key, 30)]
+        self.refunds += [refund(dev, self.first_calls[0], "0.000007"), refund(dev, self.second_calls[0], "0.000001")]
+        self.preview = dev.cli_one("settle", "preview", self.second)["statements"][0]["refunds"]
+        self.bundles = {period: folder / period for period in (self.first, self.second, self.third)}
+        self.close(self.first)
+        self.refunds.append(refund(dev, self.first_calls[2]))
+        self.earnings = self.shown(self.second)
+        dev.restart("--clock", month_end.noon_of_the_second(self.third))
+        self.close(self.second)
+        self.refunds.append(refund(dev, self.first_calls[0]))
+        dev.restart("--clock", month_end.noon_of_the_second(self.fourth))
+        self.close(self.third)
+
+    def close(self, period: str) -> None:
+        wait_until(lambda: not self.dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 30)
+        self.dev.cli("settle", "close", period, "--out", str(self.bundles[period]))
+
+    def shown(self, period: str) -> Any:
+        (sums,) = self.dev.cli_one("creator", "show", "demo", "--period", period)["currencies"]
+        return sums
+
+    def statement(self, period: str) -> Any:
+        return month_end.statements(self.bundles[period])[0]
+
+    def given_back(self, period: str, orig: str) -> Decimal:
+        return money.total(each for each in self.refunds if (each["period"], each["orig_period"]) == (period, orig))
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Months]:
+    folder = tmp_path_factory.mktemp("refunds")
+    with Dev(folder / "dev") as dev:
+        yield Months(dev, folder)
+
+
+def test_every_close_restates_the_months_it_corrects(months: Months) -> None:
+    net: dict[str, Decimal] = {}
+    earned = Decimal(0)
+    for period, calls in ((months.first, months.first_calls), (months.second, months.second_calls), (months.third, [])):
+        statement = months.statement(period)
+        net[period] = money.total(calls)
+        assert Decimal(statement["earned"]) == money.share(net[period])
+        refunds = Decimal(0)
+        for orig in net:
+            left = net[orig] - months.given_back(period, orig)
+            refunds += money.share(net[orig]) - money.share(left)
+            net[orig] = left
+        assert Decimal(statement["refunds"]) == refunds
+        closing = Decimal(statement["opening"]) + Decimal(statement["earned"]) - refunds - Decimal(statement["payout"])
+        assert Decimal(statement["closing"]) == closing
+        earned += Decimal(statement["earned"]) - refunds
+    assert earned == sum(money.share(left) for left in net.values()), "as if what was given back had never been paid"
+    assert net[months.first] == Decimal(months.first_calls[3]["amount"]), "three of four calls were given back"
+
+
+def test_a_month_with_refunds_alone_carries_what_is_owed(months: Months) -> None:
+    statement = months.statement(months.third)
+    assert Decimal(statement["earned"]) == 0 and Decimal(statement["refunds"]) > 0 and statement["payout"] == "0"
+    assert Decimal(statement["closing"]) == Decimal(statement["opening"]) - Decimal(statement["refunds"])
+
+
+def test_bundles_with_refunds_can_be_proven(months: Months) -> None:
+    archive = str(months.dev.state / "archive")
+    previous: list[str] = []
+    for period, bundle in months.bundles.items():
+        assert month_end.verify(bundle, "--archive", archive, *previous) is None
+        previous = ["--previous", str(bundle)]
+        lines = subprocess.run(["zstd", "-dcq", str(bundle / "events.jsonl.zst")], capture_output=True, check=True).stdout
+        kept = [each for each in map(json.loads, lines.splitlines()) if each["kind"] == "refund"]
+        assert [each["op"] for each in kept] == [each["op"] for each in months.refunds if each["period"] == period]
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        assert manifest["files"][0]["refunds"] == {"CNY": spelled(money.total(kept))}
+    terms = json.loads((months.bundles[months.third] / "terms.json").read_text())
+    assert [prior["period"] for prior in terms["priors"]] == [months.first]
+
+
+def test_a_changed_prior_net_is_found(months: Months, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(months.bundles[months.third], bundle)
+    text = (bundle / "terms.json").read_text()
+    (prior,) = json.loads(text)["priors"]
+    (bundle / "terms.json").write_text(text.replace(f'"net":"{prior["net"]}"', '"net":"7"'))
+    assert "terms.json" in (month_end.verify(bundle) or "")
+
+
+def test_what_a_creator_is_shown_is_what_the_statement_says(months: Months) -> None:
+    statement = months.statement(months.second)
+    shown = months.shown(months.second)
+    assert shown == months.earnings, "a close changes nothing of it"
+    assert (shown["earned"], shown["refunds"]) == (statement["earned"], statement["refunds"])
+    assert Decimal(shown["net"]) == Decimal(shown["earned"]) - Decimal(shown["refunds"])
+    assert Decimal(shown["refunded"]) == money.total(each for each in months.refunds if each["period"] == months.second)
+    assert shown["models"][0] == {"model": "demo/echo", **{name: shown[name] for name in shown if name not in ("currency", "models", "days")}}
+
+
+def test_a_preview_restates_a_month_that_was_not_closed_yet(months: Months) -> None:
+    first, second = money.total(months.first_calls), money.total(months.second_calls)
+    left = first - months.given_back(months.first, months.first)
+    due = money.share(left) - money.share(left - Decimal("0.000007")) + money.share(second) - money.share(second - Decimal("0.000001"))
+    assert Decimal(months.preview) == due
+
+
+def test_the_clients_balance_has_all_that_was_given_back(months: Months) -> None:
+    assert months.dev.balance() == 100 - money.total(months.first_calls + months.second_calls) + money.total(months.refunds)
