@@ -1,17 +1,14 @@
-/* archive_add.c - sealed segments into the archive. Several hosts may do this for one archive, and one may be cut off
- * anywhere: a name is linked once, to bytes that are on disk, and who comes second finds that they are the same. */
-#include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
+/* archive_add.c - sealed segments into the archive. A segment is read twice: its header comes first in the file. */
+#include <string.h>
 
 #include "billing/archive.h"
 #include "billing/archive_file.h"
+#include "billing/archive_put.h"
 #include "billing/journal_home.h"
 #include "billing/journal_state.h"
-#include "billing/zstd_file.h"
+#include "billing/retirement.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
-#include "lib/base/rand.h"
 
 #define DIRECTORY_MODE 0755
 
@@ -24,20 +21,20 @@ struct chain {
     char sha256[SHA256_HEX]; /* of the last, "" before the first */
 };
 
+struct lines {
+    const struct segment_file *file;
+    struct segment_reader *reader;
+};
+
 static bool add_directory(const char *archive, const char *dir, size_t *added, struct err *err);
 static bool start_chain(struct chain *c, struct err *err);
 static bool add_segments(struct chain *c, const struct segment_file *files, size_t count,
                          size_t *added, struct err *err);
 static bool add_segment(struct chain *c, const struct segment_file *f, struct err *err);
+static int next_line(void *arg, struct span *line, struct err *err);
 static bool survey(const struct segment_file *f, struct archive_header *h, struct err *err);
-static bool write_lines(const struct segment_file *f, const struct archive_header *h,
-                        const char *path, char sha256[SHA256_HEX], struct err *err);
-static bool copy_records(const struct segment_file *f, struct zstd_writer *w, struct err *err);
 static int next_archived(struct segment_reader *r, const struct segment_file *f, struct frame *out,
                          struct err *err);
-static bool link_new(const char *temporary, const char *path, const char *sha256, struct err *err);
-static bool is_same(const char *path, const char *sha256, struct err *err);
-static void remove_leftovers(const char *dir, uint64_t segment);
 
 bool archive_add_sealed(const char *archive, const char *journal_root, size_t *added,
                         struct err *err)
@@ -60,7 +57,7 @@ bool archive_add_sealed(const char *archive, const char *journal_root, size_t *a
     return first.code == ERR_NONE || err_set(err, first.code, "%s", first.text);
 }
 
-/* A directory that is being made has no writer yet, and nothing to archive. */
+/* A directory that is being made has no writer yet, and nothing to archive; one of a retired writer can only be adopted. */
 static bool add_directory(const char *archive, const char *dir, size_t *added, struct err *err)
 {
     struct journal_home home = {0};
@@ -72,6 +69,8 @@ static bool add_directory(const char *archive, const char *dir, size_t *added, s
 
     if (!journal_home_identity(dir, &home, &why))
         return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
+    if (retirement_is_final(archive, home.writer))
+        return true;
     memcpy(c.writer, home.writer, sizeof c.writer);
     memcpy(c.installation, home.installation, sizeof c.installation);
     if (!segment_list(dir, &files, &count, err))
@@ -117,29 +116,35 @@ static bool start_chain(struct chain *c, struct err *err)
 
 static bool add_segment(struct chain *c, const struct segment_file *f, struct err *err)
 {
-    AUTO_STRING dir = archive_dir(c->archive, c->writer);
-    AUTO_STRING path = archive_path(c->archive, c->writer, f->number);
-    AUTO_STRING temporary = NULL;
     struct archive_header h = {.segment = f->number};
-    char unique[9], sha256[SHA256_HEX];
+    struct lines lines = {.file = f};
+    char sha256[SHA256_HEX];
     bool ok;
 
     memcpy(h.writer, c->writer, sizeof h.writer);
     memcpy(h.installation, c->installation, sizeof h.installation);
     memcpy(h.previous, c->sha256, sizeof h.previous);
-    rand_text(unique, sizeof unique - 1);
-    temporary = xasprintf("%s.new-%s", path, unique);
     if (!survey(f, &h, err))
         return false;
-    ok = write_lines(f, &h, temporary, sha256, err) && link_new(temporary, path, sha256, err) &&
-         dir_sync(dir, err);
-    unlink(temporary);
+    lines.reader = segment_reader_open(f->path, f->position, err);
+    ok = lines.reader && archive_put(c->archive, &h, next_line, &lines, sha256, err);
+    segment_reader_free(lines.reader);
     if (!ok)
         return false;
-    remove_leftovers(dir, f->number);
     c->last = f->number;
     memcpy(c->sha256, sha256, sizeof c->sha256);
     return true;
+}
+
+static int next_line(void *arg, struct span *line, struct err *err)
+{
+    struct lines *l = arg;
+    struct frame frame;
+    int got = next_archived(l->reader, l->file, &frame, err);
+
+    if (got == 1)
+        *line = frame.json;
+    return got;
 }
 
 /* What will be archived, all told: the header comes first in the file. */
@@ -186,69 +191,4 @@ static int next_archived(struct segment_reader *r, const struct segment_file *f,
         return -1;
     }
     return got;
-}
-
-static bool write_lines(const struct segment_file *f, const struct archive_header *h,
-                        const char *path, char sha256[SHA256_HEX], struct err *err)
-{
-    AUTO(zstd_writer) w = zstd_writer_open(path, err);
-    AUTO_CLEAR(buf) first;
-
-    buf_init(&first, RECORD_BYTES_MAX);
-    archive_header_write(h, &first);
-    buf_add_char(&first, '\n');
-    return w && buf_ok(&first, "an archive's header", err) &&
-           zstd_writer_add(w, buf_span(&first), err) && copy_records(f, w, err) &&
-           zstd_writer_finish(w, sha256, err);
-}
-
-static bool copy_records(const struct segment_file *f, struct zstd_writer *w, struct err *err)
-{
-    AUTO(segment_reader) r = segment_reader_open(f->path, f->position, err);
-    struct frame frame;
-    int got = -1;
-
-    while (r && (got = next_archived(r, f, &frame, err)) == 1)
-        if (!zstd_writer_add(w, frame.json, err) || !zstd_writer_add(w, SPAN("\n"), err))
-            return false;
-    return got == 0;
-}
-
-/* A rival that was faster has removed our temporary name, too: what counts is the name that stands. */
-static bool link_new(const char *temporary, const char *path, const char *sha256, struct err *err)
-{
-    if (link(temporary, path) == 0)
-        return true;
-    if (errno != EEXIST && errno != ENOENT)
-        return err_sys(err, "cannot link %s", path);
-    return is_same(path, sha256, err);
-}
-
-static bool is_same(const char *path, const char *sha256, struct err *err)
-{
-    struct archive_header h;
-    char found[SHA256_HEX];
-
-    if (!archive_file_digest(path, &h, found, err))
-        return false;
-    return strcmp(found, sha256) == 0 ||
-           err_set(err, ERR_CORRUPT, "%s stands there already with other content", path);
-}
-
-/* Temporary names of this segment, of whoever was cut off. */
-static void remove_leftovers(const char *dir, uint64_t segment)
-{
-    AUTO_STRING prefix = xasprintf("%08llu.jsonl.zst.new-", (unsigned long long)segment);
-    char **names;
-    size_t count;
-
-    if (!dir_list(dir, &names, &count, NULL))
-        return;
-    for (size_t i = 0; i < count; i++) {
-        AUTO_STRING path = path_join(dir, names[i]);
-
-        if (strncmp(names[i], prefix, strlen(prefix)) == 0)
-            unlink(path);
-    }
-    dir_names_free(names, count);
 }

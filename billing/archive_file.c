@@ -86,6 +86,7 @@ bool archive_header_write(const struct archive_header *h, struct buf *line)
     jw_int_member(&w, "calls", (int64_t)h->calls);
     jw_int_member(&w, "refunds", (int64_t)h->refunds);
     jw_int_member(&w, "catalogue", (int64_t)h->catalogue);
+    jw_int_member(&w, "retired", (int64_t)h->retired);
     jw_int_member(&w, "first_request_ms", h->first_request_ms);
     jw_int_member(&w, "last_request_ms", h->last_request_ms);
     write_end(&w, h);
@@ -142,7 +143,8 @@ static bool read_counts(const json_t *object, struct archive_header *h, struct e
                   {"records", &h->records},
                   {"calls", &h->calls},
                   {"refunds", &h->refunds},
-                  {"catalogue", &h->catalogue}};
+                  {"catalogue", &h->catalogue},
+                  {"retired", &h->retired}};
 
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         int64_t n;
@@ -178,6 +180,9 @@ bool archive_header_take(struct archive_header *h, const struct record_effect *e
         h->totals = (struct writer_totals){.period = period_next(e->period)};
         return true;
     }
+    h->retired += e->kind == RECORD_RETIRE;
+    if (e->kind == RECORD_RETIRE)
+        return true;
     h->refunds += e->kind == RECORD_REFUND;
     h->catalogue += e->kind == RECORD_CATALOGUE;
     if (e->kind == RECORD_CALL)

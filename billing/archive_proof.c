@@ -118,8 +118,8 @@ static bool check_scan(const struct archive_proof *p, const struct archive_scan 
 static bool writers_are_equal(const struct manifest_writer *a, const struct manifest_writer *b)
 {
     const struct manifest_writer *both[] = {a, b};
-    AUTO_CLEAR(buf) text_a = {.max = SEGMENT_HEADER_MAX};
-    AUTO_CLEAR(buf) text_b = {.max = SEGMENT_HEADER_MAX};
+    AUTO_CLEAR(buf) text_a = {.max = SEGMENT_HEADER_MAX + RECORD_BYTES_MAX};
+    AUTO_CLEAR(buf) text_b = {.max = SEGMENT_HEADER_MAX + RECORD_BYTES_MAX};
     struct buf *texts[] = {&text_a, &text_b};
 
     for (int i = 0; i < 2; i++) {

@@ -5,6 +5,7 @@
 #include "billing/archive.h"
 #include "billing/archive_file.h"
 #include "billing/journal_home.h"
+#include "billing/retirement.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -53,6 +54,8 @@ static bool release_directory(const char *archive, const char *dir, int64_t befo
 
     if (!journal_home_identity(dir, &home, &why))
         return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
+    if (retirement_is_final(archive, home.writer))
+        return true;
     if (!segment_list(dir, &files, &count, err))
         return false;
     ok = release_oldest(archive, home.writer, files, count, before, removed, err);

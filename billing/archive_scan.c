@@ -27,14 +27,17 @@ struct reading {
     struct writer_totals totals; /* since the last SEAL */
     struct record_heads heads;
     struct manifest_writer found;
-    uint64_t sealed_in; /* the segment of the period's SEAL; 0: none yet */
-    uint64_t limit;     /* the last segment to read */
-    bool has_failed;    /* on_call or the scratch file did: nobody can go on */
+    uint64_t sealed_in;  /* the segment of the period's SEAL; 0: none yet */
+    uint64_t limit;      /* the last segment to read */
+    int64_t retired_at;  /* 0: it was not */
+    uint64_t retired_in; /* segment */
+    bool has_failed;     /* on_call or the scratch file did: nobody can go on */
 };
 
 static bool scan_writer(struct archive_scan *s, struct call_index *calls,
                         const struct archive_writer *writer, struct err *err);
 static const struct manifest_writer *coverage(const struct archive_scan *s, const char *writer);
+static struct manifest_writer found_writer(struct reading *r);
 static bool read_lines(struct reading *r, struct err *err);
 static bool is_wanted(const struct reading *r, const struct archive_header *h);
 static uint64_t calls_before_seal(const struct reading *r, const struct archive_header *h);
@@ -53,9 +56,11 @@ static bool take_refund(struct reading *r, const struct record_head *head, struc
                         struct err *err);
 static bool take_catalogue(struct reading *r, struct span line, struct err *err);
 static bool take_seal(struct reading *r, struct span line, uint64_t segment, struct err *err);
+static bool take_retire(struct reading *r, struct span line, uint64_t segment, struct err *err);
 static void compare_seal(struct reading *r, const struct seal *seal);
 static bool heads_are_equal(const struct record_heads *a, const struct record_heads *b);
 static bool is_of_period(const struct reading *r, struct period p);
+static void stay_sealed(struct reading *r, uint64_t last);
 static bool finish_writer(struct reading *r, uint64_t last, struct err *err);
 static void check_unregistered(struct archive_scan *s, const struct archive_writer *writers,
                                size_t count);
@@ -91,7 +96,7 @@ bool archive_scan_run(struct archive_scan *s, struct err *err)
 
 void archive_scan_clear(struct archive_scan *s)
 {
-    free(s->writers);
+    manifest_writers_free(s->writers, s->writer_count);
     free(s->periods);
     reasons_clear(&s->damage);
     reasons_clear(&s->unsealed);
@@ -130,11 +135,20 @@ static bool scan_writer(struct archive_scan *s, struct call_index *calls,
     else if (!ok)
         reasons_add(&s->damage, "%s", why.text);
     else if (period_compare(writer->first_period, s->period) <= 0)
-        s->writers[s->writer_count++] = r->found;
+        s->writers[s->writer_count++] = found_writer(r);
     ok = !r->has_failed;
     jscan_free(r->skim);
+    free(r->found.retired);
     free(r);
     return ok;
+}
+
+static struct manifest_writer found_writer(struct reading *r)
+{
+    struct manifest_writer found = r->found;
+
+    r->found.retired = NULL;
+    return found;
 }
 
 static bool read_lines(struct reading *r, struct err *err)
@@ -170,7 +184,8 @@ static bool is_wanted(const struct reading *r, const struct archive_header *h)
     bool is_plain =
         period_compare(after, before) == 0 || period_compare(after, period_next(before)) == 0;
 
-    return h->catalogue > 0 || h->refunds > 0 || !is_plain || !(is_earlier || is_later);
+    return h->catalogue > 0 || h->refunds > 0 || h->retired > 0 || !is_plain ||
+           !(is_earlier || is_later);
 }
 
 static void pass_over(struct reading *r, const struct archive_header *h)
@@ -221,6 +236,8 @@ static bool take_line(struct reading *r, const struct record_head *head, struct 
 {
     if (head->kind == RECORD_SEAL)
         return take_seal(r, line, segment, err);
+    if (head->kind == RECORD_RETIRE)
+        return take_retire(r, line, segment, err);
     r->totals.records++;
     if (!record_heads_advance(&r->heads, &head->place, crc, err))
         return false;
@@ -357,6 +374,20 @@ static bool take_seal(struct reading *r, struct span line, uint64_t segment, str
     return ok;
 }
 
+/* The SEALs that follow are its last. */
+static bool take_retire(struct reading *r, struct span line, uint64_t segment, struct err *err)
+{
+    struct record_effect e;
+
+    if (!record_effect_parse(line, 0, &e, err))
+        return false;
+    r->retired_at = e.at;
+    r->retired_in = segment;
+    free(r->found.retired);
+    r->found.retired = xstrndup(line.data, line.len);
+    return true;
+}
+
 static void compare_seal(struct reading *r, const struct seal *seal)
 {
     const struct writer_totals *said = &seal->totals, *has = &r->totals;
@@ -387,6 +418,15 @@ static bool heads_are_equal(const struct record_heads *a, const struct record_he
     return true;
 }
 
+/* Of a period that began after its end nothing can come any more. */
+static void stay_sealed(struct reading *r, uint64_t last)
+{
+    r->sealed_in = last;
+    r->found.sealed_at = r->retired_at;
+    r->found.heads = r->heads;
+    r->found.totals = (struct writer_totals){.period = r->scan->period};
+}
+
 /* A sealed writer is covered up to its SEAL, another as far as it was read. */
 static bool finish_writer(struct reading *r, uint64_t last, struct err *err)
 {
@@ -396,7 +436,11 @@ static bool finish_writer(struct reading *r, uint64_t last, struct err *err)
     if (r->limit != UINT64_MAX && last < r->limit)
         return err_set(err, ERR_CORRUPT, "writer %s: the archive has %llu segments, not %llu",
                        r->writer->writer, (unsigned long long)last, (unsigned long long)r->limit);
+    if (!r->sealed_in && r->retired_at && period_compare(s->period, period_of(r->retired_at)) > 0)
+        stay_sealed(r, last);
     r->found.segments = r->sealed_in ? r->sealed_in : last;
+    if (r->retired_in > r->found.segments)
+        free(KEEP(r->found.retired));
     if (r->found.segments > 0) {
         AUTO_STRING path = archive_path(s->archive, r->writer->writer, r->found.segments);
 

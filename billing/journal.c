@@ -10,6 +10,7 @@
 #include "billing/journal_recover.h"
 #include "billing/journal_space.h"
 #include "billing/journal_thread.h"
+#include "billing/retirement.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -37,6 +38,8 @@ struct journal {
 
 static struct journal *open_path(const struct journal_config *config, const char *path,
                                  struct err *err);
+static bool refuse_retired(const struct journal_config *config, const struct journal_home *home,
+                           struct err *err);
 static bool register_writer(struct journal *j, const struct journal_config *config,
                             struct period first, struct err *err);
 static bool start_from(struct journal *j, const struct journal_log *log, struct err *err);
@@ -100,11 +103,23 @@ static struct journal *open_path(const struct journal_config *config, const char
     }
     j->segment_age_ns = config->segment_age_ms * NANOS_PER_MS;
     if (!journal_home_take(path, config->installation, &j->home, err) ||
+        !refuse_retired(config, &j->home, err) ||
         !journal_recover(&log, &j->home, (uint64_t)config->segment_bytes, clock_now(), err) ||
         !register_writer(j, config, log.state.totals.period, err) || !start_from(j, &log, err))
         return NULL;
     j->thread = journal_thread_new(&log);
     return KEEP(j);
+}
+
+/* What it wrote after it was retired is in nobody's sums: ERR_CORRUPT stops the directory. */
+static bool refuse_retired(const struct journal_config *config, const struct journal_home *home,
+                           struct err *err)
+{
+    return !retirement_is_final(config->archive, home->writer) ||
+           err_set(err, ERR_CORRUPT,
+                   "writer %s was retired and may never write again: `tollgate journal adopt %s` "
+                   "books what it still has, then take the directory away",
+                   home->writer, home->path);
 }
 
 static bool register_writer(struct journal *j, const struct journal_config *config,

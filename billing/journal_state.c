@@ -37,7 +37,7 @@ bool record_effect_parse(struct span line, uint32_t crc, struct record_effect *o
         ok = read_seal(object, &e, err);
         break;
     default:
-        ok = !record_is_numbered(head.kind) || get_time(object, "at", &e.at, err);
+        ok = !record_is_archived(head.kind) || get_time(object, "at", &e.at, err);
     }
     if (!ok)
         return malformed(err, head.kind);

@@ -17,6 +17,7 @@ static bool parse_file(const json_t *item, struct manifest *m, enum bundle_file 
 static bool parse_sums(const json_t *object, struct sum_table *sums, struct err *err);
 static bool parse_writers(const json_t *object, struct manifest *m, struct err *err);
 static bool parse_writer(const json_t *item, struct manifest_writer *out, struct err *err);
+static char *text_of(const json_t *object);
 static bool parse_time_or_null(const json_t *object, const char *name, int64_t *out,
                                struct err *err);
 static bool copy_digest(const json_t *object, const char *name, bool may_be_null,
@@ -52,8 +53,15 @@ void manifest_clear(struct manifest *m)
         sum_table_free(m->files[f].sums);
         sum_table_free(m->files[f].refunds);
     }
-    free(m->writers);
+    manifest_writers_free(m->writers, m->writer_count);
     *m = (struct manifest){0};
+}
+
+void manifest_writers_free(struct manifest_writer *writers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(writers[i].retired);
+    free(writers);
 }
 
 bool manifest_write(const struct manifest *m, struct buf *out)
@@ -127,6 +135,11 @@ void manifest_writer_write(const struct manifest_writer *writer, struct jw *w)
         jw_null(w);
     jw_key(w, "heads");
     record_heads_write(&writer->heads, w);
+    jw_key(w, "retired");
+    if (writer->retired)
+        jw_raw(w, span_of(writer->retired));
+    else
+        jw_null(w);
     jw_object_end(w);
 }
 
@@ -260,9 +273,20 @@ static bool parse_writer(const json_t *item, struct manifest_writer *out, struct
         !record_heads_parse(json_object_get(item, "heads"), &out->heads, err))
         return false;
     out->segments = (uint64_t)segments;
+    out->retired = text_of(json_object_get(item, "retired"));
     return (segments >= 0 && writer_is_valid(span_of(writer)) &&
             span_copy(span_of(writer), out->writer, sizeof out->writer)) ||
            err_set(err, ERR_CORRUPT, "a writer is malformed");
+}
+
+/* Null when there is none. Caller frees. */
+static char *text_of(const json_t *object)
+{
+    AUTO_CLEAR(buf) text = {.max = RECORD_BYTES_MAX};
+
+    if (!json_is_object(object) || !json_dump(object, &text))
+        return NULL;
+    return xstrndup(text.data, text.len);
 }
 
 static bool parse_time_or_null(const json_t *object, const char *name, int64_t *out,

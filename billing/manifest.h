@@ -5,12 +5,13 @@
  * "files":[{"name","bytes","sha256","uncompressed_sha256","rows","sums":{currency: amount},
  * "refunds":{currency: amount}}],
  * "writers":[{"writer","first_period","segments","sha256","records","events","refunds","sums",
- * "refunded","sealed_at","heads"}],
+ * "refunded","sealed_at","heads","retired"}],
  * "previous":SHA-256 of the manifest before, or null,"key_id"}
  *
  * Of a writer: up to which segment it is covered, SHA-256 of that segment's content (and so of
- * all before it), what it recorded in the period, when it was sealed (null: not yet), and the
- * heads that are covered. */
+ * all before it), what it recorded in the period, when it was sealed (null: not yet), the
+ * heads that are covered, and, of a writer that was retired, its retire record (archive_retire.h;
+ * null: it was not). */
 #ifndef TOLLGATE_BILLING_MANIFEST_H
 #define TOLLGATE_BILLING_MANIFEST_H
 
@@ -43,7 +44,9 @@ struct manifest_writer {
     struct writer_totals totals;
     int64_t sealed_at; /* 0: not sealed */
     struct record_heads heads;
+    char *retired; /* its retire record, when that stands in what is covered; else null; owned */
 };
+void manifest_writers_free(struct manifest_writer *writers, size_t count);
 struct manifest_file {
     struct file_digest digest;
     int64_t rows;

@@ -11,6 +11,7 @@
 #include "billing/projection_report.h"
 #include "billing/projection_ship.h"
 #include "billing/projection_state.h"
+#include "billing/retirement.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -32,6 +33,7 @@ static bool find_servers(struct projection *p, bool is_recovered);
 static bool stays_recovered(const struct projection *p);
 static void on_tick(void *arg);
 static bool all_are_away(const struct projection *p);
+static bool may_write(const struct projection *p, struct err *err);
 static bool has_records(const struct record_heads *heads);
 static bool is_consistent(struct projection *p, struct err *err);
 static bool has_applied(const struct projection *p, const struct record_heads *target,
@@ -320,6 +322,10 @@ void projection_cursors_read(struct projection *p)
         projection_restart(p, "no cursor could be read");
         return;
     }
+    if (!may_write(p, &err)) {
+        projection_stop(p, &err);
+        return;
+    }
     if (p->journal && !is_consistent(p, &err)) {
         projection_stop(p, &err);
         return;
@@ -342,6 +348,16 @@ static bool all_are_away(const struct projection *p)
         if (!l->is_away)
             return false;
     return true;
+}
+
+/* Who is retired was silent for a while: it learns of it when it comes back, before anything of it is shipped. */
+static bool may_write(const struct projection *p, struct err *err)
+{
+    return !p->journal || !retirement_is_final(p->archive, p->writer) ||
+           err_set(err, ERR_DENIED,
+                   "writer %s was retired and may never write again; `tollgate journal adopt` "
+                   "books what its directory %s still has",
+                   p->writer, journal_dir(p->journal));
 }
 
 static bool has_records(const struct record_heads *heads)

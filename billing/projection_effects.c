@@ -40,6 +40,7 @@ struct claim_words {
     int64_t ends_ms;
 };
 
+static bool add_lost(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
 static void add_claim(struct batch *b, const struct claim_words *words);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -68,6 +69,7 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_CREDIT] = {add_credit, NULL},
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
     [RECORD_REFUND] = {add_refund, add_return},
+    [RECORD_LOST] = {add_lost, add_lost},
 };
 
 struct effects *effects_new(void)
@@ -106,6 +108,13 @@ void effects_add(struct effects *e, struct batch *b)
         return;
     batch_record(b, at, "suspend", e->line, 0, 1);
     batch_field_text(b, UNREADABLE);
+}
+
+/* It moves the cursor, and nothing else. */
+static bool add_lost(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    batch_record(b, at, "lost", e->line, 0, 0);
+    return true;
 }
 
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at)

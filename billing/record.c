@@ -14,6 +14,7 @@ struct kind {
     const char *name;
     bool has_writer, archived;
     bool on[SIDES];
+    bool is_either; /* one side is enough */
 };
 
 struct scan {
@@ -22,25 +23,31 @@ struct scan {
 
 static void add_number(struct buf *out, char side, const char *rest_of_name, uint64_t n);
 static bool read_kind(struct scan *s, enum record_kind *out);
+static bool read_place(struct scan *s, const struct kind *kind, struct record_place *out,
+                       struct err *err);
 static bool read_writer(struct scan *s, char out[WRITER_TEXT]);
 static bool read_side(struct scan *s, enum partition_side side, struct record_place *out);
 static bool read_number(struct scan *s, uint64_t max, uint64_t *out);
 static struct span read_word(struct scan *s);
 static bool skip(struct scan *s, const char *text);
+static bool starts(const struct scan *s, const char *text);
 static bool read_cursor(const char *name, const json_t *value, struct record_heads *out);
 
 static const struct kind kinds[RECORD_KINDS] = {
-    [RECORD_CALL] = {"call", true, true, {true, true}},
-    [RECORD_ACCOUNT] = {"account", true, true, {true, false}},
-    [RECORD_KEY] = {"key", true, true, {true, false}},
-    [RECORD_CREDIT] = {"credit", true, true, {true, false}},
-    [RECORD_CATALOGUE] = {"catalogue", true, true, {false, true}},
-    [RECORD_REFUND] = {"refund", true, true, {true, true}},
-    [RECORD_SEAL] = {"seal", true, true, {false, false}},
-    [RECORD_SEGMENT] = {"segment", false, false, {false, false}},
-    [RECORD_SYNC] = {"sync", false, false, {false, false}},
-    [RECORD_BEGIN] = {"begin", true, false, {false, false}},
-    [RECORD_PROGRESS] = {"progress", true, false, {false, false}},
+    [RECORD_CALL] = {"call", true, true, {true, true}, false},
+    [RECORD_ACCOUNT] = {"account", true, true, {true, false}, false},
+    [RECORD_KEY] = {"key", true, true, {true, false}, false},
+    [RECORD_CREDIT] = {"credit", true, true, {true, false}, false},
+    [RECORD_CATALOGUE] = {"catalogue", true, true, {false, true}, false},
+    [RECORD_REFUND] = {"refund", true, true, {true, true}, false},
+    [RECORD_RESOLVE] = {"resolve", true, true, {true, true}, true},
+    [RECORD_LOST] = {"lost", true, true, {true, true}, true},
+    [RECORD_SEAL] = {"seal", true, true, {false, false}, false},
+    [RECORD_RETIRE] = {"retire", true, true, {false, false}, false},
+    [RECORD_SEGMENT] = {"segment", false, false, {false, false}, false},
+    [RECORD_SYNC] = {"sync", false, false, {false, false}, false},
+    [RECORD_BEGIN] = {"begin", true, false, {false, false}, false},
+    [RECORD_PROGRESS] = {"progress", true, false, {false, false}, false},
 };
 static const char side_letters[SIDES] = {[SIDE_ACCOUNT] = 'a', [SIDE_MODEL] = 'm'};
 
@@ -71,7 +78,7 @@ bool record_compose(struct buf *out, enum record_kind kind, const char *writer,
     }
     buf_add_string(out, "\",");
     for (int side = 0; side < SIDES; side++) {
-        if (!kinds[kind].on[side])
+        if (!kinds[kind].on[side] || (kinds[kind].is_either && !place->on[side]))
             continue;
         assert(place->on[side] && place->partition[side] < PARTITIONS && place->n[side] > 0);
         add_number(out, side_letters[side], "\":", place->partition[side]);
@@ -100,14 +107,30 @@ bool record_head_parse(struct span line, struct record_head *out, struct err *er
         return err_set(err, ERR_CORRUPT, "a record of no known kind");
     if (kinds[head.kind].has_writer && !read_writer(&s, head.writer))
         return err_set(err, ERR_CORRUPT, "a %s record without its writer", kinds[head.kind].name);
-    for (int side = 0; side < SIDES; side++)
-        if (kinds[head.kind].on[side] && !read_side(&s, (enum partition_side)side, &head.place))
-            return err_set(err, ERR_CORRUPT, "a %s record without its number for side %c",
-                           kinds[head.kind].name, side_letters[side]);
+    if (!read_place(&s, &kinds[head.kind], &head.place, err))
+        return false;
     if (!skip(&s, ",\"") || s.end[-1] != '}')
         return err_set(err, ERR_CORRUPT, "a %s record without a body", kinds[head.kind].name);
     *out = head;
     return true;
+}
+
+static bool read_place(struct scan *s, const struct kind *kind, struct record_place *out,
+                       struct err *err)
+{
+    bool is_placed = !kind->is_either;
+
+    for (int side = 0; side < SIDES; side++) {
+        char member[] = {',', '"', side_letters[side], '"', '\0'};
+
+        if (!kind->on[side] || (kind->is_either && !starts(s, member)))
+            continue;
+        if (!read_side(s, (enum partition_side)side, out))
+            return err_set(err, ERR_CORRUPT, "a %s record without its number for side %c",
+                           kind->name, side_letters[side]);
+        is_placed = true;
+    }
+    return is_placed || err_set(err, ERR_CORRUPT, "a %s record without a number", kind->name);
 }
 
 static bool read_kind(struct scan *s, enum record_kind *out)
@@ -182,12 +205,17 @@ static struct span read_word(struct scan *s)
 
 static bool skip(struct scan *s, const char *text)
 {
+    if (!starts(s, text))
+        return false;
+    s->at += strlen(text);
+    return true;
+}
+
+static bool starts(const struct scan *s, const char *text)
+{
     size_t n = strlen(text);
 
-    if ((size_t)(s->end - s->at) < n || memcmp(s->at, text, n) != 0)
-        return false;
-    s->at += n;
-    return true;
+    return (size_t)(s->end - s->at) >= n && memcmp(s->at, text, n) == 0;
 }
 
 void record_heads_write(const struct record_heads *h, struct jw *w)

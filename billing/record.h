@@ -10,9 +10,11 @@
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)
+ *   resolve   account or model  entry (what stood in suspense), with dropped|booked, by, reason, at, op
+ *   lost      account or model  of, at: the record of a retired writer that nobody holds any more had this number (archive_retire.h)
  *
  * Unnumbered, journal only: segment (a segment's first frame), sync (states what is durable), begin, progress.
- * Unnumbered, archived but not shipped: seal (a period's end of one writer). */
+ * Unnumbered, archived but not shipped: seal (a period's end of one writer), retire (a writer's end). */
 #ifndef TOLLGATE_BILLING_RECORD_H
 #define TOLLGATE_BILLING_RECORD_H
 
@@ -20,8 +22,9 @@
 #include "billing/partition.h"
 
 enum record_kind {
-    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, RECORD_REFUND, /* numbered */
-    RECORD_SEAL,                                                                             /* archived */
+    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, RECORD_REFUND,
+    RECORD_RESOLVE, RECORD_LOST,                                                             /* numbered */
+    RECORD_SEAL, RECORD_RETIRE,                                                              /* archived */
     RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,                              /* journal only */
     RECORD_KINDS
 };
@@ -46,10 +49,10 @@ struct record_head {
 };
 bool record_head_parse(struct span line, struct record_head *out, struct err *err) MUST_USE;
 bool record_is_numbered(enum record_kind k);
-bool record_is_archived(enum record_kind k); /* numbered ones and seals */
+bool record_is_archived(enum record_kind k); /* numbered ones, seals and retire */
 
 /* "{"kind":…,"writer":…,"a":…" + the members of `body` (a JSON object with at least one member). Segment and sync records
- * have no writer; the place is used of numbered kinds only, and must have the kind's sides. */
+ * have no writer; the place is used of numbered kinds only, and must have the kind's sides (one of them, where either will do). */
 bool record_compose(struct buf *out, enum record_kind kind, const char *writer, const struct record_place *place, struct span body);
 
 /* Heads of one writer: the last number and its CRC per partition and side. */

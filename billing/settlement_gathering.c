@@ -213,6 +213,9 @@ bool gathering_bundle(struct gathering *g, const struct settlement_sources *s, b
     memcpy(m.previous, g->previous, sizeof m.previous);
     m.writer_count = g->scan.writer_count;
     m.writers = xcalloc(m.writer_count, sizeof *m.writers);
-    memcpy(m.writers, g->scan.writers, m.writer_count * sizeof *m.writers);
+    for (size_t i = 0; i < m.writer_count; i++) {
+        m.writers[i] = g->scan.writers[i];
+        m.writers[i].retired = m.writers[i].retired ? xstrdup(m.writers[i].retired) : NULL;
+    }
     return bundle_write(dir, &m, &g->terms, &g->facts, s->key, err);
 }

@@ -80,6 +80,10 @@ static const struct cli_option usage_refund_options[] = {
     {"--reason", "TEXT", "required: what it is given back for"},
     OP,
 };
+static const struct cli_option journal_retire_options[] = {
+    {"--reason", "TEXT", "required: why it will never come back"},
+    {"--by", "NAME", "required: who asks; a second person confirms within a day"},
+};
 static const struct cli_option journal_rebuild_options[] = {
     {"--from-zero", NULL, "empty all partitions first, whatever they say of themselves"},
 };
@@ -145,6 +149,8 @@ const struct command cli_commands[] = {
      journal_show},
     {"journal ship", "", "Waits until Redis has all that was written.", NO_OPTIONS, CLI_COMMON,
      journal_ship},
+    {"journal retire", "WRITER", "Ends a writer whose directory is lost; it takes two people.",
+     OPTIONS(journal_retire_options), CLI_COMMON, journal_retire},
     {"journal rebuild", "", "Replays into Redis whatever it lacks; fills parked partitions anew.",
      OPTIONS(journal_rebuild_options), CLI_COMMON, journal_rebuild},
     {"receipt verify", "FILE", "Proves offline that a receipt is genuine.",

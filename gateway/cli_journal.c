@@ -38,6 +38,37 @@ int journal_rebuild(struct cli *c)
     return CLI_DONE;
 }
 
+int journal_retire(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"writer", "writer", false},
+        {"state", "state", false},
+        {"reason", "reason", false},
+        {"proposed by", "proposed_by", false},
+        {"proposed at", "proposed_at", false},
+        {"confirmed by", "record.by", false},
+        {"records saved from Redis", "record.saved", true},
+        {"records lost", "record.lost_records", true},
+        {"lost: partition, from, to", "record.lost", false},
+        {"calls without a known end", "record.open_calls", true},
+        {"these calls", "record.open", false},
+    };
+    const char *reason = cli_value(c, "--reason"), *by = cli_value(c, "--by");
+    AUTO_JSON body = NULL;
+    AUTO_JSON reply = NULL;
+
+    if (!reason || !by)
+        return cli_misused(c, "journal retire needs --reason and --by");
+    body = json_pack("{s:s, s:s, s:s}", "writer", c->arguments[0], "reason", reason, "by", by);
+    reply = body ? cli_post(c, "/admin/v1/journal/retire", body) : NULL;
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    if (!c->json && !json_object_get(reply, "record"))
+        fprintf(stderr, "another person confirms it within a day, with the same command\n");
+    return CLI_DONE;
+}
+
 /* Takes the reply over. */
 static int print_report(const struct cli *c, json_t *given, const char *done)
 {

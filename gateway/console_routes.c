@@ -12,6 +12,7 @@
 #include "gateway/key_admin.h"
 #include "gateway/past_admin.h"
 #include "gateway/refund_admin.h"
+#include "gateway/retire_admin.h"
 #include "gateway/service.h"
 #include "gateway/usage_admin.h"
 
@@ -53,6 +54,7 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
     {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
     {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},
+    {"POST", "/admin/v1/journal/retire", LOCAL, SMALL_KIB, false, retire_post},
     {"POST", "/admin/v1/journal/rebuild", LOCAL, SMALL_KIB, false, journal_rebuild_post},
 };
 const size_t admin_route_count = ARRAY_LEN(admin_routes);

@@ -35,6 +35,10 @@ local function book(effects, r)
     return reason
 end
 
+-- Of a number whose record nobody holds any more only the cursor moves.
+local function book_lost()
+end
+
 local function refusal()
     local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'applying')
     if (s[1] and s[1] ~= installation) or (s[2] and s[2] ~= partitions) then

@@ -234,4 +234,4 @@ local function set_aside(r)
 end
 
 return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
-              credit = book_credit, refund = book_refund, suspend = set_aside})
+              credit = book_credit, refund = book_refund, lost = book_lost, suspend = set_aside})

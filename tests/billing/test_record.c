@@ -80,7 +80,8 @@ START_TEST(what_is_archived_is_what_is_numbered_and_seals)
 {
     for (int k = 0; k < RECORD_KINDS; k++)
         ck_assert_int_eq(record_is_archived((enum record_kind)k),
-                         record_is_numbered((enum record_kind)k) || k == RECORD_SEAL);
+                         record_is_numbered((enum record_kind)k) || k == RECORD_SEAL ||
+                             k == RECORD_RETIRE);
 }
 END_TEST
 

@@ -196,6 +196,10 @@ class Gateway:
         assert done.stderr.strip(), "a failed command must say why"
         return done.stderr.strip()
 
+    def refused_or_done(self, *words: str) -> str:
+        """What a command says on stderr, whatever becomes of it."""
+        return run(*words, config=self.config).stderr
+
     def events(self, account: str | None = None) -> list[Any]:
         """The events of an account, or of all, oldest first, after all of them have reached Redis."""
         self.ship()

@@ -1,0 +1,186 @@
+/* retire_admin.c - everything that can be refused is, before somebody's word is taken; what was confirmed and cut off is
+ * finished by asking again. */
+#include "gateway/retire_admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "billing/archive_retire.h"
+#include "gateway/journal_report.h"
+#include "gateway/rebuild.h"
+#include "gateway/service.h"
+#include "gateway/writer_remains.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define SILENT_MS  30000 /* three times what a living writer lets pass between two words */
+#define ANSWER_MAX (256 * 1024)
+
+struct retiring {
+    struct console *console;
+    struct http_request *request; /* null once the client is gone */
+    struct retirement wanted, agreed;
+    struct record_heads archived;
+    struct retired_result result;
+};
+
+static bool read_body(struct retiring *t, struct http_request *r, struct err *err);
+static bool copy_member(const json_t *body, const char *name, char *out, size_t size,
+                        struct err *err);
+static bool is_not_here(const struct console *c, const char *writer, struct err *err);
+static void on_remains(void *arg, const struct writer_remains *remains, const struct err *err);
+static bool retire(struct retiring *t, const struct writer_remains *remains, struct err *err);
+static void say(const struct retiring *t);
+static void rebuild_lost(struct retiring *t);
+static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err);
+static void answer(struct retiring *t);
+static void end(struct retiring *t, const struct err *err);
+
+void retire_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct retiring *t = xcalloc(1, sizeof *t);
+    struct err err;
+
+    (void)match;
+    t->console = server;
+    if (!read_body(t, r, &err) || !is_not_here(t->console, t->wanted.writer, &err) ||
+        !archive_heads(t->console->options->archive, t->wanted.writer, &t->archived, &err)) {
+        reply_err(r, &err);
+        free(t);
+        return;
+    }
+    request_keep(r, &t->request);
+    writer_remains_read(t->console, t->wanted.writer, &t->archived, on_remains, t);
+}
+
+static bool read_body(struct retiring *t, struct http_request *r, struct err *err)
+{
+    static const char *const members[] = {"writer", "reason", "by", NULL};
+    AUTO_JSON body = json_parse(http_request_body(r), err);
+
+    memcpy(t->wanted.installation, t->console->installation->id, sizeof t->wanted.installation);
+    return body && json_only_members(body, members, "the retirement", err) &&
+           copy_member(body, "writer", t->wanted.writer, sizeof t->wanted.writer, err) &&
+           copy_member(body, "reason", t->wanted.reason, sizeof t->wanted.reason, err) &&
+           copy_member(body, "by", t->wanted.by, sizeof t->wanted.by, err);
+}
+
+static bool copy_member(const json_t *body, const char *name, char *out, size_t size,
+                        struct err *err)
+{
+    const char *text;
+
+    return json_get_string(body, name, &text, "the retirement", err) &&
+           (span_copy(span_of(text), out, size) ||
+            err_set(err, ERR_INPUT, "'%s' is too long", name));
+}
+
+/* A directory that can be used is shipped and sealed by itself. */
+static bool is_not_here(const struct console *c, const char *writer, struct err *err)
+{
+    AUTO_CLEAR(journal_report) here = {.count = 0};
+
+    if (!journal_report_read(c->options->journal, &here, err))
+        return false;
+    for (size_t i = 0; i < here.count; i++)
+        if (!here.entries[i].is_damaged && strcmp(here.entries[i].writer, writer) == 0)
+            return err_set(err, ERR_EXISTS, "writer %s is not lost: its directory is %s", writer,
+                           here.entries[i].dir);
+    return true;
+}
+
+static void on_remains(void *arg, const struct writer_remains *remains, const struct err *err)
+{
+    struct retiring *t = arg;
+    struct err why;
+
+    if (!remains) {
+        end(t, err);
+    } else if (!retire(t, remains, &why)) {
+        end(t, &why);
+    } else if (!t->agreed.by[0] || t->result.was_done) {
+        end(t, NULL);
+    } else {
+        say(t);
+        rebuild_lost(t);
+    }
+}
+
+static bool retire(struct retiring *t, const struct writer_remains *remains, struct err *err)
+{
+    const char *archive = t->console->options->archive;
+
+    if (!retirement_is_final(archive, t->wanted.writer) && remains->silent_ms < SILENT_MS)
+        return err_set(err, ERR_EXISTS,
+                       "writer %s lives: it was heard of %lld s ago; a writer may be retired when "
+                       "it has been silent for %d s",
+                       t->wanted.writer, (long long)(remains->silent_ms / 1000), SILENT_MS / 1000);
+    if (!retirement_ask(archive, &t->wanted, &t->agreed, err))
+        return false;
+    return !t->agreed.by[0] ||
+           archive_retire(archive, &t->agreed, &remains->found, &t->result, err);
+}
+
+static void say(const struct retiring *t)
+{
+    log_warn("writer_retired",
+             "%s, by %s and %s: %s; %llu records were saved from Redis, %llu lost",
+             t->agreed.writer, t->agreed.proposed_by, t->agreed.by, t->agreed.reason,
+             (unsigned long long)t->result.saved, (unsigned long long)t->result.lost);
+}
+
+/* What a partition booked of a record that is in no archive must go from it; where only the other side of a record had been
+ * applied, the rest is added. */
+static void rebuild_lost(struct retiring *t)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned i = 0; i < PARTITIONS; i++)
+            if (t->result.is_lost[side][i])
+                rebuild_include(t->console->rebuild,
+                                (struct partition){(enum partition_side)side, i});
+    rebuild_start(t->console->rebuild, false, on_rebuilt, t);
+}
+
+static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err)
+{
+    (void)result;
+    if (err)
+        log_error("retired_not_rebuilt", "`tollgate journal rebuild` must follow: %s", err->text);
+    end(arg, NULL);
+}
+
+static void end(struct retiring *t, const struct err *err)
+{
+    if (t->request && err)
+        reply_err(t->request, err);
+    else if (t->request)
+        answer(t);
+    free(t);
+}
+
+static void answer(struct retiring *t)
+{
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    AUTO_CLEAR(buf) record = {.max = RECORD_BYTES_MAX};
+    struct err err;
+    struct jw w;
+
+    if (t->agreed.by[0] &&
+        !archive_retire_record(t->console->options->archive, t->agreed.writer, &record, &err)) {
+        reply_err(t->request, &err);
+        return;
+    }
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "writer", t->agreed.writer);
+    jw_string_member(&w, "state", t->agreed.by[0] ? "retired" : "proposed");
+    jw_string_member(&w, "reason", t->agreed.reason);
+    jw_string_member(&w, "proposed_by", t->agreed.proposed_by);
+    jw_time_member(&w, "proposed_at", t->agreed.proposed_at);
+    if (record.len) {
+        jw_key(&w, "record");
+        jw_raw(&w, buf_span(&record));
+    }
+    jw_object_end(&w);
+    reply_built(t->request, &json);
+}

@@ -1,0 +1,346 @@
+/* writer_remains.c - one command after another: a host is lost rarely, and Redis has calls to serve. */
+#include "gateway/writer_remains.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define PAGE        "500"
+#define CURSOR_TEXT 48
+#define LANES       (SIDES * PARTITIONS)
+
+/* What may hold a record, or a hold, by the part of the key behind the partition. */
+struct source {
+    const char *what;
+    enum { STREAM, HASH_OF_RECORDS, HASH_OF_HOLDS } shape;
+};
+static const struct source sources[] = {
+    {"events:", STREAM},
+    {"records", STREAM},
+    {"suspense", HASH_OF_RECORDS},
+    {"holds:", HASH_OF_HOLDS},
+};
+
+struct place {
+    const struct source *source;
+    char *key;
+};
+
+struct reading {
+    struct console *console;
+    char writer[WRITER_TEXT];
+    struct record_heads archived;
+    writer_remains_on_read *on_read;
+    void *arg;
+    struct writer_remains remains;
+    unsigned lane; /* whose cursor is read */
+    int64_t redis_ms;
+    size_t server;
+    char cursor[CURSOR_TEXT]; /* of SCAN, then of the stream that is read */
+    struct place *places;
+    size_t place_count, place;
+    struct buf text; /* all lines */
+    size_t *starts;  /* of each, and behind the last */
+};
+
+static void ask(struct reading *r, const struct span *argv, size_t argc, redis_on_reply *on_reply);
+static bool is_answer(struct reading *r, const struct redis_reply *reply, const struct err *err);
+static void on_time(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
+static void read_cursor(struct reading *r);
+static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err);
+static void scan(struct reading *r);
+static void on_keys(void *arg, const struct redis_reply *reply, const struct err *err);
+static void note_key(struct reading *r, struct span key);
+static void read_place(struct reading *r);
+static void on_entries(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_fields(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_line(struct reading *r, struct span line);
+static void take_hold(struct reading *r, const char *key, struct span request, struct span entry);
+static void end(struct reading *r, const struct err *err);
+
+void writer_remains_read(struct console *c, const char *writer, const struct record_heads *archived,
+                         writer_remains_on_read *on_read, void *arg)
+{
+    struct reading *r = xcalloc(1, sizeof *r);
+    const struct span time[] = {SPAN("TIME")};
+
+    r->console = c;
+    snprintf(r->writer, sizeof r->writer, "%s", writer);
+    r->archived = *archived;
+    r->on_read = on_read;
+    r->arg = arg;
+    r->remains.silent_ms = INT64_MAX;
+    buf_init(&r->text, SIZE_MAX / 4);
+    snprintf(r->cursor, sizeof r->cursor, "0");
+    redis_command_to(c->ledger.redis, 0, time, ARRAY_LEN(time), on_time, r);
+}
+
+static void ask(struct reading *r, const struct span *argv, size_t argc, redis_on_reply *on_reply)
+{
+    redis_command(r->console->ledger.redis, argv, argc, on_reply, r);
+}
+
+/* Else it is over. */
+static bool is_answer(struct reading *r, const struct redis_reply *reply, const struct err *err)
+{
+    struct err refused;
+
+    if (!err && redis_reply_type(reply) != REDIS_ERROR)
+        return true;
+    if (!err)
+        err_set(&refused, ERR_UNAVAILABLE, "Redis refused: %.*s",
+                SPAN_FMT(redis_reply_text(reply)));
+    end(r, err ? err : &refused);
+    return false;
+}
+
+/* ------------------------------------------------------------------ when it was heard of, and how far */
+
+static void on_time(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    char key[PARTITION_KEY];
+    const struct partition asked = {SIDE_ACCOUNT, 0};
+    const struct span argv[] = {SPAN("HGET"), partition_key(asked, "live", NULL, key),
+                                span_of(r->writer)};
+    int64_t seconds = 0;
+
+    if (!is_answer(r, reply, err))
+        return;
+    if (redis_reply_count(reply) == 2 &&
+        int64_parse(redis_reply_text(redis_reply_at(reply, 0)), &seconds))
+        r->redis_ms = seconds * 1000;
+    ask(r, argv, ARRAY_LEN(argv), on_live);
+}
+
+/* "run_id ms turn" */
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    struct span word;
+    const char *blank;
+    int64_t ms;
+
+    if (!is_answer(r, reply, err))
+        return;
+    word = redis_reply_text(reply);
+    blank = word.len ? memchr(word.data, ' ', word.len) : NULL;
+    if (blank) {
+        size_t len = word.len - (size_t)(blank + 1 - word.data);
+        const char *last = memchr(blank + 1, ' ', len);
+
+        if (int64_parse((struct span){blank + 1, last ? (size_t)(last - blank - 1) : len}, &ms))
+            r->remains.silent_ms = r->redis_ms > ms ? r->redis_ms - ms : 0;
+    }
+    read_cursor(r);
+}
+
+static struct partition partition_at(unsigned lane)
+{
+    return (struct partition){(enum partition_side)(lane / PARTITIONS), lane % PARTITIONS};
+}
+
+static void read_cursor(struct reading *r)
+{
+    char key[PARTITION_KEY];
+    const struct span argv[] = {SPAN("HGET"),
+                                partition_key(partition_at(r->lane), "cursors", NULL, key),
+                                span_of(r->writer)};
+
+    ask(r, argv, ARRAY_LEN(argv), on_cursor);
+}
+
+/* "n crc" */
+static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    struct record_cursor *c;
+    struct span text;
+    unsigned char crc[4];
+    int64_t n;
+
+    if (!is_answer(r, reply, err))
+        return;
+    c = &r->remains.found.cursors.at[r->lane / PARTITIONS][r->lane % PARTITIONS];
+    text = redis_reply_text(reply);
+    if (text.len > 9 && int64_parse((struct span){text.data, text.len - 9}, &n) &&
+        hex_decode((struct span){text.data + text.len - 8, 8}, crc, sizeof crc))
+        *c = (struct record_cursor){(uint64_t)n, (uint32_t)crc[0] << 24 | (uint32_t)crc[1] << 16 |
+                                                     (uint32_t)crc[2] << 8 | crc[3]};
+    if (++r->lane < LANES)
+        read_cursor(r);
+    else
+        scan(r);
+}
+
+/* ------------------------------------------------------------------ where records may be */
+
+static void scan(struct reading *r)
+{
+    const struct span argv[] = {SPAN("SCAN"),  span_of(r->cursor), SPAN("MATCH"),
+                                SPAN("tg:{*"), SPAN("COUNT"),      SPAN("1000")};
+
+    redis_command_to(r->console->ledger.redis, r->server, argv, ARRAY_LEN(argv), on_keys, r);
+}
+
+static void on_keys(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    const struct redis_reply *keys;
+    struct err malformed;
+
+    if (!is_answer(r, reply, err))
+        return;
+    if (redis_reply_count(reply) != 2 ||
+        !span_copy(redis_reply_text(redis_reply_at(reply, 0)), r->cursor, sizeof r->cursor)) {
+        err_set(&malformed, ERR_PROTOCOL, "Redis's answer to SCAN is malformed");
+        end(r, &malformed);
+        return;
+    }
+    keys = redis_reply_at(reply, 1);
+    for (size_t i = 0; i < redis_reply_count(keys); i++)
+        note_key(r, redis_reply_text(redis_reply_at(keys, i)));
+    r->server += strcmp(r->cursor, "0") == 0;
+    if (r->server < redis_servers(r->console->ledger.redis)) {
+        scan(r);
+        return;
+    }
+    snprintf(r->cursor, sizeof r->cursor, "-");
+    read_place(r);
+}
+
+static void note_key(struct reading *r, struct span key)
+{
+    const char *brace = memchr(key.data, '}', key.len);
+    struct span rest;
+
+    if (!brace || (size_t)(brace + 2 - key.data) > key.len)
+        return;
+    rest = (struct span){brace + 2, key.len - (size_t)(brace + 2 - key.data)};
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
+        struct span what = span_of(sources[i].what);
+
+        if (what.data[what.len - 1] == ':' ? !span_starts(rest, what) : !span_equal(rest, what))
+            continue;
+        r->places = xrealloc_array(r->places, r->place_count + 1, sizeof *r->places);
+        r->places[r->place_count++] = (struct place){&sources[i], xstrndup(key.data, key.len)};
+    }
+}
+
+/* ------------------------------------------------------------------ the records */
+
+static void read_place(struct reading *r)
+{
+    const struct place *p = &r->places[r->place];
+
+    if (r->place == r->place_count) {
+        end(r, NULL);
+    } else if (p->source->shape == STREAM) {
+        const struct span argv[] = {SPAN("XRANGE"), span_of(p->key), span_of(r->cursor),
+                                    SPAN("+"),      SPAN("COUNT"),   SPAN(PAGE)};
+
+        ask(r, argv, ARRAY_LEN(argv), on_entries);
+    } else {
+        const struct span argv[] = {SPAN("HGETALL"), span_of(p->key)};
+
+        ask(r, argv, ARRAY_LEN(argv), on_fields);
+    }
+}
+
+/* [[id, ["r", record]], …] */
+static void on_entries(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    size_t count;
+
+    if (!is_answer(r, reply, err))
+        return;
+    count = redis_reply_count(reply);
+    for (size_t i = 0; i < count; i++) {
+        const struct redis_reply *entry = redis_reply_at(reply, i);
+        struct span id = redis_reply_text(redis_reply_at(entry, 0));
+
+        take_line(r, redis_reply_text(redis_reply_at(redis_reply_at(entry, 1), 1)));
+        snprintf(r->cursor, sizeof r->cursor, "(%.*s", SPAN_FMT(id));
+    }
+    if (count == 0) {
+        r->place++;
+        snprintf(r->cursor, sizeof r->cursor, "-");
+    }
+    read_place(r);
+}
+
+/* "writer n" → "reason record", or request id → hold. */
+static void on_fields(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    const struct place *p;
+
+    if (!is_answer(r, reply, err))
+        return;
+    p = &r->places[r->place];
+    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2) {
+        struct span field = redis_reply_text(redis_reply_at(reply, i));
+        struct span value = redis_reply_text(redis_reply_at(reply, i + 1));
+        const char *brace = value.len ? memchr(value.data, '{', value.len) : NULL;
+
+        if (p->source->shape == HASH_OF_HOLDS)
+            take_hold(r, p->key, field, value);
+        else if (brace)
+            take_line(r, (struct span){brace, value.len - (size_t)(brace - value.data)});
+    }
+    r->place++;
+    read_place(r);
+}
+
+static void take_line(struct reading *r, struct span line)
+{
+    struct record_head head;
+
+    if (!record_head_parse(line, &head, NULL) || strcmp(head.writer, r->writer) != 0 ||
+        !record_is_beyond(&r->archived, &head.place))
+        return;
+    r->starts = xrealloc_array(r->starts, r->remains.found.line_count + 2, sizeof *r->starts);
+    r->starts[r->remains.found.line_count++] = r->text.len;
+    buf_add_span(&r->text, line);
+    r->starts[r->remains.found.line_count] = r->text.len;
+}
+
+/* "amount writer ms …" */
+static void take_hold(struct reading *r, const char *key, struct span request, struct span entry)
+{
+    struct retired_findings *f = &r->remains.found;
+    const char *blank = entry.len ? memchr(entry.data, ' ', entry.len) : NULL;
+    const char *account = strrchr(key, ':');
+    struct retired_call call;
+
+    if (!blank || !account ||
+        !span_starts((struct span){blank + 1, entry.len - (size_t)(blank + 1 - entry.data)},
+                     span_of(r->writer)) ||
+        !span_copy(request, call.request_id, sizeof call.request_id) ||
+        !span_copy(span_of(account + 1), call.account, sizeof call.account))
+        return;
+    f->calls = xrealloc_array(f->calls, f->call_count + 1, sizeof *f->calls);
+    f->calls[f->call_count++] = call;
+}
+
+static void end(struct reading *r, const struct err *err)
+{
+    struct retired_findings *f = &r->remains.found;
+
+    f->lines = xcalloc(f->line_count + 1, sizeof *f->lines);
+    for (size_t i = 0; i < f->line_count; i++)
+        f->lines[i] = (struct span){r->text.data + r->starts[i], r->starts[i + 1] - r->starts[i]};
+    r->on_read(r->arg, err ? NULL : &r->remains, err);
+    for (size_t i = 0; i < r->place_count; i++)
+        free(r->places[i].key);
+    free(r->places);
+    free(f->lines);
+    free(f->calls);
+    free(r->starts);
+    buf_clear(&r->text);
+    free(r);
+}

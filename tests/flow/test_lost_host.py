@@ -1,0 +1,164 @@
+"""A host is gone for good, with its journal's disk: what Redis holds of its writers is saved, the rest is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import money
+from redis_dump import canonical_dump, differences
+from test_month_end import after, noon_of_the_second
+from test_two_hosts import offset_to
+from tollgate import Served, wait_until
+
+FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}]}
+SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 20}]}
+MODELS = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("fast", "slow")]
+
+
+@pytest.fixture
+def hosts(served: Served, second: Served) -> Iterator[tuple[Served, Served]]:
+    served.options = {"testing": True, "redis_timeout": "2 s"}
+    served.backends = {"fast": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "100 ms"}}
+    served.start().set_up("100", MODELS)
+    second.join(served).serve().wait_ready()
+    yield served, second
+
+
+def call(host: Served, count: int, key: str | None = None) -> set[str]:
+    with host.wire(key) as wire:
+        replies = [wire.ask(wire.chat(FAST)) for _ in range(count)]
+    assert {reply.status for reply in replies} == {200}, replies
+    return {reply.headers["x-request-id"] for reply in replies}
+
+
+def destroy(host: Served) -> list[str]:
+    """The machine stops at once, and its disk is gone; its writers."""
+    writers = [line["writer"] for line in host.cli("journal", "show") if line["where"] == "here"]
+    host.kill()
+    shutil.rmtree(host.state)
+    return writers
+
+
+def retire(host: Served, writer: str) -> Any:
+    words = ("journal", "retire", writer, "--reason", "rack 7 burnt")
+    wait_until(lambda: "another person confirms" in host.refused_or_done(*words, "--by", "ann"),
+               f"{writer} is silent, and it is proposed", 60)
+    assert "takes another person" in host.refused(*words, "--by", "ann")
+    return host.cli_one(*words, "--by", "bob")["record"]
+
+
+def close(host: Served, period: str, out: Path) -> Any:
+    """In the next month; what `settle verify` says against the archive."""
+    host.stop_serving()
+    host.options["clock_offset"] = offset_to(noon_of_the_second(after(period)))
+    host.write_config()
+    host.serve()
+    wait_until(lambda: not host.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 40)
+    host.cli("settle", "close", period, "--out", str(out))
+    return host.cli_one("settle", "verify", str(out), "--archive", str(host.archive))
+
+
+def test_a_host_that_had_shipped_everything_is_completed_from_redis(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+    first, second = hosts
+    account, key = second.new_account("5")
+    answered = call(first, 5) | call(second, 9)
+    others = call(second, 4, key)
+    second.cli("account", "credit", account, "1")
+    second.settle_down(), second.settle_down(account)
+    first.ship(), second.ship()
+    before = canonical_dump(first.redis)
+    period = first.events("demo")[0]["period"]
+    writers = destroy(second)
+    alive = next(line["writer"] for line in first.cli("journal", "show") if line["where"] == "here")
+    assert "not lost" in first.refused("journal", "retire", alive, "--reason", "no", "--by", "ann")
+    assert "knows no writer" in first.refused("journal", "retire", "w-0000000000000000", "--reason", "no", "--by", "ann")
+    records = [retire(first, writer) for writer in writers]
+    assert sum(record["saved"] for record in records) >= 9 + 4
+    assert all(record["lost_records"] == 0 and record["lost"] == [] for record in records)
+    assert all((record["proposed_by"], record["by"], record["reason"]) == ("ann", "bob", "rack 7 burnt")
+               for record in records)
+    assert differences(before, canonical_dump(first.redis)) == []
+    first.redis.command("FLUSHALL")
+    first.cli("journal", "rebuild")
+    assert differences(before, canonical_dump(first.redis)) == []
+    assert first.balance() == 100 - money.total(first.events("demo"))
+    verdict = close(first, period, tmp_path / "bundle")
+    assert verdict["events"] == len(answered | others)
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    retired = {writer["writer"]: writer["retired"] for writer in manifest["writers"] if writer["retired"]}
+    assert set(retired) == set(writers)
+    assert all(record["reason"] == "rack 7 burnt" and record["by"] == "bob" for record in retired.values())
+    check_archive(first.archive)
+
+
+def check_archive(archive: Path) -> None:
+    """Anyone can read it, the retired writers' last files as well: chained, with their records and SEALs."""
+    for folder in archive.glob("w-*"):
+        previous = None
+        for path in sorted(folder.glob("*.jsonl.zst")):
+            plain = subprocess.run(["zstd", "-dc", str(path)], capture_output=True, check=True).stdout
+            header, *lines = map(json.loads, plain.decode().splitlines())
+            assert header["previous"] == previous and header["records"] == len(lines)
+            previous = subprocess.run(["sha256sum"], input=plain, capture_output=True,
+                                      check=True).stdout.decode().split()[0]
+
+
+def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+    """Redis hangs while the calls end: their ENDs are durable on the host that burns, and nowhere else."""
+    first, second = hosts
+    kept = call(first, 3) | call(second, 2)
+    second.settle_down()
+    second.ship()
+
+    def stream() -> Any:
+        with second.wire() as wire:
+            return wire.ask(wire.chat(SLOW))
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(stream) for _ in range(4)]
+        wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
+        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        replies = [run.result() for run in running]
+        lost = {reply.headers["x-request-id"] for reply in replies}
+        assert all(reply.is_whole for reply in replies), "their ends were seen"
+        second.kill()       # what it had sent and Redis had not begun goes with its connection
+    writers = [json.loads(path.read_text())["writer"] for path in second.state.glob("journal/*/writer")]
+    period = period_of_now(second)
+    shutil.rmtree(second.state)
+    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
+    first.wait_ready(30)
+    records = [retire(first, writer) for writer in writers]
+    named = {call["request_id"] for record in records for call in record["open"]}
+    assert named == lost and sum(record["open_calls"] for record in records) == 4
+    verdict = close(first, period, tmp_path / "bundle")
+    assert verdict["events"] == len(kept)
+    text = (tmp_path / "bundle" / "manifest.json").read_text()
+    assert all(request in text for request in lost), "the bundle names what was lost"
+
+
+def period_of_now(host: Served) -> str:
+    (period,) = {json.loads(path.read_text())["first_period"] for path in (host.archive / "writers").glob("*.json")}
+    return period
+
+
+def test_a_directory_that_turns_up_again_is_not_written_to(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+    first, second = hosts
+    call(second, 3)
+    second.settle_down()
+    second.ship()
+    second.kill()
+    for writer in [line["writer"] for line in first.cli("journal", "show") if line["where"] != "here"]:
+        retire(first, writer)
+    second.serve()
+    wait_until(lambda: "was retired" in second.log_text(), "its directories are refused")
+    second.wait_ready(30)
+    assert call(second, 2), "it goes on with fresh ones"
+    assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == 3
