@@ -7,8 +7,8 @@
 
 #include "billing/receipt.h"
 #include "gateway/answer.h"
+#include "gateway/history.h"
 #include "gateway/problem.h"
-#include "gateway/recent.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -100,7 +100,7 @@ static bool reply_stored(struct repetition *p, struct span stored)
 
 static void find_record(struct repetition *p)
 {
-    recent_find(p->server->loop, p->server->ledger.redis, p->account, p->request_id, on_record, p);
+    history_find(&p->server->history, p->account, p->request_id, true, on_record, p);
 }
 
 static void on_record(void *arg, const struct span *line, const struct err *err)
@@ -117,7 +117,7 @@ static void on_record(void *arg, const struct span *line, const struct err *err)
     }
 }
 
-/* A record that can't be found here is still in the archive: then the path to its receipt has to do. */
+/* A record that nobody has at hand comes back with its host: then the path to its receipt has to do. */
 static void reply_receipt(struct repetition *p, const struct span *line)
 {
     AUTO_CLEAR(buf) receipt = {.max = RECEIPT_BYTES_MAX};

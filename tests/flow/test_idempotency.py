@@ -618,5 +618,7 @@ def test_the_books_of_all_this_add_up(gateway: Served) -> None:
     assert len(accounts) > 20
     for account in accounts:
         gateway.settle_down(account["account"], 140)
-    run("settle", "preview", datetime.now(UTC).strftime("%Y-%m"), "--out", str(gateway.state.parent / "preview"),
-        config=gateway.config, check=True)
+    (newest,) = gateway.cli("usage", "list", "--limit", "1")
+    bundle = gateway.state.parent / "preview"
+    run("settle", "preview", newest["period"], "--out", str(bundle), config=gateway.config, check=True)
+    run("settle", "verify", str(bundle), "--archive", str(gateway.archive), config=gateway.config, check=True)
