@@ -34,6 +34,7 @@ tests/billing/*         lib/ billing/ tests/billing/               network janss
 tests/gateway/*         lib/ backends/ billing/ gateway/ tests/    network jansson.h check.h
 tests/fuzz/*            lib/ backends/ billing/ gateway/ tests/fuzz/
 tests/chaos/*           tests/chaos/
+tests/bench/*           lib/ billing/ tests/bench/
 TABLE
 }
 
