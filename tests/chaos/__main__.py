@@ -19,10 +19,10 @@ from typing import Any
 import tollgate
 
 from . import clients as calling
-from . import ending, faults, report
+from . import ending, faults, planted, report, world
 from .checks import CHECKS, Books
 from .clients import Client
-from .evidence import RedisReader, read_archive
+from .evidence import BalanceWatch, RedisReader, read_archive
 from .people import People
 from .stack import Stack
 
@@ -116,17 +116,18 @@ class Run:
         self.clients = [Client(name, self.seed, account, key, stack.doors, tls)
                         for name, (account, key) in stack.keys.items()]
         self.people = People(stack, self.clients, over)
+        self.watch = BalanceWatch(stack.redis.socket, [one.name for one in world.ACCOUNTS if one.is_prepaid], over)
         lanes = [faults.Lane(name, stack, [one for one in self.plan if one.lane == name], over, self.say)
                  for name in faults.LANES]
 
         async def call() -> None:
             await asyncio.gather(*(client.run(quiet) for client in self.clients))
         calls = asyncio.run_coroutine_threadsafe(call(), stack.traffic.loop)
-        for thread in (self.people, *lanes):
+        for thread in (self.people, self.watch, *lanes):
             thread.start()
         time.sleep(self.minutes * 60)
         over.set()
-        for thread in (self.people, *lanes):
+        for thread in (self.people, self.watch, *lanes):
             thread.join(120)
         for lane in lanes:
             self.wrong += lane.failures
@@ -164,13 +165,18 @@ class Run:
         with contextlib.closing(RedisReader(self.stack.redis.socket)) as redis:
             books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
                           read_archive(self.stack.archive), redis, self.people.sums("credit"),
-                          self.people.sums("refund"), faults.deaths(self.plan), self.stack.lost)
+                          self.people.sums("refund"), faults.deaths(self.plan), self.stack.lost,
+                          self.people.revoked, self.watch.lowest)
             for check in CHECKS:
                 found = list(check(books))
                 self.say(f"   {'ok' if not found else f'{len(found)} WRONG'}: {check.__name__.replace('_', ' ')}")
                 self.wrong += found
             if bundle and (total := ending.bundle_total(bundle)) != books.total:
                 self.wrong.append(f"the statements' gross is {total}, the events sum to {books.total}")
+            if not self.wrong:
+                self.wrong += planted.unseen(books)
+                self.say(f"   {len(planted.PLANTED)} errors planted in the evidence, "
+                         f"{len(planted.PLANTED) - len(self.wrong)} seen")
             self.figures["counts"] = dict(books.counts)
 
     def write_down(self) -> None:

@@ -32,6 +32,8 @@ class Books:
     refunds: Counter[str]
     deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
     lost: set[str]                          # request ids that went with a journal that had not shipped them
+    revoked: dict[str, float]               # public id -> when its revocation was said to be in force
+    lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -241,6 +243,24 @@ def creators_earn_what_accounts_pay(books: Books) -> Iterator[str]:
             yield f"model {model.name}: its events sum to {gross[model.name]}, Redis says {in_redis[model.name]}"
 
 
+def a_revoked_key_opens_nothing(books: Books) -> Iterator[str]:
+    """From the moment that the command said so."""
+    for seen in books.seen:
+        since = books.revoked.get(seen.key)
+        if since is None or seen.sent < since:
+            continue
+        books.counts["calls with a revoked key"] += 1
+        if seen.status == 200:
+            yield f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} was revoked, and answered"
+
+
+def no_prepaid_balance_was_below_zero(books: Books) -> Iterator[str]:
+    for account, (nanos, at) in books.lowest.items():
+        books.counts[f"nanos, the lowest balance of {account}"] = nanos
+        if nanos < 0:
+            yield f"account {account} stood at {nanos} nanos at {at:.3f}"
+
+
 def nothing_is_held_or_in_suspense(books: Books) -> Iterator[str]:
     for pattern in ("tg:{a??}:holds:*", "tg:{a??}:suspense", "tg:{m??}:suspense"):
         for key in books.redis.keys(pattern):
@@ -279,6 +299,8 @@ CHECKS = [
     accounts_add_up,
     refunds_are_recorded_once,
     creators_earn_what_accounts_pay,
+    a_revoked_key_opens_nothing,
+    no_prepaid_balance_was_below_zero,
     nothing_is_held_or_in_suspense,
     cursors_are_the_heads,
 ]

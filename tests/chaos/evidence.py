@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import socket
 import subprocess
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +81,27 @@ def crc32c(data: bytes) -> str:
     for byte in data:
         crc = TABLE[(crc ^ byte) & 255] ^ crc >> 8
     return f"{crc ^ 0xFFFFFFFF:08x}"
+
+
+class BalanceWatch(threading.Thread):
+    """The lowest balance that any look at a prepaid account saw, and when."""
+
+    def __init__(self, path: Path, accounts: list[str], over: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.path, self.accounts, self.over = path, accounts, over
+        self.lowest: dict[str, tuple[int, float]] = {}
+
+    def run(self) -> None:
+        while not self.over.wait(0.3):
+            with contextlib.suppress(OSError, AssertionError, ValueError), \
+                    contextlib.closing(RedisReader(self.path)) as redis:
+                for account in self.accounts:
+                    self._look(redis, account)
+
+    def _look(self, redis: RedisReader, account: str) -> None:
+        for key in redis.keys(f"tg:{{a??}}:account:{account}"):
+            balance = int(redis.ask("HGET", key, "balance") or 0)
+            self.lowest[account] = min(self.lowest.get(account, (balance, time.time())), (balance, time.time()))
 
 
 class RedisReader:

@@ -1,0 +1,98 @@
+"""Checks that find nothing prove nothing unless they would have found something: errors are planted in the evidence of a
+clean run, one at a time, and each must be seen by some check."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from . import world
+from .checks import CHECKS, COMPLETE, Books
+from .evidence import RedisReader
+
+
+class SpoiledRedis:
+    """Redis as it is, but for one answer."""
+
+    def __init__(self, redis: RedisReader, pattern: str, spoil: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        self.redis, self.spoil = redis, spoil
+        self.key = next((key for key in redis.keys(pattern) if redis.table(key)), None)
+
+    def keys(self, pattern: str) -> list[str]:
+        return self.redis.keys(pattern)
+
+    def table(self, key: str) -> dict[str, str]:
+        return self.spoil(self.redis.table(key)) if key == self.key else self.redis.table(key)
+
+
+class RedisWithHold(SpoiledRedis):
+    def __init__(self, redis: RedisReader) -> None:
+        super().__init__(redis, "tg:{a??}:account:*", dict)
+
+    def keys(self, pattern: str) -> list[str]:
+        return ["tg:{a00}:holds:planted"] if pattern == "tg:{a??}:holds:*" else self.redis.keys(pattern)
+
+
+def billed(books: Books, is_complete: bool) -> tuple[str, Any]:
+    """A call that was billed, and its event."""
+    return next((request_id, events[0]) for request_id, events in books.events.items()
+                if (events[0]["outcome"] == COMPLETE) == is_complete and request_id in books.by_id
+                and books.by_id[request_id].saw_end == is_complete and request_id in books.served)
+
+
+def change(books: Books, is_complete: bool, **changed: Any) -> None:
+    request_id, event = billed(books, is_complete)
+    books.events[request_id] = [{**event, **changed}]
+
+
+def more_tokens(books: Books, is_complete: bool, more: int) -> None:
+    """At the right price, so that only a comparison with the model server can tell."""
+    _, event = billed(books, is_complete)
+    units = dict(event["units"])
+    units["output_tokens"] = units.get("output_tokens", 0) + more
+    price = event["price"].split("@")[0]
+    change(books, is_complete, units=world.with_call(price, units), amount=spell(world.cost(price, units)))
+
+
+def spell(nanos: int) -> str:
+    return f"{nanos // world.NANOS}.{nanos % world.NANOS:09}"
+
+
+def one_nano_more(table: dict[str, str]) -> dict[str, str]:
+    return {name: str(int(value) + 1) if name == "balance" or " " in name else value for name, value in table.items()}
+
+
+def one_behind(table: dict[str, str]) -> dict[str, str]:
+    return {writer: f"{int(text.split(' ')[0]) - 1} {text.split(' ')[1]}" for writer, text in table.items()}
+
+
+PLANTED: dict[str, Callable[[Books], None]] = {
+    "an event is missing": lambda books: books.events.pop(billed(books, True)[0]) and None,
+    "an event is there twice": lambda books: books.events[billed(books, True)[0]].append(billed(books, True)[1]),
+    "an amount is a nano higher": lambda books: change(
+        books, True, amount=spell(world.nanos(billed(books, True)[1]["amount"]) + 1)),
+    "a whole call is billed a token more": lambda books: more_tokens(books, True, 1),
+    "a call that was cut off is billed more than was made": lambda books: more_tokens(books, False, 300),
+    "a credit counts twice": lambda books: books.credits.update({"plenty": 1}),
+    "a balance is a nano higher": lambda books: setattr(
+        books, "redis", SpoiledRedis(books.redis, "tg:{a??}:account:plenty", one_nano_more)),
+    "earnings are a nano higher": lambda books: setattr(
+        books, "redis", SpoiledRedis(books.redis, "tg:{m??}:gross:*", one_nano_more)),
+    "a cursor is one behind": lambda books: setattr(
+        books, "redis", SpoiledRedis(books.redis, "tg:{a??}:cursors", one_behind)),
+    "a hold is left": lambda books: setattr(books, "redis", RedisWithHold(books.redis)),
+}
+
+
+def unseen(books: Books) -> list[str]:
+    """The planted errors that no check saw."""
+    missed = []
+    for name, plant in PLANTED.items():
+        spoiled = copy.copy(books)
+        spoiled.events = {request_id: list(events) for request_id, events in books.events.items()}
+        spoiled.credits, spoiled.counts = books.credits.copy(), books.counts.copy()
+        plant(spoiled)
+        if not any(any(True for _ in check(spoiled)) for check in CHECKS):
+            missed.append(f"planted, and no check saw it: {name}")
+    return missed
