@@ -25,6 +25,8 @@ from wire import Reply, Wire
 PRICES = {"dime": {"call": "0.10", "input_tokens": "0", "output_tokens": "0"}}
 HELD = {"model": "demo/held", "messages": [{"role": "user", "content": "hold on"}]}
 FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}], "max_completion_tokens": 10}
+DIME = Decimal("0.10")
+ALLOWANCE = Decimal("0.50")     # five calls of 0.10, for each worker while Redis is away
 USED = 6                # tokens of FAST: three words in, three out
 
 
@@ -69,7 +71,7 @@ def pair(serve_for_module: Callable[[str], Served]) -> Iterator[Pair]:
     with Upstream() as upstream:
         first, second = serve_for_module("first"), serve_for_module("second")
         first.backends = {"held": {"kind": "openai", "url": upstream.url}, "fast": {"kind": "echo"}}
-        first.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s"}
+        first.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s", "offline_allowance": str(ALLOWANCE)}
         models = [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": name}]}
                   for name in ("held", "fast")]
         first.start().set_up("1", models, PRICES)
@@ -317,8 +319,6 @@ def test_slots_of_a_host_that_is_gone_for_good_come_back(served: Served, second:
 
 # --- Redis back without its end
 
-DIME = Decimal("0.10")
-
 
 @pytest.fixture
 def remembered(pair: Pair) -> None:
@@ -396,8 +396,6 @@ def test_overshoot_after_a_failover_is_what_a_writer_that_was_cut_off_had_open(p
 
 
 # --- Redis away
-
-ALLOWANCE = Decimal("0.50")     # five calls of 0.10
 
 
 @pytest.fixture(scope="module")
@@ -543,3 +541,42 @@ def test_a_redis_that_hangs_is_away_and_nothing_is_counted_twice(lonely: tuple[S
     state = gateway.settle_down(account)
     assert Decimal(state["balance"]) == Decimal("-0.60") and Decimal(state["available"]) == Decimal("99.40")
     assert len(gateway.events(account)) == 6
+
+
+@pytest.mark.usefixtures("redis_away")
+def test_a_worker_that_is_killed_while_redis_is_away_loses_nothing_and_gives_no_second_allowance(
+        lonely: tuple[Served, Upstream]) -> None:
+    gateway, _ = lonely
+    account, key = known(gateway, *OWING)
+    gateway.redis.kill()
+    assert [ask(gateway, key).status for _ in range(3)] == [200] * 3
+    (worker,) = gateway.workers()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: gateway.workers() not in ([], [worker]), "another worker took its place")
+    wait_until(gateway.is_alive, "it answers")
+    check_away(ask(gateway, key))
+    gateway.redis.start()
+    gateway.wait_ready(40)
+    state = gateway.settle_down(account)
+    assert Decimal(state["balance"]) == Decimal("-0.40") and len(gateway.events(account)) == 4
+    assert ask(gateway, key).status == 200
+
+
+def test_what_is_spent_without_redis_is_at_most_the_allowance_times_all_workers(pair: Pair) -> None:
+    account, key = pair.first.new_account(None, *OWING)
+    with ThreadPoolExecutor(8) as pool:       # so many that every worker has most likely read its terms
+        first = Counter(reply.status for reply in pool.map(lambda n: ask(pair.both[n % 2], key), range(60)))
+    assert first == {200: 60}
+    pair.first.redis.kill()
+    with ThreadPoolExecutor(8) as pool:
+        passed = Counter(reply.status for reply in pool.map(lambda n: ask(pair.both[n % 2], key), range(120)))
+    workers = sum(len(host.workers()) for host in pair.both)
+    assert set(passed) == {200, 503} and passed[200] * DIME <= ALLOWANCE * workers
+    assert passed[200] * DIME >= ALLOWANCE, "one worker's at least"
+    pair.first.redis.start()
+    for host in pair.both:
+        host.wait_ready(40)
+        host.ship()
+    state = pair.first.settle_down(account)
+    assert Decimal(state["balance"]) == -DIME * (60 + passed[200])
+    assert len(pair.first.events(account)) == 60 + passed[200]
