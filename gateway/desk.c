@@ -14,6 +14,8 @@ struct desk_batch {
     struct console *console;
     struct http_request *request; /* null once the client is gone */
     size_t waiting;
+    void (*on_written)(void *arg); /* null: nobody asks */
+    void *written_arg;
     struct timer *patience;
     bool is_answered;
     char *answer;
@@ -113,6 +115,12 @@ bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *e
     return true;
 }
 
+void desk_batch_on_written(struct desk_batch *b, void (*on_written)(void *arg), void *arg)
+{
+    b->on_written = on_written;
+    b->written_arg = arg;
+}
+
 void desk_batch_end(struct desk_batch *b, struct span text, const struct err *err)
 {
     if (err) {
@@ -131,6 +139,8 @@ static void on_durable(void *arg)
 
     if (--b->waiting)
         return;
+    if (b->on_written)
+        b->on_written(b->written_arg);
     if (b->is_answered || !b->console->ledger.projection) {
         answer(b, 200);
         batch_free(b);

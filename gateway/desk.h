@@ -29,6 +29,8 @@ bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span bod
                     struct partition p, struct err *err) MUST_USE;
 /* A refund, whose time and period are filled in. */
 bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *err) MUST_USE;
+/* Called once all of the batch's records are durable, or none was added; not at the console's end. */
+void desk_batch_on_written(struct desk_batch *b, void (*on_written)(void *arg), void *arg);
 /* Answers once all is applied; frees the batch. With `err` not null, answers that instead: records already added still stand. */
 void desk_batch_end(struct desk_batch *b, struct span answer, const struct err *err);
 /* At the console's end: what still waits is dropped; its records are durable and will be shipped. */

@@ -35,10 +35,11 @@ static void on_current(void *arg);
 static void on_call(void *arg, const struct span *line, const struct err *err);
 static bool take_call(struct refund_job *job, struct span line, struct err *err);
 static void on_refunds(void *arg, const struct refund_set *refunds, const struct err *err);
-static void decide(struct refund_job *job, const struct refund_set *refunds);
+static bool decide(struct refund_job *job, const struct refund_set *refunds);
 static void answer_booked(struct refund_job *job, const struct refund_entry *booked);
 static bool may_book(struct refund_job *job, const struct refund_set *refunds);
 static void book(struct refund_job *job);
+static void on_written(void *arg);
 static void refuse(struct refund_job *job, const struct err *err);
 static void job_end(struct refund_job *job);
 static void job_free(struct refund_job *job);
@@ -183,30 +184,33 @@ static void on_refunds(void *arg, const struct refund_set *refunds, const struct
         refuse(job, err);
         return;
     }
-    if (job->request)
-        decide(job, refunds);
-    job_end(job);
+    if (job->request && decide(job, refunds))
+        book(job);
+    else
+        job_end(job);
 }
 
-static void decide(struct refund_job *job, const struct refund_set *refunds)
+/* True when it is to be booked; else it is answered. */
+static bool decide(struct refund_job *job, const struct refund_set *refunds)
 {
     const struct refund_entry *booked = call_refunds_find(refunds, job->refund.op);
     char amount[DECIMAL_TEXT];
 
-    if (!booked && may_book(job, refunds))
-        book(job);
-    else if (booked && job->has_amount && booked->nanos != job->refund.amount.nanos)
+    if (!booked)
+        return may_book(job, refunds);
+    if (job->has_amount && booked->nanos != job->refund.amount.nanos)
         reply_problem(job->request, CALLER_CONFLICT,
                       "Operation %s was booked already, with the amount %s; another refund needs "
                       "another operation id",
                       job->refund.op, decimal_format(booked->nanos, amount));
-    else if (booked && !booked->counts)
+    else if (!booked->counts)
         reply_problem(job->request, CALLER_CONFLICT,
                       "Operation %s was booked, but others left too little of the call for it: it "
                       "is in suspense and does not count",
                       job->refund.op);
-    else if (booked)
+    else
         answer_booked(job, booked);
+    return false;
 }
 
 /* As it was written: a repeated operation is answered, not booked again. */
@@ -256,6 +260,7 @@ static bool may_book(struct refund_job *job, const struct refund_set *refunds)
     return false;
 }
 
+/* The next one waits until the record is durable, and then until what is durable is applied. */
 static void book(struct refund_job *job)
 {
     struct desk_batch *batch = desk_batch_new(job->console, job->request);
@@ -263,6 +268,8 @@ static void book(struct refund_job *job)
     struct err err;
     struct jw w;
 
+    job->request = NULL; /* the desk answers */
+    desk_batch_on_written(batch, on_written, job);
     if (!desk_batch_add_refund(batch, &job->refund, &err)) {
         desk_batch_end(batch, SPAN(""), &err);
         return;
@@ -272,6 +279,11 @@ static void book(struct refund_job *job)
     desk_batch_end(batch, buf_span(&answer), NULL);
 }
 
+static void on_written(void *arg)
+{
+    job_end(arg);
+}
+
 static void refuse(struct refund_job *job, const struct err *err)
 {
     if (job->request)
@@ -279,7 +291,6 @@ static void refuse(struct refund_job *job, const struct err *err)
     job_end(job);
 }
 
-/* Whoever wrote a record is followed only by those who wait for it to be applied. */
 static void job_end(struct refund_job *job)
 {
     struct console *c = job->console;
