@@ -1,12 +1,21 @@
-/* receipt.c - the payload is a function of the call's record alone, so a receipt can be made
+/* receipt.c - the payload is a function of the record alone, so a receipt can be made
  * again and compared byte by byte. */
 #include "billing/receipt.h"
 
 #include "billing/archive.h"
+#include "billing/event_fields.h"
 #include "lib/base/text.h"
 
-#define TYPE     "tollgate-receipt-v1"
 #define HEAD_MAX 256
+
+/* What there are receipts of. */
+struct form {
+    enum record_kind kind;
+    const char *type;
+    const char *const *copied; /* members of the record, in this order; "writer" and "n" follow */
+    bool (*parse)(const json_t *payload, struct receipt *out, struct err *err);
+    void (*write)(const struct receipt *r, struct jw *w);
+};
 
 /* The three parts of a compact JWS, as they stand in the text. */
 struct parts {
@@ -14,14 +23,19 @@ struct parts {
     struct span head, payload, signature;
 };
 
-static bool write_payload(struct span line, struct buf *out, struct err *err);
-static void write_head(const char *key_id, struct buf *out);
+static const struct form *form_of(enum record_kind kind);
+static bool write_payload(struct span line, struct buf *out, const struct form **form,
+                          struct err *err);
+static void write_head(const char *key_id, const struct form *form, struct buf *out);
 static struct span trim(struct span text);
 static bool find_parts(struct span text, struct parts *out);
 static bool check_signature(const struct parts *p, const struct public_keys *keys,
-                            struct receipt *out, struct err *err);
-static bool read_key_id(struct span head, char out[KEY_ID_TEXT], struct err *err);
-static bool parse_payload(struct span payload, struct receipt *out, struct err *err);
+                            const struct form **form, struct receipt *out, struct err *err);
+static const struct form *read_head(struct span head, char key_id[KEY_ID_TEXT], struct err *err);
+static bool parse_payload(struct span payload, const struct form *form, struct receipt *out,
+                          struct err *err);
+static bool parse_call(const json_t *object, struct receipt *out, struct err *err);
+static bool parse_refund(const json_t *object, struct receipt *out, struct err *err);
 static bool parse_names(const json_t *object, struct receipt *out, struct err *err);
 static bool parse_numbers(const json_t *object, struct receipt *out, struct err *err);
 static bool parse_used(const json_t *object, struct used *used, struct err *err);
@@ -30,12 +44,20 @@ static bool find_archived(const char *archive, struct span payload, struct recei
 static bool compare_archived(struct span line, struct span payload, struct receipt *out,
                              struct err *err);
 
+static void write_call(const struct receipt *r, struct jw *w);
+static void write_refund(const struct receipt *r, struct jw *w);
 static void write_used(const struct used *used, struct jw *w);
 
-/* Members of the call's record, in this order; "writer" and "n" follow. */
-static const char *const copied[] = {"request_id", "account",    "model",   "units",
-                                     "provenance", "price",      "amount",  "currency",
-                                     "outcome",    "started_at", "ended_at"};
+static const char *const call_members[] = {"request_id", "account",    "model",    "units",
+                                           "provenance", "price",      "amount",   "currency",
+                                           "outcome",    "started_at", "ended_at", NULL};
+static const char *const refund_members[] = {
+    "request_id", "op",     "account",     "model",  "price", "charged", "amount",
+    "currency",   "reason", "orig_period", "period", "at",    NULL};
+static const struct form forms[] = {
+    {RECORD_CALL, "tollgate-receipt-v1", call_members, parse_call, write_call},
+    {RECORD_REFUND, "tollgate-refund-receipt-v1", refund_members, parse_refund, write_refund},
+};
 
 bool receipt_sign(struct span line, const struct signing_key *key, struct buf *out, struct err *err)
 {
@@ -44,11 +66,12 @@ bool receipt_sign(struct span line, const struct signing_key *key, struct buf *o
     AUTO_CLEAR(buf) head = {.max = HEAD_MAX};
     unsigned char signature[ED25519_SIGNATURE_LEN];
     char key_id[KEY_ID_TEXT];
+    const struct form *form;
 
-    if (!write_payload(line, &payload, err))
+    if (!write_payload(line, &payload, &form, err))
         return false;
     signing_key_id(key, key_id);
-    write_head(key_id, &head);
+    write_head(key_id, form, &head);
     base64url_encode(&text, head.data, head.len);
     buf_add_char(&text, '.');
     base64url_encode(&text, payload.data, payload.len);
@@ -60,7 +83,7 @@ bool receipt_sign(struct span line, const struct signing_key *key, struct buf *o
     return buf_ok(out, "a receipt", err);
 }
 
-static void write_head(const char *key_id, struct buf *out)
+static void write_head(const char *key_id, const struct form *form, struct buf *out)
 {
     struct jw w;
 
@@ -68,13 +91,14 @@ static void write_head(const char *key_id, struct buf *out)
     jw_object(&w);
     jw_string_member(&w, "alg", "EdDSA");
     jw_string_member(&w, "kid", key_id);
-    jw_string_member(&w, "typ", TYPE);
+    jw_string_member(&w, "typ", form->type);
     jw_object_end(&w);
 }
 
 /* Members are copied as the record has them: they were checked when it was written, and nothing
  * here depends on the platform's zone, so that anybody can make it again. */
-static bool write_payload(struct span line, struct buf *out, struct err *err)
+static bool write_payload(struct span line, struct buf *out, const struct form **form,
+                          struct err *err)
 {
     AUTO_JSON payload = json_object();
     AUTO_JSON record = NULL;
@@ -82,16 +106,18 @@ static bool write_payload(struct span line, struct buf *out, struct err *err)
 
     if (!record_head_parse(line, &head, err))
         return false;
-    if (head.kind != RECORD_CALL)
+    *form = form_of(head.kind);
+    if (!*form)
         return err_set(err, ERR_INPUT, "a %s record has no receipt", record_kind_name(head.kind));
     record = json_parse(line, err);
     if (!record)
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(copied); i++) {
-        json_t *value = json_object_get(record, copied[i]);
+    for (const char *const *name = (*form)->copied; *name; name++) {
+        json_t *value = json_object_get(record, *name);
 
-        if (!value || json_object_set(payload, copied[i], value) != 0)
-            return err_set(err, ERR_CORRUPT, "a call record without \"%s\"", copied[i]);
+        if (!value || json_object_set(payload, *name, value) != 0)
+            return err_set(err, ERR_CORRUPT, "a %s record without \"%s\"",
+                           record_kind_name(head.kind), *name);
     }
     if (json_object_set_new(payload, "writer", json_string(head.writer)) != 0 ||
         json_object_set_new(payload, "n", json_integer((json_int_t)head.place.n[SIDE_ACCOUNT])) !=
@@ -101,21 +127,30 @@ static bool write_payload(struct span line, struct buf *out, struct err *err)
     return buf_ok(out, "a receipt", err);
 }
 
+static const struct form *form_of(enum record_kind kind)
+{
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+        if (forms[i].kind == kind)
+            return &forms[i];
+    return NULL;
+}
+
 bool receipt_verify(struct span text, const struct public_keys *keys, const char *archive,
                     struct receipt *out, struct err *err)
 {
     AUTO_CLEAR(buf) payload = {.max = RECEIPT_BYTES_MAX};
+    const struct form *form = NULL;
     struct receipt r = {0};
     struct parts p;
 
     if (!find_parts(trim(text), &p))
         return err_set(err, ERR_INPUT,
                        "this is no receipt: three parts joined by dots are expected");
-    if (!check_signature(&p, keys, &r, err))
+    if (!check_signature(&p, keys, &form, &r, err))
         return false;
     if (!base64url_decode(&payload, p.payload))
         return err_set(err, ERR_INPUT, "the receipt is damaged: its payload is not base64url");
-    if (!parse_payload(buf_span(&payload), &r, err) ||
+    if (!parse_payload(buf_span(&payload), form, &r, err) ||
         (archive && !find_archived(archive, buf_span(&payload), &r, err)))
         return false;
     *out = r;
@@ -147,7 +182,7 @@ static bool find_parts(struct span text, struct parts *out)
 }
 
 static bool check_signature(const struct parts *p, const struct public_keys *keys,
-                            struct receipt *out, struct err *err)
+                            const struct form **form, struct receipt *out, struct err *err)
 {
     AUTO_CLEAR(buf) signature = {.max = 2 * ED25519_SIGNATURE_LEN};
     AUTO_CLEAR(buf) head = {.max = HEAD_MAX};
@@ -157,7 +192,8 @@ static bool check_signature(const struct parts *p, const struct public_keys *key
         signature.len != ED25519_SIGNATURE_LEN)
         return err_set(err, ERR_INPUT,
                        "the receipt is damaged: its head or signature is malformed");
-    if (!read_key_id(buf_span(&head), out->key_id, err))
+    *form = read_head(buf_span(&head), out->key_id, err);
+    if (!*form)
         return false;
     key = public_keys_find(keys, out->key_id);
     if (!key)
@@ -172,27 +208,64 @@ static bool check_signature(const struct parts *p, const struct public_keys *key
 }
 
 /* The head must be exactly what receipt_sign() writes: no other algorithm is ever tried. */
-static bool read_key_id(struct span head, char out[KEY_ID_TEXT], struct err *err)
+static const struct form *read_head(struct span head, char key_id[KEY_ID_TEXT], struct err *err)
 {
     AUTO_JSON object = json_parse(head, err);
-    AUTO_CLEAR(buf) again = {.max = HEAD_MAX};
-    const char *key_id;
+    const char *id;
 
-    if (!object || !json_get_string(object, "kid", &key_id, "the receipt's head", err))
-        return err_set(err, ERR_INPUT, "the receipt is damaged: its head cannot be read");
-    write_head(key_id, &again);
-    return (span_equal(buf_span(&again), head) && span_copy(span_of(key_id), out, KEY_ID_TEXT)) ||
-           err_set(err, ERR_INPUT, "the receipt's head is not that of a %s", TYPE);
+    if (!object || !json_get_string(object, "kid", &id, "the receipt's head", err)) {
+        err_set(err, ERR_INPUT, "the receipt is damaged: its head cannot be read");
+        return NULL;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        AUTO_CLEAR(buf) again = {.max = HEAD_MAX};
+
+        write_head(id, &forms[i], &again);
+        if (span_equal(buf_span(&again), head) && span_copy(span_of(id), key_id, KEY_ID_TEXT))
+            return &forms[i];
+    }
+    err_set(err, ERR_INPUT, "the receipt's head is not that of a %s", forms[0].type);
+    return NULL;
 }
 
-static bool parse_payload(struct span payload, struct receipt *out, struct err *err)
+static bool parse_payload(struct span payload, const struct form *form, struct receipt *out,
+                          struct err *err)
 {
     AUTO_JSON object = json_parse(payload, err);
 
-    if (!object || !parse_names(object, out, err) || !parse_numbers(object, out, err) ||
-        !parse_used(object, &out->used, err))
-        return err_context(err, "the receipt's payload");
-    return true;
+    out->is_refund = form->kind == RECORD_REFUND;
+    return (object && parse_names(object, out, err) && parse_numbers(object, out, err) &&
+            form->parse(object, out, err)) ||
+           err_context(err, "the receipt's payload");
+}
+
+static bool parse_call(const json_t *object, struct receipt *out, struct err *err)
+{
+    const char *outcome;
+
+    if (!json_get_string(object, "outcome", &outcome, "payload", err) ||
+        !field_time_parse(object, "started_at", &out->started_at, err) ||
+        !field_time_parse(object, "ended_at", &out->ended_at, err))
+        return false;
+    if (!outcome_parse(span_of(outcome), &out->outcome))
+        return err_set(err, ERR_INPUT, "\"outcome\" is malformed");
+    return parse_used(object, &out->used, err);
+}
+
+static bool parse_refund(const json_t *object, struct receipt *out, struct err *err)
+{
+    const char *op, *reason;
+
+    if (!json_get_string(object, "op", &op, "payload", err) ||
+        !json_get_string(object, "reason", &reason, "payload", err) ||
+        !field_amount_parse(object, "charged", &out->charged, err) ||
+        !field_period_parse(object, "orig_period", &out->orig_period, err) ||
+        !field_period_parse(object, "period", &out->period, err) ||
+        !field_time_parse(object, "at", &out->at, err))
+        return false;
+    return (span_copy(span_of(op), out->op, sizeof out->op) &&
+            span_copy(span_of(reason), out->reason, sizeof out->reason)) ||
+           err_set(err, ERR_INPUT, "\"op\" or \"reason\" is too long");
 }
 
 static bool parse_names(const json_t *object, struct receipt *out, struct err *err)
@@ -224,20 +297,15 @@ static bool parse_names(const json_t *object, struct receipt *out, struct err *e
 
 static bool parse_numbers(const json_t *object, struct receipt *out, struct err *err)
 {
-    const char *amount, *outcome, *started, *ended;
+    const char *amount;
     int64_t n;
 
     if (!json_get_string(object, "amount", &amount, "payload", err) ||
-        !json_get_string(object, "outcome", &outcome, "payload", err) ||
-        !json_get_string(object, "started_at", &started, "payload", err) ||
-        !json_get_string(object, "ended_at", &ended, "payload", err) ||
         !json_get_int(object, "n", &n, "payload", err) ||
-        !decimal_parse(span_of(amount), &out->amount.nanos, err) ||
-        !clock_parse(span_of(started), &out->started_at, err) ||
-        !clock_parse(span_of(ended), &out->ended_at, err))
+        !decimal_parse(span_of(amount), &out->amount.nanos, err))
         return false;
-    if (n < 1 || !outcome_parse(span_of(outcome), &out->outcome))
-        return err_set(err, ERR_INPUT, "\"n\" or \"outcome\" is malformed");
+    if (n < 1)
+        return err_set(err, ERR_INPUT, "\"n\" is malformed");
     out->n = (uint64_t)n;
     return true;
 }
@@ -283,18 +351,20 @@ static bool find_archived(const char *archive, struct span payload, struct recei
     if (got < 0)
         return false;
     return err_set(err, ERR_NOT_FOUND,
-                   "the signature is good, but the archive does not hold this call (yet): no "
+                   "the signature is good, but the archive does not hold this %s (yet): no "
                    "record %llu of partition a%02u of writer %s; `tollgate settle preview PERIOD` "
                    "archives all that is written",
-                   (unsigned long long)out->n, partition, out->writer);
+                   out->is_refund ? "refund" : "call", (unsigned long long)out->n, partition,
+                   out->writer);
 }
 
 static bool compare_archived(struct span line, struct span payload, struct receipt *out,
                              struct err *err)
 {
     AUTO_CLEAR(buf) archived = {.max = RECEIPT_BYTES_MAX};
+    const struct form *form;
 
-    if (!write_payload(line, &archived, err))
+    if (!write_payload(line, &archived, &form, err))
         return err_context(err, "the archive's record");
     out->is_archived = span_equal(buf_span(&archived), payload);
     return out->is_archived ||
@@ -309,18 +379,35 @@ void receipt_write(const struct receipt *r, struct jw *w)
     jw_string_member(w, "request_id", r->request_id);
     jw_string_member(w, "account", r->account);
     jw_string_member(w, "model", r->model);
-    write_used(&r->used, w);
     jw_string_member(w, "price", r->price);
     jw_string_member(w, "amount", decimal_format(r->amount.nanos, decimal));
     jw_string_member(w, "currency", r->amount.currency);
-    jw_string_member(w, "outcome", outcome_name(r->outcome));
-    jw_time_member(w, "started_at", r->started_at);
-    jw_time_member(w, "ended_at", r->ended_at);
+    form_of(r->is_refund ? RECORD_REFUND : RECORD_CALL)->write(r, w);
     jw_string_member(w, "writer", r->writer);
     jw_int_member(w, "n", (int64_t)r->n);
     jw_string_member(w, "key_id", r->key_id);
     jw_bool_member(w, "archived", r->is_archived);
     jw_object_end(w);
+}
+
+static void write_call(const struct receipt *r, struct jw *w)
+{
+    write_used(&r->used, w);
+    jw_string_member(w, "outcome", outcome_name(r->outcome));
+    jw_time_member(w, "started_at", r->started_at);
+    jw_time_member(w, "ended_at", r->ended_at);
+}
+
+static void write_refund(const struct receipt *r, struct jw *w)
+{
+    char decimal[DECIMAL_TEXT];
+
+    jw_string_member(w, "op", r->op);
+    jw_string_member(w, "charged", decimal_format(r->charged, decimal));
+    jw_string_member(w, "reason", r->reason);
+    jw_string_member(w, "orig_period", r->orig_period.text);
+    jw_string_member(w, "period", r->period.text);
+    jw_time_member(w, "at", r->at);
 }
 
 static void write_used(const struct used *used, struct jw *w)

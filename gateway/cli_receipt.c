@@ -63,6 +63,15 @@ static void print_receipt(const struct cli *c, const struct receipt *receipt)
         {"written by", "writer", false},  {"as its number", "n", false},
         {"signed by", "key_id", false},
     };
+    static const struct cli_column refund_columns[] = {
+        {"refund of", "request_id", false}, {"account", "account", false},
+        {"model", "model", false},          {"given back", "amount", false},
+        {"of", "charged", false},           {"currency", "currency", false},
+        {"reason", "reason", false},        {"call's period", "orig_period", false},
+        {"booked in", "period", false},     {"at", "at", false},
+        {"operation", "op", false},         {"written by", "writer", false},
+        {"as its number", "n", false},      {"signed by", "key_id", false},
+    };
     AUTO_CLEAR(buf) text = {.max = JSON_BYTES_MAX};
     AUTO_JSON json = NULL;
     struct jw w;
@@ -72,7 +81,10 @@ static void print_receipt(const struct cli *c, const struct receipt *receipt)
     json = json_parse(buf_span(&text), NULL);
     if (!c->json)
         printf("the receipt is genuine%s\n", receipt->is_archived
-                                                 ? ", and the archive holds the same call"
+                                                 ? ", and the archive holds the same record"
                                                  : "; it was not compared with an archive");
-    cli_print_object(c, json, columns, ARRAY_LEN(columns));
+    if (receipt->is_refund)
+        cli_print_object(c, json, refund_columns, ARRAY_LEN(refund_columns));
+    else
+        cli_print_object(c, json, columns, ARRAY_LEN(columns));
 }

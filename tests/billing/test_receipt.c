@@ -90,7 +90,7 @@ START_TEST(a_published_key_set_is_read_back)
 END_TEST
 
 /* The first call of the archive's first writer, as its line. */
-static char *first_call(const struct world *w, unsigned number)
+static char *first_of_kind(const struct world *w, unsigned number, enum record_kind kind)
 {
     AUTO(archive_reader) r = archive_reader_open(w->archive, w->writer[number].id, NULL);
     struct record_head head;
@@ -98,9 +98,9 @@ static char *first_call(const struct world *w, unsigned number)
     uint32_t crc;
 
     while (archive_reader_next(r, &head, &line, &crc, NULL) == 1)
-        if (head.kind == RECORD_CALL)
+        if (head.kind == kind)
             return xstrndup(line.data, line.len);
-    ck_abort_msg("no call");
+    ck_abort_msg("no %s", record_kind_name(kind));
     return NULL;
 }
 
@@ -115,7 +115,7 @@ static void keys_of(const struct signing_key *key, struct public_keys *out)
 START_TEST(a_receipt_says_what_the_record_says)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
-    AUTO_STRING line = first_call(w, 0);
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_CALL);
     AUTO_CLEAR(public_keys) keys = {0};
     AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
     AUTO_CLEAR(buf) again = {.max = RECEIPT_BYTES_MAX};
@@ -145,10 +145,54 @@ START_TEST(a_receipt_says_what_the_record_says)
 }
 END_TEST
 
+/* November's first call, 0.5 of it given back in December. */
+static struct world *world_december(struct refund *out)
+{
+    struct world *w = world_november("2026-12-03T09:00:00Z");
+
+    *out = world_refund(&w->event[0], "op-1", NANOS_PER_UNIT / 2, "2026-12-02T04:00:00.000Z");
+    world_write_refund(w, 0, out, true);
+    world_archive(w, 0);
+    return w;
+}
+
+START_TEST(a_refund_has_a_receipt_of_its_own)
+{
+    struct refund refund;
+    struct world *w = world_december(&refund);
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_REFUND);
+    AUTO_CLEAR(public_keys) keys = {0};
+    AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
+    struct receipt r;
+    struct err err = {0};
+
+    keys_of(w->key, &keys);
+    ck_assert_msg(receipt_sign(span_of(line), w->key, &text, &err), "%s", err.text);
+    ck_assert_msg(receipt_verify(buf_span(&text), &keys, w->archive, &r, &err), "%s", err.text);
+    ck_assert(r.is_archived && r.is_refund);
+    ck_assert_str_eq(r.request_id, w->event[0].request_id);
+    ck_assert_str_eq(r.op, "op-1");
+    ck_assert_str_eq(r.reason, refund.reason);
+    ck_assert_int_eq(r.amount.nanos, NANOS_PER_UNIT / 2);
+    ck_assert_int_eq(r.charged, w->event[0].amount.nanos);
+    ck_assert_str_eq(r.orig_period.text, "2026-11");
+    ck_assert_str_eq(r.period.text, "2026-12");
+    ck_assert_int_eq(r.at, refund.at);
+    for (size_t i = 0; i < text.len; i++) {
+        char was = text.data[i];
+
+        text.data[i] = was == 'A' ? 'B' : 'A';
+        ck_assert(!receipt_verify(buf_span(&text), &keys, NULL, &r, &err));
+        text.data[i] = was;
+    }
+    world_free(w);
+}
+END_TEST
+
 START_TEST(every_changed_character_of_a_receipt_is_found)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
-    AUTO_STRING line = first_call(w, 0);
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_CALL);
     AUTO_CLEAR(public_keys) keys = {0};
     AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
     struct receipt r;
@@ -174,7 +218,7 @@ START_TEST(a_receipt_by_another_key_is_refused)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
     AUTO(signing_key) other = signing_key_generate();
-    AUTO_STRING line = first_call(w, 0);
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_CALL);
     AUTO_CLEAR(public_keys) keys = {0};
     AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
     struct receipt r;
@@ -192,7 +236,7 @@ END_TEST
 START_TEST(a_receipt_that_the_archive_contradicts_is_refused)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
-    AUTO_STRING line = first_call(w, 0);
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_CALL);
     AUTO_CLEAR(public_keys) keys = {0};
     AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
     char *n = strstr(line, "\"an\":1,");
@@ -214,7 +258,7 @@ START_TEST(a_receipt_that_the_archive_contradicts_is_refused)
 }
 END_TEST
 
-START_TEST(only_calls_have_receipts)
+START_TEST(only_calls_and_refunds_have_receipts)
 {
     AUTO(signing_key) key = signing_key_generate();
     AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
@@ -236,9 +280,10 @@ int main(void)
     tcase_add_test(tcase, what_is_no_public_key_is_refused);
     tcase_add_test(tcase, a_published_key_set_is_read_back);
     tcase_add_test(tcase, a_receipt_says_what_the_record_says);
+    tcase_add_test(tcase, a_refund_has_a_receipt_of_its_own);
     tcase_add_test(tcase, every_changed_character_of_a_receipt_is_found);
     tcase_add_test(tcase, a_receipt_by_another_key_is_refused);
     tcase_add_test(tcase, a_receipt_that_the_archive_contradicts_is_refused);
-    tcase_add_test(tcase, only_calls_have_receipts);
+    tcase_add_test(tcase, only_calls_and_refunds_have_receipts);
     return run_tests(tcase, "receipt");
 }

@@ -118,6 +118,31 @@ def test_a_call_that_is_not_there_cannot_be_refunded(gateway: Dev) -> None:
     assert "no request id" in gateway.refused("usage", "refund", "nonsense", "--reason", "x")
 
 
+def test_a_refund_has_a_receipt_of_its_own(gateway: Dev, tmp_path: Path) -> None:
+    _, key = gateway.new_account("10")
+    event = call(gateway, key)
+    given = refund(gateway, event, "0.000005")
+    path = f"/v1/usage/{event['request_id']}/refunds/{given['op']}/receipt"
+    kept, call_kept = tmp_path / "refund.jws", tmp_path / "call.jws"
+    kept.write_text(gateway.get(path, key))
+    call_kept.write_text(gateway.get(f"/v1/usage/{event['request_id']}/receipt", key))
+    gateway.cli("settle", "preview", given["period"])
+    archive = str(gateway.state / "archive")
+    said = gateway.cli_one("receipt", "verify", str(kept), "--archive", archive)
+    assert {name: said[name] for name in ("request_id", "op", "amount", "charged", "reason", "period", "at")} == \
+        {name: given[name] for name in ("request_id", "op", "amount", "charged", "reason", "period", "at")}
+    assert said["archived"] is True
+    assert gateway.cli_one("receipt", "verify", str(call_kept), "--archive", archive)["amount"] == event["amount"], \
+        "the call's receipt stays as the call ended"
+    text = kept.read_text()
+    for place in (len(text) // 4, len(text) // 2, len(text) - 10):
+        kept.write_text(text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1:])
+        gateway.refused("receipt", "verify", str(kept))
+    assert gateway.try_get(path.replace(given["op"], "op-other"), key)[0] == 404
+    _, stranger = gateway.new_account("1")
+    assert gateway.try_get(path, stranger)[0] == 404, "another's refund is simply not there"
+
+
 # ---------------------------------------------------------------------- months
 
 class Months:
