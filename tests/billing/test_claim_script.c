@@ -2,42 +2,13 @@
  * and restores them, apply does what an END says of them. */
 #include <check.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "lib/base/mem.h"
-#include "tests/billing/redis_fixture.h"
+#include "tests/billing/claim_fixture.h"
 #include "tests/billing/run.h"
 
-#define ARGS_MAX 16
-#define DAY_MS   INT64_C(86400000)
-#define BODY     "0011223344556677001122334455667788"
-#define OTHER    "ffffffffffffffff0011223344556677ff"
-#define CLAIM    "tg:{a17}:idem:acct:k"
-
-static struct fixture redis;
-static int64_t begun_ms; /* when the calls of a test began: now */
-
-static char *run(enum script s, const char *const *keys, const char *const *args)
-{
-    struct span key[ARGS_MAX], arg[ARGS_MAX];
-    size_t k = 0, n = 0;
-
-    for (; keys[k]; k++)
-        key[k] = span_of(keys[k]);
-    for (; args[n]; n++)
-        arg[n] = span_of(args[n]);
-    return fixture_eval(&redis, s, key, k, arg, n);
-}
-
-static void set(const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    freeReplyObject(redisvCommand(redis.client, format, ap));
-    va_end(ap);
-}
+#define CLAIM "tg:{a17}:idem:acct:k"
 
 static void expect(char *answer, const char *expected)
 {
@@ -57,98 +28,14 @@ static void expect_claim(const char *expected)
     ck_assert_str_eq(claim, expected);
 }
 
-static void open_partition(void)
-{
-    redisReply *time;
-
-    set("FLUSHALL");
-    set("HSET tg:{a17}:state installation inst-1 partitions 64 run_id run-1");
-    set("HSET tg:{a17}:account:acct opened 1 currency CNY balance 100 room 100 credit_limit 0 "
-        "concurrency 0");
-    set("HSET tg:{a17}:key:17key owner_kind account owner acct state active expires_at 0");
-    time = fixture_command(&redis, "TIME");
-    begun_ms = atoll(time->element[0]->str) * 1000;
-    freeReplyObject(time);
-}
-
-struct call {
-    const char *request, *body, *amount, *writer, *turn;
-    int64_t late_ms; /* how long after the test's beginning it begins, by the platform's clock */
-};
-static const struct call first = {"req_1", BODY, "40", "w-a", "1", 0};
-static const struct call second = {"req_2", BODY, "40", "w-b", "1", 0};
-
-static char *admit(struct call c)
-{
-    AUTO_STRING released = xasprintf("tg:{a17}:released:%s", c.request);
-    AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
-    AUTO_STRING now = c.late_ms ? xasprintf("%" PRId64 "000000", begun_ms + c.late_ms) : NULL;
-    const char *keys[] = {"tg:{a17}:state",
-                          "tg:{a17}:key:17key",
-                          "tg:{a17}:account:acct",
-                          "tg:{a17}:holds:acct",
-                          "tg:{a17}:index:acct",
-                          "tg:{a17}:held",
-                          released,
-                          "tg:{a17}:rate:acct",
-                          "tg:{a17}:rate:key:17key",
-                          CLAIM,
-                          "tg:{a17}:live",
-                          NULL};
-    const char *args[] = {"inst-1", "run-1", "acct", c.request, c.writer, c.amount, now ? now : "",
-                          "CNY",    "0",     c.body, ends,      c.turn,   NULL};
-
-    return run(SCRIPT_ADMIT, keys, args);
-}
+static const struct call first = {"req_1", BODY, "40", "w-a", "1", 0, NULL};
+static const struct call second = {"req_2", BODY, "40", "w-b", "1", 0, NULL};
 
 static void expect_admitted(struct call c)
 {
     AUTO_STRING answer = admit(c);
 
     ck_assert_msg(strncmp(answer, "OK ", 3) == 0, "%s", answer);
-}
-
-static char *tell(const char *verb, struct call c, const char *stored)
-{
-    AUTO_STRING answer = xasprintf("tg:{a17}:answer:%s", c.request);
-    AUTO_STRING released = xasprintf("tg:{a17}:released:%s", c.request);
-    AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
-    const char *keys[] = {"tg:{a17}:state", CLAIM, answer, "tg:{a17}:index:acct", released, NULL};
-    const char *args[] = {"inst-1",   "64",     verb,   c.request, c.body, ends,
-                          "86400000", c.writer, c.turn, stored,    NULL};
-
-    return run(SCRIPT_ANSWER, keys, args);
-}
-
-/* The END of a call is applied as a writer's record n. */
-static char *apply(struct call c, const char *n, const char *state, const char *left_ms)
-{
-    AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
-    const char *keys[] = {"tg:{a17}:state",
-                          "tg:{a17}:cursors",
-                          "tg:{a17}:suspense",
-                          "tg:{a17}:records",
-                          "tg:{a17}:ops",
-                          "tg:{a17}:account:acct",
-                          "tg:{a17}:holds:acct",
-                          "tg:{a17}:debits:2026-11",
-                          "tg:{a17}:events:acct",
-                          "tg:{a17}:index:acct",
-                          "tg:{a17}:rate:acct",
-                          "tg:{a17}:rate:key:17key",
-                          CLAIM,
-                          NULL};
-    const char *args[] = {
-        "inst-1",  "64",  c.writer, n,   "00000000", "claimed_call", "{}", "8",     "9", "acct",
-        c.request, "CNY", "5",      "0", state,      c.body,         ends, left_ms, NULL};
-    struct span key[24], arg[24];
-    size_t k = 0, a = 0;
-
-    for (; keys[k]; k++)
-        key[k] = span_of(keys[k]);
-    for (; args[a]; a++)
-        arg[a] = span_of(args[a]);
-    return fixture_eval(&redis, SCRIPT_APPLY_ACCOUNT, key, k, arg, a);
 }
 
 static void expect_applied(struct call c, const char *n, const char *state)
@@ -295,12 +182,9 @@ END_TEST
 
 START_TEST(a_report_says_how_often_the_directory_was_taken_up)
 {
-    const char *keys[] = {"tg:{a17}:state", "tg:{a17}:live", "tg:{a17}:cursors", NULL};
-    const char *args[] = {"inst-1", "64", "w-a", "run-1", "0", "2", NULL};
-
     open_partition();
     expect_admitted(first);
-    expect(run(SCRIPT_RECOVERED, keys, args), "OK");
+    expect(report("w-a", "0", "2"), "OK");
     expect_admitted(second);
 }
 END_TEST
@@ -446,7 +330,7 @@ START_TEST(an_end_without_an_answer_frees_only_its_own_claim)
     expect_applied(first, "1", "failed");
     expect_claim("(nil)");
     expect_admitted(second);
-    expect_applied((struct call){"req_3", BODY, "40", "w-a", "1", 0}, "2", "failed");
+    expect_applied((struct call){"req_3", BODY, "40", "w-a", "1", 0, NULL}, "2", "failed");
     expect_claim("open req_2");
 }
 END_TEST
@@ -464,9 +348,9 @@ START_TEST(ends_of_several_writers_commute)
 {
     static const unsigned orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                           {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-    static const struct call calls[] = {{"req_1", BODY, "1", "w-a", "1", 0},
-                                        {"req_2", BODY, "1", "w-b", "1", 500},
-                                        {"req_3", BODY, "1", "w-c", "1", 900}};
+    static const struct call calls[] = {{"req_1", BODY, "1", "w-a", "1", 0, NULL},
+                                        {"req_2", BODY, "1", "w-b", "1", 500, NULL},
+                                        {"req_3", BODY, "1", "w-c", "1", 900, NULL}};
     static const char *const states[] = {"answered", "answered", "failed"};
 
     for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
