@@ -199,13 +199,15 @@ static bool take_suspense(struct question *q, const struct redis_reply *reply, s
     return take_piece(q, reply, take_suspended, err);
 }
 
-/* "writer n" → "reason record", or "currency account code" → "reason sum". */
+/* "writer n" → "reason record", or "currency account code" → "reason sum"; what was resolved is no reason. */
 static bool take_suspended(struct question *q, struct span field, struct span value)
 {
     const char *blank = memchr(value.data, ' ', value.len);
     size_t reason = blank ? (size_t)(blank - value.data) : value.len;
     char partition[PARTITION_NAME];
 
+    if (span_starts(field, SPAN("resolved ")))
+        return true;
     reasons_add(&q->out->suspense, "suspense of partition %s is not empty: \"%.*s\" %.*s",
                 partition_name(q->partition, partition), SPAN_FMT(field),
                 (int)(reason < WHY_MAX ? reason : WHY_MAX), value.data);

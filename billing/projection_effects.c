@@ -40,6 +40,7 @@ struct claim_words {
     int64_t ends_ms;
 };
 
+static bool add_resolve(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_lost(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
 static void add_claim(struct batch *b, const struct claim_words *words);
@@ -69,6 +70,7 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_CREDIT] = {add_credit, NULL},
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
     [RECORD_REFUND] = {add_refund, add_return},
+    [RECORD_RESOLVE] = {add_resolve, add_resolve},
     [RECORD_LOST] = {add_lost, add_lost},
 };
 
@@ -108,6 +110,21 @@ void effects_add(struct effects *e, struct batch *b)
         return;
     batch_record(b, at, "suspend", e->line, 0, 1);
     batch_field_text(b, UNREADABLE);
+}
+
+static bool add_resolve(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    static const char *const ways[] = {"dropped", "booked", NULL};
+    const char *entry, *as, *detail;
+
+    if (!member_text(e->members, P_ENTRY, &entry) || !member_word(e->members, P_AS, ways, &as) ||
+        !member_text(e->members, P_DETAIL, &detail))
+        return false;
+    batch_record(b, at, "resolve", e->line, 0, 3);
+    batch_field_text(b, entry);
+    batch_field_text(b, as);
+    batch_field_text(b, detail);
+    return true;
 }
 
 /* It moves the cursor, and nothing else. */

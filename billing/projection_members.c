@@ -53,6 +53,9 @@ static const char *const paths[PATHS] = {
     [P_BODY] = "body",
     [P_CHARGED] = "charged",
     [P_ORIG_PERIOD] = "orig_period",
+    [P_ENTRY] = "entry",
+    [P_AS] = "as",
+    [P_DETAIL] = "detail",
 };
 
 struct members *members_new(void)

@@ -41,6 +41,9 @@ enum path {
     P_BODY,
     P_CHARGED,
     P_ORIG_PERIOD,
+    P_ENTRY,
+    P_AS,
+    P_DETAIL,
     PATHS
 };
 

@@ -10,7 +10,7 @@
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)
- *   resolve   account or model  entry (what stood in suspense), with dropped|booked, by, reason, at, op
+ *   resolve   account or model  entry (what stood in suspense, ':' for blanks), as dropped|booked, detail (of a currency the sum; else "-"), by, reason, at, op
  *   lost      account or model  of, at: the record of a retired writer that nobody holds any more had this number (archive_retire.h)
  *
  * Unnumbered, journal only: segment (a segment's first frame), sync (states what is durable), begin, progress.

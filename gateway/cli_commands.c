@@ -9,6 +9,7 @@
 #include "gateway/cli_receipt.h"
 #include "gateway/cli_serve.h"
 #include "gateway/cli_settle.h"
+#include "gateway/cli_suspense.h"
 #include "gateway/cli_usage.h"
 #include "gateway/dev.h"
 
@@ -84,6 +85,12 @@ static const struct cli_option journal_retire_options[] = {
     {"--reason", "TEXT", "required: why it will never come back"},
     {"--by", "NAME", "required: who asks; a second person confirms within a day"},
 };
+static const struct cli_option suspense_resolve_options[] = {
+    {"--as", "dropped|booked", "required: it counts nowhere, or its cause was removed"},
+    {"--reason", "TEXT", "required: why"},
+    {"--by", "NAME", "required: who says so"},
+    OP,
+};
 static const struct cli_option journal_rebuild_options[] = {
     {"--from-zero", NULL, "empty all partitions first, whatever they say of themselves"},
 };
@@ -149,6 +156,10 @@ const struct command cli_commands[] = {
      journal_show},
     {"journal ship", "", "Waits until Redis has all that was written.", NO_OPTIONS, CLI_COMMON,
      journal_ship},
+    {"suspense list", "", "Lists what could not be booked, with the records.", NO_OPTIONS,
+     CLI_COMMON, suspense_list},
+    {"suspense resolve", "ID", "Drops an entry of suspense, or books it after its cause was removed.",
+     OPTIONS(suspense_resolve_options), CLI_COMMON, suspense_resolve},
     {"journal retire", "WRITER", "Ends a writer whose directory is lost; it takes two people.",
      OPTIONS(journal_retire_options), CLI_COMMON, journal_retire},
     {"journal rebuild", "", "Replays into Redis whatever it lacks; fills parked partitions anew.",

@@ -14,6 +14,7 @@
 #include "gateway/refund_admin.h"
 #include "gateway/retire_admin.h"
 #include "gateway/service.h"
+#include "gateway/suspense_admin.h"
 #include "gateway/usage_admin.h"
 
 #define SMALL_KIB     64
@@ -54,6 +55,8 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
     {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
     {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},
+    {"GET", "/admin/v1/suspense", LOCAL, 0, false, suspense_get},
+    {"POST", "/admin/v1/suspense/resolve", LOCAL, SMALL_KIB, false, suspense_resolve_post},
     {"POST", "/admin/v1/journal/retire", LOCAL, SMALL_KIB, false, retire_post},
     {"POST", "/admin/v1/journal/rebuild", LOCAL, SMALL_KIB, false, journal_rebuild_post},
 };

@@ -19,6 +19,11 @@ local function number_of(n)
     return find(n, '^[1-9]%d*$') and not less(LAST_EXACT, n) and tonumber(n) or nil
 end
 
+-- What stands, or would stand, in suspense was dropped by a resolve record, which may have come first.
+local function was_dropped(entry, detail)
+    return call('HEXISTS', suspense, 'resolved ' .. entry .. ' ' .. detail) == 1
+end
+
 -- Every read of a record stands before its first write, and what is written afterwards was checked by
 -- those reads. Should a call fail all the same, the mark `applying` and `parked` say so.
 local function book(effects, r)
@@ -29,10 +34,24 @@ local function book(effects, r)
     else
         reason = 'kind-is-unknown'
     end
-    if reason and not is_noted then
+    if reason and not is_noted and not was_dropped(writer .. ' ' .. r.n, '-') then
         call('HSET', suspense, writer .. ' ' .. r.n, reason .. ' ' .. r.line)
     end
     return reason
+end
+
+-- Fields: entry (':' for blanks), dropped|booked, detail: of a currency the sum that was dropped, else '-'.
+local function book_resolve(r)
+    local entry, detail = string.gsub(ARGV[r.f], ':', ' '), ARGV[r.f + 2]
+    local held = call('HGET', suspense, entry)
+    call('XADD', records, '*', 'r', r.line)
+    if ARGV[r.f + 1] ~= 'dropped' then
+        return
+    end
+    call('HSET', suspense, 'resolved ' .. entry .. ' ' .. detail, '1')
+    if held and (detail == '-' or match(held, ' (%S+)$') == detail) then
+        call('HDEL', suspense, entry)
+    end
 end
 
 -- Of a number whose record nobody holds any more only the cursor moves.

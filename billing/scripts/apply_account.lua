@@ -18,7 +18,12 @@ local function purse_takes(p)
 end
 
 local function note_foreign(name, sum)
-    call('HSET', suspense, 'currency ' .. name, 'account-has-another-currency ' .. sum)
+    local entry = 'currency ' .. name
+    if was_dropped(entry, sum) then
+        call('HDEL', suspense, entry)
+    else
+        call('HSET', suspense, entry, 'account-has-another-currency ' .. sum)
+    end
 end
 
 local function pay(p, amount)
@@ -220,7 +225,9 @@ local function book_refund(r)
             call('HDEL', suspense, field)
         else
             aside = 'refund-is-above-the-call'
-            call('HSET', suspense, field, aside .. ' ' .. f.amount .. ' ' .. f.writer .. ' ' .. f.n)
+            if not was_dropped(field, '-') then
+                call('HSET', suspense, field, aside .. ' ' .. f.amount .. ' ' .. f.writer .. ' ' .. f.n)
+            end
         end
     end
     if change.total ~= '0' then
@@ -234,4 +241,5 @@ local function set_aside(r)
 end
 
 return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
-              credit = book_credit, refund = book_refund, lost = book_lost, suspend = set_aside})
+              credit = book_credit, refund = book_refund, resolve = book_resolve, lost = book_lost,
+              suspend = set_aside})

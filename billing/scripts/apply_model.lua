@@ -49,4 +49,4 @@ local function set_aside(r)
 end
 
 return apply({call = book_call, catalogue = book_catalogue, refund = book_refund,
-              lost = book_lost, suspend = set_aside})
+              resolve = book_resolve, lost = book_lost, suspend = set_aside})
