@@ -592,6 +592,39 @@ def test_an_answer_that_redis_does_not_take_is_given_all_the_same(
     check_books(gateway, name, 1)
 
 
+def test_a_redis_that_hangs_at_the_end_delays_the_answer_no_longer_than_its_time_out(
+        gateway: Served, scripted: Upstream, account: tuple[str, str]) -> None:
+    name, key = account
+    fields = new_key()
+    scripted.respond = gate = Gate(complete)
+    assert gateway.redis.process
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, gateway, key, PLAIN, fields)
+        assert gate.has_come.wait(30)
+        os.kill(gateway.redis.process.pid, signal.SIGSTOP)
+        try:
+            gate.may_go.set()
+            assert first.result(20).status == 200
+        finally:
+            os.kill(gateway.redis.process.pid, signal.SIGCONT)
+    gateway.wait_ready(30)
+    again = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status not in (409, 503) and reply, "it is known")
+    assert again.headers[REPLAY] == "true" and again.headers["x-request-id"] == first.result().headers["x-request-id"]
+    assert len(scripted.calls) == 1
+    check_books(gateway, name, 1)
+
+
+def test_nothing_is_stored_where_the_operator_does_not_want_it(served: Served, scripted: Upstream) -> None:
+    served.backends = {"scripted": {"kind": "openai", "url": scripted.url}}
+    served.options = {"stored_answer": "0"}
+    served.start().set_up("10", [{"id": "demo/scripted", "backends": [{"name": "scripted", "model": "scripted"}]}])
+    fields = new_key()
+    assert ask(served, served.key, PLAIN, fields).status == 200
+    assert ask(served, served.key, PLAIN, fields).status == 410
+    assert served.redis.command("--scan", "--pattern", "*answer:*") == ""
+    assert len(scripted.calls) == 1
+
+
 def test_a_key_is_free_again_after_24_hours(dev: Dev) -> None:
     def at(when: datetime) -> str:
         return when.isoformat(timespec="seconds").replace("+00:00", "Z")
