@@ -24,6 +24,7 @@ static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_ANSWER] = {"answer", {script_decimal, script_claim, script_answer}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},
     [SCRIPT_SWEEP] = {"sweep", {script_decimal, script_sweep}},
+    [SCRIPT_TRIM] = {"trim", {script_decimal, script_trim}},
     [SCRIPT_REBUILD] = {"rebuild", {script_decimal, script_rebuild}},
 };
 

@@ -12,6 +12,7 @@ enum script {
     SCRIPT_ANSWER,        /* puts a claim of an idempotency key again, ends it, stores an answer */
     SCRIPT_RECOVERED,     /* a writer has replayed all and put its holds again under this run_id */
     SCRIPT_SWEEP,         /* removes holds that nobody renewed */
+    SCRIPT_TRIM,          /* takes old entries out of a stream */
     SCRIPT_REBUILD,       /* takes a partition back to nothing */
     SCRIPT_COUNT
 };
@@ -20,6 +21,6 @@ const struct redis_script *script_get(enum script s);
 
 /* The files of billing/scripts/ as they are, which scripts.c puts together. */
 extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_apply_account[], script_apply_model[];
-extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_rebuild[];
+extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_trim[], script_rebuild[];
 
 #endif

@@ -4,9 +4,8 @@
  * From a stream's old end an entry goes when its record stands at or below the archived heads of
  * its writer, it has been there for keep_ms, and keep_entries newer ones are left. With a call goes
  * its place in `index`. Nothing that is not archived ever goes: it is what a lost host is completed
- * from. A step takes at most 256 entries of one stream, in three commands that may be repeated,
- * mixed with another console's, or cut off anywhere: what is left over goes at the next pass, and
- * meanwhile is in Redis and in the archive. */
+ * from. A step takes at most 1024 entries of one stream, in one script (trim.lua) that does nothing
+ * when another console was faster. */
 #ifndef TOLLGATE_BILLING_TRIMMER_H
 #define TOLLGATE_BILLING_TRIMMER_H
 
@@ -16,7 +15,8 @@
 struct trimmer_config {
     int64_t keep_ms;      /* by Redis's clock */
     int64_t keep_entries; /* of each stream */
-    int64_t rest_ms;      /* between two passes over all streams */
+    int64_t
+        rest_ms; /* between two passes over all streams; a tenth of it when one took something */
 };
 /* Borrows all. Refreshes the index before each pass. */
 struct trimmer *trimmer_new(struct loop *loop, struct redis *redis, struct archive_index *index,
