@@ -36,6 +36,7 @@ class Archived:
     """A gateway whose calls, in three goes, are all archived."""
 
     def __init__(self, served: Served) -> None:
+        served.options = {"workers": 1}
         served.start().set_up()
         self.served, self.archive = served, served.state / "archive"
         self.accounts = dict(served.new_account("10") for _ in range(2))
