@@ -22,7 +22,10 @@ struct dice {
 };
 
 static const unsigned weights[THEMES][OP_KINDS] = {
-    [EVERYTHING] = {[OP_WRITE] = 220,
+    [EVERYTHING] = {[OP_ANSWER] = 60,
+                    [OP_TAKE_UP] = 10,
+                    [OP_REBUILD] = 12,
+                    [OP_WRITE] = 220,
                     [OP_APPLY] = 200,
                     [OP_FORGE] = 8,
                     [OP_ADMIT] = 220,
@@ -35,7 +38,9 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                     [OP_LOSE_ALL] = 4,
                     [OP_DIE] = 1,
                     [OP_BACK] = 80},
-    [CALLS] = {[OP_WRITE] = 200,
+    [CALLS] = {[OP_ANSWER] = 120,
+               [OP_TAKE_UP] = 20,
+               [OP_WRITE] = 200,
                [OP_APPLY] = 80,
                [OP_ADMIT] = 350,
                [OP_HOLD] = 200,
@@ -48,7 +53,10 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                  [OP_KEEP] = 10,
                  [OP_LOSE] = 10,
                  [OP_BACK] = 40},
-    [RECOVERY] = {[OP_WRITE] = 60,
+    [RECOVERY] = {[OP_ANSWER] = 10,
+                  [OP_TAKE_UP] = 20,
+                  [OP_REBUILD] = 60,
+                  [OP_WRITE] = 60,
                   [OP_APPLY] = 60,
                   [OP_ADMIT] = 80,
                   [OP_HOLD] = 60,
@@ -128,6 +136,10 @@ static void draw_call(struct dice *d, struct fact *f)
     f->currency = one_in(d, 8);
     f->amount = draw_amount(d);
     f->tokens = draw_tokens(d);
+    f->has_idem = one_in(d, 3);
+    f->idem = (unsigned)draw(d, IDEMS);
+    f->idem_body = (unsigned)draw(d, 8) == 0;
+    f->is_complete = draw(d, 3) > 0;
 }
 
 /* Quarters of what a few calls cost, so that one more is often one too many, and of the same price for each call. */
@@ -193,6 +205,12 @@ static void draw_object(struct dice *d, struct fact *f)
     snprintf(f->body, sizeof f->body, "{\"text\":%u}", (unsigned)draw(d, 1000));
 }
 
+static void draw_lost(struct dice *d, struct fact *f)
+{
+    f->subject = (unsigned)draw(d, 2);
+    f->side = (enum partition_side)draw(d, SIDES);
+}
+
 static struct fact draw_fact(struct dice *d)
 {
     static const struct {
@@ -201,7 +219,8 @@ static struct fact draw_fact(struct dice *d)
         void (*draw)(struct dice *, struct fact *);
     } kinds[] = {{52, RECORD_CALL, draw_call},     {60, RECORD_ACCOUNT, draw_account},
                  {70, RECORD_KEY, draw_key},       {82, RECORD_CREDIT, draw_credit},
-                 {92, RECORD_REFUND, draw_refund}, {100, RECORD_CATALOGUE, draw_object}};
+                 {92, RECORD_REFUND, draw_refund}, {98, RECORD_CATALOGUE, draw_object},
+                 {100, RECORD_LOST, draw_lost}};
     unsigned die = (unsigned)draw(d, d->theme == CALLS ? 66 : 100), k = 0;
     struct fact f = {.writer = (unsigned)draw(d, WRITERS),
                      .at = AT_BASE + (int64_t)draw(d, 6) * NANOS_PER_SECOND};
@@ -210,7 +229,7 @@ static struct fact draw_fact(struct dice *d)
         k++;
     f.kind = kinds[k].kind;
     kinds[k].draw(d, &f);
-    f.is_unreadable = one_in(d, 60);
+    f.is_unreadable = f.kind != RECORD_LOST && one_in(d, 60);
     return f;
 }
 
@@ -241,6 +260,14 @@ static void of_a_call(struct dice *d, struct op *op)
     op->key = usual_key(d, op->request);
 }
 
+/* How long ago a call began: most often a moment, sometimes more than its claim stands. */
+static int64_t draw_age(struct dice *d)
+{
+    static const int64_t long_ago[] = {DAY_MS - 1, DAY_MS, DAY_MS + 1, 2 * DAY_MS};
+
+    return one_in(d, 10) ? long_ago[draw(d, ARRAY_LEN(long_ago))] : (int64_t)draw(d, 3);
+}
+
 static void draw_rest(struct dice *d, struct op *op)
 {
     static const enum verb verbs[] = {RENEW, RENEW, RAISE, RAISE, RELEASE};
@@ -248,6 +275,7 @@ static void draw_rest(struct dice *d, struct op *op)
     switch (op->kind) {
     case OP_WRITE:
         op->fact = draw_fact(d);
+        op->age_ms = draw_age(d);
         break;
     case OP_APPLY:
         op->count = 1 + draw(d, BATCH_MAX);
@@ -260,6 +288,17 @@ static void draw_rest(struct dice *d, struct op *op)
             one_in(d, 4) ? EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND : 0;
         op->amount = draw_amount(d);
         op->tokens = draw_tokens(d);
+        op->has_idem = one_in(d, 3);
+        op->age_ms = (int64_t)draw(d, 3);
+        break;
+    case OP_ANSWER:
+        of_a_call(d, op);
+        op->answer = (enum answer_verb)draw(d, 3);
+        op->is_stored = one_in(d, 2);
+        op->age_ms = draw_age(d);
+        break;
+    case OP_REBUILD:
+        op->rebuild = (enum rebuild_verb)draw(d, 4);
         break;
     case OP_HOLD:
         of_a_call(d, op);
@@ -295,6 +334,8 @@ static struct op draw_op(struct dice *d)
     op.is_stranger = one_in(d, 80);
     op.is_under_old_run = one_in(d, 60);
     op.is_old = one_in(d, 6);
+    op.idem = (unsigned)draw(d, IDEMS);
+    op.body = one_in(d, 8);
     draw_rest(d, &op);
     return op;
 }

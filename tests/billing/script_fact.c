@@ -20,11 +20,15 @@ unsigned fact_place(const struct fact *f, enum partition_side side)
 {
     if (side == SIDE_ACCOUNT)
         return f->subject % 2;
+    if (f->kind == RECORD_LOST)
+        return 2 + f->subject % 2;
     return f->kind == RECORD_CATALOGUE ? 2 : 2 + f->model % 2;
 }
 
 bool fact_is_on(const struct fact *f, enum partition_side side)
 {
+    if (f->kind == RECORD_LOST)
+        return side == f->side;
     return f->kind == RECORD_CALL || f->kind == RECORD_REFUND ||
            (side == SIDE_MODEL) == (f->kind == RECORD_CATALOGUE);
 }
@@ -66,6 +70,12 @@ static void call_body(struct buf *body, const struct fact *f)
     add_amount(body, "amount", f->amount);
     add_member(body, "period", period_texts[f->period]);
     buf_printf(body, ",\"ended_at\":\"%sT08:00:00.000Z\"", day_texts[f->period]);
+    add_member(body, "outcome", f->is_complete ? "complete" : "client_closed");
+    add_time(body, "started_at", f->started_ms * 1000000);
+    if (f->has_idem)
+        buf_printf(body,
+                   ",\"idempotency\":{\"key\":\"" DIGEST_FMT "\",\"body\":\"" DIGEST_FMT "\"}",
+                   f->idem, f->idem_body);
     if (!f->is_unreadable)
         add_member(body, "currency", currency_texts[f->currency]);
 }
@@ -126,6 +136,12 @@ static void refund_body(struct buf *body, const struct fact *f)
         add_member(body, "currency", currency_texts[f->currency]);
 }
 
+static void lost_body(struct buf *body, const struct fact *f)
+{
+    buf_printf(body, "\"of\":\"%s\"", writer_texts[f->writer]);
+    add_time(body, "at", f->at);
+}
+
 static void catalogue_body(struct buf *body, const struct fact *f)
 {
     buf_printf(body, "\"object\":\"model\",\"id\":\"" MODEL_FMT "\",\"revision\":%" PRId64,
@@ -143,6 +159,7 @@ void fact_body(const struct fact *f, struct buf *out)
         [RECORD_CREDIT] = credit_body,
         [RECORD_CATALOGUE] = catalogue_body,
         [RECORD_REFUND] = refund_body,
+        [RECORD_LOST] = lost_body,
     };
 
     buf_add_char(out, '{');

@@ -14,6 +14,9 @@
 #define MODELS       4
 #define PERIODS      2
 #define CURRENCIES   2
+#define IDEMS        2 /* idempotency keys of an account */
+#define STORED       "an-answer"
+#define DAY_MS       INT64_C(86400000)
 #define PLACES       4 /* partitions: two of accounts, two of models */
 
 /* A record, as the journal of its writer has it. */
@@ -21,15 +24,19 @@ struct fact {
     enum record_kind kind;
     bool is_unreadable; /* a member is missing */
     unsigned writer;
-    uint64_t n[SIDES]; /* its number in its partition of each side; 0: none */
+    enum partition_side side; /* of a lost record: the one it is on */
+    uint64_t n[SIDES];        /* its number in its partition of each side; 0: none */
     uint32_t crc;
     unsigned subject; /* account of a call, a refund, an account or a credit; key; object */
     unsigned request, model, period, orig_period, currency, op, owner, key;
     int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
-    int64_t at, expires_at; /* nanos; expires_at 0: never */
+    int64_t at, expires_at;     /* nanos; expires_at 0: never */
+    bool has_idem, is_complete; /* of a call: it carried the idempotency key `idem` */
+    unsigned idem, idem_body;
+    int64_t started_ms;
     bool is_revoked, is_postpaid, is_of_creator;
     char body[48]; /* of the catalogue */
-    char line[640];
+    char line[800];
 };
 
 /* Which of the places it goes to on that side, when it goes there at all. */
@@ -50,6 +57,7 @@ extern const char *const day_texts[PERIODS]; /* on which all calls of the period
 #define KEY_FMT             "17key%u"
 #define REQUEST_FMT         "req_%02u"
 #define RUN_FMT             "run-%u"
+#define DIGEST_FMT          "%032x"
 #define MODEL_FMT           "demo/m%u"
 #define TERMS_FMT           "%s demo@1 7000 demo:1"          /* currency */
 #define GROSS_FMT           MODEL_FMT " %s " TERMS_FMT       /* model, day, currency */

@@ -1,5 +1,6 @@
 /* script_model.c - the five programs as plain C. Sums are taken over the records that were booked, so that no order of
  * booking can be wrong by itself. */
+#include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_rate.h"
 
 #include <assert.h>
@@ -14,6 +15,8 @@
 #define FORGET_MS  86400000
 
 const char *const verb_texts[] = {"renew", "raise", "release"};
+const char *const answer_texts[] = {"open", "answered", "failed"};
+const char *const rebuild_texts[] = {"park", "delete", "empty", "done"};
 
 void model_init(struct model *m, struct partition p)
 {
@@ -107,6 +110,8 @@ void model_refunds(const struct model *m, unsigned request, struct refunds *out)
     size_t n = 0;
 
     *out = (struct refunds){.count = 0};
+    if (!m->has_refunds[request])
+        return;
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = booked(m, i, RECORD_REFUND);
         if (f && f->request == request)
@@ -184,8 +189,7 @@ static unsigned open_holds(const struct model *m, unsigned account)
     return open;
 }
 
-/* Charged, or released less than two minutes ago: what still comes for it places nothing. */
-static bool is_over(const struct model *m, unsigned request, int64_t now_us)
+bool model_is_over(const struct model *m, unsigned request, int64_t now_us)
 {
     return was_charged(m, request) || now_us / 1000 < m->released_until[request];
 }
@@ -234,6 +238,13 @@ static void end_call(struct model *m, const struct fact *f, int64_t now_us)
     if (h->is_there)
         rates_give_back(m, h, f->subject, f->key, f->tokens, now_us);
     *h = (struct model_hold){.is_there = false};
+    if (f->has_idem)
+        claim_end(m, f->subject, f->idem,
+                  (struct model_claim){.is_answered = f->is_complete,
+                                       .request = f->request,
+                                       .body = f->idem_body,
+                                       .ends_ms = f->started_ms + DAY_MS},
+                  now_us);
 }
 
 /* Whether something of it stands in suspense. */
@@ -248,6 +259,7 @@ static bool book(struct model *m, const struct fact *f, int64_t now_us)
         end_call(m, f, now_us);
     if (f->kind == RECORD_REFUND)
         model_refunds(m, f->request, &before);
+    m->has_refunds[f->request] = m->has_refunds[f->request] || f->kind == RECORD_REFUND;
     m->booked[m->booked_count].fact = f;
     m->booked[m->booked_count++].reason = reason;
     if (!reason && f->kind == RECORD_REFUND && is_account_side)
@@ -337,7 +349,7 @@ static const char *judge(const struct model *m, const struct admit_ask *ask,
         return "CURRENCY";
     if (m->holds[ask->request].is_there)
         return "OK";
-    if (is_over(m, ask->request, now_us))
+    if (model_is_over(m, ask->request, now_us))
         return "OVER";
     if (late)
         return late->fits ? "RATE" : "TOO_LARGE";
@@ -357,8 +369,7 @@ static char *admit_answer(const struct model *m, const struct admit_ask *ask, co
                (int64_t)model_room(m, ask->account), open_holds(m, ask->account),
                account->concurrency, currency_texts[account->currency],
                account->is_postpaid ? "postpaid" : "prepaid");
-    if (strcmp(verdict, "CURRENCY") != 0)
-        rates_tell(all, late, &answer);
+    rates_tell(all, late, &answer);
     return xstrdup(answer.data);
 }
 
@@ -366,9 +377,13 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
 {
     const char *verdict = bars(m, ask, now_us);
     struct bookings all;
+    unsigned whose;
 
     if (verdict)
         return xstrdup(verdict);
+    verdict = claim_bars(m, ask, now_us, &whose);
+    if (verdict)
+        return xasprintf("%s " REQUEST_FMT, verdict, whose);
     rates_weigh(m, ask, now_us, &all);
     const struct booking *late = rates_late(&all);
     verdict = judge(m, ask, late, now_us);
@@ -381,6 +396,7 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
                                   .writer = ask->writer};
         rates_book(m, ask, &all, now_us, &hold);
         place(m, ask->request, hold);
+        claim_place(m, ask, now_us);
     }
     bool is_about_rates = strcmp(verdict, "RATE") == 0 || strcmp(verdict, "TOO_LARGE") == 0;
     return admit_answer(m, ask, verdict, &all, is_about_rates ? late : NULL);
@@ -404,7 +420,7 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
         m->released_until[request] = now_us / 1000 + MARK_MS;
         return "OK";
     }
-    if (!hold.is_there && is_over(m, request, now_us))
+    if (!hold.is_there && model_is_over(m, request, now_us))
         return "OVER";
     if (ask->verb == RAISE && amount > old && model_room(m, ask->account) + old < amount)
         return "CREDIT";
@@ -484,8 +500,9 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     if (!admits && m->pending_run != ask->run)
         begin_to_wait(m, ask, now);
     say(m, ask, is_behind, now);
-    bool back = !admits && all_are_back(m, ask->run, now) && !m->pending_blank;
-    if (!admits && (back || now - m->pending_since >= WAIT_MS)) {
+    bool may = !admits && !m->is_rebuilding;
+    bool back = may && all_are_back(m, ask->run, now) && !m->pending_blank;
+    if (may && (back || now - m->pending_since >= WAIT_MS)) {
         m->run = ask->run;
         m->pending_run = 0;
         m->pending_blank = false;
@@ -494,6 +511,66 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     if (is_behind)
         return xasprintf("BEHIND %" PRIu64, cursor);
     return xstrdup(admits ? "OK" : "WAIT");
+}
+
+/* ---- rebuild ---- */
+
+/* Words of writers stay, but all of them have to come back. */
+static void empty(struct model *m)
+{
+    for (unsigned w = 0; w < WRITERS; w++)
+        m->live[w].run = 0;
+    m->parked[0] = m->applying[0] = '\0';
+    m->run = m->pending_run = 0;
+    m->pending_blank = false;
+    m->is_rebuilding = true;
+}
+
+/* All but state and the words of writers. */
+static void delete_all(struct model *m)
+{
+    struct model rest;
+
+    model_init(&rest, m->partition);
+    rest.is_installed = m->is_installed;
+    rest.is_rebuilding = m->is_rebuilding;
+    memcpy(rest.parked, m->parked, sizeof rest.parked);
+    memcpy(rest.applying, m->applying, sizeof rest.applying);
+    memcpy(rest.live, m->live, sizeof rest.live);
+    rest.run = m->run;
+    rest.pending_run = m->pending_run;
+    rest.pending_since = m->pending_since;
+    rest.pending_last = m->pending_last;
+    rest.pending_blank = m->pending_blank;
+    *m = rest;
+}
+
+char *model_rebuild(struct model *m, const struct rebuild_ask *ask)
+{
+    bool is_parked = m->parked[0];
+
+    if (ask->is_stranger && m->is_installed)
+        return xstrdup("INSTALLATION");
+    if (ask->verb == PARK   ? is_parked
+        : ask->verb == DONE ? is_parked || !m->is_rebuilding
+                            : !is_parked)
+        return xstrdup("NOTHING");
+    switch (ask->verb) {
+    case PARK:
+        m->is_installed = true;
+        snprintf(m->parked, sizeof m->parked, "%s", REBUILD_REASON);
+        break;
+    case DELETE:
+        delete_all(m);
+        break;
+    case EMPTY:
+        empty(m);
+        break;
+    case DONE:
+        m->is_rebuilding = false;
+        break;
+    }
+    return xstrdup("OK");
 }
 
 /* ---- sweep ---- */

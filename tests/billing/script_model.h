@@ -35,9 +35,17 @@ struct model_rate {
     int64_t given, ends_ms;
 };
 
+struct model_claim {
+    bool is_answered; /* else it is open, and its writer's */
+    unsigned request, body, writer, turn;
+    int64_t ends_ms, gone_ms;
+};
+
 struct model {
     struct partition partition;
     bool is_installed;
+    bool is_rebuilding;
+    bool has_refunds[REQUESTS];
     char applying[64], parked[128];
     unsigned run, pending_run; /* 0: none */
     int64_t pending_since, pending_last;
@@ -61,6 +69,8 @@ struct model {
     bool held[ACCOUNTS];
     int64_t released_until[REQUESTS]; /* ms */
     struct model_rate rates[SCOPES][ACCOUNTS];
+    struct model_claim claims[ACCOUNTS][IDEMS];
+    int64_t answer_gone_ms[REQUESTS];
 };
 _Static_assert(KEYS <= ACCOUNTS, "an account has as many rates as it has keys");
 
@@ -76,6 +86,9 @@ struct apply_ask {
 struct admit_ask {
     unsigned account, key, request, writer, currency, run;
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
+    bool has_idem;
+    unsigned idem, body, turn;
+    int64_t ends_ms;
     bool is_stranger;
 };
 enum verb { RENEW, RAISE, RELEASE };
@@ -95,6 +108,18 @@ struct recovered_ask {
     bool is_new; /* the writer has never recorded anything */
     bool is_stranger;
 };
+enum answer_verb { OPEN, ANSWERED, FAILED };
+struct answer_ask {
+    unsigned account, request, writer, idem, body, turn;
+    enum answer_verb verb;
+    int64_t ends_ms;
+    bool is_stored, is_stranger;
+};
+enum rebuild_verb { PARK, DELETE, EMPTY, DONE };
+struct rebuild_ask {
+    enum rebuild_verb verb;
+    bool is_stranger;
+};
 struct sweep_ask {
     unsigned account, run;
     bool is_stranger;
@@ -103,6 +128,9 @@ char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us);
 char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us);
 char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us);
 char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t now_us);
+char *model_answer(struct model *m, const struct answer_ask *ask, int64_t now_us);
+/* DELETE deletes all that may go. */
+char *model_rebuild(struct model *m, const struct rebuild_ask *ask);
 /* Removed holds stand in the order of their requests. */
 char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us);
 
@@ -127,6 +155,10 @@ struct refunds {
 };
 void model_refunds(const struct model *m, unsigned request, struct refunds *out);
 
-extern const char *const verb_texts[];
+/* Charged, or released less than two minutes ago: what still comes for the call places nothing. */
+bool model_is_over(const struct model *m, unsigned request, int64_t now_us);
+
+extern const char *const verb_texts[], *const answer_texts[], *const rebuild_texts[];
+#define REBUILD_REASON "it-is-rebuilt"
 
 #endif

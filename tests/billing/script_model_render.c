@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/crypto.h"
+#include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_rate.h"
 
 struct page {
@@ -49,6 +50,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     for (unsigned request = 0; request < REQUESTS; request++)
         refund_lines(p, request);
     refunded_lines(p);
+    claim_lines(m, now_us, out);
     for (unsigned k = 0; k < KEYS; k++)
         key_lines(p, k);
     if (m->partition.side == SIDE_MODEL) {
@@ -83,6 +85,8 @@ static void state_lines(const struct page *p)
         state_text(p, "applying", m->applying);
     if (m->run)
         state_number(p, "run_id", "run-", m->run);
+    if (m->is_rebuilding)
+        state_text(p, "rebuilding", "1");
     if (m->pending_blank)
         state_text(p, "pending_blank", "1");
     if (!m->pending_run)
@@ -134,6 +138,8 @@ static void record_lines(const struct page *p)
             name(p, "suspense", NULL);
             buf_printf(p->out, "%s %" PRIu64 " = %s %s\n", writer_texts[f->writer], f->n[side],
                        p->m->booked[i].reason, f->line);
+        } else if (f->kind == RECORD_LOST) {
+            continue; /* the cursor alone says that it was there */
         } else if (f->kind != RECORD_CALL && (f->kind != RECORD_REFUND || side == SIDE_ACCOUNT)) {
             name(p, "records", NULL);
             buf_printf(p->out, "+ %s\n", f->line);

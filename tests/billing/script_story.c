@@ -12,6 +12,10 @@
 #define LINES_MAX    (4 * 1024 * 1024)
 #define COMPARE_EACH 4
 
+/* The projection asks for the time too, when it says how long a claim still stands. */
+static int64_t story_now_nanos;
+int64_t __wrap_clock_now(void);
+
 struct telling {
     struct world *w;
     const struct story *story;
@@ -20,16 +24,23 @@ struct telling {
     unsigned runs[PLACES]; /* of the Redis that has the partition */
     struct fact *journal[WRITERS][RECORDS_MAX];
     size_t written[WRITERS];
+    unsigned turns[WRITERS];                        /* how often its directory was taken up */
     struct fact *due[WRITERS][PLACES][RECORDS_MAX]; /* by their numbers */
     uint64_t heads[WRITERS][PLACES];
     char *wrong;
 };
+
+int64_t __wrap_clock_now(void)
+{
+    return story_now_nanos;
+}
 
 static void write_record(struct telling *t, const struct op *op)
 {
     struct fact *f = xcalloc(1, sizeof *f);
 
     *f = op->fact;
+    f->started_ms = t->now_us / 1000 - op->age_ms;
     ck_assert_uint_lt(t->written[f->writer], RECORDS_MAX);
     t->journal[f->writer][t->written[f->writer]++] = f;
     for (int side = 0; side < SIDES; side++) {
@@ -175,6 +186,11 @@ static void admit(struct telling *t, const struct op *op)
                             .run = run_of(t, op),
                             .amount = op->amount,
                             .tokens = op->tokens,
+                            .has_idem = op->has_idem,
+                            .idem = op->idem,
+                            .body = op->body,
+                            .turn = t->turns[op->writer],
+                            .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
                             .now_nanos = op->now_nanos,
                             .is_stranger = op->is_stranger};
 
@@ -204,12 +220,42 @@ static void recovered(struct telling *t, const struct op *op)
     struct recovered_ask ask = {.writer = op->writer,
                                 .run = run_of(t, op),
                                 .n = t->heads[op->writer][op->place] + (uint64_t)op->shift,
-                                .turn = 1,
+                                .turn = t->turns[op->writer],
                                 .is_new = !op->is_old,
                                 .is_stranger = is_stranger(t, op)};
 
     compare(t, model_recovered(&t->models[op->place], &ask, t->now_us),
             world_recovered(t->w, places[op->place], &ask));
+}
+
+static void answer(struct telling *t, const struct op *op)
+{
+    struct answer_ask ask = {.account = account_of(op->request),
+                             .request = op->request,
+                             .writer = op->writer,
+                             .idem = op->idem,
+                             .body = op->body,
+                             .turn = t->turns[op->writer],
+                             .verb = op->answer,
+                             .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
+                             .is_stored = op->is_stored,
+                             .is_stranger = is_stranger(t, op)};
+
+    compare(t, model_answer(&t->models[op->place], &ask, t->now_us),
+            world_answer(t->w, places[op->place], &ask, t->now_us));
+}
+
+static void take_up(struct telling *t, const struct op *op)
+{
+    t->turns[op->writer]++;
+}
+
+static void rebuild(struct telling *t, const struct op *op)
+{
+    struct rebuild_ask ask = {op->rebuild, is_stranger(t, op)};
+
+    compare(t, model_rebuild(&t->models[op->place], &ask),
+            world_rebuild(t->w, places[op->place], &ask));
 }
 
 static void sweep(struct telling *t, const struct op *op)
@@ -220,10 +266,16 @@ static void sweep(struct telling *t, const struct op *op)
             world_sweep(t->w, places[op->place], &ask));
 }
 
+static void set_clock(struct telling *t, int64_t now_us)
+{
+    t->now_us = now_us;
+    story_now_nanos = now_us * 1000;
+    world_set_clock(t->w, now_us);
+}
+
 static void tick(struct telling *t, const struct op *op)
 {
-    t->now_us += op->ms * 1000;
-    world_set_clock(t->w, t->now_us);
+    set_clock(t, t->now_us + op->ms * 1000);
 }
 
 static void keep(struct telling *t, const struct op *op)
@@ -282,7 +334,8 @@ static void tell_one(struct telling *t, const struct op *op)
         [OP_ADMIT] = admit,        [OP_HOLD] = hold,         [OP_RECOVERED] = recovered,
         [OP_SWEEP] = sweep,        [OP_TICK] = tick,         [OP_KEEP] = keep,
         [OP_LOSE] = lose,          [OP_LOSE_ALL] = lose_all, [OP_DIE] = die,
-        [OP_BACK] = back,
+        [OP_BACK] = back,          [OP_ANSWER] = answer,     [OP_TAKE_UP] = take_up,
+        [OP_REBUILD] = rebuild,
     };
 
     tellers[op->kind](t, op);
@@ -328,7 +381,7 @@ static void end(struct telling *t)
 {
     for (unsigned place = 0; place < PLACES && !t->wrong; place++) {
         struct op op = {.place = place, .count = BATCH_MAX};
-        if (t->models[place].applying[0])
+        if (t->models[place].applying[0] || t->models[place].parked[0])
             lose_all(t, &op);
         back(t, &op);
         compare_place(t, place);
@@ -337,20 +390,21 @@ static void end(struct telling *t)
     }
 }
 
-static struct telling *telling_new(struct world *w, const struct story *s)
+static struct telling *telling_new(struct world *world, const struct story *s)
 {
     struct telling *t = xcalloc(1, sizeof *t);
 
-    t->w = w;
+    t->w = world;
     t->story = s;
-    t->now_us = STORY_START_US;
     for (unsigned place = 0; place < PLACES; place++) {
         model_init(&t->models[place], places[place]);
         model_init(&t->kept[place], places[place]);
         t->runs[place] = 2; /* so that there is one before it */
     }
-    world_empty(w);
-    world_set_clock(w, t->now_us);
+    for (unsigned w = 0; w < WRITERS; w++)
+        t->turns[w] = 1;
+    world_empty(world);
+    set_clock(t, STORY_START_US);
     return t;
 }
 
@@ -371,7 +425,7 @@ char *story_tell(struct world *w, const struct story *s, size_t *told)
     for (*told = 0; *told < s->count && !t->wrong; ++*told) {
         const struct op *op = &s->ops[*told];
         tell_one(t, op);
-        if (!t->wrong && *told % COMPARE_EACH == 0)
+        if (!t->wrong && (s->is_careful || *told % COMPARE_EACH == 0))
             compare_place(t, op->place);
     }
     if (!t->wrong)
@@ -393,7 +447,7 @@ static bool fails(struct world *w, const struct story *s)
 static bool leave_out(struct world *w, struct story *s, size_t at, size_t count)
 {
     struct op *left = xcalloc(s->count, sizeof *left);
-    struct story rest = {left, s->count - count, s->commutes};
+    struct story rest = {left, s->count - count, true, s->commutes};
 
     memcpy(left, s->ops, at * sizeof *left);
     memcpy(left + at, s->ops + at + count, (s->count - at - count) * sizeof *left);
@@ -414,6 +468,7 @@ void story_shrink(struct world *w, struct story *s)
     if (!wrong)
         return;
     s->count = told;
+    s->is_careful = true;
     for (size_t part = s->count / 2; part > 0;) {
         bool any = false;
         for (size_t at = 0; at + part <= s->count;) {
@@ -438,11 +493,12 @@ void story_clear(struct story *s)
 static void print_op(const struct op *op, struct buf *out)
 {
     static const char *const names[OP_KINDS] = {
-        [OP_WRITE] = "write",   [OP_APPLY] = "apply",       [OP_FORGE] = "forge",
-        [OP_ADMIT] = "admit",   [OP_HOLD] = "hold",         [OP_RECOVERED] = "recovered",
-        [OP_SWEEP] = "sweep",   [OP_TICK] = "tick",         [OP_KEEP] = "keep",
-        [OP_LOSE] = "lose",     [OP_LOSE_ALL] = "lose all", [OP_DIE] = "die",
-        [OP_BACK] = "all back",
+        [OP_WRITE] = "write",     [OP_APPLY] = "apply",       [OP_FORGE] = "forge",
+        [OP_ADMIT] = "admit",     [OP_HOLD] = "hold",         [OP_RECOVERED] = "recovered",
+        [OP_SWEEP] = "sweep",     [OP_TICK] = "tick",         [OP_KEEP] = "keep",
+        [OP_LOSE] = "lose",       [OP_LOSE_ALL] = "lose all", [OP_DIE] = "die",
+        [OP_BACK] = "all back",   [OP_ANSWER] = "answer",     [OP_TAKE_UP] = "take up",
+        [OP_REBUILD] = "rebuild",
     };
     char place[PARTITION_NAME];
 
@@ -460,7 +516,9 @@ static void print_op(const struct op *op, struct buf *out)
                    op->shift, op->request, op->key, verb_texts[op->verb], op->amount, op->tokens);
         buf_printf(out, " %s now %" PRId64 "%s%s", currency_texts[op->currency], op->now_nanos,
                    op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
-        buf_add_string(out, op->is_old ? " old writer" : "");
+        buf_printf(out, "%s %s %s%s key %u body %u age %" PRId64, op->is_old ? " old writer" : "",
+                   answer_texts[op->answer], rebuild_texts[op->rebuild],
+                   op->has_idem ? " idempotent" : "", op->idem, op->body, op->age_ms);
     }
     buf_add_char(out, '\n');
 }

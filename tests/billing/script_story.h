@@ -15,12 +15,15 @@ enum op_kind {
     OP_ADMIT,
     OP_HOLD,
     OP_RECOVERED, /* a writer says that it must be known up to its head + shift */
+    OP_ANSWER,
     OP_SWEEP,
     OP_TICK,     /* time goes by */
     OP_KEEP,     /* the partition as it is now is kept … */
     OP_LOSE,     /* … and is what a new Redis begins with */
     OP_LOSE_ALL, /* a new Redis is empty */
     OP_DIE,      /* a script dies in the middle of a record */
+    OP_TAKE_UP,  /* the writer's directory is taken up, by another process */
+    OP_REBUILD,  /* a step of rebuilding the partition */
     OP_BACK,     /* all writers replay what the partition lacks, and say so */
     OP_KINDS
 };
@@ -29,6 +32,11 @@ struct op {
     enum op_kind kind;
     unsigned place, writer, key, request, currency; /* the account is the request's */
     enum verb verb;
+    enum answer_verb answer;
+    enum rebuild_verb rebuild;
+    bool has_idem, is_stored;
+    unsigned idem, body;
+    int64_t age_ms; /* how long ago the call began */
     size_t count;
     int shift;
     int64_t amount, tokens, ms, now_nanos;
@@ -39,7 +47,8 @@ struct op {
 struct story {
     struct op *ops;
     size_t count;
-    bool commutes; /* no call is charged by two writers, so every order gives the same */
+    bool is_careful; /* each operation is looked at, not only one of a few */
+    bool commutes;   /* no call is charged by two writers, so every order gives the same */
 };
 
 /* The same for the same seed. */

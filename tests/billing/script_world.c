@@ -11,6 +11,7 @@
 
 #define PIECES_MAX 512 /* of a batch */
 #define TEXTS_MAX  32
+#define KEYS_MAX   1024
 
 enum tool { TOOL_LINES, TOOL_KEEP, TOOL_BRING_BACK, TOOL_DROP };
 
@@ -44,7 +45,7 @@ static const char clock_lua[] =
     "            assert(#a == 1)\n"
     "            real.call('SET', 'ends:' .. key, string.format('%d', now + a[1] * unit))\n"
     "            return 1\n"
-    "        elseif command == 'SET' or command == 'DEL' then\n"
+    "        elseif command == 'SET' or command == 'DEL' or command == 'UNLINK' then\n"
     "            forget(key)\n"
     "        end\n"
     "        return real.call(command, key, ...)\n"
@@ -280,6 +281,13 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
         arg(&c, "%s", "");
     arg(&c, "%s", currency_texts[ask->currency]);
     arg(&c, "%" PRId64, ask->tokens);
+    if (ask->has_idem) {
+        key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
+        key(&c, "live");
+        arg(&c, DIGEST_FMT, ask->body);
+        arg(&c, "%" PRId64, ask->ends_ms);
+        arg(&c, "%u", ask->turn);
+    }
     return ask_script(w, SCRIPT_ADMIT, &c);
 }
 
@@ -322,6 +330,52 @@ char *world_recovered(struct world *w, struct partition p, const struct recovere
     arg(&c, "%u", ask->turn);
     arg(&c, "%s", ask->is_new ? "new" : "old");
     return ask_script(w, SCRIPT_RECOVERED, &c);
+}
+
+char *world_answer(struct world *w, struct partition p, const struct answer_ask *ask,
+                   int64_t now_us)
+{
+    struct command c = {.partition = p};
+    int64_t left = ask->ends_ms - now_us / 1000;
+
+    key(&c, "state");
+    key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
+    key_of(&c, "answer", REQUEST_FMT, ask->request);
+    key_of(&c, "index", ACCOUNT_FMT, ask->account);
+    key_of(&c, "released", REQUEST_FMT, ask->request);
+    arg(&c, "%s", installation(ask->is_stranger));
+    arg(&c, "%d", PARTITIONS);
+    arg(&c, "%s", answer_texts[ask->verb]);
+    arg(&c, REQUEST_FMT, ask->request);
+    arg(&c, DIGEST_FMT, ask->body);
+    arg(&c, "%" PRId64, ask->ends_ms);
+    arg(&c, "%" PRId64, left > 0 ? left : 0);
+    arg(&c, "%s", writer_texts[ask->writer]);
+    arg(&c, "%u", ask->turn);
+    arg(&c, "%s", ask->is_stored ? STORED : "");
+    return ask_script(w, SCRIPT_ANSWER, &c);
+}
+
+/* What may go is all keys of the partition but the two that the script keeps. */
+char *world_rebuild(struct world *w, struct partition p, const struct rebuild_ask *ask)
+{
+    char name[PARTITION_NAME], state[PARTITION_KEY], live[PARTITION_KEY];
+    const struct span args[] = {span_of(installation(ask->is_stranger)), SPAN("64"),
+                                span_of(rebuild_texts[ask->verb]), SPAN(REBUILD_REASON)};
+    struct span keys[KEYS_MAX] = {partition_key(p, "state", NULL, state),
+                                  partition_key(p, "live", NULL, live)};
+    redisReply *all = fixture_command(&w->redis, "KEYS tg:{%s}:*", partition_name(p, name));
+    size_t n = 2;
+
+    ck_assert_uint_le(all->elements + n, KEYS_MAX);
+    for (size_t i = 0; i < all->elements && ask->verb == DELETE; i++) {
+        struct span key = {all->element[i]->str, all->element[i]->len};
+        if (!span_equal(key, keys[0]) && !span_equal(key, keys[1]))
+            keys[n++] = key;
+    }
+    char *answer = fixture_evalsha(&w->redis, w->programs[SCRIPT_REBUILD], keys, n, args, 4);
+    freeReplyObject(all);
+    return answer;
 }
 
 char *world_sweep(struct world *w, struct partition p, const struct sweep_ask *ask)

@@ -1,0 +1,135 @@
+/* script_model_claim.c - a claim stands for a day from the beginning of its call. */
+#include "tests/billing/script_model_claim.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/base/mem.h"
+
+static const struct model_claim *standing(const struct model *m, unsigned account, unsigned key,
+                                          int64_t now_us)
+{
+    const struct model_claim *c = &m->claims[account][key];
+
+    return now_us / 1000 < c->gone_ms ? c : NULL;
+}
+
+/* The process that had it is gone, its directory was taken up since, and all that was left there has been applied. */
+static bool is_orphan(const struct model *m, const struct model_claim *c, unsigned run)
+{
+    return !c->is_answered && c->turn && m->live[c->writer].ms && m->live[c->writer].run == run &&
+           c->turn < m->live[c->writer].turn;
+}
+
+const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
+                       unsigned *whose)
+{
+    const struct model_claim *c = standing(m, ask->account, ask->idem, now_us);
+    int64_t now = ask->now_nanos ? ask->now_nanos : now_us * 1000;
+
+    if (!ask->has_idem || !c || c->request == ask->request ||
+        (int128)now >= (int128)c->ends_ms * 1000000 || is_orphan(m, c, ask->run))
+        return NULL;
+    *whose = c->request;
+    if (c->body != ask->body)
+        return "OTHER_BODY";
+    return c->is_answered ? "ANSWERED" : "CLAIMED";
+}
+
+void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us)
+{
+    if (ask->has_idem)
+        m->claims[ask->account][ask->idem] =
+            (struct model_claim){.request = ask->request,
+                                 .body = ask->body,
+                                 .ends_ms = ask->ends_ms,
+                                 .writer = ask->writer,
+                                 .turn = ask->turn,
+                                 .gone_ms = now_us / 1000 + DAY_MS};
+}
+
+/* A failed call frees only its own open claim. Of two that were answered the one that began later stays. */
+void claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
+               int64_t now_us)
+{
+    struct model_claim *c = &m->claims[account][key];
+    bool stands = standing(m, account, key, now_us) != NULL;
+    bool is_mine = stands && c->request == of.request;
+    bool is_later = !stands || is_mine || of.ends_ms > c->ends_ms ||
+                    (of.ends_ms == c->ends_ms && of.request > c->request);
+
+    of.gone_ms = of.ends_ms;
+    of.turn = 0;
+    if (!of.is_answered && is_mine && !c->is_answered)
+        c->gone_ms = 0;
+    else if (of.is_answered && is_later && of.ends_ms > now_us / 1000)
+        *c = of;
+}
+
+static const char *open_again(struct model *m, const struct answer_ask *ask, int64_t now_us,
+                              unsigned *whose)
+{
+    const struct model_claim *c = standing(m, ask->account, ask->idem, now_us);
+
+    if (c && c->request != ask->request && ask->ends_ms - DAY_MS < c->ends_ms) {
+        *whose = c->request;
+        return "TAKEN";
+    }
+    if (c && c->request == ask->request)
+        return "OK";
+    if (model_is_over(m, ask->request, now_us))
+        return "OVER";
+    if (ask->ends_ms > now_us / 1000)
+        m->claims[ask->account][ask->idem] = (struct model_claim){.request = ask->request,
+                                                                  .body = ask->body,
+                                                                  .ends_ms = ask->ends_ms,
+                                                                  .writer = ask->writer,
+                                                                  .turn = ask->turn,
+                                                                  .gone_ms = ask->ends_ms};
+    return "OK";
+}
+
+char *model_answer(struct model *m, const struct answer_ask *ask, int64_t now_us)
+{
+    struct model_claim of = {.is_answered = ask->verb == ANSWERED,
+                             .request = ask->request,
+                             .body = ask->body,
+                             .ends_ms = ask->ends_ms};
+    unsigned whose = 0;
+    const char *word = "OK";
+
+    if (ask->is_stranger && m->is_installed)
+        return xstrdup("INSTALLATION");
+    if (m->parked[0])
+        return xstrdup("PARKED");
+    if (ask->verb == OPEN)
+        word = open_again(m, ask, now_us, &whose);
+    else
+        claim_end(m, ask->account, ask->idem, of, now_us);
+    if (ask->verb == ANSWERED && ask->is_stored && ask->ends_ms > now_us / 1000)
+        m->answer_gone_ms[ask->request] = ask->ends_ms;
+    return strcmp(word, "TAKEN") == 0 ? xasprintf("TAKEN " REQUEST_FMT, whose) : xstrdup(word);
+}
+
+void claim_lines(const struct model *m, int64_t now_us, struct buf *out)
+{
+    char key[PARTITION_KEY], rest[96];
+
+    for (unsigned i = 0; i < ACCOUNTS * IDEMS; i++) {
+        const struct model_claim *c = standing(m, i / IDEMS, i % IDEMS, now_us);
+        if (!c)
+            continue;
+        snprintf(rest, sizeof rest, ACCOUNT_FMT ":" DIGEST_FMT, i / IDEMS, i % IDEMS);
+        buf_add_span(out, partition_key(m->partition, "idem", rest, key));
+        buf_printf(out, " = %s " REQUEST_FMT " " DIGEST_FMT " %" PRId64 " %s %u\n",
+                   c->is_answered ? "answered" : "open", c->request, c->body, c->ends_ms,
+                   c->is_answered ? "-" : writer_texts[c->writer], c->turn);
+    }
+    for (unsigned r = 0; r < REQUESTS; r++) {
+        if (now_us / 1000 >= m->answer_gone_ms[r])
+            continue;
+        snprintf(rest, sizeof rest, REQUEST_FMT, r);
+        buf_add_span(out, partition_key(m->partition, "answer", rest, key));
+        buf_add_string(out, " = " STORED "\n");
+    }
+}

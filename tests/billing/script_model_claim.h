@@ -1,0 +1,16 @@
+/* script_model_claim.h - in the model, who has an idempotency key, and what was stored of an answer. */
+#ifndef TOLLGATE_TESTS_SCRIPT_MODEL_CLAIM_H
+#define TOLLGATE_TESTS_SCRIPT_MODEL_CLAIM_H
+
+#include "tests/billing/script_model.h"
+
+/* Null, or the word of a repeated call's answer: CLAIMED, ANSWERED or OTHER_BODY; and whose the key is. */
+const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
+                       unsigned *whose);
+void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us);
+/* The call that carried the key has ended. */
+void claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
+               int64_t now_us);
+void claim_lines(const struct model *m, int64_t now_us, struct buf *out);
+
+#endif
