@@ -443,14 +443,14 @@ void projection_all_reported(struct projection *p)
 {
     uint64_t generation = p->generation;
 
-    if (p->is_recovered || !p->holds_are_back || all_are_away(p))
+    if (!p->holds_are_back || all_are_away(p))
         return;
     if (!p->has_reported && has_told_all(p)) {
         p->has_reported = true;
         if (p->handlers.on_reported)
             p->handlers.on_reported(p->arg);
     }
-    if (p->generation != generation)
+    if (p->is_recovered || p->generation != generation)
         return;
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
         if (!l->admits && !l->parked && !l->is_away)
@@ -463,7 +463,7 @@ void projection_all_reported(struct projection *p)
 static bool has_told_all(const struct projection *p)
 {
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
-        if (l->is_due && !l->parked)
+        if ((l->is_due || l->is_away) && !l->parked)
             return false;
     return true;
 }

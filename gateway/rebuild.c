@@ -130,7 +130,7 @@ void rebuild_include(struct rebuild *r, struct partition p)
 
 void rebuild_redis_ready(struct rebuild *r)
 {
-    if (r->step == STEP_NONE)
+    if (r->step == STEP_NONE && redis_is_ready(r->console->ledger.redis))
         begin(r, false, false);
 }
 

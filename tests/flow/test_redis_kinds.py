@@ -176,7 +176,8 @@ def test_a_cluster_whose_slots_move_and_whose_master_dies(tmp_path: Path, point_
 
 
 def test_while_a_slot_is_half_moved_the_others_go_on(tmp_path: Path, point_at: Callable[..., Served]) -> None:
-    """Longer than a command may take: calls of that partition are refused, and nothing of them is half done."""
+    """Longer than a command may take: calls of that partition are refused, and nothing of them is half done. A rebuild
+    then empties and fills every server."""
     with Cluster(tmp_path / "cluster") as cluster:
         gateway = point_at(cluster.address)
         with Customers(gateway, 3) as customers:
@@ -191,6 +192,9 @@ def test_while_a_slot_is_half_moved_the_others_go_on(tmp_path: Path, point_at: C
                     wait_until(lambda: moving.refused, "calls of the slot are refused", 30)
             move(cluster, cluster.slot_of(customers.partitions[0]), at_half)
             customers.wait_for_more(20)
+        customers.check()
+        gateway.cli("journal", "rebuild")
+        gateway.wait_ready(30)
         customers.check()
 
 
