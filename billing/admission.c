@@ -1,6 +1,7 @@
 /* admission.c - asks for holds and ends them. What keeps them alive meanwhile is admission_keep.c. */
 #include "billing/admission.h"
 
+#include "billing/admission_answer.h"
 #include "billing/admission_keep.h"
 #include "billing/admission_state.h"
 #include "billing/scripts.h"
@@ -9,7 +10,6 @@
 #include "lib/base/text.h"
 
 #define POLL_MS 100
-#define MODE_AT 5 /* in the script's answer */
 
 static void copy(const char *from, char *out, size_t size);
 static void ask_admit(struct hold *h);
@@ -18,44 +18,12 @@ static bool may_go_on(struct hold *h, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
 static void learn(struct hold *h, const struct admission_answer *answer,
                   const struct redis_reply *reply);
-static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply);
-static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply);
-static bool text_is(const struct redis_reply *reply, size_t i, const char *word);
-static int64_t number_at(const struct redis_reply *reply, size_t i);
 static void answer_hold(struct hold *h, enum hold_state state,
                         const struct admission_answer *answer, const struct err *err);
 static void wait_for_recovery(struct hold *h);
 static void on_poll(void *arg);
 static void settle_offline(struct hold *h, int64_t charged);
 static void hold_free(struct hold *h);
-static const struct {
-    const char *word;
-    enum verdict verdict;
-} verdicts[] = {
-    {"OK", VERDICT_ADMITTED},
-    {"CREDIT", VERDICT_CREDIT},
-    {"CONCURRENCY", VERDICT_CONCURRENCY},
-    {"RATE", VERDICT_RATE},
-    {"TOO_LARGE", VERDICT_TOO_LARGE},
-    {"KEY_UNKNOWN", VERDICT_KEY_UNKNOWN},
-    {"KEY_REVOKED", VERDICT_KEY_REVOKED},
-    {"KEY_EXPIRED", VERDICT_KEY_EXPIRED},
-    {"ACCOUNT_UNKNOWN", VERDICT_ACCOUNT_UNKNOWN},
-    {"CURRENCY", VERDICT_CURRENCY},
-    {"CLAIMED", VERDICT_CLAIMED},
-    {"ANSWERED", VERDICT_ANSWERED},
-    {"OTHER_BODY", VERDICT_OTHER_BODY},
-    {"RECOVERING", VERDICT_RECOVERING},
-    {"INSTALLATION", VERDICT_WRONG_REDIS},
-    {"PARKED", VERDICT_UNAVAILABLE},
-    {"OVER", VERDICT_UNAVAILABLE}, /* a call with this request id has ended already */
-};
-
-/* What waiting may help against. */
-static const int64_t retry_after_ms[] = {
-    [VERDICT_CONCURRENCY] = 1000, [VERDICT_CLAIMED] = 1000,  [VERDICT_RECOVERING] = 1000,
-    [VERDICT_UNAVAILABLE] = 1000, [VERDICT_WRONG_REDIS] = 0,
-};
 
 struct admission *admission_new(struct loop *loop, struct redis *redis,
                                 const struct admission_config *config)
@@ -215,19 +183,16 @@ static bool may_go_on(struct hold *h, const struct err *err)
 
 static void take_admit(struct hold *h, const struct redis_reply *reply)
 {
-    struct admission_answer answer = {.verdict = VERDICT_UNAVAILABLE};
+    struct admission_answer answer;
     struct span word = redis_reply_text(redis_reply_at(reply, 0));
     struct err err;
 
-    for (size_t i = 0; i < ARRAY_LEN(verdicts); i++)
-        if (span_equal(word, span_of(verdicts[i].word)))
-            answer.verdict = verdicts[i].verdict;
+    admission_answer_read(reply, &answer);
     if (answer.verdict == VERDICT_RECOVERING &&
         clock_monotonic_ms() - h->asked_ms < h->a->recovering_wait_ms) {
         wait_for_recovery(h);
         return;
     }
-    fill_answer(&answer, reply);
     answer.asked_tokens = h->tokens;
     learn(h, &answer, reply);
     if (answer.verdict == VERDICT_UNAVAILABLE || answer.verdict == VERDICT_WRONG_REDIS) {
@@ -243,61 +208,10 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
 static void learn(struct hold *h, const struct admission_answer *answer,
                   const struct redis_reply *reply)
 {
-    if (h->a->offline && redis_reply_count(reply) > MODE_AT)
-        offline_learn(h->a->offline, h->account, text_is(reply, MODE_AT, "postpaid"),
-                      &answer->left);
-}
+    bool is_postpaid;
 
-static void fill_answer(struct admission_answer *answer, const struct redis_reply *reply)
-{
-    if ((size_t)answer->verdict < ARRAY_LEN(retry_after_ms))
-        answer->retry_after_ms = retry_after_ms[answer->verdict];
-    if (redis_reply_count(reply) == 2 &&
-        !span_copy(redis_reply_text(redis_reply_at(reply, 1)), answer->earlier, REQUEST_ID_TEXT))
-        answer->earlier[0] = '\0';
-    if (redis_reply_count(reply) < 5)
-        return;
-    answer->left.nanos = number_at(reply, 1);
-    answer->open = number_at(reply, 2);
-    answer->open_max = number_at(reply, 3);
-    if (!span_copy(redis_reply_text(redis_reply_at(reply, 4)), answer->left.currency,
-                   CURRENCY_TEXT))
-        answer->left.currency[0] = '\0';
-    fill_rates(answer, reply);
-}
-
-/* Behind what every answer has: three numbers of requests, three of tokens, and what is over. */
-static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply)
-{
-    size_t at = MODE_AT + 1;
-
-    if (redis_reply_count(reply) < at + 6)
-        return;
-    for (int i = 0; i < RATES; i++, at += 3)
-        answer->rates[i] = (struct rate_left){number_at(reply, at), number_at(reply, at + 1),
-                                              number_at(reply, at + 2)};
-    if (redis_reply_count(reply) < at + 5)
-        return;
-    answer->over.is_of_key = text_is(reply, at, "key");
-    answer->over.what = text_is(reply, at + 1, "tokens") ? RATE_TOKENS : RATE_REQUESTS;
-    answer->over.limit = number_at(reply, at + 2);
-    answer->over.left = number_at(reply, at + 3);
-    answer->retry_after_ms = (number_at(reply, at + 4) + 999) / 1000;
-}
-
-static bool text_is(const struct redis_reply *reply, size_t i, const char *word)
-{
-    return span_equal(redis_reply_text(redis_reply_at(reply, i)), span_of(word));
-}
-
-static int64_t number_at(const struct redis_reply *reply, size_t i)
-{
-    const struct redis_reply *item = redis_reply_at(reply, i);
-    int64_t n = 0;
-
-    if (redis_reply_type(item) == REDIS_INT)
-        return redis_reply_int(item);
-    return int64_parse(redis_reply_text(item), &n) ? n : 0;
+    if (h->a->offline && admission_answer_mode(reply, &is_postpaid))
+        offline_learn(h->a->offline, h->account, is_postpaid, &answer->left);
 }
 
 /* The callback may end the hold. */
