@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "billing/archive.h"
 #include "billing/journal_home.h"
@@ -14,8 +15,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define DIRECTORIES_MAX 9999
-#define HEAD_BYTES_MAX  192
+#define DIRECTORIES_MAX  9999
+#define HEAD_BYTES_MAX   192
+#define RETIRED_SENTENCE "was retired and may never write again"
 
 struct journal {
     struct journal_home home;
@@ -37,7 +39,8 @@ struct journal {
 };
 
 static struct journal *open_path(const struct journal_config *config, const char *path,
-                                 struct err *err);
+                                 bool is_retired, struct err *err);
+static void lift_mark(const char *dir);
 static bool refuse_retired(const struct journal_config *config, const struct journal_home *home,
                            struct err *err);
 static bool register_writer(struct journal *j, const struct journal_config *config,
@@ -61,7 +64,7 @@ struct journal *journal_open(const struct journal_config *config, struct buf *da
     for (unsigned number = 1; number <= DIRECTORIES_MAX; number++) {
         AUTO_STRING path = journal_home_path(config->root, number);
         struct err why;
-        struct journal *j = open_path(config, path, &why);
+        struct journal *j = open_path(config, path, false, &why);
 
         if (j)
             return j;
@@ -80,7 +83,7 @@ struct journal *journal_open_dir(const struct journal_config *config, const char
                                  struct err *err)
 {
     struct err why;
-    struct journal *j = open_path(config, dir, &why);
+    struct journal *j = open_path(config, dir, false, &why);
 
     if (j)
         return j;
@@ -90,8 +93,35 @@ struct journal *journal_open_dir(const struct journal_config *config, const char
     return NULL;
 }
 
+struct journal *journal_open_retired(const struct journal_config *config, const char *dir,
+                                     struct err *err)
+{
+    AUTO_CLEAR(journal_home) home = {.path = NULL};
+
+    if (!journal_home_identity(dir, &home, err))
+        return NULL;
+    if (!retirement_is_final(config->archive, home.writer)) {
+        err_set(err, ERR_INPUT, "writer %s of %s was not retired: whoever takes it up ships it",
+                home.writer, dir);
+        return NULL;
+    }
+    lift_mark(dir);
+    return open_path(config, dir, true, err);
+}
+
+/* The mark of a process that came upon it after the retirement; any other stays. */
+static void lift_mark(const char *dir)
+{
+    AUTO_STRING path = path_join(dir, "damaged");
+    AUTO_CLEAR(buf) text = {.max = ERR_TEXT_MAX};
+
+    if (file_read(path, &text, NULL) && buf_add_char(&text, '\0') &&
+        strstr(text.data, RETIRED_SENTENCE))
+        unlink(path);
+}
+
 static struct journal *open_path(const struct journal_config *config, const char *path,
-                                 struct err *err)
+                                 bool is_retired, struct err *err)
 {
     AUTO(journal) j = xcalloc(1, sizeof *j);
     AUTO_CLEAR(journal_log) log = {.out.fd = -1};
@@ -103,7 +133,7 @@ static struct journal *open_path(const struct journal_config *config, const char
     }
     j->segment_age_ns = config->segment_age_ms * NANOS_PER_MS;
     if (!journal_home_take(path, config->installation, &j->home, err) ||
-        !refuse_retired(config, &j->home, err) ||
+        (!is_retired && !refuse_retired(config, &j->home, err)) ||
         !journal_recover(&log, &j->home, (uint64_t)config->segment_bytes, clock_now(), err) ||
         !register_writer(j, config, log.state.totals.period, err) || !start_from(j, &log, err))
         return NULL;
@@ -117,8 +147,8 @@ static bool refuse_retired(const struct journal_config *config, const struct jou
 {
     return !retirement_is_final(config->archive, home->writer) ||
            err_set(err, ERR_CORRUPT,
-                   "writer %s was retired and may never write again: `tollgate journal adopt %s` "
-                   "books what it still has, then take the directory away",
+                   "writer %s " RETIRED_SENTENCE ": `tollgate journal adopt %s` books what it "
+                   "still has, then take the directory away",
                    home->writer, home->path);
 }
 

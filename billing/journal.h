@@ -30,6 +30,9 @@ struct journal *journal_open(const struct journal_config *config, struct buf *da
 /* The same for one directory, by its path, that nobody holds; ERR_EXISTS when somebody does. For the console that takes up what is free.
  * ERR_CORRUPT when it is damaged. */
 struct journal *journal_open_dir(const struct journal_config *config, const char *dir, struct err *err) MUST_USE;
+/* The same for a directory of a writer that was retired, which none of the others opens: its open calls end and its months are
+ * sealed, so that journal_tail_next() gives all that it ever had. ERR_INPUT when the writer was not retired. */
+struct journal *journal_open_retired(const struct journal_config *config, const char *dir, struct err *err) MUST_USE;
 /* Starts the thread. `notify_fd` (a non-blocking eventfd or pipe, borrowed) gets 8 bytes whenever journal_completed() has news.
  * Without a thread journal_completed() does its work first, so that a command needs neither. */
 bool journal_start(struct journal *j, int notify_fd, struct err *err) MUST_USE;

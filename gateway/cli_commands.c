@@ -162,6 +162,8 @@ const struct command cli_commands[] = {
      OPTIONS(suspense_resolve_options), CLI_COMMON, suspense_resolve},
     {"journal retire", "WRITER", "Ends a writer whose directory is lost; it takes two people.",
      OPTIONS(journal_retire_options), CLI_COMMON, journal_retire},
+    {"journal adopt", "DIR", "Books what a found directory of a retired writer still has.",
+     NO_OPTIONS, CLI_COMMON, journal_adopt},
     {"journal rebuild", "", "Replays into Redis whatever it lacks; fills parked partitions anew.",
      OPTIONS(journal_rebuild_options), CLI_COMMON, journal_rebuild},
     {"receipt verify", "FILE", "Proves offline that a receipt is genuine.",

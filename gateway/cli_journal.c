@@ -2,6 +2,7 @@
 #include "gateway/cli_journal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
@@ -66,6 +67,29 @@ int journal_retire(struct cli *c)
     cli_print_object(c, reply, columns, ARRAY_LEN(columns));
     if (!c->json && !json_object_get(reply, "record"))
         fprintf(stderr, "another person confirms it within a day, with the same command\n");
+    return CLI_DONE;
+}
+
+int journal_adopt(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"writer", "writer", false},
+        {"calls booked late", "calls", true},
+        {"calls booked before", "known_calls", true},
+        {"changes booked", "changes", true},
+    };
+    char *dir = realpath(c->arguments[0], NULL);
+    AUTO_JSON body = NULL;
+    AUTO_JSON reply = NULL;
+
+    if (!dir)
+        return cli_fail(c, "there is no directory %s", c->arguments[0]);
+    body = json_pack("{s:s}", "dir", dir);
+    free(dir);
+    reply = body ? cli_post(c, "/admin/v1/journal/adopt", body) : NULL;
+    if (!reply)
+        return CLI_FAILED;
+    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
     return CLI_DONE;
 }
 

@@ -8,5 +8,6 @@ int journal_show(struct cli *c);
 int journal_ship(struct cli *c);
 int journal_rebuild(struct cli *c);
 int journal_retire(struct cli *c);
+int journal_adopt(struct cli *c);
 
 #endif

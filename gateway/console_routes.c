@@ -2,6 +2,7 @@
 #include "gateway/console_routes.h"
 
 #include "gateway/account_admin.h"
+#include "gateway/adopt_admin.h"
 #include "gateway/call_admin.h"
 #include "gateway/catalogue_admin.h"
 #include "gateway/console_state.h"
@@ -55,6 +56,7 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/journal", LOCAL, 0, false, journal_get},
     {"POST", "/admin/v1/journal/ship", LOCAL, SMALL_KIB, false, journal_ship_post},
     {"POST", "/admin/v1/journal/seal", LOCAL, SMALL_KIB, false, journal_seal_post},
+    {"POST", "/admin/v1/journal/adopt", LOCAL, SMALL_KIB, false, adopt_post},
     {"GET", "/admin/v1/suspense", LOCAL, 0, false, suspense_get},
     {"POST", "/admin/v1/suspense/resolve", LOCAL, SMALL_KIB, false, suspense_resolve_post},
     {"POST", "/admin/v1/journal/retire", LOCAL, SMALL_KIB, false, retire_post},

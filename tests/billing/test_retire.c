@@ -247,6 +247,18 @@ START_TEST(what_contradicts_the_archive_is_refused)
 }
 END_TEST
 
+static void retire_by_two(void)
+{
+    struct retirement wanted = agreed(), out;
+    struct err err;
+
+    snprintf(wanted.by, sizeof wanted.by, "ann");
+    ck_assert_msg(retirement_ask(f.archive, &wanted, &out, &err), "%s", err.text);
+    snprintf(wanted.by, sizeof wanted.by, "bob");
+    ck_assert_msg(retirement_ask(f.archive, &wanted, &out, &err), "%s", err.text);
+    ck_assert(retirement_is_final(f.archive, writer));
+}
+
 START_TEST(it_takes_two_people_within_a_day)
 {
     struct retirement wanted = {.reason = "burnt", .by = "ann"}, out;
@@ -278,6 +290,60 @@ START_TEST(it_takes_two_people_within_a_day)
     j = journal_open(&again, NULL, &err);
     ck_assert_str_ne(journal_writer(j), writer);
     journal_free(j);
+    leave();
+}
+END_TEST
+
+/* All calls of a retired directory, read as adoption does. */
+static size_t count_found(const char *dir)
+{
+    struct record_heads nothing = {0};
+    struct record_head head;
+    struct span line;
+    struct err err;
+    size_t count = 0;
+    uint32_t crc;
+    int got;
+    AUTO(journal) j = journal_open_retired(&f.config, dir, &err);
+
+    ck_assert_msg(j != NULL, "%s", err.text);
+    AUTO(journal_tail) tail = journal_tail_new(j, &nothing, &err);
+    while ((got = journal_tail_next(tail, &head, &line, &crc, &err)) == 1)
+        count += head.kind == RECORD_CALL;
+    ck_assert_msg(got == 0, "%s", err.text);
+    return count;
+}
+
+/* Also when opening it fails at the n-th operation, and is tried again, for every n. */
+START_TEST(a_found_directory_is_read_whole_and_archived_no_further)
+{
+    int status = -1;
+    size_t added;
+    struct err err;
+
+    write_calls(3, 5);
+    AUTO_STRING dir = fixture_dir(&f, 1);
+    ck_assert(!journal_open_retired(&f.config, dir, &err) && err.code == ERR_INPUT);
+    retire_by_two();
+    ck_assert(!journal_open_dir(&f.config, dir, &err) && err.code == ERR_CORRUPT);
+    for (unsigned n = 1; !(WIFEXITED(status) && WEXITSTATUS(status) == 0); n++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            struct journal *j;
+
+            if (!freopen("/dev/null", "w", stderr))
+                _exit(1);
+            disk_arm(FAULT_EIO, n, NULL, NULL, 0);
+            j = journal_open_retired(&f.config, dir, NULL);
+            _exit(j && disk_count() < n ? 0 : 2);
+        }
+        ck_assert(waitpid(child, &status, 0) == child);
+        ck_assert_uint_eq(count_found(dir), 8);
+        ck_assert_uint_lt(n, 2000);
+    }
+    ck_assert_msg(archive_add_sealed(f.archive, f.root, &added, &err), "%s", err.text);
+    ck_assert_uint_eq(added, 0);
     leave();
 }
 END_TEST
@@ -375,6 +441,7 @@ int main(void)
     tcase_add_test(tcase, every_month_that_it_lived_in_is_sealed);
     tcase_add_test(tcase, what_contradicts_the_archive_is_refused);
     tcase_add_test(tcase, it_takes_two_people_within_a_day);
+    tcase_add_test(tcase, a_found_directory_is_read_whole_and_archived_no_further);
     tcase_add_test(tcase, a_name_and_a_reason_must_be_ones);
     tcase_add_test(tcase, retiring_that_fails_anywhere_is_completed_by_the_next);
     tcase_add_test(tcase, retiring_that_dies_anywhere_is_completed_by_the_next);

@@ -117,13 +117,8 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     kept = call(first, 3) | call(second, 2)
     second.settle_down()
     second.ship()
-
-    def stream() -> Any:
-        with second.wire() as wire:
-            return wire.ask(wire.chat(SLOW))
-
     with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(stream) for _ in range(4)]
+        running = [pool.submit(stream, second) for _ in range(4)]
         wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
         first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
         replies = [run.result() for run in running]
@@ -144,6 +139,11 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     assert all(request in text for request in lost), "the bundle names what was lost"
 
 
+def stream(host: Served) -> Any:
+    with host.wire() as wire:
+        return wire.ask(wire.chat(SLOW))
+
+
 def period_of_now(host: Served) -> str:
     (period,) = {json.loads(path.read_text())["first_period"] for path in (host.archive / "writers").glob("*.json")}
     return period
@@ -162,3 +162,36 @@ def test_a_directory_that_turns_up_again_is_not_written_to(hosts: tuple[Served, 
     second.wait_ready(30)
     assert call(second, 2), "it goes on with fresh ones"
     assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == 3
+
+
+def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+    """What never reached Redis is booked in the next month, with the month it belongs to; asked twice, it counts once."""
+    first, second = hosts
+    kept = call(first, 2) | call(second, 3)
+    second.settle_down()
+    second.ship()
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(stream, second) for _ in range(4)]
+        wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
+        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        lost = {run.result().headers["x-request-id"] for run in running}
+        second.kill()
+    period = period_of_now(second)
+    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
+    first.wait_ready(30)
+    directories = sorted(second.state.glob("journal/*"))
+    assert "was not retired" in first.refused("journal", "adopt", str(directories[0]))
+    for directory in directories:
+        retire(first, json.loads((directory / "writer").read_text())["writer"])
+    close(first, period, tmp_path / "bundle")
+    before = first.balance()
+    adopted = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert sum(one["calls"] for one in adopted) == len(lost)
+    again = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert [(one["calls"], one["known_calls"]) for one in again] == [(0, one["calls"]) for one in adopted]
+    late = [event for event in first.events("demo") if event["request_id"] in lost]
+    assert len(late) == len(lost)
+    assert {(event["orig_period"], event["period"]) for event in late} == {(period, after(period))}
+    assert first.balance() == before - money.total(late)
+    assert {event["request_id"] for event in first.events("demo")} == kept | lost
+    assert first.cli("suspense", "list") == []

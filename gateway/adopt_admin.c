@@ -1,0 +1,263 @@
+/* adopt_admin.c - record by record: each call is looked for before it is booked, and the next is looked for when that is
+ * durable. */
+#include "gateway/adopt_admin.h"
+
+#include <stdlib.h>
+
+#include "billing/archive_retire.h"
+#include "billing/refund.h"
+#include "gateway/desk.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+
+#define SHIP_MS    60000
+#define ANSWER_MAX 4096
+
+struct adopting {
+    struct console *console;
+    struct http_request *request; /* null once the client is gone */
+    char writer[WRITER_TEXT];
+    struct buf lines; /* each with its newline */
+    size_t at;        /* where the next begins */
+    struct event event;
+    uint64_t calls, known_calls, changes;
+    struct timer *patience;
+    bool is_answered;
+};
+
+static bool collect(struct adopting *a, const char *dir, struct err *err);
+static bool take_lines(struct adopting *a, struct journal *j, struct err *err);
+static void on_current(void *arg);
+static void on_patience(void *arg);
+static void next(void *arg);
+static bool book(struct adopting *a, struct span line, bool *is_call, struct err *err);
+static bool book_refund(struct adopting *a, json_t *record, struct err *err);
+static bool book_change(struct adopting *a, const struct record_head *head, json_t *record,
+                        struct err *err);
+static void on_found(void *arg, const struct span *line, const struct err *err);
+static bool book_call(struct adopting *a, struct err *err);
+static void on_shipped(void *arg);
+static void answer(struct adopting *a, const struct err *err);
+static void adopting_free(struct adopting *a);
+
+void adopt_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const char *const members[] = {"dir", NULL};
+    struct console *c = server;
+    struct adopting *a;
+    struct err err;
+    AUTO_JSON body = json_parse(http_request_body(r), &err);
+    const char *dir;
+
+    (void)match;
+    if (!desk_is_open(c, r))
+        return;
+    a = xcalloc(1, sizeof *a);
+    a->console = c;
+    buf_init(&a->lines, SIZE_MAX / 4);
+    if (!body || !json_only_members(body, members, "the request", &err) ||
+        !json_get_string(body, "dir", &dir, "the request", &err) || !collect(a, dir, &err)) {
+        reply_err(r, &err);
+        adopting_free(a);
+        return;
+    }
+    request_keep(r, &a->request);
+    a->patience = timer_new(c->loop, on_patience, a);
+    timer_start(a->patience, SHIP_MS);
+    projection_when_current(c->ledger.projection, on_current, a);
+}
+
+static bool collect(struct adopting *a, const char *dir, struct err *err)
+{
+    struct journal_config config =
+        ledger_journal_config(a->console->options, a->console->installation);
+    AUTO(journal) j = journal_open_retired(&config, dir, err);
+
+    if (!j)
+        return false;
+    memcpy(a->writer, journal_writer(j), sizeof a->writer);
+    return take_lines(a, j, err);
+}
+
+static bool take_lines(struct adopting *a, struct journal *j, struct err *err)
+{
+    struct record_heads archived;
+    AUTO(journal_tail) tail = NULL;
+    struct record_head head;
+    struct span line;
+    uint32_t crc;
+    int got;
+
+    if (!archive_heads(a->console->options->archive, a->writer, &archived, err))
+        return false;
+    tail = journal_tail_new(j, &archived, err);
+    if (!tail)
+        return false;
+    while ((got = journal_tail_next(tail, &head, &line, &crc, err)) == 1) {
+        if (!record_is_beyond(&archived, &head.place))
+            continue;
+        buf_add_span(&a->lines, line);
+        buf_add_char(&a->lines, '\n');
+    }
+    return got == 0 && buf_ok(&a->lines, "what the directory still has", err);
+}
+
+/* Redis has all that this console wrote before: what an earlier attempt booked is found. */
+static void on_current(void *arg)
+{
+    struct adopting *a = arg;
+
+    if (a->is_answered)
+        adopting_free(a);
+    else
+        next(a);
+}
+
+static void on_patience(void *arg)
+{
+    struct adopting *a = arg;
+    struct err err;
+
+    err_set(&err, ERR_TIMEOUT, "Redis does not have all that was written yet; ask again");
+    answer(a, &err);
+}
+
+/* The next record, or the end. What is asked once more is looked up again. */
+static void next(void *arg)
+{
+    struct adopting *a = arg;
+    bool is_call = false;
+    struct err err;
+
+    timer_start(a->patience, SHIP_MS);
+    while (a->at < a->lines.len && !is_call) {
+        const char *from = a->lines.data + a->at;
+        size_t n = (size_t)((const char *)memchr(from, '\n', a->lines.len - a->at) - from);
+
+        a->at += n + 1;
+        if (!book(a, (struct span){from, n}, &is_call, &err)) {
+            answer(a, &err);
+            adopting_free(a);
+            return;
+        }
+    }
+    if (!is_call)
+        projection_when_current(a->console->ledger.projection, on_shipped, a);
+}
+
+static bool book(struct adopting *a, struct span line, bool *is_call, struct err *err)
+{
+    AUTO_JSON record = json_parse(line, err);
+    struct record_head head;
+
+    if (!record || !record_head_parse(line, &head, err))
+        return false;
+    *is_call = head.kind == RECORD_CALL;
+    if (head.kind == RECORD_LOST)
+        return true;
+    if (head.kind == RECORD_REFUND)
+        return book_refund(a, record, err);
+    if (head.kind != RECORD_CALL)
+        return book_change(a, &head, record, err);
+    if (!event_parse(record, &a->event, err))
+        return false;
+    history_find(&a->console->history, a->event.account, a->event.request_id, false, on_found, a);
+    return true;
+}
+
+static bool book_refund(struct adopting *a, json_t *record, struct err *err)
+{
+    struct refund refund;
+
+    if (!refund_parse(record, &refund, err) ||
+        !journal_refund(a->console->ledger.journal, &refund, NULL, NULL, err))
+        return false;
+    a->changes++;
+    return true;
+}
+
+/* Its members but those of its head: a revision, an operation id and a time count as they did. */
+static bool book_change(struct adopting *a, const struct record_head *head, json_t *record,
+                        struct err *err)
+{
+    static const char *const head_members[] = {"kind", "writer", "a", "an", "m", "mn"};
+    enum partition_side side = head->place.on[SIDE_ACCOUNT] ? SIDE_ACCOUNT : SIDE_MODEL;
+    AUTO_CLEAR(buf) body = {.max = RECORD_BYTES_MAX};
+
+    for (size_t i = 0; i < ARRAY_LEN(head_members); i++)
+        json_object_del(record, head_members[i]);
+    if (!json_dump(record, &body))
+        return err_set(err, ERR_LIMIT, "a record is too long");
+    if (!journal_change(a->console->ledger.journal, head->kind, buf_span(&body),
+                        (struct partition){side, head->place.partition[side]}, NULL, NULL, err))
+        return false;
+    a->changes++;
+    return true;
+}
+
+static void on_found(void *arg, const struct span *line, const struct err *err)
+{
+    struct adopting *a = arg;
+    struct err why;
+
+    if (err) {
+        answer(a, err);
+        adopting_free(a);
+    } else if (line) {
+        a->known_calls++;
+        next(a);
+    } else if (!book_call(a, &why)) {
+        answer(a, &why);
+        adopting_free(a);
+    }
+}
+
+static bool book_call(struct adopting *a, struct err *err)
+{
+    struct journal *j = a->console->ledger.journal;
+
+    if (!journal_reserve(j, err))
+        return false;
+    (void)journal_now(j);
+    a->event.period = journal_period(j);
+    a->calls++;
+    journal_call(j, &a->event, next, a);
+    return true;
+}
+
+static void on_shipped(void *arg)
+{
+    struct adopting *a = arg;
+
+    log_warn("directory_adopted", "writer %s: %llu calls and %llu changes were booked late",
+             a->writer, (unsigned long long)a->calls, (unsigned long long)a->changes);
+    answer(a, NULL);
+    adopting_free(a);
+}
+
+static void answer(struct adopting *a, const struct err *err)
+{
+    AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
+    struct jw w;
+
+    jw_init(&w, &json);
+    jw_object(&w);
+    jw_string_member(&w, "writer", a->writer);
+    jw_int_member(&w, "calls", (int64_t)a->calls);
+    jw_int_member(&w, "known_calls", (int64_t)a->known_calls);
+    jw_int_member(&w, "changes", (int64_t)a->changes);
+    jw_object_end(&w);
+    if (a->request && err)
+        reply_err(a->request, err);
+    else if (a->request)
+        reply_built(a->request, &json);
+    a->request = NULL;
+    a->is_answered = true;
+}
+
+static void adopting_free(struct adopting *a)
+{
+    timer_free(a->patience);
+    buf_clear(&a->lines);
+    free(a);
+}
