@@ -1,5 +1,5 @@
-/* Statements: worked examples of tests/data/split-vectors.json (carry_nanos,
- * co_creators_two_stage), and random months against an independent computation. */
+/* Statements: worked examples of tests/data/split-vectors.json (carry_nanos, refund_restates,
+ * past_zero, co_creators_two_stage), and random months against an independent computation. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +81,120 @@ START_TEST(what_is_not_paid_is_carried_to_the_next_month)
         carry = json_integer_value(json_object_get(row, "carry"));
         ck_assert_int_eq(s.rows[0].closing, carry);
     }
+}
+END_TEST
+
+/* A month of ann/chat under 7000: what it sold (0: nothing), what is given back in it of what was
+ * left of October (prior), or of itself when there is no prior. */
+static void make_month_of_ann(int64_t sold, int64_t given_back, int64_t prior, int64_t opening,
+                              struct statements *out, struct tally *t, struct terms *terms)
+{
+    const struct owner ann = {"ann", 1};
+    struct event e = event_of("ann/chat", "CNY", sold, 7000, &ann, 1);
+    struct refund r;
+    char name[PARTIES_TEXT];
+    struct parties parties;
+
+    refund_of_event(&e, &r);
+    r.amount.nanos = given_back;
+    if (prior) {
+        ck_assert(period_parse(SPAN("2026-10"), &r.orig_period, NULL));
+        parties = parties_of_refund(&r);
+        sum_table_row(terms->priors, span_of(parties_name_of_period(&parties, r.orig_period, name)))
+            ->nanos = prior;
+    }
+    if (sold)
+        tally_add(t, &e);
+    if (given_back)
+        tally_add_refund(t, &r);
+    sum_table_row(terms->openings, SPAN("ann CNY"))->nanos = opening;
+    make(t, terms, out);
+    ck_assert_uint_eq(out->count, 1);
+}
+
+START_TEST(a_refund_restates_its_month)
+{
+    AUTO_JSON vectors = load_vectors();
+    json_t *rows = json_object_get(vectors, "refund_restates"), *row;
+    size_t i;
+
+    ck_assert_uint_gt(json_array_size(rows), 0);
+    json_array_foreach(rows, i, row)
+    {
+        int64_t gross = json_integer_value(json_object_get(row, "gross"));
+        int64_t refund = json_integer_value(json_object_get(row, "refund"));
+
+        for (int is_earlier = 0; is_earlier < 2; is_earlier++) {
+            AUTO_CLEAR(tally) t;
+            AUTO_CLEAR(terms) terms;
+            AUTO_CLEAR(statements) s = {0};
+            int128 platform;
+
+            tally_init(&t);
+            terms_init(&terms);
+            make_month_of_ann(is_earlier ? 0 : gross, refund, is_earlier ? gross : 0, 0, &s, &t,
+                              &terms);
+            ck_assert_int_eq(-s.rows[0].refunds,
+                             json_integer_value(json_object_get(row, "creator")));
+            platform = sum_table_find(s.platform_refunds, SPAN("CNY"))->nanos;
+            ck_assert_int_eq(-(int64_t)platform,
+                             json_integer_value(json_object_get(row, "platform")));
+            ck_assert_int_eq(s.lines[0].refunded, refund);
+            ck_assert_int_eq((int64_t)s.lines[0].net, gross - refund);
+        }
+    }
+}
+END_TEST
+
+START_TEST(what_is_owed_after_a_refund_is_worked_off)
+{
+    AUTO_JSON vectors = load_vectors();
+    json_t *rows = json_object_get(vectors, "past_zero"), *row;
+    int64_t balance = 0, sold_before = 0;
+    size_t i;
+
+    ck_assert_uint_gt(json_array_size(rows), 0);
+    json_array_foreach(rows, i, row)
+    {
+        AUTO_CLEAR(tally) t;
+        AUTO_CLEAR(terms) terms;
+        AUTO_CLEAR(statements) s = {0};
+        int64_t gross = FEN * json_integer_value(json_object_get(row, "gross"));
+
+        tally_init(&t);
+        terms_init(&terms);
+        make_month_of_ann(gross > 0 ? gross : 0, gross < 0 ? -gross : 0, sold_before, balance, &s,
+                          &t, &terms);
+        ck_assert_int_eq(s.rows[0].earned - s.rows[0].refunds,
+                         FEN * json_integer_value(json_object_get(row, "share")));
+        ck_assert_int_eq(s.rows[0].payout, FEN * json_integer_value(json_object_get(row, "paid")));
+        balance = s.rows[0].closing;
+        sold_before = gross > 0 ? gross : 0;
+        ck_assert_int_eq(balance, FEN * json_integer_value(json_object_get(row, "balance")));
+    }
+}
+END_TEST
+
+START_TEST(more_than_was_left_is_never_given_back)
+{
+    const struct owner ann = {"ann", 1};
+    AUTO_CLEAR(tally) t;
+    AUTO_CLEAR(terms) terms;
+    AUTO_CLEAR(statements) s = {0};
+    struct event e = event_of("ann/chat", "CNY", 5, 7000, &ann, 1);
+    struct refund r;
+    struct err err = {0};
+
+    tally_init(&t);
+    terms_init(&terms);
+    ck_assert(period_parse(SPAN("2026-11"), &terms.period, NULL));
+    refund_of_event(&e, &r);
+    r.amount.nanos = 6;
+    tally_add(&t, &e);
+    tally_add_refund(&t, &r);
+    tally_sort(&t);
+    ck_assert(!statements_make(&t, &terms, false, &s, &err));
+    ck_assert_int_eq(err.code, ERR_CORRUPT);
 }
 END_TEST
 
@@ -332,6 +446,9 @@ int main(void)
     TCase *tcase = tcase_create("statement");
 
     tcase_add_test(tcase, what_is_not_paid_is_carried_to_the_next_month);
+    tcase_add_test(tcase, a_refund_restates_its_month);
+    tcase_add_test(tcase, what_is_owed_after_a_refund_is_worked_off);
+    tcase_add_test(tcase, more_than_was_left_is_never_given_back);
     tcase_add_test(tcase, co_owners_share_in_two_stages);
     tcase_add_test(tcase, statements_add_up_to_what_clients_paid);
     tcase_add_test(tcase, lines_add_up_to_their_statement);
