@@ -22,7 +22,8 @@ from . import clients as calling
 from . import ending, faults, planted, report, world
 from .checks import CHECKS, Books
 from .clients import Client
-from .evidence import BalanceWatch, RedisReader, read_archive
+from .evidence import BalanceWatch, read_archive
+from .ledgers import KINDS, reader
 from .people import People
 from .stack import Stack
 
@@ -42,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", default="", help="a number, or A..B for several runs; drawn when not given")
     parser.add_argument("--minutes", type=float, default=3.0, help="how long faults act, in each run")
     parser.add_argument("--only", default="", help="faults by name, comma-separated; a part of the name will do")
+    parser.add_argument("--redis", choices=KINDS, default="alone", help="how Redis runs")
     parser.add_argument("--list", action="store_true", help="print the schedule and do nothing")
     parser.add_argument("--keep", action="store_true", help="keep what a clean run leaves, too")
     options = parser.parse_args()
@@ -54,13 +56,13 @@ def parse() -> argparse.Namespace:
 def one_run(seed: int, options: argparse.Namespace) -> bool:
     def is_chosen(fault: faults.Fault) -> bool:
         return any(name in fault.name for name in options.only) if options.only else fault.weight > 0
-    plan = faults.schedule(seed, options.minutes, is_chosen)
-    print(f"\nchaos: seed {seed}, {options.minutes:g} minutes, {len(plan)} faults", flush=True)
+    plan = faults.schedule(seed, options.minutes, options.redis, is_chosen)
+    print(f"\nchaos: seed {seed}, {options.minutes:g} minutes, Redis {options.redis}, {len(plan)} faults", flush=True)
     if options.list:
         print("\n".join(one.line() for one in plan))
         return True
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
-    run = Run(seed, options.minutes, plan, folder)
+    run = Run(seed, options, plan, folder)
     try:
         run.do()
     except Exception as error:      # noqa: BLE001 - whatever it is, the rest is undone and the evidence kept
@@ -77,12 +79,12 @@ def one_run(seed: int, options: argparse.Namespace) -> bool:
 
 
 class Run:
-    def __init__(self, seed: int, minutes: float, plan: list[faults.Planned], folder: Path) -> None:
-        self.seed, self.minutes, self.plan, self.folder = seed, minutes, plan, folder
-        self.stack = Stack(folder, seed)
+    def __init__(self, seed: int, options: argparse.Namespace, plan: list[faults.Planned], folder: Path) -> None:
+        self.seed, self.minutes, self.plan, self.folder = seed, options.minutes, plan, folder
+        self.stack = Stack(folder, seed, options.redis)
         self.clients: list[Client] = []
         self.wrong: list[str] = []
-        self.figures: dict[str, Any] = {"seed": seed, "minutes": minutes}
+        self.figures: dict[str, Any] = {"seed": seed, "minutes": self.minutes, "redis": options.redis}
         self.log = (folder / "chaos.log").open("w")
 
     def say(self, line: str) -> None:
@@ -116,7 +118,7 @@ class Run:
         self.clients = [Client(name, self.seed, account, key, stack.doors, tls)
                         for name, (account, key) in stack.keys.items()]
         self.people = People(stack, self.clients, over)
-        self.watch = BalanceWatch(stack.redis.socket, [one.name for one in world.ACCOUNTS if one.is_prepaid], over)
+        self.watch = BalanceWatch(lambda: stack.ledger.addresses, [one.name for one in world.ACCOUNTS if one.is_prepaid], over)
         lanes = [faults.Lane(name, stack, [one for one in self.plan if one.lane == name], over, self.say)
                  for name in faults.LANES]
 
@@ -162,7 +164,7 @@ class Run:
         return bundle
 
     def _check(self, bundle: Path | None) -> None:
-        with contextlib.closing(RedisReader(self.stack.redis.socket)) as redis:
+        with contextlib.closing(reader(self.stack.ledger)) as redis:
             books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
                           read_archive(self.stack.archive), redis, self.people.sums("credit"),
                           self.people.sums("refund"), faults.deaths(self.plan), self.stack.lost,

@@ -87,7 +87,8 @@ class Client:
 
     async def call(self, seen: Seen) -> Seen:
         draw = self.draw
-        seen.key = self.key.split("-")[2]
+        secret = self.key       # which may be changed meanwhile
+        seen.key = secret.split("-")[2]
         door = draw.choice(sorted(self.doors))
         is_fresh, patience = draw.random() < 0.2, draw.uniform(0.0, 0.6)
         leaves_after = draw.randint(0, 40)
@@ -97,7 +98,7 @@ class Client:
             async with asyncio.timeout(patience if seen.manner == "flees" else CALL_SECONDS):
                 await self._connect(door, is_fresh)
                 seen.instance = self.link[0]
-                await self._ask(seen)
+                await self._ask(seen, secret)
                 await self._read(seen, leaves_after)
         except TimeoutError:
             seen.way = "hung_up"
@@ -127,14 +128,14 @@ class Client:
             link, self.link = self.link, None
             reset(link[2])
 
-    async def _ask(self, seen: Seen) -> None:
+    async def _ask(self, seen: Seen, secret: str) -> None:
         request: dict[str, Any] = {"model": seen.model, "messages": [{"role": "user", "content": "word " * seen.words}]}
         if seen.is_stream:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         body = json.dumps(request).encode()
         errand = f"Idempotency-Key: {seen.errand}\r\n" if seen.errand else ""
         writer = self.link[2]
-        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n{errand}"
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n{errand}"
                      f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
                      f"traceparent: 00-{seen.trace}-{seen.trace[:16]}-01\r\n\r\n".encode() + body)
         await writer.drain()

@@ -14,7 +14,7 @@ import tollgate
 from tollgate import run, wait_until
 
 from .clients import Client, fetch
-from .evidence import RedisReader
+from .ledgers import reader
 from .stack import Stack
 
 RECEIPTS_MAX = 100
@@ -26,16 +26,13 @@ def heal(stack: Stack) -> list[str]:
     gone = []
     for instance in stack.instances.values():
         instance.shim.order()
-        for link in (instance.redis_link, *instance.model_links.values()):
+        for link in instance.links:
             link.heal()
         if not instance.is_serving():
             instance.process = None
             instance.serve()
             gone.append(f"the master of {instance.name} had ended")
-    if not stack.redis.process or stack.redis.process.popen.poll() is not None:
-        stack.redis.process = None
-        gone.append(f"Redis had ended; started again: {stack.start_redis()}")
-    return gone
+    return gone + stack.ledger.heal()
 
 
 def deaths_of_their_own(stack: Stack) -> list[str]:
@@ -64,9 +61,8 @@ def wait_quiet(stack: Stack) -> float:
     for instance in stack.instances.values():
         wait_until(lambda instance=instance: run("journal", "ship", config=instance.config, timeout=120).returncode == 0,
                    f"{instance.name} has shipped everything", 120)
-    reader = RedisReader(stack.redis.socket)
-    with contextlib.closing(reader):
-        wait_until(lambda: not reader.keys("tg:{a??}:holds:*"), "no hold is left", 240)
+    with contextlib.closing(reader(stack.ledger)) as redis:
+        wait_until(lambda: not redis.keys("tg:{a??}:holds:*"), "no hold is left", 240)
     return time.monotonic() - began
 
 
@@ -77,7 +73,7 @@ def keep_receipts(stack: Stack, clients: list[Client]) -> dict[str, Path]:
     folder.mkdir()
     for client in clients:
         instance = stack.instances[client.draw.choice(sorted(stack.instances))]
-        for request_id in list(client.receipts)[:RECEIPTS_MAX // len(clients) + 1]:
+        for request_id in [one for one in client.receipts if one not in stack.lost][:RECEIPTS_MAX // len(clients) + 1]:
             status, body = stack.traffic.do(fetch(instance.port, instance.tls, client.key,
                                                   f"/v1/usage/{request_id}/receipt"))
             assert status == 200, f"the receipt of {request_id}: {status} {body}"
@@ -92,7 +88,7 @@ def next_month(stack: Stack) -> str:
     period = now.strftime("%Y-%m")
     target = (now.replace(day=1) + timedelta(days=32)).replace(day=2, hour=12)
     for instance in stack.instances.values():
-        instance.stop(60)
+        instance.stop_in_order()
     for instance in stack.instances.values():
         instance.clock_ms = int((target - now) / timedelta(milliseconds=1))
         instance.serve()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,15 @@ def crc32c(data: bytes) -> str:
 class BalanceWatch(threading.Thread):
     """The lowest balance that any look at a prepaid account saw, and when."""
 
-    def __init__(self, path: Path, accounts: list[str], over: threading.Event) -> None:
+    def __init__(self, addresses: Callable[[], list[str | int]], accounts: list[str], over: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.path, self.accounts, self.over = path, accounts, over
+        self.addresses, self.accounts, self.over = addresses, accounts, over
         self.lowest: dict[str, tuple[int, float]] = {}
 
     def run(self) -> None:
         while not self.over.wait(0.3):
-            with contextlib.suppress(OSError, AssertionError, ValueError), \
-                    contextlib.closing(RedisReader(self.path)) as redis:
+            with contextlib.suppress(OSError, AssertionError, ValueError, subprocess.TimeoutExpired), \
+                    contextlib.closing(RedisReader(self.addresses())) as redis:
                 for account in self.accounts:
                     self._look(redis, account)
 
@@ -105,12 +106,41 @@ class BalanceWatch(threading.Thread):
 
 
 class RedisReader:
-    """A connection of its own; only ever reads."""
+    """Connections of its own to one server, or to all masters of a Cluster; only ever reads."""
 
-    def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, addresses: list[str | int]) -> None:
+        self.links = []
+        for address in addresses:
+            self.links.append(RedisLink(address))
+
+    def close(self) -> None:
+        for link in self.links:
+            link.close()
+
+    def ask(self, *words: str) -> Any:
+        """The answer of whichever server has the key."""
+        for link in self.links:
+            with contextlib.suppress(MovedError):
+                return link.ask(*words)
+        raise AssertionError(f"no server has {words}")
+
+    def table(self, key: str) -> dict[str, str]:
+        flat = self.ask("HGETALL", key)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def keys(self, pattern: str) -> list[str]:
+        return [key for link in self.links for key in link.ask("KEYS", pattern)]
+
+
+class MovedError(Exception):
+    pass
+
+
+class RedisLink:
+    def __init__(self, address: str | int) -> None:
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(20)
-        self.socket.connect(str(path))
+        self.socket.connect(address if isinstance(address, str) else ("127.0.0.1", address))
         self.file = self.socket.makefile("rb")
 
     def close(self) -> None:
@@ -122,13 +152,6 @@ class RedisReader:
         self.socket.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
         return self._reply()
 
-    def table(self, key: str) -> dict[str, str]:
-        flat = self.ask("HGETALL", key)
-        return dict(zip(flat[::2], flat[1::2], strict=True))
-
-    def keys(self, pattern: str) -> list[str]:
-        return self.ask("KEYS", pattern)
-
     def _reply(self) -> Any:
         line = self.file.readline().decode().rstrip("\r\n")
         kind, rest = line[:1], line[1:]
@@ -136,6 +159,8 @@ class RedisReader:
             return None if rest == "-1" else self.file.read(int(rest) + 2)[:-2].decode(errors="replace")
         if kind == "*":
             return [self._reply() for _ in range(int(rest))]
-        if kind == "-":
-            raise AssertionError(f"Redis: {rest}")
+        if kind == "-" and rest.startswith(("MOVED", "ASK")):
+            raise MovedError(rest)
+        if kind not in (":", "+"):
+            raise AssertionError(f"Redis: {line}")
         return int(rest) if kind == ":" else rest

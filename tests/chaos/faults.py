@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import wreck
+from . import world, wreck
 from .stack import NAMES, Stack
 
 Draw = random.Random
@@ -24,7 +24,7 @@ Draw = random.Random
 @dataclass(frozen=True)
 class Fault:
     name: str
-    lane: str                                       # instance, redis or network
+    lane: str                                       # instance, network, or how Redis runs: redis, sentinel, cluster
     weight: int
     draw: Callable[[Draw], dict[str, Any]]          # its particulars
     act: Callable[[Stack, str, dict[str, Any], threading.Event], str]   # does it and undoes it; says what happened
@@ -89,7 +89,7 @@ def kill_master(stack: Stack, target: str, given: dict[str, Any], over: threadin
 def restart(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     """SIGTERM: what a deployment does."""
     instance = stack.instances[target]
-    instance.stop(60)
+    instance.stop_in_order()
     over.wait(given["seconds"])
     instance.serve()
     return "stopped and started again"
@@ -136,34 +136,64 @@ def jump_clock(stack: Stack, target: str, given: dict[str, Any], over: threading
 # --- Redis
 
 def kill_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    stack.redis.kill()
-    lost = stack.redis.cut_tail(given["cut"]) if given["cut"] else 0
+    redis = stack.ledger.redis
+    redis.kill()
+    lost = redis.cut_tail(given["cut"]) if given["cut"] else 0
     over.wait(given["seconds"])
-    return f"killed, {lost} bytes of its file cut off, started again: {stack.start_redis()}"
+    return f"killed, {lost} bytes of its file cut off, started again: {stack.ledger.start_again()}"
 
 
 def pause_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    return pause([stack.redis.process.pid], given["seconds"], over)
+    return pause([stack.ledger.redis.process.pid], given["seconds"], over)
 
 
 def block_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    said = stack.redis.command("CLIENT", "PAUSE", str(int(given["seconds"] * 1000)), "ALL")
+    said = stack.ledger.redis.command("CLIENT", "PAUSE", str(int(given["seconds"] * 1000)), "ALL")
     over.wait(given["seconds"])
     return f"CLIENT PAUSE: {said}"
 
 
 def flush_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     """Emptied while it runs, which the gateways are not told: the operator rebuilds, from both hosts."""
-    said = stack.redis.command("FLUSHALL")
+    said = stack.ledger.redis.command("FLUSHALL")
     over.wait(given["seconds"])
     return f"FLUSHALL: {said}; {stack.rebuild(over)}"
+
+
+def kill_master_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """It comes back as a replica of whoever was promoted meanwhile, or as the master that it was."""
+    masters = stack.ledger.masters
+    victim = masters[given["which"] % len(masters)]
+    victim.kill()
+    over.wait(given["seconds"])
+    stack.spawn(victim.start)
+    return f"killed the master at {victim.where}"
+
+
+def pause_master_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """Longer than the others wait: a replica is promoted, and what the old master had not passed on is lost."""
+    masters = stack.ledger.masters
+    victim = masters[given["which"] % len(masters)]
+    return f"the master at {victim.where}: {pause([victim.process.pid], given['seconds'], over)}"
+
+
+def move_slot(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """A partition in use moves to another master, key by key, while calls run."""
+    cluster, partition = stack.ledger.group, given["partition"]
+    slot = cluster.slot_of(partition)
+    others = [server for server in stack.ledger.masters if server is not cluster.master_of(slot)]
+    to = others[given["which"] % len(others)]
+    cluster.move_slot(slot, to, lambda: time.sleep(0.02))
+    return f"slot {slot} of {partition} moved to {to.where}"
 
 
 # --- the network: `target` is an instance's name with -net
 
 def link_of(stack: Stack, target: str, given: dict[str, Any]) -> Any:
+    """Where Redis has no proxy, a model server's link is taken instead."""
     instance = stack.instances[target.removesuffix("-net")]
-    return instance.redis_link if given["link"] == "redis" else instance.model_links[given["link"]]
+    is_redis = given["link"] == "redis" and instance.redis_link
+    return instance.redis_link if is_redis else instance.model_links.get(given["link"], instance.model_links["first"])
 
 
 def cut_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
@@ -213,6 +243,7 @@ def one_of(name: str, *values: Any) -> Callable[[Draw], dict[str, Any]]:
 
 
 LINK = one_of("link", "redis", "redis", "first", "second")
+WHICH = one_of("which", 0, 1, 2)
 EIO, ENOSPC = 5, 28
 
 FAULTS = [
@@ -231,26 +262,33 @@ FAULTS = [
                                             what="opens"), fail_disk, "shim"),
     Fault("clock jumps", "instance", 3, both(seconds(0.5, 6), one_of("ms", -30_000, -2_000, 1_500, 20_000, 50_000)),
           jump_clock, "shim"),
-    Fault("journal destroyed", "instance", 0, lambda draw: {"which": draw.randint(0, 9)}, wreck.destroy_shipped),
+    Fault("journal destroyed", "instance", 2, lambda draw: {"which": draw.randint(0, 9)}, wreck.destroy_shipped),
     Fault("journal loss", "instance", 0, seconds(0.5, 3), wreck.destroy_unshipped),     # only when asked for
     Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), kill_redis),
     Fault("redis paused", "redis", 5, seconds(0.2, 12), pause_redis),
     Fault("redis blocked", "redis", 2, seconds(0.2, 4), block_redis),
     Fault("redis emptied", "redis", 2, seconds(0.0, 2), flush_redis),
+    Fault("master redis killed", "sentinel", 6, both(seconds(0, 6), which=0), kill_master_redis),
+    Fault("master redis paused", "sentinel", 4, both(seconds(0.3, 8), which=0), pause_master_redis),
+    Fault("master redis killed", "cluster", 5, both(seconds(0, 6), WHICH), kill_master_redis),
+    Fault("master redis paused", "cluster", 3, both(seconds(0.3, 8), WHICH), pause_master_redis),
+    Fault("slot moved", "cluster", 6, both(WHICH, lambda draw: {"partition": draw.choice(world.partitions())}), move_slot),
     Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), cut_link),
     Fault("link half closed", "network", 3, LINK, half_close_link),
     Fault("link slow", "network", 4, both(LINK, seconds(1, 8), one_of("delay", 0.02, 0.1, 0.4)), slow_link),
     Fault("link silent", "network", 4, both(LINK, seconds(0.5, 8), one_of("then", "cut", "flows")), silence_link),
 ]
-LANES = {"redis": ("redis", 14.0), **{name: ("instance", 9.0) for name in NAMES},
+LANES = {"redis": ("", 14.0),                   # of the kind that is run: redis, sentinel or cluster
+         **{name: ("instance", 9.0) for name in NAMES},
          **{f"{name}-net": ("network", 11.0) for name in NAMES}}
 
 
-def schedule(seed: int, minutes: float, chosen: Callable[[Fault], bool]) -> list[Planned]:
+def schedule(seed: int, minutes: float, redis: str, chosen: Callable[[Fault], bool]) -> list[Planned]:
     """The faults of all lanes in order of their times; the last begin some seconds before the end."""
     planned = []
     for lane, (kind, gap) in LANES.items():
         draw = random.Random(f"{seed}/lane/{lane}")
+        kind = kind or ("redis" if redis == "alone" else redis)
         rows = [fault for fault in FAULTS if fault.lane == kind and chosen(fault)]
         at = 4.0 + draw.uniform(0, gap)
         while rows and at < minutes * 60 - 5:

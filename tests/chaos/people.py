@@ -154,7 +154,10 @@ class People(threading.Thread):
         return done.stderr
 
     def finish(self) -> list[str]:
-        """Everything that was ever asked for gets done, now that all is well; what could not be."""
+        """Everything that was ever asked for gets done, now that all is well; what could not be. Of a call that was lost
+        with its journal nothing can be given back."""
+        self.operations = [operation for operation in self.operations
+                           if operation.done or operation.words[2] not in self.stack.lost]
         deadline = time.monotonic() + 90
         for operation in self.operations:
             if not operation.done and time.monotonic() < deadline:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tollgate
-from tollgate import BINARY, Gateway, Process, Redis, free_port, make_certificate, run, spell, wait_until
+from tollgate import BINARY, Gateway, Process, free_port, make_certificate, run, spell, wait_until
 
 from . import world
+from .ledgers import KINDS, Alone
 from .proxy import Proxy, to_port, to_unix
 from .shim import Shim
 from .upstream import Upstream
@@ -57,7 +58,8 @@ class Instance(Gateway):
         self.journal = stack.folder / f"{name}-journal"
         self.is_own_disk = False
         self.shim = Shim(stack.folder / f"{name}-shim", self.journal)
-        self.redis_link: Proxy | None = None
+        self.redis_link: Proxy | None = None        # none where masters move
+        self.redis_address = ""
         self.model_links: dict[str, Proxy] = {}
         self.clock_ms = 0
 
@@ -70,8 +72,13 @@ class Instance(Gateway):
                                    str(self.journal)], capture_output=True, check=False)
             self.is_own_disk = done.returncode == 0
         traffic, upstream = self.stack.traffic, self.stack.upstream
-        self.redis_link = traffic.do(Proxy(f"{self.name}-redis", traffic.loop,
-                                           to_unix(str(self.stack.redis.socket))).start())
+        ledger = self.stack.ledger
+        if isinstance(ledger, Alone):
+            self.redis_link = traffic.do(Proxy(f"{self.name}-redis", traffic.loop,
+                                               to_unix(str(ledger.redis.socket))).start())
+            self.redis_address = f"redis://127.0.0.1:{self.redis_link.port}"
+        else:
+            self.redis_address = ledger.group.address
         self.model_links = {name: traffic.do(Proxy(f"{self.name}-{name}", traffic.loop, to_port(port)).start())
                             for name, port in upstream.ports.items()}
 
@@ -80,7 +87,7 @@ class Instance(Gateway):
             "listen": f"127.0.0.1:{self.port}", "console": f"127.0.0.1:{self.console_port}",
             "certificate": str(self.stack.certificate[0]), "certificate_key": str(self.stack.certificate[1]),
             "state": str(self.state), "journal": str(self.journal), "archive": str(self.stack.archive),
-            "redis": f"redis://127.0.0.1:{self.redis_link.port}", "redis_timeout": "1 s", "recovering_wait": "3 s",
+            "redis": self.redis_address, "redis_timeout": "1 s", "recovering_wait": "3 s",
             "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "testing": True,
             "recent_time": "5 s", "recent_calls": 10, "clock_offset": self.clock_ms,
         }
@@ -89,6 +96,15 @@ class Instance(Gateway):
             text += (f'backend "{name}" {{\n    kind = openai\n    url = "http://127.0.0.1:{link.port}/v1"\n'
                      '    connect_timeout = "2 s"\n    first_byte_timeout = "8 s"\n    idle_timeout = "8 s"\n}\n')
         self.config.write_text(text)
+
+    @property
+    def links(self) -> list[Proxy]:
+        return [*([self.redis_link] if self.redis_link else []), *self.model_links.values()]
+
+    def stop_in_order(self) -> None:
+        """SIGTERM, as soon as it can take one."""
+        self.wait_alive()
+        self.stop(60)
 
     def serve(self) -> None:
         assert not self.process
@@ -121,16 +137,15 @@ class Instance(Gateway):
 
 
 class Stack:
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, kind: str) -> None:
         self.folder, self.seed = folder, seed
         self.archive = folder / "archive"
         self.traffic = Traffic()
         self.upstream = Upstream(seed)
-        self.redis = Redis(folder / "redis")
+        self.ledger = KINDS[kind](self)
         self.instances: dict[str, Instance] = {}
         self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
-        self.retired: set[str] = set()      # writers of which something went
         self.spawner = ThreadPoolExecutor(1)
 
     def spawn(self, start: Callable[[], T]) -> T:
@@ -141,7 +156,7 @@ class Stack:
         """Everything, to the point where calls succeed on both instances."""
         self.certificate = make_certificate(self.folder)
         self.traffic.do(self.upstream.start())
-        self.spawn(self.redis.start)
+        self.ledger.start()
         self.archive.mkdir(mode=0o700)
         for name in NAMES:
             self.instances[name] = Instance(self, name)
@@ -173,30 +188,6 @@ class Stack:
     def doors(self) -> dict[str, int]:
         return {name: instance.port for name, instance in self.instances.items()}
 
-    def start_redis(self) -> str:
-        """As an operator does: should it refuse its own file, the file is repaired, and if that fails, it begins empty.
-        Says which."""
-        how = "as it was"
-        for how in ("as it was", "repaired", "empty"):
-            if how == "repaired":
-                for part in (self.redis.folder / "appendonlydir").glob("*.manifest"):
-                    subprocess.run(["redis-check-aof", "--fix", str(part)], input=b"y\n", capture_output=True, check=False)
-            elif how == "empty":
-                shutil.rmtree(self.redis.folder / "appendonlydir", ignore_errors=True)
-            with contextlib.suppress(AssertionError):
-                self.spawn(self.redis.start)
-                self._wait_loaded()
-                return how
-            if self.redis.process:
-                self.redis.kill()
-        raise AssertionError("redis-server does not start, even empty")
-
-    def _wait_loaded(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.redis.command("PING") != "PONG":
-            assert self.redis.process and self.redis.process.popen.poll() is None and time.monotonic() < deadline
-            time.sleep(0.02)
-
     def rebuild(self, over: threading.Event) -> str:
         """Replays everything that was ever written, from both hosts; tried again while a host can't."""
         for instance in self.instances.values():
@@ -210,9 +201,7 @@ class Stack:
     def stop(self) -> None:
         for instance in self.instances.values():
             instance.stop_at_last()
-        if self.redis.process:
-            self.redis.process.kill_all()
-            self.redis.process = None
+        self.ledger.stop()
         self.spawner.shutdown()
         self.traffic.stop()
         tollgate.forget_stopped()

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from .evidence import PARTITIONS, crc32c
+
 NANOS = 10 ** 9
 PARENTS = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_tokens"}
 PER_ONE = {"call"}
@@ -85,6 +87,12 @@ def cost(price: str, units: dict[str, int]) -> int:
 def with_call(price: str, units: dict[str, int]) -> dict[str, int]:
     """A price per call is due once for every call that owes anything."""
     return {**units, "call": 1} if "call" in PRICES[price] else units
+
+
+def partitions() -> list[str]:
+    """Those that the accounts and models of this file stand in."""
+    ids = [("a", account.name) for account in ACCOUNTS] + [("m", model.name) for model in MODELS]
+    return sorted({f"{side}{int(crc32c(name.encode()), 16) % PARTITIONS:02}" for side, name in ids})
 
 
 BY_NAME = {model.name: model for model in MODELS}

@@ -6,18 +6,22 @@ Directories are read here by the frames of billing/segment.h, so that what was l
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import shutil
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tollgate import run
 
-from .evidence import RedisReader, crc32c, numbers_of
+from .evidence import crc32c, numbers_of
+from .ledgers import reader
 
 if TYPE_CHECKING:
     from .stack import Instance, Stack
@@ -71,7 +75,7 @@ def frames(data: bytes) -> list[bytes]:
 
 def unshipped(stack: Stack, directory: Directory) -> dict[tuple[str, int], Any]:
     """The records that Redis has not applied."""
-    redis = RedisReader(stack.redis.socket)
+    redis = reader(stack.ledger)
     try:
         cursors = {partition: int(redis.table(f"tg:{{{partition}}}:cursors").get(directory.writer, "0 -").split(" ")[0])
                    for partition in directory.crcs}
@@ -80,59 +84,77 @@ def unshipped(stack: Stack, directory: Directory) -> dict[tuple[str, int], Any]:
     return {place: record for place, record in directory.records.items() if place[1] > cursors[place[0]]}
 
 
-def directories(instance: Instance) -> list[Directory]:
-    return [read_directory(path.parent) for path in sorted(instance.journal.glob("[0-9]*/writer"))]
+@contextlib.contextmanager
+def directories(instance: Instance) -> Iterator[list[Directory]]:
+    """Those that nobody holds, and nobody gets hold of meanwhile: a command may have a console of its own at work in one."""
+    with contextlib.ExitStack() as locks:
+        found = []
+        for path in sorted(instance.journal.glob("[0-9]*/lock")):
+            lock = locks.enter_context(path.open("r+b"))
+            with contextlib.suppress(OSError):
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.append(read_directory(path.parent))
+        yield found
 
 
 def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     """The host is stopped in good order, one of its directories is gone when it comes back."""
     instance = stack.instances[target]
-    instance.stop(60)
+    instance.stop_in_order()
     try:
-        found = [one for one in directories(instance) if one.records and not one.open_calls]
-        whole = [one for one in found if not unshipped(stack, one)]
-        if not whole:
-            return "left alone: nothing had shipped everything"
-        victim = whole[given["which"] % len(whole)]
-        shutil.rmtree(victim.path)
+        with directories(instance) as free:
+            whole = [one for one in free if one.records and not one.open_calls and not unshipped(stack, one)]
+            if not whole:
+                return "left alone: nothing had shipped everything"
+            victim = whole[given["which"] % len(whole)]
+            shutil.rmtree(victim.path)
     finally:
         instance.serve()
-    retire(instance, victim.writer, over)
-    return f"destroyed {victim.path.name} ({victim.writer}), {len(victim.records)} numbers, all shipped; retired"
+    said = retire(instance, victim.writer, over)
+    if said["lost_records"] or said["open_calls"]:
+        raise AssertionError(f"{victim.writer} had shipped everything, and its retirement says {said}")
+    return (f"destroyed {victim.path.name} ({victim.writer}), {len(victim.records)} numbers, all shipped; retired, "
+            f"{said['saved']} records saved from Redis")
 
 
 def destroy_unshipped(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     """The host loses Redis, goes on for a moment, dies, and a worker's directory is gone when it comes back."""
     instance = stack.instances[target]
+    if not instance.redis_link:
+        return "left alone: no link to Redis to cut"
     instance.redis_link.silence(True)
     over.wait(given["seconds"])
     instance.kill()
     instance.redis_link.cut()
     instance.redis_link.heal()
-    found = [one for one in directories(instance) if one.records and one.is_of_a_worker]
-    lost = {one.path: unshipped(stack, one) for one in found}
-    victim = max(found, key=lambda one: len(lost[one.path]), default=None)
-    if victim:
-        stack.lost.update(record["request_id"] for record in lost[victim.path].values())
-        stack.lost.update(victim.open_calls)
-        stack.retired.add(victim.writer)
-        shutil.rmtree(victim.path)
+    with directories(instance) as free:
+        found = [one for one in free if one.records and one.is_of_a_worker]
+        lost = {one.path: unshipped(stack, one) for one in found}
+        victim = max(found, key=lambda one: len(lost[one.path]), default=None)
+        if victim:
+            stack.lost.update(record["request_id"] for record in lost[victim.path].values())
+            stack.lost.update(victim.open_calls)
+            shutil.rmtree(victim.path)
     instance.serve()
     if not victim:
         return "left alone: no worker's directory has records"
-    retire(instance, victim.writer, over)
-    return (f"destroyed {victim.path.name} ({victim.writer}): LOST, as the guarantee says, {len(lost[victim.path])} numbers "
-            f"and {len(victim.open_calls)} open calls; retired")
+    said = retire(instance, victim.writer, over)
+    gone = {record["request_id"] for record in lost[victim.path].values()} | victim.open_calls
+    named = gone & {call["request_id"] for call in said["open"]}
+    return (f"destroyed {victim.path.name} ({victim.writer}): LOST, as the guarantee says: {len(gone)} calls, {len(named)} of "
+            f"them named by journal retire, {said['saved']} records saved from Redis")
 
 
-def retire(instance: Instance, writer: str, over: threading.Event) -> None:
-    """By two people; tried again while Redis or the console is away."""
+def retire(instance: Instance, writer: str, over: threading.Event) -> Any:
+    """By two people, once the writer has been silent for half a minute; tried again while Redis or the console is away.
+    What the record of it says."""
     deadline = time.monotonic() + RETIRE_SECONDS
     for name in ("first-person", "second-person"):
         while True:
-            done = run("journal", "retire", writer, "--reason", "its disk is gone", "--by", name, config=instance.config,
-                       timeout=120)
+            done = run("journal", "retire", writer, "--reason", "its disk is gone", "--by", name, "--json",
+                       config=instance.config, timeout=120)
             if done.returncode == 0:
                 break
             assert time.monotonic() < deadline, f"journal retire {writer}: {done.stderr}"
             time.sleep(1)
+    return json.loads(done.stdout)["record"]
