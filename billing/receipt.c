@@ -3,6 +3,7 @@
 #include "billing/receipt.h"
 
 #include "billing/archive.h"
+#include "billing/archive_file.h"
 #include "billing/event_fields.h"
 #include "lib/base/text.h"
 
@@ -344,7 +345,10 @@ static bool find_archived(const char *archive, struct span payload, struct recei
 
     if (!reader)
         return false;
-    while ((got = archive_reader_next(reader, &head, &line, &crc, err)) == 1)
+    while ((got = archive_reader_enter(reader, err)) == 1 &&
+           archive_reader_header(reader)->heads.at[SIDE_ACCOUNT][partition].n < out->n)
+        archive_reader_pass(reader); /* its last number is lower */
+    while (got == 1 && (got = archive_reader_next(reader, &head, &line, &crc, err)) == 1)
         if (head.place.on[SIDE_ACCOUNT] && head.place.partition[SIDE_ACCOUNT] == partition &&
             head.place.n[SIDE_ACCOUNT] == out->n)
             return compare_archived(line, payload, out, err);
