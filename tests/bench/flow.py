@@ -5,7 +5,6 @@ that the disk holds the whole."""
 import argparse
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -186,13 +185,12 @@ def run(dir: Path, args) -> None:
         millions = args.events / 1e6
         print(f"\n{args.events} events in {peaks['seconds']:.0f} s: {args.events / peaks['seconds']:.0f} a second; Redis {cpu / args.events * 1e6:.1f} µs of CPU an event")
         print(f"peaks: Redis {peaks['redis']:.0f} MB used ({peaks['rss']:.0f} MB RSS), console {peaks['console']:.0f} MB, a writer {peaks['writer']:.0f} MB, AOF {peaks['aof']:.0f} MB")
-        stack.cli("settle", "preview", period, "--out", str(dir / "preview"))
-        shutil.rmtree(dir / "preview")
-        print(f"archive: {tree_mb(stack.state / 'archive') * 1e6 / args.events:.1f} bytes an event")
+        stack.cli("journal", "ship")
         stack.stop()
         ends = (datetime.now(timezone(timedelta(hours=8))).replace(day=1, hour=0, minute=0, second=0) + timedelta(days=32)).replace(day=1)
         stack.serve(ends + timedelta(minutes=1) - datetime.now(UTC))
-        stack.until(lambda: not json.loads(stack.cli("settle", "status", period))["reasons"], f"{period} can be closed", 3600)
+        stack.until(lambda: not json.loads(stack.cli("settle", "status", period))["reasons"], f"{period} can be closed", 7200)
+        print(f"archive: {tree_mb(stack.state / 'archive') * 1e6 / args.events:.1f} bytes an event")
         seconds, peak = measured(stack, "settle", "close", period, "--out", str(dir / "bundle"))
         print(f"close:   {seconds / millions:6.1f} s a million events, {peak:.0f} MB")
         seconds, peak = measured(stack, "settle", "verify", str(dir / "bundle"), "--archive", str(stack.state / "archive"))
