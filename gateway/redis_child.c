@@ -2,17 +2,24 @@
  * AOF, on disk within a second, nothing evicted. */
 #include "gateway/redis_child.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 #define CONF_BYTES_MAX 16384
+#define LOG_BYTES_MAX  (64 * 1024 * 1024)
+#define STARTING       "Redis is starting"
+#define READY          "Ready to accept connections"
 
 static bool is_installed(void);
+static void set_aside_unreadable(const char *dir);
+static bool last_start_failed(const char *log);
 static void add_quoted(struct buf *out, const char *name, const char *value);
 
 bool redis_child_prepare(const char *dir, const char *socket_path, struct err *err)
@@ -67,10 +74,49 @@ static void add_quoted(struct buf *out, const char *name, const char *value)
     buf_add_string(out, "\"\n");
 }
 
+/* A Redis that was killed at the wrong moments can leave a file that it never loads again. It is a projection: it starts
+ * empty, and the console fills it from the journals. */
+static void set_aside_unreadable(const char *dir)
+{
+    AUTO_STRING files = path_join(dir, "appendonlydir");
+    AUTO_STRING log = path_join(dir, "redis.log");
+    AUTO_STRING aside = NULL;
+    char now[CLOCK_TEXT];
+
+    if (!file_exists(files) || !last_start_failed(log))
+        return;
+    aside = xasprintf("%s.unreadable-%s", files, clock_format(clock_now(), now));
+    if (rename(files, aside) == 0)
+        log_warn("redis_file_set_aside",
+                 "Redis can't load what it had kept: that is %s now, and Redis is rebuilt from the "
+                 "journals; %s says why",
+                 aside, log);
+    else
+        log_error("redis_failed", "%s can't be set aside as %s", files, aside);
+}
+
+/* Of what Redis logged since it last started: it never became ready, and complained about its append-only file. Should that
+ * be wrong for once, no more is lost than the time to fill it again. */
+static bool last_start_failed(const char *log)
+{
+    AUTO_CLEAR(buf) text = {.max = LOG_BYTES_MAX};
+    const char *start, *next;
+
+    if (!file_read(log, &text, NULL) || !buf_add_char(&text, '\0'))
+        return false;
+    start = text.data;
+    while ((next = strstr(start + 1, STARTING)))
+        start = next;
+    return !strstr(start, READY) &&
+           (strstr(start, "append only file") || strstr(start, "truncated file is not the last") ||
+            strstr(start, "AOF manifest") || strstr(start, "AOF file"));
+}
+
 int redis_child_run(void *dir)
 {
     AUTO_STRING conf = path_join(dir, "redis.conf");
 
+    set_aside_unreadable(dir);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     execlp("redis-server", "redis-server", conf, (char *)NULL);
     log_error("redis_failed", "redis-server cannot be started");

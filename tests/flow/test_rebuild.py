@@ -12,7 +12,7 @@ import pytest
 import money
 from redis_dump import canonical_dump, differences
 from test_redis_lost import FAST, Load, check_billed, check_refused
-from tollgate import Served, wait_until
+from tollgate import Dev, Served, wait_until
 
 
 @pytest.fixture
@@ -166,6 +166,24 @@ def test_from_zero_all_is_emptied_and_comes_back(gateway: Served) -> None:
     (result,) = gateway.cli("journal", "rebuild", "--from-zero")
     assert result["emptied"] == 128
     check_same(before, gateway)
+
+
+def test_a_private_redis_whose_file_never_loads_again_is_set_aside_and_filled_anew(dev: Dev) -> None:
+    """Cut in the middle, as by a crash between two rewrites: Redis refuses such a file at every start."""
+    dev.start()
+    with dev.wire() as wire:
+        assert {wire.ask(wire.chat({**FAST, "model": "demo/echo"})).status for _ in range(4)} == {200}
+    dev.settle_down()
+    before = dev.balance()
+    dev.stop()
+    files = dev.state / "redis" / "appendonlydir"
+    part = max(files.glob("*.aof"), key=lambda path: path.stat().st_size)
+    whole = part.read_bytes()
+    part.write_bytes(whole[:len(whole) // 2] + b"\0nonsense\r\n" + whole[len(whole) // 2:])
+    dev.start()
+    assert dev.balance() == before == 100 - money.total(dev.events()) and len(dev.events()) == 4
+    (aside,) = (dev.state / "redis").glob("appendonlydir.unreadable-*")
+    assert (aside / part.name).exists() and "redis_file_set_aside" in dev.log_text()
 
 
 def test_writers_that_only_the_archive_has_are_replayed(gateway: Served, tmp_path: Path) -> None:
