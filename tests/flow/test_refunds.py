@@ -17,10 +17,10 @@ import money
 import test_month_end as month_end
 import tollgate
 from money import NANO, spelled
-from tollgate import Dev, wait_until
+from tollgate import Dev, Gateway, Served, wait_until
 
 
-def call(dev: Dev, key: str, words: int = 20) -> Any:
+def call(dev: Gateway, key: str, words: int = 20) -> Any:
     """A call of some words, as its event once it can be refunded."""
     with dev.wire(key) as wire:
         body = {"model": "demo/echo", "stream": False, "messages": [{"role": "user", "content": " ".join(["word"] * words)}]}
@@ -30,11 +30,11 @@ def call(dev: Dev, key: str, words: int = 20) -> Any:
     return dev.cli_one("usage", "show", reply.headers["x-request-id"])
 
 
-def refund(dev: Dev, event: Any, *words: str) -> Any:
+def refund(dev: Gateway, event: Any, *words: str) -> Any:
     return dev.cli_one("usage", "refund", event["request_id"], *words, "--reason", "it was cut off")
 
 
-def show(dev: Dev, event: Any) -> Any:
+def show(dev: Gateway, event: Any) -> Any:
     return dev.cli_one("usage", "show", event["request_id"])
 
 
@@ -141,6 +141,22 @@ def test_a_refund_has_a_receipt_of_its_own(gateway: Dev, tmp_path: Path) -> None
     assert gateway.try_get(path.replace(given["op"], "op-other"), key)[0] == 404
     _, stranger = gateway.new_account("1")
     assert gateway.try_get(path, stranger)[0] == 404, "another's refund is simply not there"
+
+
+def test_an_operation_asked_of_two_hosts_at_once_counts_once(served: Served, second: Served) -> None:
+    served.start().set_up()
+    second.join(served).serve().wait_ready()
+    event = call(served, served.key)
+    words = ("usage", "refund", event["request_id"], "0.000005", "--reason", "asked twice", "--op", "op-both")
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda host: tollgate.run(*words, config=host.config), (served, second)))
+    assert [each.returncode for each in done] == [0, 0], done
+    for host in (served, second):
+        host.ship()
+        shown = show(host, event)
+        assert [(each["op"], each["amount"]) for each in shown["refunds"]] == [("op-both", "0.000005")]
+        assert host.balance() == 100 - Decimal(event["amount"]) + Decimal("0.000005")
 
 
 # ---------------------------------------------------------------------- months
