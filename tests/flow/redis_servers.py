@@ -143,7 +143,7 @@ class Cluster(Group):
         for number in range(6):
             self.servers.append(Server(folder / f"node{number}", {
                 **DURABLE, "cluster-enabled": "yes", "cluster-node-timeout": "1500", "cluster-config-file": "nodes.conf",
-                "cluster-port": free_port(),
+                "cluster-port": free_port(), "cluster-require-full-coverage": "no",
                 "cluster-replica-validity-factor": "0", "repl-diskless-sync-delay": "0",
             }))
         for server in self.servers:
