@@ -81,7 +81,7 @@ def one_run(seed: int, options: argparse.Namespace) -> bool:
 class Run:
     def __init__(self, seed: int, options: argparse.Namespace, plan: list[faults.Planned], folder: Path) -> None:
         self.seed, self.minutes, self.plan, self.folder = seed, options.minutes, plan, folder
-        self.stack = Stack(folder, seed, options.redis)
+        self.stack = Stack(folder, seed, options.minutes, options.redis)
         self.clients: list[Client] = []
         self.wrong: list[str] = []
         self.figures: dict[str, Any] = {"seed": seed, "minutes": self.minutes, "redis": options.redis}
@@ -118,7 +118,8 @@ class Run:
         self.clients = [Client(name, self.seed, account, key, stack.doors, tls)
                         for name, (account, key) in stack.keys.items()]
         self.people = People(stack, self.clients, over)
-        self.watch = BalanceWatch(lambda: stack.ledger.addresses, [one.name for one in world.ACCOUNTS if one.is_prepaid], over)
+        self.watch = BalanceWatch(lambda: stack.ledger.addresses, {
+            one.name: world.account_key(one.name) for one in world.ACCOUNTS if one.is_prepaid}, over)
         lanes = [faults.Lane(name, stack, [one for one in self.plan if one.lane == name], over, self.say)
                  for name in faults.LANES]
 

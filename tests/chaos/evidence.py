@@ -87,22 +87,20 @@ def crc32c(data: bytes) -> str:
 class BalanceWatch(threading.Thread):
     """The lowest balance that any look at a prepaid account saw, and when."""
 
-    def __init__(self, addresses: Callable[[], list[str | int]], accounts: list[str], over: threading.Event) -> None:
+    def __init__(self, addresses: Callable[[], list[str | int]], keys: dict[str, str], over: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.addresses, self.accounts, self.over = addresses, accounts, over
+        self.addresses, self.keys, self.over = addresses, keys, over
         self.lowest: dict[str, tuple[int, float]] = {}
 
     def run(self) -> None:
         while not self.over.wait(0.3):
             with contextlib.suppress(OSError, AssertionError, ValueError, subprocess.TimeoutExpired), \
                     contextlib.closing(RedisReader(self.addresses())) as redis:
-                for account in self.accounts:
-                    self._look(redis, account)
-
-    def _look(self, redis: RedisReader, account: str) -> None:
-        for key in redis.keys(f"tg:{{a??}}:account:{account}"):
-            balance = int(redis.ask("HGET", key, "balance") or 0)
-            self.lowest[account] = min(self.lowest.get(account, (balance, time.time())), (balance, time.time()))
+                for account, key in self.keys.items():
+                    balance = redis.ask("HGET", key, "balance")
+                    if balance is not None:
+                        seen = (int(balance), time.time())
+                        self.lowest[account] = min(self.lowest.get(account, seen), seen)
 
 
 class RedisReader:

@@ -26,7 +26,7 @@ from .upstream import Upstream
 T = TypeVar("T")
 NAMES = ("north", "south")
 SHARED = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
-JOURNAL_BYTES = "24m"
+JOURNAL_MIB, JOURNAL_MIB_A_MINUTE = 24, 2     # of an instance's disk: nothing leaves a journal before its month is closed
 
 
 class Traffic:
@@ -68,7 +68,7 @@ class Instance(Gateway):
         self.state.mkdir(mode=0o700)
         self.journal.mkdir(mode=0o700)
         if os.geteuid() == 0:
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={JOURNAL_BYTES},mode=0700", "tollgate-chaos",
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.stack.disk_mib}m,mode=0700", "tollgate-chaos",
                                    str(self.journal)], capture_output=True, check=False)
             self.is_own_disk = done.returncode == 0
         traffic, upstream = self.stack.traffic, self.stack.upstream
@@ -137,9 +137,10 @@ class Instance(Gateway):
 
 
 class Stack:
-    def __init__(self, folder: Path, seed: int, kind: str) -> None:
+    def __init__(self, folder: Path, seed: int, minutes: float, kind: str) -> None:
         self.folder, self.seed = folder, seed
         self.archive = folder / "archive"
+        self.disk_mib = int(JOURNAL_MIB + JOURNAL_MIB_A_MINUTE * minutes)
         self.traffic = Traffic()
         self.upstream = Upstream(seed)
         self.ledger = KINDS[kind](self)

@@ -89,10 +89,17 @@ def with_call(price: str, units: dict[str, int]) -> dict[str, int]:
     return {**units, "call": 1} if "call" in PRICES[price] else units
 
 
+def partition(side: str, name: str) -> str:
+    return f"{side}{int(crc32c(name.encode()), 16) % PARTITIONS:02}"
+
+
 def partitions() -> list[str]:
     """Those that the accounts and models of this file stand in."""
-    ids = [("a", account.name) for account in ACCOUNTS] + [("m", model.name) for model in MODELS]
-    return sorted({f"{side}{int(crc32c(name.encode()), 16) % PARTITIONS:02}" for side, name in ids})
+    return sorted({*(partition("a", account.name) for account in ACCOUNTS), *(partition("m", model.name) for model in MODELS)})
+
+
+def account_key(name: str) -> str:
+    return f"tg:{{{partition('a', name)}}}:account:{name}"
 
 
 BY_NAME = {model.name: model for model in MODELS}
