@@ -9,7 +9,8 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define POLL_MS 100
+#define POLL_MS       100
+#define CLAIM_SURE_MS 8000
 
 static void copy(const char *from, char *out, size_t size);
 static void ask_admit(struct hold *h);
@@ -137,6 +138,7 @@ static void ask_admit(struct hold *h)
         claim.arg[2],
     };
     h->state = HOLD_ASKING;
+    h->claim_asked_ms = clock_monotonic_ms();
     h->admit = ask_new(a, h);
     redis_eval(a->redis, script_get(SCRIPT_ADMIT), key,
                ARRAY_LEN(key) - without * ARRAY_LEN(claim.key), args,
@@ -201,6 +203,7 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
         answer_hold(h, HOLD_REFUSED, &answer, &err);
         return;
     }
+    h->claim_stood_ms = h->claim_asked_ms;
     answer_hold(h, answer.verdict == VERDICT_ADMITTED ? HOLD_PLACED : HOLD_REFUSED, &answer, NULL);
 }
 
@@ -310,6 +313,17 @@ int64_t hold_amount(const struct hold *h)
 bool hold_claim_is_lost(const struct hold *h)
 {
     return h->claim_is_lost;
+}
+
+bool hold_claim_is_sure(const struct hold *h)
+{
+    return !h->claim_is_lost && clock_monotonic_ms() - h->claim_stood_ms < CLAIM_SURE_MS;
+}
+
+void hold_claim_ask(struct hold *h)
+{
+    if (h->a && h->claim && !h->put)
+        keep_ask_claim(h);
 }
 
 struct claims *admission_claims(struct admission *a)

@@ -78,6 +78,10 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
 void hold_settled(struct hold *h, int64_t charged_nanos);
 /* Another call was given this one's idempotency key after Redis had lost the claim: this one may not be answered. */
 bool hold_claim_is_lost(const struct hold *h);
+/* No other call can have been given the key: Redis said within the last 8 s that the claim stands, and one that loses claims gives none away for 10 s
+ * unless their writers are back. When it is not sure, hold_claim_ask() asks; the answer shows here. */
+bool hold_claim_is_sure(const struct hold *h);
+void hold_claim_ask(struct hold *h);
 /* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */
 void hold_abandon(struct hold *h);
 /* Raises (never lowers) the amount of a hold that was admitted; false answer: not enough credit, or unknown; the hold stands as it was.

@@ -171,7 +171,13 @@ static void put_claim(struct admission *a, struct hold *h, uint64_t round)
         h->put->hold = NULL; /* a later answer counts */
     h->put = ask_new(a, h);
     h->put->round = round;
+    h->claim_asked_ms = clock_monotonic_ms();
     claims_put(a->claims, h->claim, on_claim_put, h->put);
+}
+
+void keep_ask_claim(struct hold *h)
+{
+    put_claim(h->a, h, 0);
 }
 
 static void on_claim_put(void *arg, enum claim_state state)
@@ -184,6 +190,8 @@ static void on_claim_put(void *arg, enum claim_state state)
     if (h) {
         h->put = NULL;
         h->claim_is_lost = h->claim_is_lost || state == CLAIM_TAKEN;
+        if (state == CLAIM_STANDS)
+            h->claim_stood_ms = h->claim_asked_ms;
     }
     a = ask_end(ask);
     if (a)

@@ -6,6 +6,8 @@
 
 void keep_begin(struct admission *a, struct loop *loop);
 void keep_end(struct admission *a);
+/* Asks whether the hold's claim stands, and puts it again when it was lost. */
+void keep_ask_claim(struct hold *h);
 /* The hold's entry must go, wherever its admit is by now. The hold itself may be freed. */
 void keep_release(const struct hold *h);
 

@@ -30,6 +30,7 @@ struct hold {
     struct ask *admit, *raise, *put;
     struct claim *claim; /* null: none */
     bool claim_is_lost;
+    int64_t claim_asked_ms, claim_stood_ms; /* monotonic: when Redis was asked last; the question that it last said yes to */
 };
 
 /* A command on its way; its hold or the whole admission may be gone when the answer comes. */

@@ -334,6 +334,8 @@ static void on_deadline(void *arg)
 
     if (c->backend)
         stop_backend(c, STOP_TIMEOUT);
+    else if (c->is_confirming)
+        call_confirm(c);
     else if (call_is_still_taking(c))
         timer_start(c->deadline, CUT_POLL_MS);
     else

@@ -5,8 +5,12 @@
 
 #include "lib/base/log.h"
 
-#define CUT_WAIT_MS 5000
+#define CUT_WAIT_MS      5000
+#define CONFIRM_WAIT_MS  30000
+#define CONFIRM_POLL_MS  20
+#define CONFIRM_RETRY_MS 1000
 
+static void bill_whole(struct paid_call *c);
 static void settle(struct paid_call *c, enum outcome outcome);
 static void on_durable(void *arg);
 static void end_claim(struct paid_call *c);
@@ -18,15 +22,42 @@ static void finish_failure(struct paid_call *c);
 
 void call_complete(struct paid_call *c, const struct usage *usage)
 {
-    struct err err;
-
-    if (hold_claim_is_lost(c->hold)) {
-        c->has_failed = true;
-        failure_of_stop(&c->failure, CALLER_KEY_IN_USE);
-        call_cut(c, usage, OUTCOME_KILLED);
+    c->usage = *usage;
+    if (!c->idempotent) {
+        bill_whole(c);
         return;
     }
-    if (!meter_whole(&c->event, c->price, usage, &err)) {
+    c->is_confirming = true;
+    c->confirm_by_ms = clock_monotonic_ms() + CONFIRM_WAIT_MS;
+    call_confirm(c);
+}
+
+/* Most often Redis has said so lately. Else it is asked, and waited for: two whole answers under one key would both be billed. */
+void call_confirm(struct paid_call *c)
+{
+    bool is_lost = hold_claim_is_lost(c->hold);
+
+    if (!is_lost && !hold_claim_is_sure(c->hold) && clock_monotonic_ms() < c->confirm_by_ms) {
+        hold_claim_ask(c->hold);
+        timer_start(c->deadline, CONFIRM_POLL_MS);
+        return;
+    }
+    c->is_confirming = false;
+    if (!is_lost && hold_claim_is_sure(c->hold)) {
+        bill_whole(c);
+        return;
+    }
+    c->has_failed = true;
+    failure_of_stop(&c->failure, is_lost ? CALLER_KEY_IN_USE : GATEWAY_UNAVAILABLE);
+    c->failure.retry_after_ms = CONFIRM_RETRY_MS;
+    call_cut(c, &c->usage, OUTCOME_KILLED);
+}
+
+static void bill_whole(struct paid_call *c)
+{
+    struct err err;
+
+    if (!meter_whole(&c->event, c->price, &c->usage, &err)) {
         log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
                   c->event.request_id, c->model->id, err.text);
         meter_nothing(&c->event);

@@ -4,8 +4,10 @@
 
 #include "gateway/paid_call_state.h"
 
-/* The backend's answer is whole. Should another call have got this one's idempotency key meanwhile, it is not given. */
+/* The backend's answer is whole. Should another call have got this one's idempotency key meanwhile, or should that not be known for 30 s (c->deadline
+ * asks again), it is not given. */
 void call_complete(struct paid_call *c, const struct usage *usage);
+void call_confirm(struct paid_call *c);
 /* The backend gave no answer, or not all of it. */
 void call_fail(struct paid_call *c, const struct backend_result *result);
 /* It ends before its answer does. What was queued for a client that is still there leaves at the turn's end or a little later (c->deadline polls

@@ -59,9 +59,11 @@ struct paid_call {
     bool is_between_events; /* what was given to it last ended an event */
     struct meter_marks marks;
     struct buf held;    /* what leaves after END */
-    struct usage usage; /* of a stream that is about to be cut, and as what */
+    struct usage usage; /* of an answer that is about to be billed; and as what, when it is cut */
     enum outcome cut_outcome;
     int64_t cut_by_ms; /* monotonic */
+    bool is_confirming; /* its answer is whole, and whether it still has its idempotency key is asked */
+    int64_t confirm_by_ms; /* monotonic */
     bool answered;     /* an answer had begun when it settled */
     bool has_failed;
     struct failure failure;

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -590,6 +590,72 @@ def test_an_answer_that_redis_does_not_take_is_given_all_the_same(
     assert again.status == 410 and again.error["request_id"] == first.result().headers["x-request-id"]
     assert len(scripted.calls) == 1
     check_books(gateway, name, 1)
+
+
+def test_a_call_longer_than_redis_vouches_for_is_confirmed_before_its_answer(
+        gateway: Served, scripted: Upstream, account: tuple[str, str]) -> None:
+    name, key = account
+    scripted.respond = lambda call: (time.sleep(9), call.complete("late") if not call.json.get("stream") else call.stream(["late"]))[1]
+    with ThreadPoolExecutor(2) as pool:
+        plain, stream = (pool.submit(ask, gateway, key, body, new_key()) for body in (PLAIN, STREAM))
+        assert plain.result().status == 200 and stream.result().events()[-1] == "[DONE]"
+    check_books(gateway, name, 2)
+
+
+def test_a_worker_that_lost_a_key_while_it_slept_does_not_answer_too(
+        gateway: Served, scripted: Upstream, account: tuple[str, str]) -> None:
+    """Redis loses the claim while the worker of the first call sleeps; after 10 s the others go on without it."""
+    name, key = account
+    fields = new_key()
+    gateway.settle_down(name)
+    gateway.redis.command("BGREWRITEAOF")                   # what is lost below is only what comes after
+    wait_until(lambda: "aof_rewrite_in_progress:0" in gateway.redis.command("INFO", "persistence"), "it was rewritten")
+    scripted.respond = gate = Gate(complete)
+    sleeping: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(ask, gateway, key, PLAIN, fields)
+            assert gate.has_come.wait(30)
+            source = scripted.calls[-1].connection.getpeername()[1]
+            sleeping = [pid for pid in gateway.workers() if has_connection(pid, source)]
+            assert len(sleeping) == 1
+            os.kill(sleeping[0], signal.SIGSTOP)
+            gateway.redis.kill()
+            gateway.redis.cut_tail(10 ** 9)
+            gateway.redis.start()
+            scripted.respond = complete
+            again = wait_until(lambda: (reply := try_ask(gateway, key, PLAIN, fields)) and reply.status == 200 and reply,
+                               "another worker runs it", 60)
+            gate.may_go.set()
+        finally:
+            for pid in sleeping:
+                os.kill(pid, signal.SIGCONT)
+        late = first.result()
+    assert late.status in (409, 503), late
+    assert try_ask(gateway, key, PLAIN, fields).body == again.body
+    assert len(scripted.calls) == 2
+    gateway.wait_ready(30)
+    check_books(gateway, name, 1)
+
+
+def has_connection(pid: int, port: int) -> bool:
+    """Whether a socket of the process is bound to that local port."""
+    inodes = {line.split()[9] for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+              if int(line.split()[1].rpartition(":")[2], 16) == port}
+    links = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            links.add(os.readlink(descriptor))
+    return any(f"socket:[{inode}]" in links for inode in inodes)
+
+
+def try_ask(gateway: Served, key: str, body: Any, fields: dict[str, str]) -> Reply | None:
+    """None when the connection went to a worker that sleeps."""
+    try:
+        with gateway.wire(key, timeout=2) as wire:
+            return wire.ask(wire.chat(body, fields))
+    except OSError:
+        return None
 
 
 def test_a_redis_that_hangs_at_the_end_delays_the_answer_no_longer_than_its_time_out(
