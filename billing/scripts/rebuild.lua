@@ -3,7 +3,8 @@
 -- KEYS: state, live; for `delete` then the keys that go. ARGV: installation, partitions, verb, reason. Answers {OK},
 -- {NOTHING} when that step is not due (somebody else has done it), or {INSTALLATION}.
 --
---   park    the partition takes nothing any more, `reason` says why
+--   park    the partition takes nothing any more, `reason` says why; one that knew nothing keeps the mark of that,
+--           since it can't tell who is live (recovered.lua)
 --   delete  only while it is parked: nothing is written to it then, so what is gone stays gone
 --   empty   all but state and live is gone: writers may fill it, nobody is admitted; whoever is live has to say anew
 --           that it is back
@@ -22,6 +23,9 @@ function verbs.park()
         return {'NOTHING'}
     end
     call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'parked', ARGV[4])
+    if not s[1] then
+        call('HSET', state, 'pending_blank', '1')
+    end
     return {'OK'}
 end
 
@@ -44,8 +48,7 @@ function verbs.empty()
         call('HSET', live, words[i], '-' .. (match(words[i + 1], ' .*$') or ' 0 0'))
     end
     call('HSET', state, 'rebuilding', '1')
-    call('HDEL', state, 'parked', 'applying', 'run_id', 'pending_run', 'pending_since', 'pending_last',
-         'pending_blank')
+    call('HDEL', state, 'parked', 'applying', 'run_id', 'pending_run', 'pending_since', 'pending_last')
     return {'OK'}
 end
 

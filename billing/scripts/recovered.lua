@@ -55,8 +55,8 @@ if s[5] ~= run then
     end
     call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'pending_run', run,
          'pending_since', string.format('%d', since), 'pending_last', string.format('%d', last))
-    call('HDEL', state, 'run_id', 'pending_blank')
-    is_blank = not s[1] and ARGV[7] == 'old'
+    call('HDEL', state, 'run_id')
+    is_blank = is_blank or not s[1] and ARGV[7] == 'old'
     if is_blank then
         call('HSET', state, 'pending_blank', '1')
     end

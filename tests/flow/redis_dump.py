@@ -9,7 +9,7 @@ from tollgate import Redis
 
 # Not projections of records: holds and their companions, rates, reports of writers, notices to caches.
 NOT_KEPT = ("holds", "held", "looks", "live", "released", "rate", "changes")
-RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last"}
+RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last", "pending_blank"}
 
 SCRIPT = """
 local out = {}

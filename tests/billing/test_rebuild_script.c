@@ -1,0 +1,126 @@
+/* When a partition that is rebuilt may admit again. */
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "tests/billing/redis_fixture.h"
+#include "tests/billing/run.h"
+
+#define INSTALLATION "inst-1"
+#define RUN          "run-1"
+
+static struct fixture redis;
+
+static void start_redis(void)
+{
+    fixture_start(&redis, false);
+}
+
+static void stop_redis(void)
+{
+    fixture_stop(&redis);
+}
+
+static void expect(const char *answer, const char *begins)
+{
+    ck_assert_msg(strncmp(answer, begins, strlen(begins)) == 0, "%s, not %s", answer, begins);
+}
+
+static void step(const char *verb, const char *expected)
+{
+    const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live")};
+    const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), span_of(verb), SPAN("why")};
+    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_REBUILD, keys, 2, args, 4);
+
+    expect(answer, expected);
+}
+
+/* A writer that is back and has everything asks whether it may admit. */
+static void ask(const char *writer, const char *history, const char *expected)
+{
+    const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
+                                SPAN("tg:{a05}:cursors")};
+    const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), span_of(writer), SPAN(RUN),
+                                SPAN("0"),          SPAN("1"),  span_of(history)};
+    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_RECOVERED, keys, 3, args, 7);
+
+    expect(answer, expected);
+}
+
+START_TEST(it_admits_once_it_is_filled_and_everybody_is_back)
+{
+    ask("w-1", "new", "OK");
+    ask("w-2", "new", "OK");
+    step("park", "OK");
+    ask("w-1", "old", "PARKED");
+    step("empty", "OK");
+    ask("w-1", "old", "WAIT");
+    ask("w-2", "old", "WAIT");
+    step("done", "OK");
+    ask("w-1", "old", "OK");
+    step("done", "NOTHING");
+    step("empty", "NOTHING");
+}
+END_TEST
+
+START_TEST(it_waits_for_a_live_writer_that_has_not_said_that_it_is_back)
+{
+    ask("w-1", "new", "OK");
+    ask("w-2", "new", "OK");
+    step("park", "OK");
+    step("empty", "OK");
+    step("done", "OK");
+    ask("w-1", "old", "WAIT");
+    ask("w-2", "old", "OK");
+}
+END_TEST
+
+START_TEST(one_that_knew_nothing_waits_for_whoever_may_live)
+{
+    step("park", "OK");
+    step("empty", "OK");
+    ask("w-1", "old", "WAIT");
+    step("done", "OK");
+    ask("w-1", "old", "WAIT");
+    free(fixture_ask(&redis, "HINCRBY tg:{a05}:state pending_since -10001"));
+    ask("w-1", "old", "OK");
+    ask("w-2", "old", "OK");
+}
+END_TEST
+
+START_TEST(the_first_start_of_all_waits_for_nobody)
+{
+    ask("w-1", "new", "OK");
+}
+END_TEST
+
+START_TEST(only_a_parked_partition_loses_keys)
+{
+    const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
+                                SPAN("tg:{a05}:ops")};
+    const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), SPAN("delete"), SPAN("")};
+
+    free(fixture_ask(&redis, "HSET tg:{a05}:ops x y"));
+    ask("w-1", "new", "OK");
+    AUTO_STRING refused = fixture_eval(&redis, SCRIPT_REBUILD, keys, 3, args, 4);
+    expect(refused, "NOTHING");
+    step("park", "OK");
+    AUTO_STRING done = fixture_eval(&redis, SCRIPT_REBUILD, keys, 3, args, 4);
+    expect(done, "OK");
+    AUTO_STRING left = fixture_ask(&redis, "EXISTS tg:{a05}:ops");
+    ck_assert_str_eq(left, "0");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("rebuild script");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, start_redis, stop_redis);
+    tcase_add_test(tcase, it_admits_once_it_is_filled_and_everybody_is_back);
+    tcase_add_test(tcase, it_waits_for_a_live_writer_that_has_not_said_that_it_is_back);
+    tcase_add_test(tcase, one_that_knew_nothing_waits_for_whoever_may_live);
+    tcase_add_test(tcase, the_first_start_of_all_waits_for_nobody);
+    tcase_add_test(tcase, only_a_parked_partition_loses_keys);
+    return run_tests(tcase, "rebuild script");
+}
