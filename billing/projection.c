@@ -12,6 +12,7 @@
 #include "billing/projection_ship.h"
 #include "billing/projection_state.h"
 #include "billing/retirement.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -19,6 +20,7 @@
 #define REPORT_TICKS 10
 #define CHECK_TICKS  60
 #define REST_TICKS   2
+#define SLEPT_MS     10000 /* a third of the silence after which a writer may be retired */
 
 static struct projection *make(struct loop *loop, struct redis *redis,
                                const struct projection_config *config,
@@ -224,6 +226,7 @@ static void begin(struct projection *p)
     forget(p);
     p->is_recovered = is_recovered;
     p->rest_ticks = 0;
+    p->ticked_ms = clock_monotonic_ms();
     p->stage = find_servers(p, is_recovered) ? STAGE_READING : STAGE_AWAY;
     if (p->stage == STAGE_READING)
         cursors_read(p);
@@ -292,12 +295,26 @@ void projection_stop(struct projection *p, const struct err *err)
     p->handlers.on_stopped(p->arg, err);
 }
 
+bool projection_has_slept(const struct projection *p)
+{
+    return clock_monotonic_ms() - p->ticked_ms > SLEPT_MS;
+}
+
 static void on_tick(void *arg)
 {
     struct projection *p = arg;
+    bool has_slept = projection_has_slept(p);
+    struct err err;
 
     timer_start(p->tick, TICK_MS);
     p->ticks++;
+    p->ticked_ms = clock_monotonic_ms();
+    if (has_slept && !may_write(p, &err)) {
+        projection_stop(p, &err);
+        return;
+    }
+    if (has_slept)
+        projection_wake(p);
     if (p->stage == STAGE_AWAY) {
         if (p->rest_ticks)
             p->rest_ticks--;

@@ -62,8 +62,7 @@ static bool open_tail(struct projection *p, struct err *err)
 
     for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
         from.at[l->partition.side][l->partition.index] =
-            l->is_away ? lane_cursor(l, projection_heads(p))
-                       : (struct record_cursor){.n = l->sent};
+            l->is_away ? lane_cursor(l, projection_heads(p)) : (struct record_cursor){.n = l->sent};
     p->tail = journal_tail_new(p->journal, &from, err);
     return p->tail != NULL;
 }
@@ -239,6 +238,8 @@ static void send_batches(struct projection *p)
 {
     size_t before = p->batches_in_flight;
 
+    if (projection_has_slept(p))
+        return;
     send_round(p);
     if (p->is_resting || p->batches_in_flight == before)
         return;

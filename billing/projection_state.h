@@ -81,6 +81,7 @@ struct projection {
     struct walk cursors, reports;
     struct timer *tick;
     unsigned ticks, rest_ticks;
+    int64_t ticked_ms;          /* monotonic */
     struct record_heads target; /* what was durable when the cursors were read: the replay */
     bool is_replayed, holds_are_back, has_reported, is_recovered;
     struct waiter *waiters;
@@ -110,6 +111,9 @@ static inline const struct record_heads *projection_heads(const struct projectio
 {
     return p->journal ? journal_heads(p->journal) : &p->archived;
 }
+
+/* The process stood still for a while: until the next tick has found out what happened meanwhile, nothing is sent. */
+bool projection_has_slept(const struct projection *p);
 
 struct request *request_new(struct projection *p, struct lane *l);
 /* Ends the request; the projection if its answer still means something, else null. */

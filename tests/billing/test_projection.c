@@ -10,6 +10,7 @@
 #include "billing/archive.h"
 #include "billing/projection.h"
 #include "lib/base/clock.h"
+#include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
 #include "tests/billing/redis_fixture.h"
@@ -32,7 +33,8 @@ struct rig {
 };
 
 static struct fixture fixture;
-static bool is_slow; /* timers take a hundred times as long, instead of running ahead */
+static int64_t slept_ms; /* the process stood still for so long */
+static bool is_slow;     /* timers take a hundred times as long, instead of running ahead */
 
 void __real_timer_start(struct timer *t, int64_t ms);
 void __wrap_timer_start(struct timer *t, int64_t ms);
@@ -40,6 +42,14 @@ void __wrap_timer_start(struct timer *t, int64_t ms);
 void __wrap_timer_start(struct timer *t, int64_t ms)
 {
     __real_timer_start(t, is_slow ? ms * 100 : ms / HASTE);
+}
+
+int64_t __real_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void);
+
+int64_t __wrap_clock_monotonic_ms(void)
+{
+    return __real_clock_monotonic_ms() + slept_ms;
 }
 
 static void on_ready(void *arg)
@@ -544,6 +554,47 @@ START_TEST(another_record_under_the_same_number_stops_the_directory)
 }
 END_TEST
 
+/* Its connection outlived the pause, so nothing else tells it. */
+START_TEST(a_writer_that_was_retired_while_it_stood_still_ships_nothing_more)
+{
+    struct rig r;
+    struct err err;
+
+    rig_init(&r);
+    call(&r, "acct-a", 1);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    ship(&r);
+    AUTO_STRING before = facts();
+    AUTO_STRING dir = xasprintf("%s/retired", r.archive);
+    AUTO_STRING final = xasprintf("%s/%s.json", dir, journal_writer(r.journal));
+    ck_assert_int_eq(mkdir(dir, 0755), 0);
+    ck_assert(file_write_atomic(final, 0644, SPAN("{}"), &err));
+    slept_ms = 60000;
+    call(&r, "acct-a", 1);
+    make_durable(&r);
+    expect_stopped(&r, "was retired");
+    AUTO_STRING after = facts();
+    ck_assert_str_eq(before, after);
+    rig_free(&r);
+}
+END_TEST
+
+START_TEST(a_writer_that_stood_still_goes_on)
+{
+    struct rig r;
+
+    rig_init(&r);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    slept_ms = 60000;
+    call(&r, "acct-a", 7);
+    ship(&r);
+    expect_account("acct-a", "foreign:CNY", "-7");
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(another_installations_redis_gets_nothing)
 {
     struct rig r;
@@ -775,6 +826,8 @@ static Suite *suite(void)
     tcase_add_test(t, two_writers_add_up_and_wait_for_each_other);
     tcase_add_test(t, a_cursor_above_the_journals_head_stops_the_directory);
     tcase_add_loop_test(t, another_record_under_the_same_number_stops_the_directory, 0, 2);
+    tcase_add_test(t, a_writer_that_was_retired_while_it_stood_still_ships_nothing_more);
+    tcase_add_test(t, a_writer_that_stood_still_goes_on);
     tcase_add_test(t, another_installations_redis_gets_nothing);
     tcase_add_test(t, a_parked_partition_holds_up_no_other);
     tcase_add_test(t, a_redis_that_was_emptied_is_noticed_without_any_new_record);
