@@ -118,6 +118,37 @@ START_TEST(redis_and_archive_spell_the_same_sums)
 }
 END_TEST
 
+START_TEST(redis_and_archive_spell_the_same_refunds)
+{
+    struct world *w = world_november("2026-12-01T09:00:00Z");
+    struct ledger_redis l = connect_ledger();
+    AUTO_CLEAR(ledger_sums) found;
+    AUTO_CLEAR(reasons) reasons = {0};
+    struct refund r;
+    struct err err;
+
+    world_forget_sums(w);
+    r = world_refund(&w->event[1], "op-1", 1001, "2026-12-04T10:00:00.000Z");
+    world_write_refund(w, 0, &r, true);
+    r = world_refund(&w->event[1], "op-2", 7, "2026-12-05T10:00:00.000Z");
+    world_write_refund(w, 1, &r, true);
+    world_write_refund(w, 0, &r, false);
+    for (unsigned i = 0; i < 2; i++)
+        world_archive(w, i);
+    project(w, 2);
+    ledger_sums_init(&found);
+    ck_assert_msg(ledger_redis_read(&l, period_text("2026-12"), &found, &err), "%s", err.text);
+    for (int side = 0; side < SIDES; side++) {
+        ck_assert_uint_eq(sum_table_count(found.side[side]), 0);
+        ck_assert_uint_eq(sum_table_count(found.refunds[side]), 1);
+    }
+    ledger_sums_compare(&w->redis, &found, &reasons);
+    ck_assert_msg(reasons.count == 0, "%s", reasons.sentence[0]);
+    disconnect(&l);
+    world_free(w);
+}
+END_TEST
+
 START_TEST(a_period_closes_against_a_real_redis)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
@@ -216,6 +247,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, start, stop);
     tcase_add_test(tcase, redis_and_archive_spell_the_same_sums);
+    tcase_add_test(tcase, redis_and_archive_spell_the_same_refunds);
     tcase_add_test(tcase, a_period_closes_against_a_real_redis);
     tcase_add_test(tcase, large_hashes_are_read_whole);
     tcase_add_test(tcase, suspense_is_told_with_its_place);
