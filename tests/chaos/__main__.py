@@ -20,7 +20,8 @@ import tollgate
 
 from . import clients as calling
 from . import ending, faults, planted, report, world
-from .checks import CHECKS, Books
+from .books import Books
+from .checks import CHECKS
 from .clients import Client
 from .evidence import BalanceWatch, read_archive
 from .ledgers import KINDS, reader
@@ -174,8 +175,9 @@ class Run:
                 found = list(check(books))
                 self.say(f"   {'ok' if not found else f'{len(found)} WRONG'}: {check.__name__.replace('_', ' ')}")
                 self.wrong += found
-            if bundle and (total := ending.bundle_total(bundle)) != books.total:
-                self.wrong.append(f"the statements' gross is {total}, the events sum to {books.total}")
+            if bundle:
+                self.wrong += ending.wrong_statements(bundle, books.by_model(books.all_events),
+                                                      books.by_model(books.refund_records.values()))
             if not self.wrong:
                 self.wrong += planted.unseen(books)
                 self.say(f"   {len(planted.PLANTED)} errors planted in the evidence, "

@@ -1,7 +1,6 @@
-"""The books, counted once more: what the clients saw, what the model servers served, what the archive holds, what Redis says.
+"""The books, counted once more. Every check yields one sentence for each thing that is wrong.
 
-Every check is a function that yields one sentence for each thing that is wrong. Amounts are computed here from the
-catalogue, in whole nanos; nothing of the product's own arithmetic is used.
+Amounts are computed here from the catalogue, in whole nanos; nothing of the product's own arithmetic is used.
 """
 
 from __future__ import annotations
@@ -9,50 +8,12 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from . import world
+from .books import COMPLETE, Books
 from .clients import Seen
-from .evidence import PARTITIONS, RedisReader, Writer
-from .upstream import Served
-
-COMPLETE = "complete"
-
-
-@dataclass
-class Books:
-    """All the evidence of one run."""
-
-    seen: list[Seen]
-    served: dict[str, list[Served]]
-    writers: dict[str, Writer]
-    redis: RedisReader
-    credits: Counter[str]                   # account -> nanos, each operation once
-    refunds: Counter[str]
-    deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
-    lost: set[str]                          # request ids that went with a journal that had not shipped them
-    revoked: dict[str, float]               # public id -> when its revocation was said to be in force
-    lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.events: dict[str, list[Any]] = defaultdict(list)
-        for writer in self.writers.values():
-            for record in writer.records:
-                if record["kind"] == "call":
-                    self.events[record["request_id"]].append(record)
-        self.by_id = {seen.request_id: seen for seen in self.seen
-                      if seen.status == 200 and seen.request_id and not seen.replays}
-        self.by_trace = {seen.trace: seen for seen in self.seen}
-
-    @property
-    def all_events(self) -> list[Any]:
-        return [event for events in self.events.values() for event in events]
-
-    @property
-    def total(self) -> int:
-        return sum(world.nanos(event["amount"]) for event in self.all_events)
+from .evidence import PARTITIONS
 
 
 def every_end_that_was_seen_is_billed_once(books: Books) -> Iterator[str]:
@@ -211,28 +172,23 @@ def accounts_add_up(books: Books) -> Iterator[str]:
 
 
 def refunds_are_recorded_once(books: Books) -> Iterator[str]:
-    """The archive may hold an operation twice, from both consoles; Redis books it once, in both partitions."""
-    recorded: dict[tuple[str, str], int] = {}
+    """What was asked for is in the archive, and Redis books it once in both partitions."""
+    recorded = books.refund_records
     accounts: Counter[str] = Counter()
-    for writer in books.writers.values():
-        for record in writer.records:
-            if record["kind"] == "refund" and (record["request_id"], record["op"]) not in recorded:
-                recorded[record["request_id"], record["op"]] = world.nanos(record["amount"])
-                accounts[record["account"]] += world.nanos(record["amount"])
+    for record in recorded.values():
+        accounts[record["account"]] += world.nanos(record["amount"])
     books.counts["refunds"] = len(recorded)
     if accounts != +books.refunds:
         yield f"refunds asked for: {books.refunds}, recorded: {accounts}"
     for side in "am":
         booked = sum(int(value) for key in books.redis.keys(f"tg:{{{side}??}}:refunded")
                      for name, value in books.redis.table(key).items() if not name.endswith(" count"))
-        if booked != sum(recorded.values()):
-            yield f"refunds recorded: {sum(recorded.values())}, booked on side {side}: {booked}"
+        if booked != sum(accounts.values()):
+            yield f"refunds recorded: {sum(accounts.values())}, booked on side {side}: {booked}"
 
 
 def creators_earn_what_accounts_pay(books: Books) -> Iterator[str]:
-    gross: Counter[str] = Counter()
-    for event in books.all_events:
-        gross[event["model"]] += world.nanos(event["amount"])
+    gross = books.by_model(books.all_events)
     in_redis: Counter[str] = Counter()
     for key in books.redis.keys("tg:{m??}:gross:*"):
         for name, value in books.redis.table(key).items():

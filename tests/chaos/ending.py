@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import tollgate
 from tollgate import run, wait_until
 
+from . import world
 from .clients import Client, fetch
 from .ledgers import reader
 from .stack import Stack
@@ -124,12 +126,16 @@ def prove_receipts(stack: Stack, receipts: dict[str, Path]) -> list[str]:
     return wrong
 
 
-def bundle_total(bundle: Path) -> int:
-    """The nanos that all statements say clients paid."""
-    from .world import nanos
-
+def wrong_statements(bundle: Path, gross: Counter[str], refunded: Counter[str]) -> list[str]:
+    """Statements that do not say what the models' calls (nanos by model) earned, or do not sum to them."""
     *statements, _ = (json.loads(line) for line in (bundle / "statements.jsonl").read_text().splitlines())
-    return sum(nanos(statement["gross"]) for statement in statements)
+    said = {one["creator"]: world.nanos(one["earned"]) - world.nanos(one["refunds"]) for one in statements}
+    due = {name: nanos for name, nanos in world.earned(gross - refunded).items() if nanos or name in said}
+    wrong = [] if said == due else [f"statements: creators earned {due}, and they say {said}"]
+    total = sum(world.nanos(one["gross"]) for one in statements)
+    if total != sum(gross.values()):
+        wrong.append(f"statements: their gross is {total}, the events sum to {sum(gross.values())}")
+    return wrong
 
 
 def attempt(what: str, do: Callable[[], Any], wrong: list[str]) -> Any:

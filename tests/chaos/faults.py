@@ -6,16 +6,14 @@ its faults one after another; lanes overlap as they like.
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import world, wreck
+from . import acts, world, wreck
 from .stack import NAMES, Stack
 
 Draw = random.Random
@@ -46,189 +44,6 @@ class Planned:
         return f"{self.at:8.1f} s  {self.lane:10} {self.fault.name:18} {given}"
 
 
-# --- processes of a gateway: `target` is an instance's name
-
-def kill_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    instance = stack.instances[target]
-    pids = instance.children(given["kind"])[:given["count"]]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return f"killed {len(pids)}"
-
-
-def pause_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    pids = stack.instances[target].children(given["kind"])[:1]
-    return pause(pids, given["seconds"], over)
-
-
-def pause_master(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    return pause([stack.instances[target].pid], given["seconds"], over)
-
-
-def pause(pids: list[int], seconds: float, over: threading.Event) -> str:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    over.wait(seconds)
-    gone = 0
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            gone += 1
-    return f"paused {len(pids)}, {gone} died meanwhile"
-
-
-def kill_master(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    instance = stack.instances[target]
-    instance.kill()
-    over.wait(given["seconds"])
-    instance.serve()
-    return "killed and started again"
-
-
-def restart(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """SIGTERM: what a deployment does."""
-    instance = stack.instances[target]
-    instance.stop_in_order()
-    over.wait(given["seconds"])
-    instance.serve()
-    return "stopped and started again"
-
-
-# --- its disk and its clock
-
-def fill_disk(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    filler = stack.instances[target].journal / "filler"
-    taken = 0
-    deadline = time.monotonic() + given["seconds"]
-    try:
-        with filler.open("wb", buffering=0) as file:
-            while time.monotonic() < deadline and not over.is_set():
-                for size in (65536, 4096, 1):
-                    try:
-                        while time.monotonic() < deadline:
-                            taken += file.write(b"x" * size)
-                    except OSError:
-                        continue
-                time.sleep(0.02)
-    finally:
-        filler.unlink()
-    return f"filled with {taken} bytes"
-
-
-def fail_disk(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    shim = stack.instances[target].shim
-    shim.order(**{given["what"]: given["times"]}, error=given["error"])
-    over.wait(given["seconds"])
-    left = shim.left()
-    shim.order()
-    return f"{given['times'] - max(left)} failed"
-
-
-def jump_clock(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    shim = stack.instances[target].shim
-    shim.order(ahead_ns=given["ms"] * 1_000_000)
-    over.wait(given["seconds"])
-    shim.order()
-    return "jumped and came back"
-
-
-# --- Redis
-
-def kill_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    redis = stack.ledger.redis
-    redis.kill()
-    lost = redis.cut_tail(given["cut"]) if given["cut"] else 0
-    over.wait(given["seconds"])
-    return f"killed, {lost} bytes of its file cut off, started again: {stack.ledger.start_again()}"
-
-
-def pause_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    return pause([stack.ledger.redis.process.pid], given["seconds"], over)
-
-
-def block_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    said = stack.ledger.redis.command("CLIENT", "PAUSE", str(int(given["seconds"] * 1000)), "ALL")
-    over.wait(given["seconds"])
-    return f"CLIENT PAUSE: {said}"
-
-
-def flush_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """Emptied while it runs, which the gateways are not told: the operator rebuilds, from both hosts."""
-    said = stack.ledger.redis.command("FLUSHALL")
-    over.wait(given["seconds"])
-    return f"FLUSHALL: {said}; {stack.rebuild(over)}"
-
-
-def kill_master_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """It comes back as a replica of whoever was promoted meanwhile, or as the master that it was."""
-    masters = stack.ledger.masters
-    victim = masters[given["which"] % len(masters)]
-    victim.kill()
-    over.wait(given["seconds"])
-    stack.spawn(victim.start)
-    return f"killed the master at {victim.where}"
-
-
-def pause_master_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """Longer than the others wait: a replica is promoted, and what the old master had not passed on is lost."""
-    masters = stack.ledger.masters
-    victim = masters[given["which"] % len(masters)]
-    return f"the master at {victim.where}: {pause([victim.process.pid], given['seconds'], over)}"
-
-
-def move_slot(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """A partition in use moves to another master, key by key, while calls run."""
-    cluster, partition = stack.ledger.group, given["partition"]
-    slot = cluster.slot_of(partition)
-    others = [server for server in stack.ledger.masters if server is not cluster.master_of(slot)]
-    to = others[given["which"] % len(others)]
-    cluster.move_slot(slot, to, lambda: time.sleep(0.02))
-    return f"slot {slot} of {partition} moved to {to.where}"
-
-
-# --- the network: `target` is an instance's name with -net
-
-def link_of(stack: Stack, target: str, given: dict[str, Any]) -> Any:
-    """Where Redis has no proxy, a model server's link is taken instead."""
-    instance = stack.instances[target.removesuffix("-net")]
-    is_redis = given["link"] == "redis" and instance.redis_link
-    return instance.redis_link if is_redis else instance.model_links.get(given["link"], instance.model_links["first"])
-
-
-def cut_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    link = link_of(stack, target, given)
-    link.refuse(given["seconds"] > 0)
-    link.cut()
-    over.wait(given["seconds"])
-    link.heal()
-    return "cut"
-
-
-def half_close_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    link_of(stack, target, given).half_close()
-    return "half closed"
-
-
-def slow_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    link = link_of(stack, target, given)
-    link.slow(given["delay"])
-    over.wait(given["seconds"])
-    link.heal()
-    return "slowed"
-
-
-def silence_link(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """A black hole; then either what stood in it arrives late, or it is lost with the connection."""
-    link = link_of(stack, target, given)
-    link.silence(True)
-    over.wait(given["seconds"])
-    if given["then"] == "cut":
-        link.cut()
-    link.heal()
-    return f"silent, then {given['then']}"
-
-
 def seconds(least: float, most: float) -> Callable[[Draw], dict[str, Any]]:
     return lambda draw: {"seconds": round(draw.uniform(least, most), 2)}
 
@@ -247,36 +62,36 @@ WHICH = one_of("which", 0, 1, 2)
 EIO, ENOSPC = 5, 28
 
 FAULTS = [
-    Fault("worker killed", "instance", 10, both(one_of("count", 1, 1, 2), kind="worker"), kill_child),
-    Fault("worker paused", "instance", 4, both(seconds(0.3, 15), kind="worker"), pause_child),
-    Fault("console killed", "instance", 5, both(count=1, kind="console"), kill_child),
-    Fault("console paused", "instance", 3, both(seconds(0.3, 15), kind="console"), pause_child),
-    Fault("master killed", "instance", 4, seconds(0.0, 3.0), kill_master),
-    Fault("master paused", "instance", 2, seconds(0.3, 5), pause_master),
-    Fault("restarted", "instance", 2, seconds(0.0, 2.0), restart),
-    Fault("disk full", "instance", 3, seconds(1.0, 6.0), fill_disk, "disk"),
-    Fault("fdatasync fails", "instance", 3, both(seconds(1, 3), what="syncs", times=1, error=EIO), fail_disk, "shim"),
+    Fault("worker killed", "instance", 10, both(one_of("count", 1, 1, 2), kind="worker"), acts.kill_child),
+    Fault("worker paused", "instance", 4, both(seconds(0.3, 15), kind="worker"), acts.pause_child),
+    Fault("console killed", "instance", 5, both(count=1, kind="console"), acts.kill_child),
+    Fault("console paused", "instance", 3, both(seconds(0.3, 15), kind="console"), acts.pause_child),
+    Fault("master killed", "instance", 4, seconds(0.0, 3.0), acts.kill_master),
+    Fault("master paused", "instance", 2, seconds(0.3, 5), acts.pause_master),
+    Fault("restarted", "instance", 2, seconds(0.0, 2.0), acts.restart),
+    Fault("disk full", "instance", 3, seconds(1.0, 6.0), acts.fill_disk, "disk"),
+    Fault("fdatasync fails", "instance", 3, both(seconds(1, 3), what="syncs", times=1, error=EIO), acts.fail_disk, "shim"),
     Fault("write fails", "instance", 3, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 1, 3),
-                                             what="writes"), fail_disk, "shim"),
+                                             what="writes"), acts.fail_disk, "shim"),
     Fault("open fails", "instance", 2, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 2),
-                                            what="opens"), fail_disk, "shim"),
+                                            what="opens"), acts.fail_disk, "shim"),
     Fault("clock jumps", "instance", 3, both(seconds(0.5, 6), one_of("ms", -30_000, -2_000, 1_500, 20_000, 50_000)),
-          jump_clock, "shim"),
+          acts.jump_clock, "shim"),
     Fault("journal destroyed", "instance", 2, lambda draw: {"which": draw.randint(0, 9)}, wreck.destroy_shipped),
     Fault("journal loss", "instance", 0, seconds(0.5, 3), wreck.destroy_unshipped),     # only when asked for
-    Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), kill_redis),
-    Fault("redis paused", "redis", 5, seconds(0.2, 12), pause_redis),
-    Fault("redis blocked", "redis", 2, seconds(0.2, 4), block_redis),
-    Fault("redis emptied", "redis", 2, seconds(0.0, 2), flush_redis),
-    Fault("master redis killed", "sentinel", 6, both(seconds(0, 6), which=0), kill_master_redis),
-    Fault("master redis paused", "sentinel", 4, both(seconds(0.3, 8), which=0), pause_master_redis),
-    Fault("master redis killed", "cluster", 5, both(seconds(0, 6), WHICH), kill_master_redis),
-    Fault("master redis paused", "cluster", 3, both(seconds(0.3, 8), WHICH), pause_master_redis),
-    Fault("slot moved", "cluster", 6, both(WHICH, lambda draw: {"partition": draw.choice(world.partitions())}), move_slot),
-    Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), cut_link),
-    Fault("link half closed", "network", 3, LINK, half_close_link),
-    Fault("link slow", "network", 4, both(LINK, seconds(1, 8), one_of("delay", 0.02, 0.1, 0.4)), slow_link),
-    Fault("link silent", "network", 4, both(LINK, seconds(0.5, 8), one_of("then", "cut", "flows")), silence_link),
+    Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), acts.kill_redis),
+    Fault("redis paused", "redis", 5, seconds(0.2, 12), acts.pause_redis),
+    Fault("redis blocked", "redis", 2, seconds(0.2, 4), acts.block_redis),
+    Fault("redis emptied", "redis", 2, seconds(0.0, 2), acts.flush_redis),
+    Fault("master redis killed", "sentinel", 6, both(seconds(0, 6), which=0), acts.kill_master_redis),
+    Fault("master redis paused", "sentinel", 4, both(seconds(0.3, 8), which=0), acts.pause_master_redis),
+    Fault("master redis killed", "cluster", 5, both(seconds(0, 6), WHICH), acts.kill_master_redis),
+    Fault("master redis paused", "cluster", 3, both(seconds(0.3, 8), WHICH), acts.pause_master_redis),
+    Fault("slot moved", "cluster", 6, both(WHICH, lambda draw: {"partition": draw.choice(world.partitions())}), acts.move_slot),
+    Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), acts.cut_link),
+    Fault("link half closed", "network", 3, LINK, acts.half_close_link),
+    Fault("link slow", "network", 4, both(LINK, seconds(1, 8), one_of("delay", 0.02, 0.1, 0.4)), acts.slow_link),
+    Fault("link silent", "network", 4, both(LINK, seconds(0.5, 8), one_of("then", "cut", "flows")), acts.silence_link),
 ]
 LANES = {"redis": ("", 14.0),                   # of the kind that is run: redis, sentinel or cluster
          **{name: ("instance", 9.0) for name in NAMES},

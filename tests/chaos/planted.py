@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import world
-from .checks import CHECKS, COMPLETE, Books
+from .books import COMPLETE, Books
+from .checks import CHECKS
 from .evidence import RedisReader
 
 

@@ -84,6 +84,28 @@ def cost(price: str, units: dict[str, int]) -> int:
     return (2 * millionths + 1_000_000) // 2_000_000
 
 
+def split(total: int, weights: list[int]) -> list[int]:
+    """Largest remainder; of equal remainders the earlier one first."""
+    whole = sum(weights)
+    parts = [total * weight // whole for weight in weights]
+    order = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in order[:total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def earned(net: dict[str, int]) -> dict[str, int]:
+    """Nanos by creator, from those by model: platform and pool by the first owner's contract, the pool by weight."""
+    sums = dict.fromkeys(SHARES, 0)
+    for model in MODELS:
+        owners = sorted(model.owners)
+        share = SHARES[owners[0]]
+        pool, _ = split(net.get(model.name, 0), [share, 10_000 - share])
+        for owner, part in zip(owners, split(pool, [model.owners[owner] for owner in owners]), strict=True):
+            sums[owner] += part
+    return sums
+
+
 def with_call(price: str, units: dict[str, int]) -> dict[str, int]:
     """A price per call is due once for every call that owes anything."""
     return {**units, "call": 1} if "call" in PRICES[price] else units

@@ -1,0 +1,55 @@
+"""All the evidence of one run: what the clients saw, what the model servers served, what the archive and Redis hold."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import world
+from .clients import Seen
+from .evidence import RedisReader, Writer
+from .upstream import Served
+
+COMPLETE = "complete"
+
+
+@dataclass
+class Books:
+    seen: list[Seen]
+    served: dict[str, list[Served]]
+    writers: dict[str, Writer]
+    redis: RedisReader
+    credits: Counter[str]                   # account -> nanos, each operation once
+    refunds: Counter[str]
+    deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
+    lost: set[str]                          # request ids that went with a journal that had not shipped them
+    revoked: dict[str, float]               # public id -> when its revocation was said to be in force
+    lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.events: dict[str, list[Any]] = defaultdict(list)
+        for writer in self.writers.values():
+            for record in writer.records:
+                if record["kind"] == "call":
+                    self.events[record["request_id"]].append(record)
+        self.by_id = {seen.request_id: seen for seen in self.seen
+                      if seen.status == 200 and seen.request_id and not seen.replays}
+
+    @property
+    def refund_records(self) -> dict[tuple[str, str], Any]:
+        """By call and operation: the archive may hold one twice, from both consoles."""
+        return {(record["request_id"], record["op"]): record for writer in self.writers.values()
+                for record in writer.records if record["kind"] == "refund"}
+
+    def by_model(self, records: Iterable[Any]) -> Counter[str]:
+        sums: Counter[str] = Counter()
+        for record in records:
+            sums[record["model"]] += world.nanos(record["amount"])
+        return sums
+
+    @property
+    def all_events(self) -> list[Any]:
+        return [event for events in self.events.values() for event in events]
