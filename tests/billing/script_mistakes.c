@@ -115,6 +115,8 @@ const struct mistake script_mistakes[] = {
     {"an open partition is emptied", script_rebuild,
      "if not s[3] then\n        return {'NOTHING'}\n    end\n    for",
      "if false then\n        return {'NOTHING'}\n    end\n    for"},
+    {"a partition that was parked forgets that it knew nothing", script_rebuild, "if not s[1] then",
+     "if false then"},
     {"writers need not come back after a rebuild", script_rebuild,
      "call('HSET', live, words[i], '-' .. (match(words[i + 1], ' .*$') or ' 0 0'))",
      "local _ = live"},

@@ -460,7 +460,7 @@ static void say(struct model *m, const struct recovered_ask *ask, bool is_behind
 /* A partition that knows nothing, though there was something to know, cannot say who is live. */
 static void begin_to_wait(struct model *m, const struct recovered_ask *ask, int64_t now)
 {
-    m->pending_blank = !m->is_installed && !ask->is_new;
+    m->pending_blank = m->pending_blank || (!m->is_installed && !ask->is_new);
     m->is_installed = true;
     m->run = 0;
     m->pending_run = ask->run;
@@ -522,7 +522,6 @@ static void empty(struct model *m)
         m->live[w].run = 0;
     m->parked[0] = m->applying[0] = '\0';
     m->run = m->pending_run = 0;
-    m->pending_blank = false;
     m->is_rebuilding = true;
 }
 
@@ -557,6 +556,7 @@ char *model_rebuild(struct model *m, const struct rebuild_ask *ask)
         return xstrdup("NOTHING");
     switch (ask->verb) {
     case PARK:
+        m->pending_blank = m->pending_blank || !m->is_installed;
         m->is_installed = true;
         snprintf(m->parked, sizeof m->parked, "%s", REBUILD_REASON);
         break;
