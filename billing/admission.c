@@ -30,7 +30,8 @@ struct admission *admission_new(struct loop *loop, struct redis *redis,
                                 const struct admission_config *config)
 {
     struct admission *a = xcalloc(1, sizeof *a);
-    struct claims_config claims = {config->installation, config->writer, config->turn};
+    struct claims_config claims = {config->installation, config->writer, config->turn,
+                                   config->stored_answers};
 
     a->redis = redis;
     a->claims = claims_new(redis, &claims);

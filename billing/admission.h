@@ -56,6 +56,7 @@ struct admission_config {
     const char *writer;
     uint64_t turn;              /* journal_turn() */
     int64_t recovering_wait_ms; /* how long a call waits out RECOVERING, polling */
+    int64_t stored_answers;     /* bytes that an account may have stored in any 24 h (claim.h) */
     struct offline *offline;    /* borrowed: what may go on while Redis is away; null: nothing */
 };
 struct admission *admission_new(struct loop *loop, struct redis *redis, const struct admission_config *config) MUST_USE;

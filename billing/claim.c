@@ -13,6 +13,7 @@ struct claims {
     struct redis *redis;
     char *installation, *writer, *partitions;
     uint64_t turn;
+    int64_t stored_answers;
 };
 
 /* A command on its way. */
@@ -55,6 +56,7 @@ struct claims *claims_new(struct redis *redis, const struct claims_config *confi
     c->writer = xstrdup(config->writer);
     c->partitions = xasprintf("%d", PARTITIONS);
     c->turn = config->turn;
+    c->stored_answers = config->stored_answers;
     return c;
 }
 
@@ -91,8 +93,8 @@ static void send(struct claims *c, const char *verb, const struct claim *claim, 
                  struct claim_ask *ask)
 {
     struct partition p = partition_of(SIDE_ACCOUNT, span_of(claim->account));
-    char keys[5][PARTITION_KEY], name[CLAIM_NAME], ends[INT64_TEXT], left[INT64_TEXT],
-        turn[INT64_TEXT];
+    char keys[6][PARTITION_KEY], name[CLAIM_NAME], ends[INT64_TEXT], left[INT64_TEXT],
+        turn[INT64_TEXT], most[INT64_TEXT];
     int64_t left_ms = claim_left_ms(claim->ends_ms);
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),
@@ -100,6 +102,7 @@ static void send(struct claims *c, const char *verb, const struct claim *claim, 
         partition_key(p, "answer", claim->request_id, keys[2]),
         partition_key(p, "index", claim->account, keys[3]),
         partition_key(p, "released", claim->request_id, keys[4]),
+        partition_key(p, "stored", claim->account, keys[5]),
     };
     const struct span args[] = {
         span_of(c->installation),
@@ -112,6 +115,7 @@ static void send(struct claims *c, const char *verb, const struct claim *claim, 
         span_of(c->writer),
         uint64_text(c->turn, turn),
         stored,
+        int64_text(c->stored_answers, most),
     };
 
     redis_eval(c->redis, script_get(SCRIPT_ANSWER), key, ARRAY_LEN(key), args, ARRAY_LEN(args),

@@ -26,7 +26,8 @@ int64_t claim_left_ms(int64_t ends_ms); /* negative when it is over */
 struct claims; /* those of one writer */
 struct claims_config {
     const char *installation, *writer;
-    uint64_t turn; /* journal_turn() */
+    uint64_t turn;          /* journal_turn() */
+    int64_t stored_answers; /* bytes that an account may have stored in any 24 h */
 };
 struct claims *claims_new(struct redis *redis, const struct claims_config *config) MUST_USE;
 /* Callbacks that are still to come need nothing of it. */
@@ -38,7 +39,8 @@ enum claim_state { CLAIM_STANDS, CLAIM_TAKEN /* by another call */, CLAIM_UNKNOW
 typedef void claim_on_state(void *arg, enum claim_state state);
 /* Puts it again when Redis has lost it. */
 void claims_put(struct claims *c, const struct claim *claim, claim_on_state *on_state, void *arg);
-/* The call's END is durable. `stored` (or empty) is kept for who repeats an answered call. UNKNOWN: the END will do it. */
+/* The call's END is durable. `stored` (or empty) is kept for who repeats an answered call, if the account has
+ * stored little enough and the key is still that call's. UNKNOWN: the END will do it. */
 void claims_end(struct claims *c, const struct claim *claim, bool is_answered, struct span stored, claim_on_state *on_state, void *arg);
 
 /* What was stored of an answered call; null when nothing is, or no longer. Valid during the callback. */

@@ -110,6 +110,9 @@ static const struct conf_option main_options[] = {
     {"stored_answer", CONF_BYTES, "1 MiB", 0, MIB, FIELD(stored_answer),
      "The largest plain answer that is kept, encrypted, for 24 hours in Redis, and only of calls "
      "that carry an Idempotency-Key, for their repetition. 0: no answer is ever kept."},
+    {"stored_answers", CONF_BYTES, "64 MiB", 4 * MIB, 64 * GIB, FIELD(stored_answers),
+     "How much of such answers one account may have kept in any 24 hours: half of it at once, the "
+     "other half as the day passes. A repetition of what is beyond gets the receipt."},
     {"event_bytes", CONF_BYTES, "64 KiB", KIB, 64 * MIB, FIELD(event_bytes),
      "A stream's event up to this size is looked at whole; a longer one passes in parts."},
     {"handshake_timeout", CONF_DURATION, "5 s", 100, MINUTES, FIELD(handshake_timeout),

@@ -28,7 +28,8 @@ struct options {
     char *log_level;
     int64_t workers; /* 0: one per core */
     int64_t head_bytes, target_bytes, body_bytes, reply_bytes, event_bytes;
-    int64_t stored_answer; /* bytes; 0: none is stored */
+    int64_t stored_answer;  /* bytes; 0: none is stored */
+    int64_t stored_answers; /* bytes of an account in any 24 h */
     int64_t handshake_timeout, head_timeout, idle_timeout, total_timeout, drain_timeout; /* ms */
     int64_t body_rate;       /* bytes a second */
     int64_t connections;     /* per worker */

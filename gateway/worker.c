@@ -155,8 +155,11 @@ static void on_journal(void *arg)
 {
     struct worker *w = arg;
     struct server *s = &w->server;
-    struct admission_config config = {s->installation->id, journal_writer(s->ledger.journal),
-                                      journal_turn(s->ledger.journal), s->options->recovering_wait,
+    struct admission_config config = {s->installation->id,
+                                      journal_writer(s->ledger.journal),
+                                      journal_turn(s->ledger.journal),
+                                      s->options->recovering_wait,
+                                      s->options->stored_answers,
                                       s->offline};
 
     s->admission = admission_new(s->loop, s->ledger.redis, &config);

@@ -22,6 +22,7 @@ end
 
 -- The call `c.request` has ended, and `old` is what stands there. A claim is freed only by the call that has it; of two
 -- calls that were answered (the claim of the first had been lost) the one that began later stays, wherever that is decided.
+-- Whether the claim is that of `c`, answered, from now on.
 local function end_claim(key, old, c, ttl_ms)
     local is_mine = old and old.request == c.request
     if c.state ~= 'answered' then
@@ -32,5 +33,7 @@ local function end_claim(key, old, c, ttl_ms)
                                   or (old.ends == c.ends and old.request < c.request)) then
         c.by, c.turn = '-', '0'
         write_claim(key, c, ttl_ms)
+        return true
     end
+    return false
 end

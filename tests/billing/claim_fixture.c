@@ -83,9 +83,10 @@ char *tell(const char *verb, struct call c, const char *stored)
     AUTO_STRING answer = xasprintf("tg:{a17}:answer:%s", c.request);
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", c.request);
     AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
-    const char *keys[] = {"tg:{a17}:state", claim, answer, "tg:{a17}:index:acct", released, NULL};
+    const char *keys[] = {"tg:{a17}:state",       claim, answer, "tg:{a17}:index:acct", released,
+                          "tg:{a17}:stored:acct", NULL};
     const char *args[] = {"inst-1",   "64",     verb,   c.request, c.body, ends,
-                          "86400000", c.writer, c.turn, stored,    NULL};
+                          "86400000", c.writer, c.turn, stored,    MOST,   NULL};
 
     return run(SCRIPT_ANSWER, keys, args);
 }

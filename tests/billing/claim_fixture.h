@@ -7,6 +7,7 @@
 #define DAY_MS INT64_C(86400000)
 #define BODY   "0011223344556677001122334455667788"
 #define OTHER  "ffffffffffffffff0011223344556677ff"
+#define MOST   "48" /* bytes of answers that the account may store in 24 hours: half at once */
 
 struct call {
     const char *request, *body, *amount, *writer, *turn;

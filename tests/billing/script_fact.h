@@ -16,6 +16,7 @@
 #define CURRENCIES   2
 #define IDEMS        2 /* idempotency keys of an account */
 #define STORED       "an-answer"
+#define STORED_MOST  53 /* bytes that an account may store in 24 hours: half of them at once */
 #define DAY_MS       INT64_C(86400000)
 #define PLACES       4 /* partitions: two of accounts, two of models */
 

@@ -71,6 +71,7 @@ struct model {
     struct model_rate rates[SCOPES][ACCOUNTS];
     struct model_claim claims[ACCOUNTS][IDEMS];
     int64_t answer_gone_ms[REQUESTS];
+    int64_t stored_until_ms[ACCOUNTS]; /* when nothing is booked any more of what was stored */
 };
 _Static_assert(KEYS <= ACCOUNTS, "an account has as many rates as it has keys");
 

@@ -49,12 +49,13 @@ void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us)
 }
 
 /* A failed call frees only its own open claim. Of two that were answered the one that began later stays. */
-void claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
+bool claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
                int64_t now_us)
 {
     struct model_claim *c = &m->claims[account][key];
     bool stands = standing(m, account, key, now_us) != NULL;
     bool is_mine = stands && c->request == of.request;
+    bool is_its_own = of.is_answered && of.ends_ms > now_us / 1000;
     bool is_later = !stands || is_mine || of.ends_ms > c->ends_ms ||
                     (of.ends_ms == c->ends_ms && of.request > c->request);
 
@@ -62,8 +63,22 @@ void claim_end(struct model *m, unsigned account, unsigned key, struct model_cla
     of.turn = 0;
     if (!of.is_answered && is_mine && !c->is_answered)
         c->gone_ms = 0;
-    else if (of.is_answered && is_later && of.ends_ms > now_us / 1000)
+    if (is_its_own && is_later)
         *c = of;
+    return is_its_own && is_later;
+}
+
+/* Half of what may be stored in a day at once; a byte runs off in its share of the day. */
+static void store(struct model *m, const struct answer_ask *ask, int64_t now_ms)
+{
+    int64_t *until = &m->stored_until_ms[ask->account], bytes = (int64_t)strlen(STORED);
+    int64_t ahead = *until > now_ms ? *until - now_ms : 0;
+
+    ahead += (2 * bytes * DAY_MS + STORED_MOST - 1) / STORED_MOST;
+    if (ahead > DAY_MS)
+        return;
+    *until = now_ms + ahead;
+    m->answer_gone_ms[ask->request] = ask->ends_ms;
 }
 
 static const char *open_again(struct model *m, const struct answer_ask *ask, int64_t now_us,
@@ -104,10 +119,8 @@ char *model_answer(struct model *m, const struct answer_ask *ask, int64_t now_us
         return xstrdup("PARKED");
     if (ask->verb == OPEN)
         word = open_again(m, ask, now_us, &whose);
-    else
-        claim_end(m, ask->account, ask->idem, of, now_us);
-    if (ask->verb == ANSWERED && ask->is_stored && ask->ends_ms > now_us / 1000)
-        m->answer_gone_ms[ask->request] = ask->ends_ms;
+    else if (claim_end(m, ask->account, ask->idem, of, now_us) && ask->is_stored)
+        store(m, ask, now_us / 1000);
     return strcmp(word, "TAKEN") == 0 ? xasprintf("TAKEN " REQUEST_FMT, whose) : xstrdup(word);
 }
 
@@ -131,5 +144,12 @@ void claim_lines(const struct model *m, int64_t now_us, struct buf *out)
         snprintf(rest, sizeof rest, REQUEST_FMT, r);
         buf_add_span(out, partition_key(m->partition, "answer", rest, key));
         buf_add_string(out, " = " STORED "\n");
+    }
+    for (unsigned a = 0; a < ACCOUNTS; a++) {
+        if (now_us / 1000 >= m->stored_until_ms[a])
+            continue;
+        snprintf(rest, sizeof rest, ACCOUNT_FMT, a);
+        buf_add_span(out, partition_key(m->partition, "stored", rest, key));
+        buf_printf(out, " = %" PRId64 "\n", m->stored_until_ms[a]);
     }
 }

@@ -8,8 +8,8 @@
 const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
                        unsigned *whose);
 void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us);
-/* The call that carried the key has ended. */
-void claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
+/* The call that carried the key has ended; true: it was answered and has the key from now on. */
+bool claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
                int64_t now_us);
 void claim_lines(const struct model *m, int64_t now_us, struct buf *out);
 

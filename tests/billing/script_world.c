@@ -343,6 +343,7 @@ char *world_answer(struct world *w, struct partition p, const struct answer_ask 
     key_of(&c, "answer", REQUEST_FMT, ask->request);
     key_of(&c, "index", ACCOUNT_FMT, ask->account);
     key_of(&c, "released", REQUEST_FMT, ask->request);
+    key_of(&c, "stored", ACCOUNT_FMT, ask->account);
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, "%d", PARTITIONS);
     arg(&c, "%s", answer_texts[ask->verb]);
@@ -353,6 +354,7 @@ char *world_answer(struct world *w, struct partition p, const struct answer_ask 
     arg(&c, "%s", writer_texts[ask->writer]);
     arg(&c, "%u", ask->turn);
     arg(&c, "%s", ask->is_stored ? STORED : "");
+    arg(&c, "%d", STORED_MOST);
     return ask_script(w, SCRIPT_ANSWER, &c);
 }
 

@@ -69,7 +69,7 @@ static void connect_redis(void)
     struct redis_config config = {
         .address = address, .connect_ms = 2000, .command_ms = 5000, .pending_max = 1000};
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct admission_config how = {"inst-1", "w-a", 1, 600, NULL};
+    struct admission_config how = {"inst-1", "w-a", 1, 600, 1 << 20, NULL};
     struct err err;
 
     loop = loop_new(&err);

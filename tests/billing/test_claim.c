@@ -68,8 +68,11 @@ static void open_partition(void)
 static void start(void)
 {
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct admission_config how = {
-        .installation = "inst-1", .writer = "w-a", .turn = 1, .recovering_wait_ms = 600};
+    struct admission_config how = {.installation = "inst-1",
+                                   .writer = "w-a",
+                                   .turn = 1,
+                                   .recovering_wait_ms = 600,
+                                   .stored_answers = 1 << 20};
     struct err err;
 
     is_ready = false;

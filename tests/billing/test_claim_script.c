@@ -3,6 +3,7 @@
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "lib/base/mem.h"
 #include "tests/billing/claim_fixture.h"
@@ -224,6 +225,62 @@ START_TEST(nothing_is_stored_of_a_call_that_failed)
 }
 END_TEST
 
+/* Another call, under another key, is answered with "sealed", a quarter of what may be stored at once; is that stored? */
+static bool is_stored(const char *request, const char *key)
+{
+    AUTO_STRING text = xasprintf("GET tg:{a17}:answer:%s", request);
+    struct call c = first;
+
+    c.request = request;
+    c.key = key;
+    expect(tell("answered", c, "sealed"), "OK");
+    AUTO_STRING stored = fixture_ask(&redis, text);
+    return strcmp(stored, "sealed") == 0;
+}
+
+START_TEST(an_account_stores_no_more_than_its_share_of_a_day)
+{
+    struct call again = second;
+
+    open_partition();
+    ck_assert(is_stored("req_5", "k5") && is_stored("req_6", "k6") && is_stored("req_7", "k7") &&
+              is_stored("req_8", "k8"));
+    ck_assert(!is_stored("req_9", "k9"));
+    again.key = "k9";
+    expect(admit(again), "ANSWERED req_9");
+    AUTO_STRING left = fixture_ask(&redis, "PTTL tg:{a17}:stored:acct");
+    ck_assert_int_gt(atoll(left), DAY_MS - 60000);
+    ck_assert_int_le(atoll(left), DAY_MS);
+}
+END_TEST
+
+START_TEST(what_may_be_stored_comes_back_as_the_day_passes)
+{
+    open_partition();
+    set("SET tg:{a17}:stored:acct %lld", (long long)(begun_ms + DAY_MS / 4 * 3 + 600000));
+    ck_assert(!is_stored("req_5", "k5"));
+    set("SET tg:{a17}:stored:acct %lld", (long long)(begun_ms + DAY_MS / 4 * 3));
+    ck_assert(is_stored("req_6", "k6"));
+    ck_assert(!is_stored("req_7", "k7"));
+}
+END_TEST
+
+START_TEST(nothing_is_stored_by_a_call_whose_key_is_anothers)
+{
+    open_partition();
+    expect_admitted(first);
+    set("DEL " CLAIM);
+    expect_admitted(second);
+    expect(tell("answered", first, "sealed"), "OK");
+    expect_claim("open req_2");
+    expect(tell("answered", second, "sealed"), "OK");
+    expect(tell("answered", first, "sealed"), "OK");
+    expect_claim("answered req_2");
+    expect(fixture_ask(&redis, "EXISTS tg:{a17}:answer:req_1"), "0");
+    expect(fixture_ask(&redis, "EXISTS tg:{a17}:answer:req_2"), "1");
+}
+END_TEST
+
 START_TEST(a_lost_claim_is_put_again_by_its_worker)
 {
     open_partition();
@@ -392,6 +449,9 @@ int main(void)
     tcase_add_test(t, a_call_that_failed_frees_its_key_at_once);
     tcase_add_test(t, an_answer_is_stored_as_long_as_its_claim_stands);
     tcase_add_test(t, nothing_is_stored_of_a_call_that_failed);
+    tcase_add_test(t, an_account_stores_no_more_than_its_share_of_a_day);
+    tcase_add_test(t, what_may_be_stored_comes_back_as_the_day_passes);
+    tcase_add_test(t, nothing_is_stored_by_a_call_whose_key_is_anothers);
     tcase_add_test(t, a_lost_claim_is_put_again_by_its_worker);
     tcase_add_test(t, a_claim_is_not_put_again_when_its_call_is_over);
     tcase_add_test(t, who_lost_its_claim_to_another_call_is_told);

@@ -691,6 +691,22 @@ def test_nothing_is_stored_where_the_operator_does_not_want_it(served: Served, s
     assert len(scripted.calls) == 1
 
 
+def test_beyond_what_an_account_may_store_a_repetition_gets_the_receipt(served: Served, scripted: Upstream) -> None:
+    served.backends = {"scripted": {"kind": "openai", "url": scripted.url}}
+    served.options = {"stored_answers": "4 MiB"}
+    served.start().set_up("10", [{"id": "demo/scripted", "backends": [{"name": "scripted", "model": "scripted"}]}])
+    scripted.respond = lambda call: call.complete("x" * 900_000)
+    keys = [new_key() for _ in range(4)]
+    assert [ask(served, served.key, PLAIN, fields).status for fields in keys] == [200] * 4
+    again = [ask(served, served.key, PLAIN, fields) for fields in keys]
+    assert [reply.status for reply in again] == [200, 200, 410, 410], "half of 4 MiB at once"
+    assert all(reply.error["receipt"].count(".") == 2 for reply in again[2:])
+    other, key = served.new_account("1")
+    assert [ask(served, key, PLAIN, keys[0]).status for _ in range(2)] == [200, 200], "each account has its own share"
+    assert len(scripted.calls) == 5
+    check_books(served, other, 1)
+
+
 def test_a_key_is_free_again_after_24_hours(dev: Dev) -> None:
     def at(when: datetime) -> str:
         return when.isoformat(timespec="seconds").replace("+00:00", "Z")
