@@ -8,6 +8,7 @@
 #include "billing/scripts.h"
 #include "gateway/adoption.h"
 #include "gateway/journal_wait.h"
+#include "gateway/rebuild_guard.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -23,6 +24,7 @@
 enum step {
     STEP_NONE,
     STEP_READ,     /* which partitions are parked */
+    STEP_GUARD,    /* whether Redis alone has what is in them */
     STEP_PARK,     /* the others that are to be emptied */
     STEP_DELETE,   /* page by page of all keys */
     STEP_EMPTY,    /* writers may fill them */
@@ -48,7 +50,9 @@ struct rebuild {
     bool again, again_from_zero; /* more was asked for than the present one does */
     bool is_included[LANES];     /* asked for, parked or not */
     bool is_due[LANES];          /* to be emptied */
+    bool is_begun[LANES];        /* its keys are being deleted since before */
     bool is_filling[LANES];      /* emptied, by us or before: admits nobody */
+    struct rebuild_guard guard;
     size_t pending;
     struct err failure;
     size_t server; /* whose keys are read, and how far */
@@ -105,6 +109,7 @@ void rebuild_free(struct rebuild *r)
     }
     projection_free(r->projection);
     timer_free(r->turn);
+    rebuild_guard_clear(&r->guard);
     free(r->writers);
     free(r);
 }
@@ -152,7 +157,9 @@ static void begin(struct rebuild *r, bool from_zero, bool is_own)
     r->has_history = has_history(r->console->options);
     r->result = (struct rebuild_result){0};
     memset(r->is_due, 0, sizeof r->is_due);
+    memset(r->is_begun, 0, sizeof r->is_begun);
     memset(r->is_filling, 0, sizeof r->is_filling);
+    rebuild_guard_clear(&r->guard);
     enter(r, STEP_READ);
 }
 
@@ -161,6 +168,9 @@ static void begin(struct rebuild *r, bool from_zero, bool is_own)
 static void read_state(struct rebuild *r, unsigned lane);
 static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool is_work(const struct rebuild *r);
+static void guard(struct rebuild *r, unsigned lane);
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err);
 static void read_page(struct rebuild *r);
 static void on_page(void *arg, const struct redis_reply *reply, const struct err *err);
 static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_reply *keys);
@@ -175,7 +185,6 @@ static void on_stopped(void *arg, const struct err *err);
 static void on_waited(void *arg, const struct journal_report *report, const char *missing);
 static void on_words(void *arg, const struct redis_reply *reply, const struct err *err);
 static int64_t last_word(const struct redis_reply *words);
-static bool word_parse(struct span word, bool *is_back, int64_t *ms);
 
 static void enter(struct rebuild *r, enum step step)
 {
@@ -191,6 +200,8 @@ static void enter(struct rebuild *r, enum step step)
 
         if (step == STEP_READ)
             read_state(r, lane);
+        else if (step == STEP_GUARD)
+            guard(r, lane);
         else if (step == STEP_PARK && r->is_due[lane])
             run_script(r, lane, "park", NULL, 0);
         else if (step == STEP_EMPTY && r->is_due[lane])
@@ -216,7 +227,14 @@ static void next(struct rebuild *r)
             finish(r, NULL);
             return;
         }
-        enter(r, STEP_PARK);
+        enter(r, r->is_own && r->result.emptied ? STEP_GUARD : STEP_PARK);
+        return;
+    case STEP_GUARD:
+        if (rebuild_guard_allows(&r->guard, r->console->options->journal,
+                                 r->console->options->archive, &r->failure))
+            enter(r, STEP_PARK);
+        else
+            finish(r, &r->failure);
         return;
     case STEP_PARK:
         memcpy(r->cursor, "0", sizeof "0");
@@ -284,8 +302,9 @@ static void on_state(void *arg, const struct redis_reply *reply, const struct er
         bool is_blank = redis_reply_text(redis_reply_at(reply, 2)).len == 0 ||
                         redis_reply_text(redis_reply_at(reply, 3)).len > 0;
 
+        r->is_begun[lane] = span_equal(parked, SPAN(REASON));
         r->is_due[lane] = r->from_zero || r->is_included[lane] || (is_blank && r->has_history) ||
-                          span_equal(parked, SPAN(REASON)) || (parked.len && r->is_own);
+                          r->is_begun[lane] || (parked.len && r->is_own);
         r->is_filling[lane] = r->is_due[lane] || redis_reply_text(redis_reply_at(reply, 1)).len > 0;
         r->result.emptied += r->is_due[lane];
     }
@@ -315,6 +334,40 @@ static bool is_work(const struct rebuild *r)
         if (r->is_filling[lane])
             return true;
     return false;
+}
+
+static void guard(struct rebuild *r, unsigned lane)
+{
+    char keys[2][PARTITION_KEY];
+    struct partition p = partition_at(lane);
+    const struct span live[] = {SPAN("HGETALL"), partition_key(p, "live", NULL, keys[0])};
+    const struct span cursors[] = {SPAN("HGETALL"), partition_key(p, "cursors", NULL, keys[1])};
+
+    ask(r, lane, live, ARRAY_LEN(live), on_live);
+    if (r->is_due[lane] && !r->is_begun[lane])
+        ask(r, lane, cursors, ARRAY_LEN(cursors), on_cursors);
+}
+
+static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+
+    if (!r)
+        return;
+    rebuild_guard_hear(&r->guard, reply);
+    answered(r);
+}
+
+static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    unsigned lane;
+    struct rebuild *r = take(arg, reply, err, &lane);
+
+    if (!r)
+        return;
+    rebuild_guard_note(&r->guard, partition_at(lane), reply);
+    answered(r);
 }
 
 /* ------------------------------------------------------------------ emptying */
@@ -495,7 +548,7 @@ static void on_words(void *arg, const struct redis_reply *reply, const struct er
         return;
     last = last_word(reply);
     for (size_t i = 1; i < redis_reply_count(reply); i += 2)
-        if (word_parse(redis_reply_text(redis_reply_at(reply, i)), &is_back, &ms))
+        if (live_word_parse(redis_reply_text(redis_reply_at(reply, i)), &is_back, &ms))
             r->hears_more |= !is_back && ms > last - LIVE_MS;
     answered(r);
 }
@@ -506,20 +559,9 @@ static int64_t last_word(const struct redis_reply *words)
     bool is_back;
 
     for (size_t i = 1; i < redis_reply_count(words); i += 2)
-        if (word_parse(redis_reply_text(redis_reply_at(words, i)), &is_back, &ms) && ms > last)
+        if (live_word_parse(redis_reply_text(redis_reply_at(words, i)), &is_back, &ms) && ms > last)
             last = ms;
     return last;
-}
-
-/* "run_id ms turn", the first "-" of one that is behind. */
-static bool word_parse(struct span word, bool *is_back, int64_t *ms)
-{
-    const char *blank = memchr(word.data, ' ', word.len);
-    size_t len = blank ? word.len - (size_t)(blank + 1 - word.data) : 0;
-    const char *end = len ? memchr(blank + 1, ' ', len) : NULL;
-
-    *is_back = !span_starts(word, SPAN("- "));
-    return end && int64_parse((struct span){blank + 1, (size_t)(end - blank - 1)}, ms);
 }
 
 /* ------------------------------------------------------------------ questions */

@@ -15,6 +15,7 @@ import pytest
 import money
 from redis_dump import canonical_dump, differences
 from test_month_end import after, noon_of_the_second
+from test_rebuild import park, partition_of
 from test_two_hosts import offset_to
 from tollgate import Served, wait_until
 
@@ -109,6 +110,27 @@ def check_archive(archive: Path) -> None:
             assert header["previous"] == previous and header["records"] == len(lines)
             previous = subprocess.run(["sha256sum"], input=plain, capture_output=True,
                                       check=True).stdout.decode().split()[0]
+
+
+def test_redis_is_not_emptied_of_what_a_lost_host_left_only_there(hosts: tuple[Served, Served]) -> None:
+    """Neither all of it nor a parked partition, until the host's writers are retired; then Redis is as it was."""
+    first, second = hosts
+    call(first, 2)
+    first.ship()
+    answered = call(second, 6)
+    second.settle_down()
+    writers = destroy(second)
+    wait_until(lambda: all(line["where"] == "silent" for line in first.cli("journal", "show")
+                           if line["writer"] in writers), "its writers are silent", 120)
+    assert "only Redis holds" in first.refused("journal", "rebuild", "--from-zero")
+    park(first, partition_of(first, "account:demo"))
+    assert "only Redis holds" in first.refused("journal", "rebuild")
+    records = [retire(first, writer) for writer in writers]
+    assert sum(record["saved"] for record in records) >= len(answered)
+    first.cli("journal", "rebuild")
+    first.wait_ready(30)
+    assert answered <= {event["request_id"] for event in first.events("demo")}
+    assert first.balance() == 100 - money.total(first.events("demo"))
 
 
 def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple[Served, Served], tmp_path: Path) -> None:
