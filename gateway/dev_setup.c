@@ -44,6 +44,9 @@ static bool first_model(const json_t *reply, const char **id, struct err *err);
 static bool apply_catalogue(struct setup *s, struct err *err);
 static bool open_account(struct setup *s, struct err *err);
 static bool credit_account(struct setup *s, struct err *err);
+static bool forget_revoked_keys(struct setup *s, struct err *err);
+static bool is_revoked(const json_t *listed, const char *key);
+static void forget(char **key, char **op);
 static bool make_key(struct setup *s, struct err *err);
 static bool make_creator_key(struct setup *s, struct err *err);
 static bool make_key_for(struct setup *s, const char *kind, const char *owner, const char *op,
@@ -82,6 +85,7 @@ static bool run_steps(struct setup *s)
         {"the demo catalogue", apply_catalogue},
         {"the demo account", open_account},
         {"the demo account's credit", credit_account},
+        {"keys that were revoked", forget_revoked_keys},
         {"the demo account's key", make_key},
         {"the demo creator's key", make_creator_key},
         {"the API", see_ready},
@@ -226,6 +230,49 @@ static bool credit_account(struct setup *s, struct err *err)
 
     return s->machine->state.key ||
            change(s, "/admin/v1/accounts/" DEV_ACCOUNT "/credit", body, NULL, err);
+}
+
+/* A machine whose key was revoked has a new one when it starts again: with the old one no call
+ * would succeed. */
+static bool forget_revoked_keys(struct setup *s, struct err *err)
+{
+    struct dev_state *state = &s->machine->state;
+    AUTO_CLEAR(admin_reply) got = {.json = NULL};
+    struct admin_request request = {
+        .method = "GET", .target = "/admin/v1/keys", .timeout_ms = CALL_MS};
+
+    if (!state->key && !state->creator_key)
+        return true;
+    if (!admin_client_call(s->admin, &request, &got, err))
+        return false;
+    if (is_revoked(got.json, state->key))
+        forget(&state->key, &state->key_op);
+    if (is_revoked(got.json, state->creator_key))
+        forget(&state->creator_key, &state->creator_key_op);
+    return true;
+}
+
+static bool is_revoked(const json_t *listed, const char *key)
+{
+    const char *public_id, *state;
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(json_object_get(listed, "data"), i, entry)
+    {
+        public_id = json_string_value(json_object_get(entry, "public_id"));
+        state = json_string_value(json_object_get(entry, "state"));
+        if (key && public_id && strstr(key, public_id))
+            return state && strcmp(state, "revoked") == 0;
+    }
+    return false;
+}
+
+/* What replaces it is another operation. Both are kept when the new key is there. */
+static void forget(char **key, char **op)
+{
+    dev_state_set(key, NULL);
+    dev_state_new_operation(op);
 }
 
 static bool make_key(struct setup *s, struct err *err)

@@ -77,13 +77,18 @@ static void make_operations(struct dev_state *s)
 {
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         char **field = field_of(s, &members[i]);
-        char op[3 + OP_CHARACTERS + 1] = "op_";
 
-        if (*field || !members[i].is_operation)
-            continue;
-        rand_text(op + 3, OP_CHARACTERS);
-        *field = xstrdup(op);
+        if (!*field && members[i].is_operation)
+            dev_state_new_operation(field);
     }
+}
+
+void dev_state_new_operation(char **op)
+{
+    char text[3 + OP_CHARACTERS + 1] = "op_";
+
+    rand_text(text + 3, OP_CHARACTERS);
+    dev_state_set(op, text);
 }
 
 bool dev_state_save(const struct dev_state *s, struct err *err)

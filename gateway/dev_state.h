@@ -24,5 +24,7 @@ void dev_state_clear(struct dev_state *s);
 DEFINE_AUTO_CLEAR(dev_state)
 /* Replaces an owned string by a copy (or null). */
 void dev_state_set(char **field, const char *value);
+/* Replaces an operation's id by one that was never used. */
+void dev_state_new_operation(char **op);
 
 #endif

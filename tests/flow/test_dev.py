@@ -41,6 +41,23 @@ def test_what_it_keeps_is_for_its_owner_alone(dev: Dev) -> None:
         assert dev.ready[name] not in log
 
 
+def test_a_key_that_was_revoked_is_replaced_at_the_next_start(dev: Dev) -> None:
+    dev.start()
+    before = dict(dev.ready)
+    dev.cli("key", "revoke", before["key"])
+    dev.cli("key", "revoke", before["creator_token"])
+    dev.stop()
+    dev.start()
+    assert dev.ready["key"] != before["key"] and dev.ready["creator_token"] != before["creator_token"]
+    with dev.wire() as wire:
+        assert wire.ask(wire.chat({"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}]})).status == 200
+    assert dev.try_get("/api/v1/creator/earnings", dev.ready["creator_token"], dev.console)[0] == 200
+    kept = dict(dev.ready)
+    dev.stop()
+    dev.start()
+    assert (dev.ready["key"], dev.ready["creator_token"]) == (kept["key"], kept["creator_token"]), "made once"
+
+
 def test_the_certificate_is_good_for_every_name_of_this_machine(dev: Dev) -> None:
     dev.start()
     api = dev.api
