@@ -25,6 +25,7 @@ struct adopting {
     bool is_answered;
 };
 
+static bool is_busy(const struct console *c, struct http_request *r);
 static bool collect(struct adopting *a, const char *dir, struct err *err);
 static bool take_lines(struct adopting *a, struct journal *j, struct err *err);
 static void on_current(void *arg);
@@ -50,7 +51,7 @@ void adopt_post(void *server, struct http_request *r, const struct route_match *
     const char *dir;
 
     (void)match;
-    if (!desk_is_open(c, r))
+    if (!desk_is_open(c, r) || is_busy(c, r))
         return;
     a = xcalloc(1, sizeof *a);
     a->console = c;
@@ -61,10 +62,23 @@ void adopt_post(void *server, struct http_request *r, const struct route_match *
         adopting_free(a);
         return;
     }
+    c->adopting = a;
     request_keep(r, &a->request);
     a->patience = timer_new(c->loop, on_patience, a);
     timer_start(a->patience, SHIP_MS);
     projection_when_current(c->ledger.projection, on_current, a);
+}
+
+/* Also when its client was told to ask again: it may still be waiting for what it asked. */
+static bool is_busy(const struct console *c, struct http_request *r)
+{
+    if (!c->adopting)
+        return false;
+    reply_problem(r, CALLER_CONFLICT,
+                  "What a directory of writer %s still has is being booked; ask again when that is "
+                  "done",
+                  c->adopting->writer);
+    return true;
 }
 
 static bool collect(struct adopting *a, const char *dir, struct err *err)
@@ -257,6 +271,8 @@ static void answer(struct adopting *a, const struct err *err)
 
 static void adopting_free(struct adopting *a)
 {
+    if (a->console->adopting == a)
+        a->console->adopting = NULL;
     timer_free(a->patience);
     buf_clear(&a->lines);
     free(a);

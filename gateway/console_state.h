@@ -17,6 +17,7 @@ struct console {
     struct rebuild *rebuild;
     struct desk_batch *batches; /* changes that wait to be shipped */
     struct refund_job *refunds; /* one after the other */
+    struct adopting *adopting;  /* one at a time: two would each look before the other has booked */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
     int64_t revision; /* the last one given out */
     int64_t last_request_ms; /* monotonic */
