@@ -3,7 +3,7 @@
  * digest, so a claim that Redis loses is put again by its worker or by its END (scripts/claim.lua, answer.lua).
  *
  * A claim never ends because nobody is heard of any more: whether the call was answered is then unknown, and its END may still come. It ends with its
- * END, at its time, or when the writer's directory was taken up again and all that was left in it has been applied. */
+ * END, at its time, when the writer's directory was taken up again and all that was left in it has been applied, or when the writer was retired and all that was saved of it has been. */
 #ifndef TOLLGATE_BILLING_CLAIM_H
 #define TOLLGATE_BILLING_CLAIM_H
 

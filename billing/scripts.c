@@ -26,6 +26,7 @@ static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_SWEEP] = {"sweep", {script_decimal, script_sweep}},
     [SCRIPT_TRIM] = {"trim", {script_decimal, script_trim}},
     [SCRIPT_REBUILD] = {"rebuild", {script_decimal, script_rebuild}},
+    [SCRIPT_RETIRED] = {"retired", {script_decimal, script_retired}},
 };
 
 const struct redis_script *script_get(enum script s)

@@ -14,6 +14,7 @@ enum script {
     SCRIPT_SWEEP,         /* removes holds that nobody renewed */
     SCRIPT_TRIM,          /* takes old entries out of a stream */
     SCRIPT_REBUILD,       /* takes a partition back to nothing */
+    SCRIPT_RETIRED,       /* a writer left its open calls for good */
     SCRIPT_COUNT
 };
 /* Digests are computed on first use. */
@@ -21,6 +22,7 @@ const struct redis_script *script_get(enum script s);
 
 /* The files of billing/scripts/ as they are, which scripts.c puts together. */
 extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_apply_account[], script_apply_model[];
-extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_trim[], script_rebuild[];
+extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_trim[], script_rebuild[],
+    script_retired[];
 
 #endif

@@ -8,6 +8,7 @@
 #include "billing/archive_retire.h"
 #include "gateway/journal_report.h"
 #include "gateway/rebuild.h"
+#include "gateway/retired_claims.h"
 #include "gateway/service.h"
 #include "gateway/writer_remains.h"
 #include "lib/base/log.h"
@@ -33,6 +34,8 @@ static bool retire(struct retiring *t, const struct writer_remains *remains, str
 static void say(const struct retiring *t);
 static void rebuild_lost(struct retiring *t);
 static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err);
+static void end_claims(struct retiring *t);
+static void on_claims_ended(void *arg, const struct err *err);
 static void answer(struct retiring *t);
 static void end(struct retiring *t, const struct err *err);
 
@@ -98,8 +101,10 @@ static void on_remains(void *arg, const struct writer_remains *remains, const st
         end(t, err);
     } else if (!retire(t, remains, &why)) {
         end(t, &why);
-    } else if (!t->agreed.by[0] || t->result.was_done) {
+    } else if (!t->agreed.by[0]) {
         end(t, NULL);
+    } else if (t->result.was_done) {
+        end_claims(t);
     } else {
         say(t);
         rebuild_lost(t);
@@ -146,7 +151,31 @@ static void on_rebuilt(void *arg, const struct rebuild_result *result, const str
     (void)result;
     if (err)
         log_error("retired_not_rebuilt", "`tollgate journal rebuild` must follow: %s", err->text);
-    end(arg, NULL);
+    end_claims(arg);
+}
+
+/* Its last segment stands, and what partitions lacked of it was added. */
+static void end_claims(struct retiring *t)
+{
+    struct console *c = t->console;
+    struct err err;
+
+    if (archive_heads(c->options->archive, t->agreed.writer, &t->archived, &err))
+        retired_claims_end(c, t->agreed.writer, &t->archived, on_claims_ended, t);
+    else
+        on_claims_ended(t, &err);
+}
+
+static void on_claims_ended(void *arg, const struct err *err)
+{
+    struct retiring *t = arg;
+
+    if (err)
+        log_warn("retired_claims_left",
+                 "idempotency keys of calls that %s left open stay taken for up to 24 hours, or "
+                 "until it is retired once more after `tollgate journal rebuild`: %s",
+                 t->agreed.writer, err->text);
+    end(t, NULL);
 }
 
 static void end(struct retiring *t, const struct err *err)

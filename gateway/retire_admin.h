@@ -4,8 +4,8 @@
 
 #include "gateway/route.h"
 
-/* {"writer","reason","by"}: proposes, or, by another person, confirms, saves what Redis holds of it, seals, and rebuilds the
- * partitions that had applied a lost record. Answers {"writer","state":proposed|retired,"reason","proposed_by","proposed_at"}
+/* {"writer","reason","by"}: proposes, or, by another person, confirms, saves what Redis holds of it, seals, rebuilds the
+ * partitions that had applied a lost record, and frees the idempotency keys of calls that it left open. Answers {"writer","state":proposed|retired,"reason","proposed_by","proposed_at"}
  * and, once it is retired, "record": its retire record. */
 void retire_post(void *server, struct http_request *r, const struct route_match *match);
 

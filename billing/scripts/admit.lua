@@ -47,8 +47,12 @@ local room, most, open = a[2] or '0', a[3] or '0', call('HLEN', holds)
 -- ---- the idempotency key: before all limits, since a repeated call is not run again
 
 -- An open claim whose process is gone, and whose directory was taken up since: all that was left in it, ENDs included, has
--- been applied under this run of Redis, so the call was never begun.
+-- been applied under this run of Redis, so the call was never begun. Of a writer that was retired (retired.lua) all that
+-- was saved has been applied, under whatever run.
 local function is_orphan(c)
+    if call('HEXISTS', state, 'retired ' .. c.by) == 1 then
+        return true
+    end
     local run, turn = match(call('HGET', KEYS[11], c.by) or '', '^(%S+) %d+ (%d+)$')
     return run == ARGV[2] and c.turn ~= '0' and less(c.turn, turn)
 end

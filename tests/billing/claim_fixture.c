@@ -123,3 +123,11 @@ char *report(const char *writer, const char *n, const char *turn)
 
     return run(SCRIPT_RECOVERED, keys, args);
 }
+
+char *retire(const char *writer, const char *n)
+{
+    const char *keys[] = {"tg:{a17}:state", "tg:{a17}:cursors", NULL};
+    const char *args[] = {"inst-1", "64", writer, n, NULL};
+
+    return run(SCRIPT_RETIRED, keys, args);
+}

@@ -25,6 +25,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
     [EVERYTHING] = {[OP_ANSWER] = 60,
                     [OP_TAKE_UP] = 10,
                     [OP_REBUILD] = 12,
+                    [OP_RETIRE] = 6,
                     [OP_WRITE] = 220,
                     [OP_APPLY] = 200,
                     [OP_FORGE] = 8,
@@ -40,6 +41,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                     [OP_BACK] = 80},
     [CALLS] = {[OP_ANSWER] = 120,
                [OP_TAKE_UP] = 20,
+               [OP_RETIRE] = 12,
                [OP_WRITE] = 200,
                [OP_APPLY] = 80,
                [OP_ADMIT] = 350,
@@ -56,6 +58,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
     [RECOVERY] = {[OP_ANSWER] = 10,
                   [OP_TAKE_UP] = 20,
                   [OP_REBUILD] = 60,
+                  [OP_RETIRE] = 8,
                   [OP_WRITE] = 60,
                   [OP_APPLY] = 60,
                   [OP_ADMIT] = 80,
@@ -313,6 +316,7 @@ static void draw_rest(struct dice *d, struct op *op)
         op->ms = draw_ms(d);
         break;
     case OP_RECOVERED:
+    case OP_RETIRE:
         op->shift = one_in(d, 3) ? 1 + (int)draw(d, 3) : 0;
         break;
     default:

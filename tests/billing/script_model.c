@@ -513,6 +513,18 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     return xstrdup(admits ? "OK" : "WAIT");
 }
 
+char *model_retired(struct model *m, const struct retired_ask *ask)
+{
+    if (ask->is_stranger && m->is_installed)
+        return xstrdup("INSTALLATION");
+    if (m->parked[0])
+        return xstrdup("PARKED");
+    if (m->cursors[ask->writer].n < ask->n)
+        return xstrdup("BEHIND");
+    m->is_installed = m->is_retired[ask->writer] = true;
+    return xstrdup("OK");
+}
+
 /* ---- rebuild ---- */
 
 /* Words of writers stay, but all of them have to come back. */
@@ -536,6 +548,7 @@ static void delete_all(struct model *m)
     memcpy(rest.parked, m->parked, sizeof rest.parked);
     memcpy(rest.applying, m->applying, sizeof rest.applying);
     memcpy(rest.live, m->live, sizeof rest.live);
+    memcpy(rest.is_retired, m->is_retired, sizeof rest.is_retired);
     rest.run = m->run;
     rest.pending_run = m->pending_run;
     rest.pending_since = m->pending_since;

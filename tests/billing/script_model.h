@@ -55,6 +55,7 @@ struct model {
         int64_t ms;   /* 0: it never said a word */
         unsigned turn;
     } live[WRITERS];
+    bool is_retired[WRITERS];
     struct record_cursor cursors[WRITERS];
     struct {
         const struct fact *fact;
@@ -109,6 +110,11 @@ struct recovered_ask {
     bool is_new; /* the writer has never recorded anything */
     bool is_stranger;
 };
+struct retired_ask {
+    unsigned writer;
+    uint64_t n;
+    bool is_stranger;
+};
 enum answer_verb { OPEN, ANSWERED, FAILED };
 struct answer_ask {
     unsigned account, request, writer, idem, body, turn;
@@ -129,6 +135,7 @@ char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us);
 char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us);
 char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us);
 char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t now_us);
+char *model_retired(struct model *m, const struct retired_ask *ask);
 char *model_answer(struct model *m, const struct answer_ask *ask, int64_t now_us);
 /* DELETE deletes all that may go. */
 char *model_rebuild(struct model *m, const struct rebuild_ask *ask);

@@ -14,10 +14,13 @@ static const struct model_claim *standing(const struct model *m, unsigned accoun
     return now_us / 1000 < c->gone_ms ? c : NULL;
 }
 
-/* The process that had it is gone, its directory was taken up since, and all that was left there has been applied. */
+/* The process that had it is gone, its directory was taken up since or its writer retired, and all that was left there has
+ * been applied. */
 static bool is_orphan(const struct model *m, const struct model_claim *c, unsigned run)
 {
-    return !c->is_answered && c->turn && m->live[c->writer].ms && m->live[c->writer].run == run &&
+    if (c->is_answered || m->is_retired[c->writer])
+        return !c->is_answered;
+    return c->turn && m->live[c->writer].ms && m->live[c->writer].run == run &&
            c->turn < m->live[c->writer].turn;
 }
 

@@ -89,6 +89,11 @@ static void state_lines(const struct page *p)
         state_text(p, "rebuilding", "1");
     if (m->pending_blank)
         state_text(p, "pending_blank", "1");
+    for (unsigned w = 0; w < WRITERS; w++)
+        if (m->is_retired[w]) {
+            name(p, "state", NULL);
+            buf_printf(p->out, "retired %s = 1\n", writer_texts[w]);
+        }
     if (!m->pending_run)
         return;
     state_number(p, "pending_run", "run-", m->pending_run);

@@ -228,6 +228,16 @@ static void recovered(struct telling *t, const struct op *op)
             world_recovered(t->w, places[op->place], &ask));
 }
 
+static void retire(struct telling *t, const struct op *op)
+{
+    struct retired_ask ask = {.writer = op->writer,
+                              .n = t->heads[op->writer][op->place] + (uint64_t)op->shift,
+                              .is_stranger = is_stranger(t, op)};
+
+    compare(t, model_retired(&t->models[op->place], &ask),
+            world_retired(t->w, places[op->place], &ask));
+}
+
 static void answer(struct telling *t, const struct op *op)
 {
     struct answer_ask ask = {.account = account_of(op->request),
@@ -335,7 +345,7 @@ static void tell_one(struct telling *t, const struct op *op)
         [OP_SWEEP] = sweep,        [OP_TICK] = tick,         [OP_KEEP] = keep,
         [OP_LOSE] = lose,          [OP_LOSE_ALL] = lose_all, [OP_DIE] = die,
         [OP_BACK] = back,          [OP_ANSWER] = answer,     [OP_TAKE_UP] = take_up,
-        [OP_REBUILD] = rebuild,
+        [OP_REBUILD] = rebuild,    [OP_RETIRE] = retire,
     };
 
     tellers[op->kind](t, op);
@@ -498,7 +508,7 @@ static void print_op(const struct op *op, struct buf *out)
         [OP_SWEEP] = "sweep",     [OP_TICK] = "tick",         [OP_KEEP] = "keep",
         [OP_LOSE] = "lose",       [OP_LOSE_ALL] = "lose all", [OP_DIE] = "die",
         [OP_BACK] = "all back",   [OP_ANSWER] = "answer",     [OP_TAKE_UP] = "take up",
-        [OP_REBUILD] = "rebuild",
+        [OP_REBUILD] = "rebuild", [OP_RETIRE] = "retire",
     };
     char place[PARTITION_NAME];
 

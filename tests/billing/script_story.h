@@ -24,6 +24,7 @@ enum op_kind {
     OP_DIE,      /* a script dies in the middle of a record */
     OP_TAKE_UP,  /* the writer's directory is taken up, by another process */
     OP_REBUILD,  /* a step of rebuilding the partition */
+    OP_RETIRE,   /* the writer was retired, with records up to its head + shift */
     OP_BACK,     /* all writers replay what the partition lacks, and say so */
     OP_KINDS
 };

@@ -332,6 +332,19 @@ char *world_recovered(struct world *w, struct partition p, const struct recovere
     return ask_script(w, SCRIPT_RECOVERED, &c);
 }
 
+char *world_retired(struct world *w, struct partition p, const struct retired_ask *ask)
+{
+    struct command c = {.partition = p};
+
+    key(&c, "state");
+    key(&c, "cursors");
+    arg(&c, "%s", installation(ask->is_stranger));
+    arg(&c, "%d", PARTITIONS);
+    arg(&c, "%s", writer_texts[ask->writer]);
+    arg(&c, "%" PRIu64, ask->n);
+    return ask_script(w, SCRIPT_RETIRED, &c);
+}
+
 char *world_answer(struct world *w, struct partition p, const struct answer_ask *ask,
                    int64_t now_us)
 {

@@ -34,6 +34,7 @@ char *world_apply(struct world *w, struct partition p, const struct apply_ask *a
 char *world_admit(struct world *w, struct partition p, const struct admit_ask *ask);
 char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask);
 char *world_recovered(struct world *w, struct partition p, const struct recovered_ask *ask);
+char *world_retired(struct world *w, struct partition p, const struct retired_ask *ask);
 char *world_answer(struct world *w, struct partition p, const struct answer_ask *ask,
                    int64_t now_us);
 char *world_rebuild(struct world *w, struct partition p, const struct rebuild_ask *ask);

@@ -181,6 +181,50 @@ START_TEST(an_uncounted_process_keeps_its_claims)
 }
 END_TEST
 
+START_TEST(a_retired_writers_open_claims_end_under_any_run_of_redis)
+{
+    struct call uncounted = first;
+
+    uncounted.turn = "0";
+    open_partition();
+    expect_admitted(uncounted);
+    expect(admit(second), "CLAIMED req_1");
+    expect(retire("w-b", "0"), "OK");
+    expect(admit(second), "CLAIMED req_1");
+    expect(retire("w-a", "0"), "OK");
+    expect_admitted(second);
+    expect_claim("open req_2");
+}
+END_TEST
+
+START_TEST(a_retired_writers_claims_wait_for_all_that_was_saved_of_it)
+{
+    struct call third = {"req_3", BODY, "1", "w-a", "1", 0, "k3"};
+
+    open_partition();
+    expect_admitted(first);
+    expect_admitted(third);
+    expect(retire("w-a", "1"), "BEHIND");
+    expect(admit(second), "CLAIMED req_1");
+    expect_applied(first, "1", "answered");
+    expect(retire("w-a", "1"), "OK");
+    expect(admit(second), "ANSWERED req_1");
+    third.request = "req_4";
+    expect_admitted(third);
+}
+END_TEST
+
+START_TEST(a_parked_partition_knows_of_no_retirement)
+{
+    open_partition();
+    set("HSET tg:{a17}:state parked why");
+    AUTO_STRING before = fixture_dump(&redis);
+    expect(retire("w-a", "0"), "PARKED");
+    AUTO_STRING after = fixture_dump(&redis);
+    ck_assert_str_eq(before, after);
+}
+END_TEST
+
 START_TEST(a_report_says_how_often_the_directory_was_taken_up)
 {
     open_partition();
@@ -445,6 +489,9 @@ int main(void)
     tcase_add_test(t, a_claim_outlives_its_process_until_all_that_it_left_is_applied);
     tcase_add_test(t, an_answered_call_stays_answered_when_its_process_is_gone);
     tcase_add_test(t, an_uncounted_process_keeps_its_claims);
+    tcase_add_test(t, a_retired_writers_open_claims_end_under_any_run_of_redis);
+    tcase_add_test(t, a_retired_writers_claims_wait_for_all_that_was_saved_of_it);
+    tcase_add_test(t, a_parked_partition_knows_of_no_retirement);
     tcase_add_test(t, a_report_says_how_often_the_directory_was_taken_up);
     tcase_add_test(t, a_call_that_failed_frees_its_key_at_once);
     tcase_add_test(t, an_answer_is_stored_as_long_as_its_claim_stands);

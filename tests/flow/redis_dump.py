@@ -7,7 +7,7 @@ from typing import Any
 
 from tollgate import Redis
 
-# Not projections of records: holds and their companions, rates, reports of writers, notices to caches.
+# Not projections of records: holds and their companions, rates, reports of writers, who was retired, notices to caches.
 NOT_KEPT = ("holds", "held", "looks", "live", "released", "rate", "changes")
 RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last", "pending_blank"}
 
@@ -47,7 +47,7 @@ def canonical_dump(redis: Redis) -> dict[str, Any]:
             if what == "index":
                 pairs = [(name, "") for name, _ in pairs]
             if what == "state":
-                pairs = [pair for pair in pairs if pair[0] not in RUN_FIELDS]
+                pairs = [pair for pair in pairs if pair[0] not in RUN_FIELDS and not pair[0].startswith("retired ")]
             dump[key] = pairs
         else:
             dump[key] = sorted(value)

@@ -161,6 +161,34 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     assert all(request in text for request in lost), "the bundle names what was lost"
 
 
+def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    answered, left_open = ({"Idempotency-Key": name} for name in ("order-1", "order-2"))
+    long = {**SLOW, "messages": [{"role": "user", "content": "w " * 80}]}
+
+    def ask(fields: dict[str, str], body: Any = FAST) -> Any:
+        with first.wire() as wire:
+            return wire.ask(wire.chat(body, fields))
+
+    with second.wire() as wire:
+        assert wire.ask(wire.chat(FAST, answered)).status == 200
+    second.settle_down()
+    second.ship()
+    with second.wire() as wire:
+        wire.send(wire.chat(long, left_open))
+        wait_until(lambda: first.account_state()["open_calls"] == 1, "it runs")
+        writers = destroy(second)
+    assert ask(left_open, long).status == 409
+    for writer in writers:
+        retire(first, writer)
+    reply = ask(left_open, long)
+    assert reply.is_whole and "x-tollgate-idempotent-replay" not in reply.headers
+    assert ask(answered).headers["x-tollgate-idempotent-replay"] == "true"
+    assert ask(left_open, long).headers["x-tollgate-idempotent-replay"] == "true"
+    first.ship()
+    assert len([event for event in first.events("demo") if event["amount"] != "0"]) == 2
+
+
 def stream(host: Served) -> Any:
     with host.wire() as wire:
         return wire.ask(wire.chat(SLOW))
