@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "billing/archive.h"
+#include "billing/retirement.h"
 #include "gateway/journal_report.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
@@ -17,6 +18,7 @@
 /* One answer. Every writer says the same in all partitions, so one of them is asked. */
 struct show {
     struct http_request *request; /* null once the client is gone */
+    const char *archive;
     struct journal_report here;
     struct archive_writer *writers;
     size_t writer_count;
@@ -32,6 +34,7 @@ static void answer(struct show *s);
 static void write_entry(const struct show *s, const struct journal_entry *e, struct jw *w);
 static bool is_here(const struct show *s, const char *writer);
 static void write_writer(const struct show *s, const struct archive_writer *writer, struct jw *w);
+static const char *where_it_is(const struct show *s, const struct archive_writer *writer);
 static void write_registration(const struct show *s, const struct archive_writer *writer,
                                struct jw *w);
 static void show_free(struct show *s);
@@ -59,6 +62,7 @@ void journal_get(void *server, struct http_request *r, const struct route_match 
 
 static bool read_files(struct show *s, const struct options *o, struct err *err)
 {
+    s->archive = o->archive;
     if (!journal_report_read(o->journal, &s->here, err) ||
         !archive_writers(o->archive, &s->writers, &s->writer_count, err))
         return false;
@@ -143,16 +147,22 @@ static bool is_here(const struct show *s, const char *writer)
     return false;
 }
 
-/* Another host's writer that said nothing for a minute has stopped, or is lost. */
 static void write_writer(const struct show *s, const struct archive_writer *writer, struct jw *w)
 {
-    bool is_live = s->redis_time - s->heard_at[writer - s->writers] < SILENT_NANOS;
-
     jw_object(w);
     jw_string_member(w, "writer", writer->writer);
-    jw_string_member(w, "where", is_live ? "elsewhere" : "silent");
+    jw_string_member(w, "where", where_it_is(s, writer));
     write_registration(s, writer, w);
     jw_object_end(w);
+}
+
+/* Another host's writer that said nothing for a minute has stopped, or is lost. Of one that was
+ * retired nothing is waited for. */
+static const char *where_it_is(const struct show *s, const struct archive_writer *writer)
+{
+    if (retirement_is_final(s->archive, writer->writer))
+        return "retired";
+    return s->redis_time - s->heard_at[writer - s->writers] < SILENT_NANOS ? "elsewhere" : "silent";
 }
 
 static void write_registration(const struct show *s, const struct archive_writer *writer,

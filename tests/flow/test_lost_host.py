@@ -126,6 +126,7 @@ def test_redis_is_not_emptied_of_what_a_lost_host_left_only_there(hosts: tuple[S
     park(first, partition_of(first, "account:demo"))
     assert "only Redis holds" in first.refused("journal", "rebuild")
     records = [retire(first, writer) for writer in writers]
+    assert all(line["where"] == "retired" for line in first.cli("journal", "show") if line["writer"] in writers)
     assert sum(record["saved"] for record in records) >= len(answered)
     first.cli("journal", "rebuild")
     first.wait_ready(30)
