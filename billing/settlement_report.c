@@ -95,10 +95,11 @@ static void text_statements(const struct settlement_report *r, struct buf *out)
             text_totals(row, out);
             continue;
         }
-        buf_printf(out, "  %s  %-24s %s  opening %s  earned %s  payout %s  closing %s\n",
+        buf_printf(out,
+                   "  %s  %-24s %s  opening %s  earned %s  refunds %s  payout %s  closing %s\n",
                    member(row, "statement"), member(row, "creator"), member(row, "currency"),
-                   member(row, "opening"), member(row, "earned"), member(row, "payout"),
-                   member(row, "closing"));
+                   member(row, "opening"), member(row, "earned"), member(row, "refunds"),
+                   member(row, "payout"), member(row, "closing"));
     }
 }
 
@@ -108,9 +109,11 @@ static void text_totals(const json_t *trailer, struct buf *out)
     size_t i;
 
     json_array_foreach(json_object_get(trailer, "totals"), i, row) buf_printf(
-        out, "  all creators: %s gross %s  earned %s  platform %s  payout %s  closing %s\n",
+        out,
+        "  all creators: %s gross %s  earned %s  refunds %s  platform %s  payout %s  closing %s\n",
         member(row, "currency"), member(row, "gross"), member(row, "earned"),
-        member(row, "platform"), member(row, "payout"), member(row, "closing"));
+        member(row, "refunds"), member(row, "platform"), member(row, "payout"),
+        member(row, "closing"));
 }
 
 static const char *member(const json_t *object, const char *name)
