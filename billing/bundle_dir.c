@@ -14,6 +14,7 @@
 #define DIR_MODE    0755
 
 static bool is_known(const char *name);
+static bool may_lose(const char *dir, char **names, size_t count, struct err *err);
 static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err);
 static const char *kind_name(bool is_preview);
 static bool copy_file(const char *from, const char *to, const char *name, struct err *err);
@@ -71,9 +72,16 @@ bool bundle_may_go_to(const char *dir, struct period p, bool is_preview, struct 
         return true;
     if (!dir_list(dir, &names, &count, err))
         return false;
-    ok = count == 0 || (check_listed(dir, names, count, err) && is_of(dir, p, is_preview, err));
+    ok = count == 0 || (may_lose(dir, names, count, err) && is_of(dir, p, is_preview, err));
     dir_names_free(names, count);
     return ok;
+}
+
+/* Files that somebody keeps there are not ours to replace. */
+static bool may_lose(const char *dir, char **names, size_t count, struct err *err)
+{
+    return check_listed(dir, names, count, err) ||
+           err_set(err, ERR_EXISTS, "%s: give another directory", err->text);
 }
 
 static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err)

@@ -162,9 +162,11 @@ void journal_home_clear(struct journal_home *h)
 bool journal_home_identity(const char *path, struct journal_home *out, struct err *err)
 {
     AUTO_STRING file = path_join(path, "writer");
-    AUTO_CLEAR(buf) text;
+    AUTO_CLEAR(buf) text = {.max = IDENTITY_MAX};
 
-    buf_init(&text, IDENTITY_MAX);
+    if (!file_exists(file))
+        return err_set(err, ERR_NOT_FOUND, "%s is no writer's directory: it has no file 'writer'",
+                       path);
     return file_read(file, &text, err) &&
            (parse_identity(buf_span(&text), out, err) || err_context(err, "%s", file));
 }

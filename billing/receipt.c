@@ -5,6 +5,7 @@
 #include "billing/archive.h"
 #include "billing/archive_file.h"
 #include "billing/event_fields.h"
+#include "lib/base/file.h"
 #include "lib/base/text.h"
 
 #define HEAD_MAX 256
@@ -345,6 +346,8 @@ static bool find_archived(const char *archive, struct span payload, struct recei
 
     if (!reader)
         return false;
+    if (!file_exists(archive))
+        return err_set(err, ERR_NOT_FOUND, "there is no archive at %s", archive);
     while ((got = archive_reader_enter(reader, err)) == 1 &&
            archive_reader_header(reader)->heads.at[SIDE_ACCOUNT][partition].n < out->n)
         archive_reader_pass(reader); /* its last number is lower */

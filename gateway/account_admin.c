@@ -104,7 +104,8 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
         return err_set(err, ERR_INPUT, "'%.80s' is no account id: 1 to 64 of A-Z a-z 0-9 . _ -",
                        t->id);
     if (!currency_is_known(span_of(t->currency)))
-        return err_set(err, ERR_INPUT, "'%.20s' is no currency that is settled here", t->currency);
+        return err_set(err, ERR_INPUT, "'%.20s' is no currency that is settled here, such as CNY",
+                       t->currency);
     if (strcmp(t->mode, "prepaid") != 0 && strcmp(t->mode, "postpaid") != 0)
         return err_set(err, ERR_INPUT, "'mode' must be prepaid or postpaid");
     return account_limits_read(body, t, err);

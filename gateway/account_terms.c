@@ -12,10 +12,11 @@ bool account_limits_read(const json_t *body, struct account_terms *t, struct err
         !read_limit(body, "concurrency", CONCURRENCY_MAX, &t->concurrency, err) ||
         !rate_limits_read(body, &t->rpm, &t->tpm, err))
         return false;
-    if (t->credit_limit < 0 || (t->credit_limit && strcmp(t->mode, "prepaid") == 0))
+    if (t->credit_limit < 0)
+        return err_set(err, ERR_INPUT, "'credit_limit' must not be negative");
+    if (t->credit_limit && strcmp(t->mode, "prepaid") == 0)
         return err_set(err, ERR_INPUT,
-                       "'credit_limit' goes with postpaid and is not negative; a prepaid account "
-                       "is credited instead");
+                       "'credit_limit' goes with postpaid; a prepaid account is credited instead");
     return true;
 }
 

@@ -53,7 +53,8 @@ bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
         !json_get_string(file, "currency", &d.currency, "the catalogue", err))
         return false;
     if (!currency_is_known(span_of(d.currency)))
-        return err_set(err, ERR_INPUT, "the catalogue: '%.20s' is no currency that is settled here",
+        return err_set(err, ERR_INPUT,
+                       "the catalogue: '%.20s' is no currency that is settled here, such as CNY",
                        d.currency);
     if (!read_creators(&d, file, err) || !read_prices(&d, file, err) || !read_models(&d, file, err))
         return false;

@@ -280,7 +280,7 @@ bool cli_read_config(struct cli *c)
 void cli_point_to_config(const struct cli *c)
 {
     if (access(c->config, F_OK) != 0)
-        fprintf(stderr, "which config is read is said with -c FILE or in $TOLLGATE_CONFIG\n");
+        fprintf(stderr, "name the config with -c FILE or in $TOLLGATE_CONFIG\n");
 }
 
 int cli_fail(const struct cli *c, const char *format, ...)

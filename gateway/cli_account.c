@@ -98,10 +98,9 @@ static int read_number(struct cli *c, const char *option, int64_t max, json_t *b
 
     if (!text)
         return CLI_DONE;
-    if (!int64_parse(span_of(text), &number))
-        return cli_misused(c, "%s must be a number, not \"%s\"", option, text);
-    if (number < 0 || number > max)
-        return cli_misused(c, "%s must be from 0 to %lld, not %s", option, (long long)max, text);
+    if (!int64_parse(span_of(text), &number) || number < 0 || number > max)
+        return cli_misused(c, "%s must be a whole number from 0 to %lld, not \"%s\"", option,
+                           (long long)max, text);
     json_object_set_new(body, option + strlen("--"), json_integer(number));
     return CLI_DONE;
 }

@@ -7,17 +7,36 @@
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
 
-static int print_report(const struct cli *c, json_t *reply, const char *done);
+static int print_writers(const struct cli *c, json_t *given, const struct cli_column *columns,
+                         size_t count);
 
 int journal_show(struct cli *c)
 {
-    return print_report(c, cli_get(c, "/admin/v1/journal"), NULL);
+    static const struct cli_column columns[] = {
+        {"writer", "writer", false},    {"where", "where", false},
+        {"directory", "dir", false},    {"archived", "archived", true},
+        {"process", "owner_pid", true}, {"segments", "segments", true},
+        {"sealed", "sealed", true},     {"unsealed records", "unsealed_records", true},
+        {"damaged", "damaged", false},  {"heard at", "heard_at", false},
+    };
+
+    return print_writers(c, cli_get(c, "/admin/v1/journal"), columns, ARRAY_LEN(columns));
 }
 
 int journal_ship(struct cli *c)
 {
-    return print_report(c, cli_post(c, "/admin/v1/journal/ship", NULL),
-                        "all that was written is applied in Redis");
+    static const struct cli_column columns[] = {
+        {"writer", "writer", false},    {"directory", "dir", false},
+        {"process", "owner_pid", true}, {"segments", "segments", true},
+        {"sealed", "sealed", true},     {"unsealed records", "unsealed_records", true},
+        {"damaged", "damaged", false},
+    };
+    int done =
+        print_writers(c, cli_post(c, "/admin/v1/journal/ship", NULL), columns, ARRAY_LEN(columns));
+
+    if (done == CLI_DONE && !c->json)
+        printf("all that was written is applied in Redis\n");
+    return done;
 }
 
 int journal_rebuild(struct cli *c)
@@ -58,8 +77,10 @@ int journal_retire(struct cli *c)
     AUTO_JSON body = NULL;
     AUTO_JSON reply = NULL;
 
-    if (!reason || !by)
-        return cli_misused(c, "journal retire needs --reason and --by");
+    if (!reason)
+        return cli_misused(c, "needs --reason, such as --reason \"disk of host 7 destroyed\"");
+    if (!by)
+        return cli_misused(c, "needs --by, the name of who asks");
     body = json_pack("{s:s, s:s, s:s}", "writer", c->arguments[0], "reason", reason, "by", by);
     reply = body ? cli_post(c, "/admin/v1/journal/retire", body) : NULL;
     if (!reply)
@@ -94,22 +115,14 @@ int journal_adopt(struct cli *c)
 }
 
 /* Takes the reply over. */
-static int print_report(const struct cli *c, json_t *given, const char *done)
+static int print_writers(const struct cli *c, json_t *given, const struct cli_column *columns,
+                         size_t count)
 {
-    static const struct cli_column columns[] = {
-        {"writer", "writer", false},    {"where", "where", false},
-        {"directory", "dir", false},    {"archived", "archived", true},
-        {"process", "owner_pid", true}, {"segments", "segments", true},
-        {"sealed", "sealed", true},     {"unsealed records", "unsealed_records", true},
-        {"damaged", "damaged", false},  {"heard at", "heard_at", false},
-    };
     AUTO_JSON reply = given;
 
     if (!reply)
         return CLI_FAILED;
-    cli_print_list(c, json_object_get(reply, "data"), columns, ARRAY_LEN(columns),
+    cli_print_list(c, json_object_get(reply, "data"), columns, count,
                    "nothing has been written yet");
-    if (done && !c->json)
-        printf("%s\n", done);
     return CLI_DONE;
 }

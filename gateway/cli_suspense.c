@@ -2,6 +2,7 @@
 #include "gateway/cli_suspense.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "gateway/cli_admin.h"
 #include "gateway/cli_print.h"
@@ -38,8 +39,12 @@ int suspense_resolve(struct cli *c)
     AUTO_JSON body = NULL;
     AUTO_JSON reply = NULL;
 
-    if (!as || !reason || !by)
-        return cli_misused(c, "suspense resolve needs --as, --reason and --by");
+    if (!as || (strcmp(as, "dropped") != 0 && strcmp(as, "booked") != 0))
+        return cli_misused(c, "needs --as dropped or --as booked");
+    if (!reason)
+        return cli_misused(c, "needs --reason, such as --reason \"refunded twice\"");
+    if (!by)
+        return cli_misused(c, "needs --by, the name of who decides");
     body = json_pack("{s:s, s:s, s:s, s:s}", "id", c->arguments[0], "as", as, "by", by, "reason",
                      reason);
     reply =

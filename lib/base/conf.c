@@ -105,7 +105,7 @@ static bool read_text(const char *path, struct buf *text, struct buf *problems)
     struct err err;
 
     if (!file_read(path, text, &err)) {
-        buf_printf(problems, "%s:1: %s\n", path, err.text);
+        buf_printf(problems, "%s\n", err.text);
         return false;
     }
     if (text->len && memchr(text->data, '\0', text->len)) {

@@ -248,6 +248,8 @@ START_TEST(a_receipt_that_the_archive_contradicts_is_refused)
     ck_assert(receipt_sign(span_of(line), w->key, &text, NULL));
     ck_assert(!receipt_verify(buf_span(&text), &keys, w->archive, &r, &err));
     ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert(!receipt_verify(buf_span(&text), &keys, "/nonexistent", &r, &err));
+    ck_assert_str_eq(err.text, "there is no archive at /nonexistent");
     n[5] = '1';
     memcpy(strstr(line, "1234567"), "1234568", 7);
     buf_truncate(&text, 0);
