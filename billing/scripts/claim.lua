@@ -20,8 +20,9 @@ local function write_claim(key, c, ttl_ms)
     call('SET', key, table.concat({c.state, c.request, c.body, c.ends, c.by, c.turn}, ' '), 'PX', ttl_ms)
 end
 
--- The call `c.request` has ended, and `old` is what stands there. A claim is freed only by the call that has it; of two
--- calls that were answered (the claim of the first had been lost) the one that began later stays, wherever that is decided.
+-- The call `c.request` has ended, and `old` is what stands there. A claim is freed only by the call that has it. Had the
+-- claim of a call been lost, its answer takes the key back from one that is still open, which learns it when it puts its own
+-- again; of two that were answered the one that began later stays. So ENDs may come in any order.
 -- Whether the claim is that of `c`, answered, from now on.
 local function end_claim(key, old, c, ttl_ms)
     local is_mine = old and old.request == c.request
@@ -29,7 +30,7 @@ local function end_claim(key, old, c, ttl_ms)
         if is_mine and old.state == 'open' then
             call('DEL', key)
         end
-    elseif less('0', ttl_ms) and (not old or is_mine or less(old.ends, c.ends)
+    elseif less('0', ttl_ms) and (not old or is_mine or old.state == 'open' or less(old.ends, c.ends)
                                   or (old.ends == c.ends and old.request < c.request)) then
         c.by, c.turn = '-', '0'
         write_claim(key, c, ttl_ms)

@@ -105,6 +105,8 @@ const struct mistake script_mistakes[] = {
     {"a call that failed frees an answered key", script_claim,
      "if is_mine and old.state == 'open' then", "if is_mine then"},
     {"the call that came last has the key", script_claim, "less(old.ends, c.ends)", "true"},
+    {"an open call keeps the key of an answered one", script_claim, "or old.state == 'open' or",
+     "or"},
     {"an END of yesterday claims a key", script_claim, "elseif less('0', ttl_ms) and", "elseif"},
     {"an END leaves the claim alone", script_apply_account, "end_claim(key, old,",
      "(function() end)(key, old,"},

@@ -51,7 +51,8 @@ void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us)
                                  .gone_ms = now_us / 1000 + DAY_MS};
 }
 
-/* A failed call frees only its own open claim. Of two that were answered the one that began later stays. */
+/* A failed call frees only its own open claim. An answered one has the key before any that is open; of two that were
+ * answered the one that began later stays. */
 bool claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,
                int64_t now_us)
 {
@@ -59,7 +60,7 @@ bool claim_end(struct model *m, unsigned account, unsigned key, struct model_cla
     bool stands = standing(m, account, key, now_us) != NULL;
     bool is_mine = stands && c->request == of.request;
     bool is_its_own = of.is_answered && of.ends_ms > now_us / 1000;
-    bool is_later = !stands || is_mine || of.ends_ms > c->ends_ms ||
+    bool is_later = !stands || is_mine || !c->is_answered || of.ends_ms > c->ends_ms ||
                     (of.ends_ms == c->ends_ms && of.request > c->request);
 
     of.gone_ms = of.ends_ms;

@@ -315,8 +315,6 @@ START_TEST(nothing_is_stored_by_a_call_whose_key_is_anothers)
     expect_admitted(first);
     set("DEL " CLAIM);
     expect_admitted(second);
-    expect(tell("answered", first, "sealed"), "OK");
-    expect_claim("open req_2");
     expect(tell("answered", second, "sealed"), "OK");
     expect(tell("answered", first, "sealed"), "OK");
     expect_claim("answered req_2");
@@ -463,6 +461,36 @@ START_TEST(ends_of_several_writers_commute)
 }
 END_TEST
 
+/* The claim of the first was lost, and the second got the key. */
+START_TEST(a_call_that_is_open_gives_way_to_one_that_was_answered)
+{
+    open_partition();
+    expect_admitted(first);
+    set("DEL " CLAIM);
+    expect_admitted(second);
+    expect_applied(first, "1", "answered");
+    expect_claim("answered req_1");
+    expect(tell("open", second, ""), "TAKEN req_1");
+    expect(tell("failed", second, ""), "OK");
+    expect_claim("answered req_1");
+}
+END_TEST
+
+START_TEST(an_answered_call_has_its_key_whenever_the_end_of_a_failed_one_comes)
+{
+    for (int is_late = 0; is_late < 2; is_late++) {
+        open_partition();
+        expect_admitted(second);
+        if (is_late)
+            expect_applied(first, "1", "answered");
+        expect(tell("failed", second, ""), "OK");
+        if (!is_late)
+            expect_applied(first, "1", "answered");
+        expect_claim("answered req_1");
+    }
+}
+END_TEST
+
 static void start_redis(void)
 {
     fixture_start(&redis, false);
@@ -509,5 +537,7 @@ int main(void)
     tcase_add_test(t, an_end_without_an_answer_frees_only_its_own_claim);
     tcase_add_test(t, an_end_of_yesterday_claims_nothing);
     tcase_add_test(t, ends_of_several_writers_commute);
+    tcase_add_test(t, a_call_that_is_open_gives_way_to_one_that_was_answered);
+    tcase_add_test(t, an_answered_call_has_its_key_whenever_the_end_of_a_failed_one_comes);
     return run_tests(t, "claim_script");
 }
