@@ -2,7 +2,8 @@
  *
  * Whether a command that was not answered was done is unknown. So a hold is renewed with its amount, which puts it
  * again when it is missing; and a release is repeated on new connections until it was answered, or the sweeper
- * has the entry anyway. */
+ * has the entry anyway. A parked partition is passed over when holds are put again: once it was rebuilt, there is another
+ * round. */
 #include "billing/admission_keep.h"
 
 #include <assert.h>
@@ -53,6 +54,7 @@ static void release_again(void *arg);
 static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err);
 static void eval_hold(struct admission *a, const char *verb, const struct entries *some,
                       redis_on_reply *on_reply, struct ask *ask);
+static bool says(const struct redis_reply *reply, const char *word);
 static bool is_ok(const struct redis_reply *reply);
 static bool entry_is_ok(const struct redis_reply *reply);
 
@@ -153,7 +155,7 @@ static void on_renewed(void *arg, const struct redis_reply *reply, const struct 
     if (!is_good && !round)
         log_warn("holds_not_renewed", "%s",
                  err ? err->text : "Redis refused; it will be tried again");
-    count_answer(a, round, is_good);
+    count_answer(a, round, is_good || (!err && says(reply, "PARKED")));
 }
 
 static void count_answer(struct admission *a, uint64_t round, bool is_good)
@@ -281,7 +283,7 @@ static void on_claim_freed(void *arg, enum claim_state state)
     struct release *r = KEEP(ask->release);
     struct admission *a = ask_end(ask);
 
-    if (a && state == CLAIM_UNKNOWN)
+    if (a && state != CLAIM_STANDS)
         release_later(a, r);
     else
         free(r);
@@ -378,10 +380,15 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
     redis_eval(a->redis, script_get(SCRIPT_HOLD), key, k, args, n, on_reply, ask);
 }
 
-static bool is_ok(const struct redis_reply *reply)
+static bool says(const struct redis_reply *reply, const char *word)
 {
     return redis_reply_type(reply) == REDIS_ARRAY && redis_reply_count(reply) > 0 &&
-           span_equal(redis_reply_text(redis_reply_at(reply, 0)), SPAN("OK"));
+           span_equal(redis_reply_text(redis_reply_at(reply, 0)), span_of(word));
+}
+
+static bool is_ok(const struct redis_reply *reply)
+{
+    return says(reply, "OK");
 }
 
 static bool entry_is_ok(const struct redis_reply *reply)

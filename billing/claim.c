@@ -130,9 +130,10 @@ static void on_answer(void *arg, const struct redis_reply *reply, const struct e
     free(arg);
     if (!err && redis_reply_type(reply) == REDIS_ARRAY && redis_reply_count(reply) > 0)
         word = redis_reply_text(redis_reply_at(reply, 0));
-    ask.on_state(ask.arg, span_equal(word, SPAN("OK"))      ? CLAIM_STANDS
-                          : span_equal(word, SPAN("TAKEN")) ? CLAIM_TAKEN
-                                                            : CLAIM_UNKNOWN);
+    ask.on_state(ask.arg, span_equal(word, SPAN("OK"))       ? CLAIM_STANDS
+                          : span_equal(word, SPAN("TAKEN"))  ? CLAIM_TAKEN
+                          : span_equal(word, SPAN("PARKED")) ? CLAIM_PARKED
+                                                             : CLAIM_UNKNOWN);
 }
 
 void claims_stored(struct claims *c, const char *account, const char *request_id,

@@ -177,7 +177,7 @@ static void on_claim_ended(void *arg, enum claim_state state)
 {
     struct paid_call *c = arg;
 
-    if (state == CLAIM_UNKNOWN)
+    if (state != CLAIM_STANDS)
         log_warn("claim_not_ended", "Redis did not take the end of call %s; its END will do it",
                  c->event.request_id);
     finish(c);

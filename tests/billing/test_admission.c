@@ -331,6 +331,35 @@ START_TEST(holds_that_redis_lost_are_put_again)
 }
 END_TEST
 
+static unsigned open_calls(void)
+{
+    AUTO_STRING open = fixture_ask(&fixture, "HLEN tg:{%s}:holds:acct", partition);
+
+    return (unsigned)strtoul(open, NULL, 10);
+}
+
+START_TEST(a_parked_partition_is_passed_over_until_it_was_rebuilt)
+{
+    bool is_done = false;
+    struct call c;
+
+    ask(&c, "req_1", 10000000);
+    await(&c);
+    set("FLUSHALL");
+    open_partition("5000000000");
+    set("HSET tg:{%s}:state parked why", partition);
+    admission_put_again(admission, set_flag, &is_done);
+    ck_assert(loop_run_until(loop, &is_done, WAIT_MS));
+    ck_assert_uint_eq(open_calls(), 0);
+    set("HDEL tg:{%s}:state parked", partition);
+    is_done = false;
+    admission_put_again(admission, set_flag, &is_done);
+    ck_assert(loop_run_until(loop, &is_done, WAIT_MS));
+    ck_assert_uint_eq(open_calls(), 1);
+    hold_settled(c.hold, 0);
+}
+END_TEST
+
 START_TEST(without_redis_nobody_is_admitted)
 {
     struct call c;
@@ -526,6 +555,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, an_abandoned_call_leaves_nothing_at_whatever_point, 0, 4);
     tcase_add_test(t, a_hold_can_be_raised_as_far_as_credit_goes);
     tcase_add_test(t, holds_that_redis_lost_are_put_again);
+    tcase_add_test(t, a_parked_partition_is_passed_over_until_it_was_rebuilt);
     tcase_add_test(t, without_redis_nobody_is_admitted);
     tcase_add_test(t, a_release_is_repeated_until_redis_has_it);
     tcase_add_test(t, it_can_be_freed_before_its_holds_and_answers);

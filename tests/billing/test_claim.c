@@ -212,6 +212,25 @@ START_TEST(a_claim_that_redis_lost_is_put_again_with_its_hold)
 }
 END_TEST
 
+START_TEST(a_claim_in_a_parked_partition_does_not_keep_the_others_waiting)
+{
+    struct call c;
+
+    ask(&c, "req_1");
+    await(&c);
+    set("FLUSHALL");
+    open_partition();
+    set("HSET tg:{%s}:state parked why", partition);
+    put_again();
+    expect_claim("(nil)");
+    ck_assert(!hold_claim_is_lost(c.hold));
+    set("HDEL tg:{%s}:state parked", partition);
+    put_again();
+    expect_claim("open req_1");
+    hold_settled(c.hold, 0);
+}
+END_TEST
+
 START_TEST(a_call_whose_key_was_given_to_another_learns_it)
 {
     struct call c;
@@ -330,6 +349,7 @@ int main(void)
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_test(t, a_repetition_learns_which_call_has_the_key);
     tcase_add_test(t, a_claim_that_redis_lost_is_put_again_with_its_hold);
+    tcase_add_test(t, a_claim_in_a_parked_partition_does_not_keep_the_others_waiting);
     tcase_add_test(t, a_call_whose_key_was_given_to_another_learns_it);
     tcase_add_loop_test(t, an_abandoned_call_leaves_its_key_free, 0, 3);
     tcase_add_test(t, a_key_is_freed_on_the_next_connection_when_redis_went_meanwhile);
