@@ -7,9 +7,23 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .stack import Stack
+
+
+TOO_LATE = "left out: the time was over"
+Act = Callable[[Stack, str, dict[str, Any], threading.Event], str]
+
+
+def apart(act: Act) -> Act:
+    """From the moment that a journal which Redis alone has a copy of is destroyed until its writer is retired, Redis loses
+    nothing: to lose both is what the guarantee leaves out."""
+    def wait_and_act(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+        with stack.only_copy:
+            return TOO_LATE if over.is_set() else act(stack, target, given, over)
+    return wait_and_act
 
 
 # --- processes of a gateway: `target` is an instance's name

@@ -157,7 +157,7 @@ def accounts_add_up(books: Books) -> Iterator[str]:
                 in_redis[name.split(" ")[0]] += int(value)
     balances = {key.rpartition(":")[2]: books.redis.table(key) for key in books.redis.keys("tg:{a??}:account:*")}
     for account in world.ACCOUNTS:
-        name, found = account.name, balances[account.name]
+        name, found = account.name, {"balance": "0", "room": "0", **balances.get(account.name, {})}
         if debits[name] != in_redis[name]:
             yield f"account {name}: its events sum to {debits[name]}, Redis was charged {in_redis[name]}"
         given = books.credits[name] + books.refunds[name]

@@ -25,7 +25,7 @@ class Fault:
     lane: str                                       # instance, network, or how Redis runs: redis, sentinel, cluster
     weight: int
     draw: Callable[[Draw], dict[str, Any]]          # its particulars
-    act: Callable[[Stack, str, dict[str, Any], threading.Event], str]   # does it and undoes it; says what happened
+    act: acts.Act                                   # does it and undoes it; says what happened
     needs: str = ""                                 # shim, disk: what else must be there
 
 
@@ -77,16 +77,17 @@ FAULTS = [
                                             what="opens"), acts.fail_disk, "shim"),
     Fault("clock jumps", "instance", 3, both(seconds(0.5, 6), one_of("ms", -30_000, -2_000, 1_500, 20_000, 50_000)),
           acts.jump_clock, "shim"),
-    Fault("journal destroyed", "instance", 2, lambda draw: {"which": draw.randint(0, 9)}, wreck.destroy_shipped),
+    Fault("journal destroyed", "instance", 2, lambda draw: {"which": draw.randint(0, 9)}, acts.apart(wreck.destroy_shipped)),
     Fault("journal loss", "instance", 0, seconds(0.5, 3), wreck.destroy_unshipped),     # only when asked for
-    Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)), acts.kill_redis),
+    Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)),
+          acts.apart(acts.kill_redis)),
     Fault("redis paused", "redis", 5, seconds(0.2, 12), acts.pause_redis),
     Fault("redis blocked", "redis", 2, seconds(0.2, 4), acts.block_redis),
-    Fault("redis emptied", "redis", 2, seconds(0.0, 2), acts.flush_redis),
-    Fault("master redis killed", "sentinel", 6, both(seconds(0, 6), which=0), acts.kill_master_redis),
-    Fault("master redis paused", "sentinel", 4, both(seconds(0.3, 8), which=0), acts.pause_master_redis),
-    Fault("master redis killed", "cluster", 5, both(seconds(0, 6), WHICH), acts.kill_master_redis),
-    Fault("master redis paused", "cluster", 3, both(seconds(0.3, 8), WHICH), acts.pause_master_redis),
+    Fault("redis emptied", "redis", 2, seconds(0.0, 2), acts.apart(acts.flush_redis)),
+    Fault("master redis killed", "sentinel", 6, both(seconds(0, 6), which=0), acts.apart(acts.kill_master_redis)),
+    Fault("master redis paused", "sentinel", 4, both(seconds(0.3, 8), which=0), acts.apart(acts.pause_master_redis)),
+    Fault("master redis killed", "cluster", 5, both(seconds(0, 6), WHICH), acts.apart(acts.kill_master_redis)),
+    Fault("master redis paused", "cluster", 3, both(seconds(0.3, 8), WHICH), acts.apart(acts.pause_master_redis)),
     Fault("slot moved", "cluster", 6, both(WHICH, lambda draw: {"partition": draw.choice(world.partitions())}), acts.move_slot),
     Fault("link cut", "network", 8, both(LINK, one_of("seconds", 0, 0, 0.5, 3)), acts.cut_link),
     Fault("link half closed", "network", 3, LINK, acts.half_close_link),
@@ -149,6 +150,8 @@ class Lane(threading.Thread):
                 one.result = f"FAILED: {error!r}"
                 self.failures.append(f"{one.line()}: {error!r}")
             one.healed = time.time()
+            if one.result == acts.TOO_LATE:
+                one.began = one.healed = 0.0
             self.say(f"{time.monotonic() - start:8.1f} s  {one.lane:10} {one.fault.name:18} {one.result}")
 
     __hash__ = threading.Thread.__hash__

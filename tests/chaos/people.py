@@ -59,7 +59,7 @@ class People(threading.Thread):
 
     def top_up(self) -> None:
         account = self.draw.choice(["scarce", "scarce", "scarce", "plenty", "steady", "branch"])
-        nanos = self.draw.randint(1_000_000, 12_000_001)
+        nanos = self.draw.randint(500_000, 5_000_001)
         self._do(self._credit(account, spell(nanos)))
 
     def correct(self) -> None:

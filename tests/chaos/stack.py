@@ -146,6 +146,7 @@ class Stack:
         self.instances: dict[str, Instance] = {}
         self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
+        self.only_copy = threading.Lock()   # held while Redis alone has what a destroyed journal had, or Redis loses things
         self.spawner = ThreadPoolExecutor(1)
 
     def spawn(self, start: Callable[[], T]) -> T:

@@ -58,7 +58,7 @@ class Account:
 
 ACCOUNTS = [
     Account("plenty", True, "500"),
-    Account("scarce", True, "0.05", clients=3),     # runs dry again and again, and is topped up
+    Account("scarce", True, "0.02", clients=3),     # runs dry again and again, and is topped up
     Account("steady", True, "200", clients=3),
     Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
     Account("branch", False, "10", ("--credit-limit", "500")),

@@ -74,13 +74,14 @@ def frames(data: bytes) -> list[bytes]:
 
 
 def unshipped(stack: Stack, directory: Directory) -> dict[tuple[str, int], Any]:
-    """The records that Redis has not applied."""
-    redis = reader(stack.ledger)
-    try:
-        cursors = {partition: int(redis.table(f"tg:{{{partition}}}:cursors").get(directory.writer, "0 -").split(" ")[0])
-                   for partition in directory.crcs}
-    finally:
-        redis.close()
+    """The records that Redis has not applied, or that stand in a partition which is about to be emptied."""
+    cursors = {}
+    with contextlib.closing(reader(stack.ledger)) as redis:
+        for partition in directory.crcs:
+            state = redis.table(f"tg:{{{partition}}}:state")
+            cursor = redis.table(f"tg:{{{partition}}}:cursors").get(directory.writer, "0 -")
+            is_sound = not {"parked", "rebuilding", "applying"} & set(state)
+            cursors[partition] = int(cursor.split(" ")[0]) if is_sound else 0
     return {place: record for place, record in directory.records.items() if place[1] > cursors[place[0]]}
 
 
@@ -103,18 +104,28 @@ def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: thre
     instance.stop_in_order()
     try:
         with directories(instance) as free:
-            whole = [one for one in free if one.records and not one.open_calls and not unshipped(stack, one)]
-            if not whole:
-                return "left alone: nothing had shipped everything"
-            victim = whole[given["which"] % len(whole)]
-            shutil.rmtree(victim.path)
+            whole = [one for one in free if one.records and not one.open_calls and is_shipped(stack, one)]
+            victim = whole[given["which"] % len(whole)] if whole else None
+            if victim:
+                shutil.rmtree(victim.path)
     finally:
         instance.serve()
+    if not victim:
+        return "left alone: nothing had shipped everything"
     said = retire(instance, victim.writer, over)
-    if said["lost_records"] or said["open_calls"]:
+    ended = {record.get("request_id") for record in victim.records.values()}
+    if said["lost_records"] or ended & {call["request_id"] for call in said["open"]}:
         raise AssertionError(f"{victim.writer} had shipped everything, and its retirement says {said}")
     return (f"destroyed {victim.path.name} ({victim.writer}), {len(victim.records)} numbers, all shipped; retired, "
             f"{said['saved']} records saved from Redis")
+
+
+def is_shipped(stack: Stack, directory: Directory) -> bool:
+    """False also when Redis can't be asked."""
+    try:
+        return not unshipped(stack, directory)
+    except (OSError, AssertionError):
+        return False
 
 
 def destroy_unshipped(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
