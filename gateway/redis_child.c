@@ -15,7 +15,7 @@
 #define CONF_BYTES_MAX 16384
 #define LOG_BYTES_MAX  (64 * 1024 * 1024)
 #define STARTING       "Redis is starting"
-#define READY          "Ready to accept connections"
+#define READY          "server is now ready to accept connections" /* at its socket */
 
 static bool is_installed(void);
 static void set_aside_unreadable(const char *dir);
