@@ -78,6 +78,7 @@ static struct projection *make(struct loop *loop, struct redis *redis,
     p->archive = xstrdup(config->archive);
     p->batch_records = config->batch_records;
     p->batches_max = config->batches_max;
+    p->recent_ms = config->recent_ms;
     p->handlers = *handlers;
     p->arg = arg;
     p->effects = effects_new();

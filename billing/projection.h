@@ -3,7 +3,9 @@
  * For each partition the writer's records carry dense numbers, and the partition keeps per writer a cursor (n, CRC). A batch applies a record iff n == cursor + 1. On every new
  * connection, and once a minute, all cursors are read; shipping goes on from the lowest, out of the archive where the journal no longer holds it.
  * A cursor above the journal's head, or the same n with another CRC, stops shipping with an alarm (on_stopped). A partition is recovered for this writer
- * when everything durable at connection was applied and its holds were put again. */
+ * when everything durable at connection was applied and its holds were put again.
+ * What Redis lacks and the archive has (by its heads when the cursors were read) is applied without entering the streams once it is older than recent_ms,
+ * so Redis has room for what is recent, however much is replayed. */
 #ifndef TOLLGATE_BILLING_PROJECTION_H
 #define TOLLGATE_BILLING_PROJECTION_H
 
@@ -17,6 +19,7 @@ struct projection_config {
     const char *archive;
     size_t batch_records; /* per script call */
     size_t batches_max;   /* in flight */
+    int64_t recent_ms;    /* what is replayed, archived and older enters no stream (trimmer.h) */
 };
 
 /* None of them may free the projection. */

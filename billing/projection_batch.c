@@ -40,15 +40,22 @@ void batch_start(struct batch *b, struct partition p, const char *installation, 
 
     b->partition = p;
     b->records = 0;
+    b->past_ms = 0;
     b->last = (struct record_cursor){0};
     buf_truncate(&b->bytes, 0);
     b->keys.count = b->args.count = b->changes.count = 0;
     for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
         batch_key(b, fixed[i], NULL);
     batch_key(b, p.side == SIDE_ACCOUNT ? "ops" : "catalogue", NULL);
+    batch_key(b, "trimmed", NULL);
     batch_field_text(b, installation);
     batch_field_int(b, PARTITIONS);
     batch_field_text(b, writer);
+}
+
+void batch_past(struct batch *b, int64_t ms)
+{
+    b->past_ms = ms;
 }
 
 void batch_record(struct batch *b, struct record_cursor cursor, const char *kind, struct span line,
@@ -62,6 +69,7 @@ void batch_record(struct batch *b, struct record_cursor cursor, const char *kind
     batch_field_text(b, crc);
     batch_field_text(b, kind);
     batch_field(b, line);
+    batch_field_int(b, b->past_ms);
     batch_field_int(b, keys);
     batch_field_int(b, fields);
     b->records++;

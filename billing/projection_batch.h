@@ -19,6 +19,7 @@ struct pieces {
 struct batch {
     struct partition partition;
     size_t records;
+    int64_t past_ms;
     struct record_cursor last; /* of the last record added */
     struct buf bytes;
     struct pieces keys, args;
@@ -29,8 +30,10 @@ void batch_init(struct batch *b);
 void batch_clear(struct batch *b);
 DEFINE_AUTO_CLEAR(batch)
 
-/* Forgets what was in it; its memory is used again. */
+/* Forgets what was in it; its memory is used again. Records that are added are not past until batch_past(). */
 void batch_start(struct batch *b, struct partition p, const char *installation, const char *writer);
+/* What is added from now on is archived and no longer recent, being of this time (ms): it enters no stream. 0: it does. */
+void batch_past(struct batch *b, int64_t ms);
 void batch_record(struct batch *b, struct record_cursor cursor, const char *kind, struct span line,
                   unsigned keys, unsigned fields);
 void batch_key(struct batch *b, const char *what, const char *rest);

@@ -24,6 +24,7 @@ struct effects {
     struct span line;
     uint32_t crc;
     bool is_json;
+    int64_t recent_since;
     struct known_day *day; /* of the record read last, most often that of the next */
 };
 
@@ -52,6 +53,7 @@ static bool add_catalogue(const struct effects *e, struct batch *b, struct recor
 static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at);
 
+static int64_t past_ms(const struct effects *e);
 static bool claim_words(const struct effects *e, struct claim_words *out);
 static bool read_refund(const struct effects *e, struct refund_words *out);
 static void add_refund_words(struct batch *b, const struct refund_words *words, const char *sum);
@@ -92,12 +94,14 @@ void effects_free(struct effects *e)
     free(e);
 }
 
-void effects_read(struct effects *e, const struct record_head *head, struct span line, uint32_t crc)
+void effects_read(struct effects *e, const struct record_head *head, struct span line, uint32_t crc,
+                  int64_t recent_since)
 {
     e->is_json = members_read(e->members, line);
     e->head = head;
     e->line = line;
     e->crc = crc;
+    e->recent_since = recent_since;
 }
 
 void effects_add(struct effects *e, struct batch *b)
@@ -106,10 +110,23 @@ void effects_add(struct effects *e, struct batch *b)
     struct record_cursor at = {e->head->place.n[side], e->crc};
     add_record *add = adders[e->head->kind][side];
 
+    batch_past(b, past_ms(e));
     if (e->is_json && add && add(e, b, at))
         return;
     batch_record(b, at, "suspend", e->line, 0, 1);
     batch_field_text(b, UNREADABLE);
+}
+
+/* What has no time of its own is recent for ever. */
+static int64_t past_ms(const struct effects *e)
+{
+    enum path path = e->head->kind == RECORD_CALL ? P_ENDED_AT : P_AT;
+    int64_t when;
+
+    if (!e->recent_since || !e->is_json || !member_time(e->members, path, &when) ||
+        when >= e->recent_since)
+        return 0;
+    return when / NANOS_PER_MS;
 }
 
 static bool add_resolve(const struct effects *e, struct batch *b, struct record_cursor at)

@@ -10,9 +10,10 @@ struct effects *effects_new(void) MUST_USE;
 void effects_free(struct effects *e);
 DEFINE_AUTO(effects)
 
-/* Keeps `line` until the next call. What cannot be read will be booked as suspense: the cursor must move. */
-void effects_read(struct effects *e, const struct record_head *head, struct span line,
-                  uint32_t crc);
+/* Keeps `line` until the next call. What cannot be read will be booked as suspense: the cursor must move. Of an archived
+ * record `recent_since` says from which time on (nanos) it still belongs into the streams; of others it is 0. */
+void effects_read(struct effects *e, const struct record_head *head, struct span line, uint32_t crc,
+                  int64_t recent_since);
 /* Adds the record that was read last to a batch of one of its partitions. */
 void effects_add(struct effects *e, struct batch *b);
 

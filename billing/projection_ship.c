@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 
+#include "billing/archive_retire.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -13,6 +15,9 @@
 #define REST_MS        4
 #define LAST_NUMBER    (UINT64_C(1) << 53) /* scripts compare numbers as doubles up to here */
 
+static void read_archived_heads(struct projection *p);
+static bool is_behind(const struct projection *p);
+static int64_t recent_since(const struct projection *p, const struct record_head *head);
 static bool journal_lacks(const struct projection *p);
 static bool open_tail(struct projection *p, struct err *err);
 static bool read_record(struct projection *p);
@@ -36,6 +41,7 @@ static void refused(struct projection *p, struct lane *l, struct span status, st
 
 bool ship_begin(struct projection *p, struct err *err)
 {
+    read_archived_heads(p);
     if (p->journal) {
         if (!journal_refresh_first_heads(p->journal, err))
             return false;
@@ -46,6 +52,37 @@ bool ship_begin(struct projection *p, struct err *err)
     }
     p->reader = archive_reader_open(p->archive, p->writer, err);
     return p->reader != NULL;
+}
+
+/* What cannot be found out counts as not archived: it goes to the streams whole, and the trimmer looks after it. */
+static void read_archived_heads(struct projection *p)
+{
+    struct err err;
+
+    p->in_archive = (struct record_heads){0};
+    if (is_behind(p) && !archive_heads(p->archive, p->writer, &p->in_archive, &err)) {
+        log_warn("archive_unreadable", "%s: what is replayed enters Redis's streams again: %s",
+                 p->writer, err.text);
+        p->in_archive = (struct record_heads){0};
+    }
+}
+
+static bool is_behind(const struct projection *p)
+{
+    if (!p->journal)
+        return true;
+    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        if (!l->is_away && l->applied.n < lane_cursor(l, projection_heads(p)).n)
+            return true;
+    return false;
+}
+
+/* 0: it is not archived, and only the streams hold it besides the journal. */
+static int64_t recent_since(const struct projection *p, const struct record_head *head)
+{
+    if (record_is_beyond(&p->in_archive, &head->place))
+        return 0;
+    return clock_now() - p->recent_ms * NANOS_PER_MS;
 }
 
 static bool journal_lacks(const struct projection *p)
@@ -157,7 +194,7 @@ static bool take_record(struct projection *p, const struct record_head *head, st
             continue;
         }
         if (!is_read)
-            effects_read(p->effects, head, line, crc);
+            effects_read(p->effects, head, line, crc, recent_since(p, head));
         is_read = true;
         put(p, l, at.n);
     }

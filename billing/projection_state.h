@@ -66,11 +66,13 @@ struct projection {
     struct redis *redis;
     struct journal *journal; /* null: only the archive is left */
     char writer[WRITER_TEXT];
-    struct record_heads archived; /* of what was read by now: all there is without a journal */
-    bool archive_is_read;         /* likewise: there is no more */
-    bool has_history;             /* records were ever written */
+    struct record_heads archived;   /* of what was read by now: all there is without a journal */
+    bool archive_is_read;           /* likewise: there is no more */
+    struct record_heads in_archive; /* the archive's, if Redis lacked something */
+    bool has_history;               /* records were ever written */
     char *installation, *archive;
     size_t batch_records, batches_max;
+    int64_t recent_ms;
     struct projection_handlers handlers;
     void *arg;
 
@@ -121,9 +123,9 @@ struct projection *request_end(struct request *r);
 
 /* The state machine's events, projection.c. */
 void projection_cursors_read(struct projection *p);
-void projection_progress(struct projection *p);     /* some lane was applied further */
+void projection_progress(struct projection *p);         /* some lane was applied further */
 void projection_archive_was_read(struct projection *p); /* of a writer without a journal */
-void projection_all_reported(struct projection *p); /* a round of reports was answered */
+void projection_all_reported(struct projection *p);     /* a round of reports was answered */
 /* Begins anew from Redis's cursors, after a rest. */
 void projection_restart(struct projection *p, const char *why);
 /* One partition's server is away, or did not do what was asked. */

@@ -187,7 +187,8 @@ struct journal_config ledger_journal_config(const struct options *o, const struc
 struct projection_config ledger_projection_config(const struct options *o,
                                                   const struct installation *i)
 {
-    return (struct projection_config){i->id, o->archive, BATCH_RECORDS, BATCHES_MAX};
+    return (struct projection_config){i->id, o->archive, BATCH_RECORDS, BATCHES_MAX,
+                                      o->recent_time};
 }
 
 /* A process without a journal stays up, refuses in one sentence what would need it, and tries again. */

@@ -134,7 +134,8 @@ static const struct conf_option main_options[] = {
      "memory "
      "grows with this."},
     {"recent_calls", CONF_INT, "100", 1, 1000000, FIELD(recent_calls),
-     "How many of an account's newest calls stay in Redis, however old they are."},
+     "How many of an account's newest calls stay in Redis, however old they are; what was "
+     "rebuilt begins anew."},
     {"testing", CONF_BOOL, "false", 0, 0, FIELD(testing),
      "Permits `clock_offset`. What is archived and settled states it."},
     {"clock_offset", CONF_INT, "0", -CENTURY_MS, CENTURY_MS, FIELD(clock_offset),

@@ -1,8 +1,9 @@
 -- apply.lua - the part that both apply scripts share: which records of a batch are due, and the cursor.
 --
--- KEYS: state, cursors, suspense, records, ops or catalogue; then the keys of each record in turn.
--- ARGV: installation, partitions, writer; then per record: n, crc, kind, line, how many keys it has,
---       how many fields follow, and those.
+-- KEYS: state, cursors, suspense, records, ops or catalogue, trimmed; then the keys of each record in turn.
+-- ARGV: installation, partitions, writer; then per record: n, crc, kind, line, past, how many keys it has,
+--       how many fields follow, and those. `past`: 0, or of a record that is archived and no longer recent its
+--       time in ms: it enters no stream.
 -- Answers {status, n, crc, applied, duplicates, suspended}, n and crc being the cursor's, status OK, GAP
 -- or CONFLICT; or, nothing having been written, {INSTALLATION, …}, {MALFORMED, …} or {PARKED, why}.
 local state, cursors, suspense, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -22,6 +23,13 @@ end
 -- What stands, or would stand, in suspense was dropped by a resolve record, which may have come first.
 local function was_dropped(entry, detail)
     return call('HEXISTS', suspense, 'resolved ' .. entry .. ' ' .. detail) == 1
+end
+
+-- The whole record, for a host that is lost before it archived it.
+local function keep(r)
+    if r.past == '0' then
+        call('XADD', records, '*', 'r', r.line)
+    end
 end
 
 -- Every read of a record stands before its first write, and what is written afterwards was checked by
@@ -44,7 +52,7 @@ end
 local function book_resolve(r)
     local entry, detail = string.gsub(ARGV[r.f], ':', ' '), ARGV[r.f + 2]
     local held = call('HGET', suspense, entry)
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     if ARGV[r.f + 1] ~= 'dropped' then
         return
     end
@@ -73,16 +81,16 @@ end
 
 -- The batch as a table; nil and what is wrong when it is malformed.
 local function batch()
-    local list, a, k = {}, 4, 6
+    local list, a, k = {}, 4, 7
     while ARGV[a] do
-        local keys, fields = tonumber(ARGV[a + 4] or ''), tonumber(ARGV[a + 5] or '')
+        local past, keys, fields = ARGV[a + 4] or '', tonumber(ARGV[a + 5] or ''), tonumber(ARGV[a + 6] or '')
         local value = number_of(ARGV[a])
-        if not (value and keys and fields and ARGV[a + 5 + fields] and KEYS[k + keys - 1]) then
+        if not (value and find(past, '^%d+$') and keys and fields and ARGV[a + 6 + fields] and KEYS[k + keys - 1]) then
             return nil, ARGV[a]
         end
         list[#list + 1] = {n = ARGV[a], value = value, crc = ARGV[a + 1], kind = ARGV[a + 2],
-                           line = ARGV[a + 3], k = k, keys = keys, f = a + 6, fields = fields}
-        a, k = a + 6 + fields, k + keys
+                           line = ARGV[a + 3], past = past, k = k, keys = keys, f = a + 7, fields = fields}
+        a, k = a + 7 + fields, k + keys
     end
     return list
 end

@@ -4,7 +4,7 @@
 -- An amount in the account's own currency moves `balance` and `room`. Any other, and every amount while
 -- the account is not opened yet, is kept in `foreign:<currency>` of the account; once the account is
 -- opened such a sum stands in suspense as `currency <account> <currency>`. Sums of zero are absent.
-local ops = KEYS[5]
+local ops, trimmed = KEYS[5], KEYS[6]
 
 local function purse(account, key, currency)
     local a = call('HMGET', key, 'opened', 'currency', 'balance', 'room', 'foreign:' .. currency)
@@ -69,7 +69,11 @@ local function book_call(r)
     if not (purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
     end
-    call('HSET', index, request, call('XADD', events, '*', 'r', r.line))
+    if r.past == '0' then
+        call('HSET', index, request, call('XADD', events, '*', 'r', r.line))
+    else
+        raise_mark(trimmed, id, r.past .. '-0')
+    end
     pay(p, negate(amount))
     if hold then
         call('HDEL', holds, request)
@@ -139,7 +143,7 @@ local function book_account(r)
     if not (can_add(a[3]) and can_add(a[4]) and can_add(a[8])) then
         return 'sum-is-too-large'
     end
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     if not is_newer(r, revision, at, a[6], a[7]) then
         return
     end
@@ -162,7 +166,7 @@ local function book_key(r)
         return 'number-is-out-of-range'
     end
     local old = call('HMGET', key, 'revision', 'by', 'state')
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     if old[3] == 'revoked' then
         state_wanted = 'revoked'
     end
@@ -190,7 +194,7 @@ local function book_credit(r)
         old_at, old_writer, old_n, old_amount, old_currency =
             match(old, '^(%d+) (%S+) (%d+) (%-?%d+) (%S+)$')
         if is_before(old_at, old_writer, old_n, at, writer, r.n) then
-            call('XADD', records, '*', 'r', r.line)
+            keep(r)
             return
         end
         old_purse = purse(id, account, old_currency)
@@ -198,7 +202,7 @@ local function book_credit(r)
     if not purse_takes(new_purse) or (old and not purse_takes(old_purse)) then
         return 'sum-is-too-large'
     end
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     if old then
         pay(old_purse, negate(old_amount))
     end
@@ -216,7 +220,7 @@ local function book_refund(r)
     if not purse_takes(p) then
         return 'sum-is-too-large'
     end
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     book_change(change)
     local aside
     for _, f in ipairs(change.turned) do

@@ -23,7 +23,7 @@ local function book_catalogue(r)
         return 'number-is-out-of-range'
     end
     local old = call('HMGET', catalogue, object, 'revision')
-    call('XADD', records, '*', 'r', r.line)
+    keep(r)
     local old_revision, old_body = match(old[1] or '', '^(%d+) (.*)$')
     local is_newer = not old_revision or less(old_revision, revision)
         or (old_revision == revision and redis.sha1hex(old_body) < redis.sha1hex(body))

@@ -27,6 +27,14 @@ local function less(a, b)
     return a < b
 end
 
+-- Up to when (an id of a stream, of which the milliseconds count) an account's calls may be in the archive alone.
+local function raise_mark(trimmed, account, id)
+    local old = call('HGET', trimmed, account)
+    if not old or not less(match(id, '^%d+'), match(old, '^%d+')) then
+        call('HSET', trimmed, account, id)
+    end
+end
+
 -- The amount of an entry "amount writer renewed_ms" and the tail behind it, which says what it booked of token
 -- rates (" tokens account-share key-share", rate.lua; or ''); nil when it is no entry.
 local function hold_amount(entry)

@@ -12,7 +12,7 @@ end
 local ms, number = match(ARGV[2], '^(%d+)-(%d+)$')
 local kept = ms .. '-' .. string.format('%d', tonumber(number) + 1)
 if index then
-    call('HSET', trimmed, ARGV[3], ARGV[2])
+    raise_mark(trimmed, ARGV[3], ARGV[2])
     call('HDEL', index, unpack(ARGV, 4))
 end
 return call('XTRIM', stream, 'MINID', '=', kept)

@@ -23,6 +23,7 @@
 #define MODELS        16
 #define FLOW_VERSION  "flow@2026-01-01T00:00:00.000Z"
 #define TICK_MS       1000
+#define RECENT_MS     10000
 #define NANOS_IN      2000 /* a token */
 #define NANOS_OUT     8000
 
@@ -166,7 +167,7 @@ static bool open_all(struct flow *f, char **argv, struct err *err)
         .address = argv[4], .connect_ms = 5000, .command_ms = 60000, .pending_max = 100000};
     struct journal_config journal = {
         .root = argv[1], .archive = argv[2], .installation = argv[3], .segment_age_ms = 3600000};
-    const struct projection_config projection = {argv[3], argv[2], 50, 32};
+    const struct projection_config projection = {argv[3], argv[2], 50, 32, RECENT_MS};
     uint64_t segment_bytes;
 
     if (!digits_parse(span_of(argv[5]), INT64_MAX, &f->events) ||

@@ -100,6 +100,7 @@ char *apply(struct call c, const char *n, const char *state, const char *left_ms
                           "tg:{a17}:suspense",
                           "tg:{a17}:records",
                           "tg:{a17}:ops",
+                          "tg:{a17}:trimmed",
                           "tg:{a17}:account:acct",
                           "tg:{a17}:holds:acct",
                           "tg:{a17}:debits:2026-11",
@@ -109,9 +110,10 @@ char *apply(struct call c, const char *n, const char *state, const char *left_ms
                           "tg:{a17}:rate:key:17key",
                           claim,
                           NULL};
-    const char *args[] = {
-        "inst-1",  "64",  c.writer, n,   "00000000", "claimed_call", "{}", "8",     "9", "acct",
-        c.request, "CNY", "5",      "0", state,      c.body,         ends, left_ms, NULL};
+    const char *args[] = {"inst-1",       "64",      c.writer, n,       "00000000",
+                          "claimed_call", "{}",      "0",      "8",     "9",
+                          "acct",         c.request, "CNY",    "5",     "0",
+                          state,          c.body,    ends,     left_ms, NULL};
 
     return run(SCRIPT_APPLY_ACCOUNT, keys, args);
 }

@@ -233,6 +233,7 @@ static struct fact draw_fact(struct dice *d)
     f.kind = kinds[k].kind;
     kinds[k].draw(d, &f);
     f.is_unreadable = f.kind != RECORD_LOST && one_in(d, 60);
+    f.is_past = one_in(d, 6);
     return f;
 }
 

@@ -61,6 +61,16 @@ static void add_terms(struct buf *body, const struct fact *f)
     buf_add_string(body, ",\"share_bp\":7000");
 }
 
+int64_t fact_ended_ms(const struct fact *f)
+{
+    static const char *const ends[PERIODS] = {"2026-10-15T08:00:00.000Z",
+                                              "2026-11-15T08:00:00.000Z"};
+    int64_t nanos;
+
+    ck_assert(clock_parse(span_of(ends[f->period]), &nanos, NULL));
+    return nanos / NANOS_PER_MS;
+}
+
 static void call_body(struct buf *body, const struct fact *f)
 {
     add_terms(body, f);
@@ -69,7 +79,7 @@ static void call_body(struct buf *body, const struct fact *f)
     buf_printf(body, ",\"output_tokens\":%" PRId64 ",\"image\":7}", f->tokens - f->tokens / 3);
     add_amount(body, "amount", f->amount);
     add_member(body, "period", period_texts[f->period]);
-    buf_printf(body, ",\"ended_at\":\"%sT08:00:00.000Z\"", day_texts[f->period]);
+    add_time(body, "ended_at", fact_ended_ms(f) * NANOS_PER_MS);
     add_member(body, "outcome", f->is_complete ? "complete" : "client_closed");
     add_time(body, "started_at", f->started_ms * 1000000);
     if (f->has_idem)
@@ -146,6 +156,7 @@ static void catalogue_body(struct buf *body, const struct fact *f)
 {
     buf_printf(body, "\"object\":\"model\",\"id\":\"" MODEL_FMT "\",\"revision\":%" PRId64,
                f->subject, f->revision);
+    add_time(body, "at", f->at);
     if (!f->is_unreadable)
         buf_printf(body, ",\"body\":%s", f->body);
 }

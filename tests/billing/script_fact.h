@@ -24,6 +24,7 @@
 struct fact {
     enum record_kind kind;
     bool is_unreadable; /* a member is missing */
+    bool is_past;       /* when it is applied, it is archived and no longer recent */
     unsigned writer;
     enum partition_side side; /* of a lost record: the one it is on */
     uint64_t n[SIDES];        /* its number in its partition of each side; 0: none */
@@ -47,6 +48,8 @@ bool fact_is_on(const struct fact *f, enum partition_side side);
 void fact_body(const struct fact *f, struct buf *out);
 /* Gives `line` and `crc`, once it has its numbers. */
 void fact_compose(struct fact *f);
+/* When the call ended. */
+int64_t fact_ended_ms(const struct fact *f);
 
 /* Account and key live in the place that is their number mod 2, model m in place 2 + m mod 2. */
 extern const struct partition places[PLACES];

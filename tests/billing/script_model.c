@@ -170,11 +170,12 @@ int128 model_room(const struct model *m, unsigned account)
     return room;
 }
 
+/* As far as is remembered: what is past stands in the archive alone. */
 static bool was_charged(const struct model *m, unsigned request)
 {
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = booked(m, i, RECORD_CALL);
-        if (f && f->request == request)
+        if (f && f->request == request && !f->is_past)
             return true;
     }
     return false;

@@ -15,6 +15,7 @@ struct page {
 static void state_lines(const struct page *p);
 static void writer_lines(const struct page *p);
 static void record_lines(const struct page *p);
+static void mark_line(const struct page *p, unsigned account);
 static void account_lines(const struct page *p, unsigned account);
 static void foreign_lines(const struct page *p, unsigned account, const struct fact *is);
 static void debit_lines(const struct page *p, unsigned account);
@@ -42,6 +43,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     writer_lines(p);
     record_lines(p);
     for (unsigned a = 0; a < ACCOUNTS && m->partition.side == SIDE_ACCOUNT; a++) {
+        mark_line(p, a);
         account_lines(p, a);
         foreign_lines(p, a, model_account(m, a));
         debit_lines(p, a);
@@ -143,8 +145,8 @@ static void record_lines(const struct page *p)
             name(p, "suspense", NULL);
             buf_printf(p->out, "%s %" PRIu64 " = %s %s\n", writer_texts[f->writer], f->n[side],
                        p->m->booked[i].reason, f->line);
-        } else if (f->kind == RECORD_LOST) {
-            continue; /* the cursor alone says that it was there */
+        } else if (f->kind == RECORD_LOST || f->is_past) {
+            ; /* the cursor, and what it adds up to, say that it was there */
         } else if (f->kind != RECORD_CALL && (f->kind != RECORD_REFUND || side == SIDE_ACCOUNT)) {
             name(p, "records", NULL);
             buf_printf(p->out, "+ %s\n", f->line);
@@ -159,6 +161,23 @@ static void record_lines(const struct page *p)
                        currency_texts[f->currency]);
         }
     }
+}
+
+/* Up to when calls stand in the archive alone. */
+static void mark_line(const struct page *p, unsigned account)
+{
+    int64_t last = 0;
+
+    for (size_t i = 0; i < p->m->booked_count; i++) {
+        const struct fact *f = p->m->booked[i].fact;
+        if (f->kind == RECORD_CALL && f->is_past && f->subject == account &&
+            !p->m->booked[i].reason && fact_ended_ms(f) > last)
+            last = fact_ended_ms(f);
+    }
+    if (!last)
+        return;
+    name(p, "trimmed", NULL);
+    buf_printf(p->out, ACCOUNT_FMT " = %" PRId64 "-0\n", account, last);
 }
 
 static void account_text(const struct page *p, unsigned account, const char *field,

@@ -243,7 +243,8 @@ char *world_apply(struct world *w, struct partition p, const struct apply_ask *a
         struct span line = span_of(ask->facts[i]->line);
         struct record_head head;
         ck_assert(record_head_parse(line, &head, NULL));
-        effects_read(w->effects, &head, line, ask->facts[i]->crc);
+        effects_read(w->effects, &head, line, ask->facts[i]->crc,
+                     ask->facts[i]->is_past ? INT64_MAX : 0);
         effects_add(w->effects, &b);
     }
     ck_assert_uint_le(b.keys.count + b.args.count, PIECES_MAX);

@@ -51,8 +51,7 @@ static struct fact draw_fact(unsigned writer)
         f.kind = die < 60 ? CALL : die < 80 ? REFUND : CATALOGUE;
     else
         f.kind = die < 55 ? CALL : die < 65 ? ACCOUNT : die < 75 ? KEY : die < 85 ? CREDIT : REFUND;
-    f.revision =
-        f.kind == CALL || f.kind == CREDIT || f.kind == REFUND ? 0 : 1 + (int64_t)draw(6);
+    f.revision = f.kind == CALL || f.kind == CREDIT || f.kind == REFUND ? 0 : 1 + (int64_t)draw(6);
     f.currency = f.kind != REFUND && draw(12) == 0;
     if (f.kind == CALL || f.kind == CREDIT)
         f.amount = draw_amount();
@@ -362,6 +361,34 @@ START_TEST(a_request_id_is_never_charged_twice)
 }
 END_TEST
 
+/* The time of the later of two calls stays, whichever is applied last. */
+START_TEST(what_is_past_counts_and_enters_no_stream)
+{
+    static const int64_t times[] = {1790000000123, 1780000000000};
+    AUTO_CLEAR(batch) b;
+
+    open_account();
+    tell((struct fact){.kind = CALL, .amount = 5});
+    tell((struct fact){.kind = CALL, .amount = 7});
+    tell((struct fact){.kind = CREDIT, .amount = 100});
+    batch_init(&b);
+    start(&b, 0);
+    for (size_t i = 0; i < 3; i++) {
+        batch_past(&b, times[i % 2]);
+        add_fact(&b, &story.facts[0][1 + i]);
+    }
+    AUTO_STRING answer = fixture_apply(&redis, &b);
+    ck_assert_msg(strncmp(answer, "OK 4 ", 5) == 0, "%s", answer);
+    expect_field("tg:{a17}:account:acct0", "balance", "88");
+    expect_field("tg:{a17}:debits:2026-11", "acct0 CNY calls", "2");
+    expect_field("tg:{a17}:trimmed", "acct0", "1790000000123-0");
+    AUTO_STRING dump = fixture_dump(&redis);
+    ck_assert_ptr_null(strstr(dump, "{call-w-a-2}"));
+    ck_assert_ptr_null(strstr(dump, "{call-w-a-3}"));
+    ck_assert_ptr_null(strstr(dump, "{credit-w-a-4}"));
+}
+END_TEST
+
 START_TEST(a_hold_ends_with_its_call_whatever_it_costs)
 {
     char room[32];
@@ -559,6 +586,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_partition_whose_script_failed_midway_is_parked_and_never_retried);
     tcase_add_loop_test(t, a_key_of_a_wrong_type_parks_before_its_record_wrote_anything, 0, 5);
     tcase_add_test(t, a_request_id_is_never_charged_twice);
+    tcase_add_test(t, what_is_past_counts_and_enters_no_stream);
     tcase_add_test(t, a_hold_ends_with_its_call_whatever_it_costs);
     tcase_add_test(t, sums_beyond_doubles_stay_exact);
     tcase_add_loop_test(t, a_sum_that_could_overflow_is_left_alone, 0, 6);

@@ -64,7 +64,7 @@ static void disconnect(struct ledger_redis *l)
 static void apply(struct effects *effects, const struct record_head *head, struct span line,
                   uint32_t crc)
 {
-    effects_read(effects, head, line, crc);
+    effects_read(effects, head, line, crc, 0);
     for (int side = 0; side < SIDES; side++) {
         struct batch b;
 

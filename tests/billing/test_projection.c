@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "billing/archive.h"
+#include "billing/archive_retire.h"
 #include "billing/projection.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -17,6 +18,7 @@
 
 #define INSTALLATION "inst-1"
 #define WAIT_MS      20000
+#define ALL_MS       (INT64_C(3650) * 86400000) /* of time is recent */
 #define HASTE        25 /* timers of everything but the test run so many times as fast */
 
 /* One writer with all that belongs to it. */
@@ -30,6 +32,7 @@ struct rig {
     bool is_recovered, is_stopped, is_done, keeps_holds;
     unsigned holds_wanted, calls;
     struct err stopped;
+    int64_t recent_ms;
 };
 
 static struct fixture fixture;
@@ -109,7 +112,7 @@ static void rig_journal(struct rig *r)
 
 static void rig_init_in(struct rig *r, struct loop *loop)
 {
-    *r = (struct rig){.dir = "/tmp/tollgate-projection-XXXXXX"};
+    *r = (struct rig){.dir = "/tmp/tollgate-projection-XXXXXX", .recent_ms = ALL_MS};
     ck_assert_ptr_nonnull(mkdtemp(r->dir));
     snprintf(r->journal_root, sizeof r->journal_root, "%s/journal", r->dir);
     snprintf(r->archive, sizeof r->archive, "%s/archive", r->dir);
@@ -143,7 +146,8 @@ static void rig_open_redis(struct rig *r)
 
 static void rig_connect(struct rig *r, const char *installation, size_t batch_records)
 {
-    struct projection_config projection = {installation, r->archive, batch_records, 4};
+    struct projection_config projection = {installation, r->archive, batch_records, 4,
+                                           r->recent_ms};
     struct projection_handlers events = {
         .on_put_holds = on_put_holds, .on_recovered = on_recovered, .on_stopped = on_stopped};
 
@@ -153,7 +157,7 @@ static void rig_connect(struct rig *r, const char *installation, size_t batch_re
 
 static void rig_connect_archived(struct rig *r, const char *writer)
 {
-    struct projection_config projection = {INSTALLATION, r->archive, 7, 4};
+    struct projection_config projection = {INSTALLATION, r->archive, 7, 4, r->recent_ms};
     struct projection_handlers events = {.on_reported = on_done, .on_stopped = on_stopped};
 
     rig_open_redis(r);
@@ -752,6 +756,93 @@ START_TEST(what_the_journal_no_longer_holds_comes_from_the_archive)
 }
 END_TEST
 
+/* What is the same whether Redis has calls whole or not. */
+static char *sums(void)
+{
+    static const char *const whole[] = {":events:", ":index:", ":records ", ":trimmed "};
+    AUTO_STRING all = facts();
+    AUTO_CLEAR(buf) out;
+    char *rest = NULL;
+
+    buf_init(&out, 64 << 20);
+    for (char *line = strtok_r(all, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        bool is_sum = true;
+        for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+            is_sum = is_sum && !strstr(line, whole[i]);
+        if (is_sum)
+            buf_printf(&out, "%s\n", line);
+    }
+    return xstrndup(out.data ? out.data : "", out.len);
+}
+
+/* Records that streams of account partitions hold whole. */
+static unsigned streamed(void)
+{
+    AUTO_STRING all = facts();
+    char *rest = NULL;
+    unsigned count = 0;
+
+    for (char *line = strtok_r(all, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        count += strncmp(line, "tg:{a", 5) == 0 &&
+                 (strstr(line, ":events:") || strstr(line, ":records "));
+    return count;
+}
+
+static unsigned numbered(const struct record_heads *heads)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < PARTITIONS; i++)
+        count += (unsigned)heads->at[SIDE_ACCOUNT][i].n;
+    return count;
+}
+
+/* _i: the journal no longer has it, or still does. */
+START_TEST(what_is_archived_and_old_is_replayed_past_the_streams)
+{
+    struct rig r;
+    struct record_heads archived;
+    struct err err;
+    size_t added, removed = 0;
+
+    rig_init(&r);
+    r.recent_ms = 0;
+    open_account(&r, "acct-a", "1000");
+    for (unsigned i = 0; i < 40; i++) {
+        some_traffic(&r, 20);
+        make_durable(&r);
+    }
+    rig_connect(&r, INSTALLATION, 50);
+    ship(&r);
+    AUTO_STRING before = sums();
+    unsigned all = numbered(journal_heads(r.journal));
+    ck_assert_uint_eq(streamed(), all);
+    rig_disconnect(&r);
+    ck_assert_msg(archive_add_sealed(r.archive, r.journal_root, &added, &err), "%s", err.text);
+    if (_i == 1) {
+        AUTO_STRING closed =
+            xasprintf("%s/closes/%s", r.archive, period_of(journal_now(r.journal)).text);
+        AUTO_STRING closes = path_join(r.archive, "closes");
+        ck_assert(mkdir(closes, 0700) == 0 && mkdir(closed, 0700) == 0);
+        ck_assert(archive_release_segments(r.archive, r.journal_root, 0, &removed, &err));
+        ck_assert_uint_gt(removed, 0);
+    }
+    ck_assert(archive_heads(r.archive, journal_writer(r.journal), &archived, &err));
+    freeReplyObject(fixture_command(&fixture, "FLUSHALL"));
+    rig_connect(&r, INSTALLATION, 50);
+    ship(&r);
+    AUTO_STRING after = sums();
+    ck_assert_str_eq(before, after);
+    ck_assert_uint_gt(numbered(&archived), 0);
+    ck_assert_uint_lt(numbered(&archived), all);
+    ck_assert_uint_eq(streamed(), all - numbered(&archived));
+    AUTO_STRING p = partition_text(SIDE_ACCOUNT, "acct-a");
+    AUTO_STRING marked = fixture_ask(&fixture, "HEXISTS tg:{%s}:trimmed acct-a", p);
+    ck_assert_str_eq(marked, "1");
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(a_writer_that_only_the_archive_has_is_replayed_from_there)
 {
     struct rig r;
@@ -835,6 +926,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_writer_that_only_the_archive_has_is_replayed_from_there);
     tcase_add_test(t, what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on);
     tcase_add_test(t, what_the_journal_no_longer_holds_comes_from_the_archive);
+    tcase_add_loop_test(t, what_is_archived_and_old_is_replayed_past_the_streams, 0, 2);
     tcase_add_loop_test(t, it_can_be_freed_while_commands_are_under_way, 1, 6);
     suite_add_tcase(s, t);
     return s;

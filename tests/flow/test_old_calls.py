@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import money
 from tollgate import Served, wait_until
 
 CALLS = 60
@@ -131,3 +132,41 @@ def test_calls_go_on_and_the_list_is_whole(trimmed: Trimmed) -> None:
     listed = trimmed.pages(key, 10)
     assert len(listed) == CALLS + 1 and in_order(listed[1:]) == in_order(trimmed.before[account])
     trimmed.before[account] = listed
+
+
+def xadds(served: Served) -> int:
+    """Entries that streams were given since the counters were reset, also those that went again."""
+    for line in served.redis.command("INFO", "commandstats").splitlines():
+        if line.startswith("cmdstat_xadd:"):
+            return int(line.split("calls=")[1].split(",")[0])
+    return 0
+
+
+def test_a_rebuild_puts_what_is_archived_and_old_into_no_stream_and_it_is_found(trimmed: Trimmed) -> None:
+    """Only the last call is not archived. What the trimmer leaves would be KEPT of each account."""
+    served = trimmed.served
+    balances = {account: served.balance(account) for account, _ in trimmed.accounts}
+    (last, last_key), (other, other_key) = trimmed.accounts
+    served.redis.command("FLUSHALL")
+    served.redis.command("CONFIG", "RESETSTAT")
+    served.cli("journal", "rebuild")
+    assert xadds(served) < CALLS, "calls went through the streams"
+    assert trimmed.length("events", last) == trimmed.length("index", last) == 1
+    assert served.redis.command("--scan", "--pattern", f"tg:{{a*}}:events:{other}").split() == []
+    assert {account: served.balance(account) for account, _ in trimmed.accounts} == balances
+    for _, key in (*trimmed.accounts, ("", trimmed.quiet_key)):
+        wait_until(lambda key=key: served.try_get("/v1/balance", key)[0] == 200, "its partition admits again", 40)
+    for account, key in trimmed.accounts:
+        for limit in (1000, 7):
+            assert in_order(trimmed.pages(key, limit)) == in_order(trimmed.before[account])
+        for event in trimmed.before[account][::7]:
+            assert served.get(f"/v1/usage/{event['request_id']}", key) == event
+    assert trimmed.pages(trimmed.quiet_key, 20) == []
+    assert len(served.cli("usage", "list", "--account", other, "--limit", "1000")) == CALLS
+    oldest = trimmed.before[other][-1]
+    served.cli("usage", "refund", oldest["request_id"], "--reason", "old", "--op", "refund-old")
+    assert served.balance(other) == balances[other] + money.total([oldest])
+    with served.wire(other_key) as wire:
+        assert wire.ask(wire.chat({"model": "demo/echo", "messages": [{"role": "user", "content": "on"}]})).is_whole
+    served.ship()
+    assert len(trimmed.pages(other_key, 7)) == CALLS + 1
