@@ -7,25 +7,25 @@ from typing import Any
 
 from tollgate import Redis
 
-# Not projections of records: holds and their companions, rates, reports of writers, who was retired, notices to caches.
-NOT_KEPT = ("holds", "held", "looks", "live", "released", "rate", "changes")
+# Not projections of records: holds and their companions, rates, reports of writers, who was retired, notices to caches,
+# stored answers and how many bytes an account has of them.
+NOT_KEPT = ("holds", "held", "looks", "live", "released", "rate", "changes", "answer", "stored")
 RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last", "pending_blank"}
 
 SCRIPT = """
 local out = {}
 for _, key in ipairs(redis.call('KEYS', 'tg:*')) do
     local kind = redis.call('TYPE', key).ok
-    local value
+    local value = {}
     if kind == 'hash' then
         value = redis.call('HGETALL', key)
     elseif kind == 'set' then
         value = redis.call('SMEMBERS', key)
     elseif kind == 'stream' then
-        value = {}
         for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
             value[#value + 1] = entry[2]
         end
-    else
+    elseif not string.find(key, ':answer:', 1, true) then       -- which is no text
         value = {redis.call('GET', key)}
     end
     out[#out + 1] = {key, kind, value}

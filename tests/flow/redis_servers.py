@@ -16,8 +16,42 @@ SLOTS = 16384
 DURABLE = {"appendonly": "yes", "appendfsync": "everysec", "save": '""', "maxmemory-policy": "noeviction"}
 
 
+def make_authority(folder: Path) -> dict[str, Path]:
+    """An authority and what it signed: a certificate for 127.0.0.1 and one for a client, each with its key. And another
+    authority, a stranger, which signed neither."""
+    names = folder / "names"
+    names.write_text("subjectAltName=IP:127.0.0.1\n")
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    files = {name: folder / f"{name}.pem"
+             for name in ("ca", "ca-key", "stranger", "stranger-key", "cert", "key", "client", "client-key")}
+    for name in ("ca", "stranger"):
+        openssl("req", "-x509", *new_key, "-days", "2", "-subj", f"/CN={name}", "-keyout", files[f"{name}-key"],
+                "-out", files[name])
+    for name, key in (("cert", "key"), ("client", "client-key")):
+        request = folder / f"{name}-request.pem"
+        openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", files[key], "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", files["ca"], "-CAkey", files["ca-key"], "-CAcreateserial",
+                "-days", "2", "-extfile", names, "-out", files[name])
+    return files
+
+
+def client_certificate(files: dict[str, Path]) -> dict[str, Path]:
+    """The gateway's options for servers that ask for one."""
+    return {"redis_ca": files["ca"], "redis_certificate": files["client"], "redis_certificate_key": files["client-key"]}
+
+
+def openssl(*words: Any) -> None:
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+def asking(tls: dict[str, Path] | None) -> dict[str, str]:
+    """Options of a server that wants a certificate of its clients, and speaks TLS with other servers as well."""
+    return {"tls-auth-clients": "yes", "tls-cluster": "yes"} if tls else {}
+
+
 class Server:
-    """One redis-server on a port of 127.0.0.1."""
+    """One redis-server on a port of 127.0.0.1. What is asked of it may stay unanswered at the moment it changes its role,
+    when its connections are closed."""
 
     def __init__(self, folder: Path, options: dict[str, Any] | None = None, *, tls: dict[str, Path] | None = None,
                  login: tuple[str, str] | None = None, program: tuple[str, ...] = ("redis-server",)) -> None:
@@ -30,7 +64,7 @@ class Server:
         ports: dict[str, Any] = {"port": self.port}
         if tls:
             ports = {"port": 0, "tls-port": self.port, "tls-auth-clients": "no", "tls-cert-file": tls["cert"],
-                     "tls-key-file": tls["key"], "tls-ca-cert-file": tls["ca"]}
+                     "tls-key-file": tls["key"], "tls-ca-cert-file": tls["ca"], "tls-replication": "yes"}
         self.options = {"bind": "127.0.0.1", "dir": folder, **ports, **(options or {})}
 
     @property
@@ -51,7 +85,8 @@ class Server:
     def command(self, *words: str, timeout: float = 20) -> str:
         cli = ["redis-cli", "-p", str(self.port)]
         if self.tls:
-            cli += ["--tls", "--cacert", str(self.tls["ca"])]
+            cli += ["--tls", "--cacert", str(self.tls["ca"]), "--cert", str(self.tls["client"]),
+                    "--key", str(self.tls["client-key"])]
         if self.login:
             cli += ["--user", self.login[0], "--pass", self.login[1], "--no-auth-warning"]
         done = subprocess.run([*cli, *words], capture_output=True, text=True, timeout=timeout, check=False)
@@ -114,21 +149,24 @@ class Group:
 
 
 class Sentinels(Group):
-    """A master, a replica, and three sentinels that agree within a second or two."""
+    """A master, a replica, and three sentinels that agree within a second or two. With `tls` (make_authority()) all of
+    them ask for certificates."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: dict[str, Path] | None = None) -> None:
         super().__init__()
-        self.master = self.add(Server(folder / "master", DURABLE))
-        self.replica = self.add(Server(folder / "replica", {**DURABLE, "replicaof": f"127.0.0.1 {self.master.port}"}))
+        options = {**DURABLE, **asking(tls)}
+        self.master = self.add(Server(folder / "master", options, tls=tls))
+        self.replica = self.add(Server(folder / "replica", {**options, "replicaof": f"127.0.0.1 {self.master.port}"}, tls=tls))
         wait_until(lambda: self.replica.info("replication").get("master_link_status") == "up", "the replica follows")
         self.sentinels = [self.add(Server(folder / f"sentinel{number}", {
-            "sentinel monitor": f"books 127.0.0.1 {self.master.port} 2",
+            **asking(tls), "sentinel monitor": f"books 127.0.0.1 {self.master.port} 2",
             "sentinel down-after-milliseconds": "books 700", "sentinel failover-timeout": "books 4000",
-        }, program=("redis-server", "--sentinel"))) for number in range(3)]
+        }, tls=tls, program=("redis-server", "--sentinel"))) for number in range(3)]
         for sentinel in self.sentinels:
             wait_until(lambda sentinel=sentinel: "num-other-sentinels\n2\n" in self.view_of(sentinel)
                        and "num-slaves\n1\n" in self.view_of(sentinel), "the sentinels know each other")
-        self.address = f"redis-sentinel://{','.join(sentinel.where for sentinel in self.sentinels)}/books"
+        scheme = "rediss-sentinel" if tls else "redis-sentinel"
+        self.address = f"{scheme}://{','.join(sentinel.where for sentinel in self.sentinels)}/books"
 
     @staticmethod
     def view_of(sentinel: Server) -> str:
@@ -136,16 +174,17 @@ class Sentinels(Group):
 
 
 class Cluster(Group):
-    """Three masters, each with a replica: servers[0..2] and servers[3..5]."""
+    """Three masters, each with a replica: servers[0..2] and servers[3..5]. With `tls` (make_authority()) all of them ask
+    for certificates."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: dict[str, Path] | None = None) -> None:
         super().__init__()
         for number in range(6):
             self.servers.append(Server(folder / f"node{number}", {
-                **DURABLE, "cluster-enabled": "yes", "cluster-node-timeout": "1500", "cluster-config-file": "nodes.conf",
-                "cluster-port": free_port(), "cluster-require-full-coverage": "no",
+                **DURABLE, **asking(tls), "cluster-enabled": "yes", "cluster-node-timeout": "1500",
+                "cluster-config-file": "nodes.conf", "cluster-port": free_port(), "cluster-require-full-coverage": "no",
                 "cluster-replica-validity-factor": "0", "repl-diskless-sync-delay": "0",
-            }))
+            }, tls=tls))
         for server in self.servers:
             server.start()
         self.ids = [server.must("CLUSTER", "MYID") for server in self.servers]
@@ -164,20 +203,27 @@ class Cluster(Group):
         for server in self.servers[3:]:
             wait_until(lambda server=server: server.info("replication").get("master_link_status") == "up",
                        "the replicas follow")
-        self.address = f"redis-cluster://{self.servers[0].where},{self.servers[4].where}"
+        scheme = "rediss-cluster" if tls else "redis-cluster"
+        self.address = f"{scheme}://{self.servers[0].where},{self.servers[4].where}"
 
     def slot_of(self, partition: str) -> int:
         return int(self.servers[0].must("CLUSTER", "KEYSLOT", f"tg:{{{partition}}}:state"))
 
+    def masters(self) -> list[Server]:
+        return [server for server in self.servers if server.process and server.info("replication").get("role") == "master"]
+
+    def replica_of(self, master: Server) -> Server:
+        return next(server for server in self.servers
+                    if server.process and server.info("replication").get("master_port") == str(master.port))
+
     def master_of(self, slot: int) -> Server:
         """By the view of the masters themselves."""
-        for server in self.servers:
-            if server.process and server.info("replication")["role"] == "master":
-                mine = [line for line in server.must("CLUSTER", "NODES").splitlines() if "myself" in line][0].split()
-                for span in mine[8:]:
-                    first, _, last = span.partition("-")
-                    if not span.startswith("[") and int(first) <= slot <= int(last or first):
-                        return server
+        for server in self.masters():
+            mine = [line for line in server.must("CLUSTER", "NODES").splitlines() if "myself" in line][0].split()
+            for span in mine[8:]:
+                first, _, last = span.partition("-")
+                if not span.startswith("[") and int(first) <= slot <= int(last or first):
+                    return server
         raise AssertionError(f"nobody has slot {slot}")
 
     def move_slot(self, slot: int, target: Server, at_half: Callable[[], None] = lambda: None) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import pytest
 
 import money
 from load import FAST, Load, check_billed, check_refused, pages
-from redis_servers import DURABLE, Cluster, Sentinels, Server
+from redis_servers import DURABLE, Cluster, Sentinels, Server, client_certificate, make_authority
 from tollgate import TOP, Redis, Served, wait_until
 
 MODELS = [{"id": "demo/fast", "backends": [{"name": "fast"}]}]
@@ -79,23 +78,7 @@ class Customers:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A certificate for 127.0.0.1, its key and the authority that signed it; and another authority, which did not."""
-    folder = tmp_path_factory.mktemp("authority")
-    files = {name: folder / f"{name}.pem" for name in ("ca", "ca-key", "cert", "key", "request", "stranger", "stranger-key")}
-    names = folder / "names"
-    names.write_text("subjectAltName=IP:127.0.0.1\n")
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    for name in ("ca", "stranger"):
-        openssl("req", "-x509", *new_key, "-days", "2", "-subj", f"/CN={name}", "-keyout", files[f"{name}-key"],
-                "-out", files[name])
-    openssl("req", *new_key, "-subj", "/CN=redis", "-keyout", files["key"], "-out", files["request"])
-    openssl("x509", "-req", "-in", files["request"], "-CA", files["ca"], "-CAkey", files["ca-key"], "-CAcreateserial",
-            "-days", "2", "-extfile", names, "-out", files["cert"])
-    return files
-
-
-def openssl(*words: Any) -> None:
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 def least_rights() -> str:
@@ -142,16 +125,18 @@ def refuses_a_stranger(served: Served, address: str, authority: dict[str, Path])
 
 # --------------------------------------------------------------------------- Sentinel
 
-def test_calls_follow_the_master_that_sentinel_names(tmp_path: Path, point_at: Callable[..., Served]) -> None:
-    with Sentinels(tmp_path / "sentinels") as group:
-        gateway = point_at(group.address)
+def test_calls_follow_the_master_that_sentinel_names(
+        tmp_path: Path, point_at: Callable[..., Served], authority: dict[str, Path]) -> None:
+    """Over TLS, where sentinels and servers ask for a certificate."""
+    with Sentinels(tmp_path / "sentinels", authority) as group:
+        gateway = point_at(group.address, **client_certificate(authority))
         with Customers(gateway, 2) as customers:
             customers.wait_for_more(20)
             group.master.kill()
-            wait_until(lambda: group.replica.info("replication")["role"] == "master", "the replica was promoted", 30)
+            wait_until(lambda: group.replica.info("replication").get("role") == "master", "the replica was promoted", 30)
             customers.wait_for_more(20)
             group.master.start()
-            wait_until(lambda: group.master.info("replication")["role"] == "slave", "the old master was demoted", 30)
+            wait_until(lambda: group.master.info("replication").get("role") == "slave", "the old master was demoted", 30)
             customers.wait_for_more(20)
         customers.check()
         assert group.master.info("commandstats").get("cmdstat_evalsha") is None, "a demoted master was written to"
@@ -168,7 +153,7 @@ def test_a_cluster_whose_slots_move_and_whose_master_dies(tmp_path: Path, point_
                 move(cluster, cluster.slot_of(partition))
             customers.wait_for_more(20)
             cluster.servers[0].kill()
-            wait_until(lambda: cluster.servers[3].info("replication")["role"] == "master", "a replica takes over", 30)
+            wait_until(lambda: cluster.servers[3].info("replication").get("role") == "master", "a replica takes over", 30)
             customers.wait_for_more(20)
             cluster.servers[0].start()
             customers.wait_for_more(20)
