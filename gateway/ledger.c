@@ -33,6 +33,7 @@ struct ledger_link {
 
 static bool open_redis(struct ledger *l, struct err *err);
 static void try_journal(struct ledger *l);
+static bool lacks_catalogue(const struct ledger *l);
 
 bool ledger_open(struct ledger *l, struct loop *loop, const struct options *options,
                  const struct installation *installation, const struct ledger_handlers *handlers,
@@ -271,6 +272,7 @@ static void on_recovered(void *arg)
 
     log_info("recovered", "writer %s: Redis has everything this journal holds",
              journal_writer(l->journal));
+    load_catalogue(l);
 }
 
 /* What this process meters from now on would not be charged until somebody has looked, so it meters no more. */
@@ -292,8 +294,15 @@ void ledger_tick(struct ledger *l)
         journal_tick(l->journal);
     else if (l->link->ticks % JOURNAL_TICKS == 0)
         try_journal(l);
-    if (l->link->ticks % CATALOGUE_TICKS == 0 && redis_is_partly_ready(l->redis))
+    if ((l->link->ticks % CATALOGUE_TICKS == 0 || lacks_catalogue(l)) &&
+        redis_is_partly_ready(l->redis))
         load_catalogue(l);
+}
+
+/* Also while Redis is being filled again, and holds none of it yet. */
+static bool lacks_catalogue(const struct ledger *l)
+{
+    return !l->catalogue || catalogue_revision(l->catalogue) == 0;
 }
 
 void ledger_seal(struct ledger *l)

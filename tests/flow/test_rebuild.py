@@ -186,6 +186,15 @@ def test_a_private_redis_whose_file_never_loads_again_is_set_aside_and_filled_an
     assert (aside / part.name).exists() and "redis_file_set_aside" in dev.log_text()
 
 
+def test_a_private_redis_that_stopped_in_good_order_keeps_its_file(dev: Dev) -> None:
+    """However often: what it says when it loads a file is no complaint about it."""
+    dev.start()
+    for _ in range(3):
+        dev.restart()
+    assert not list((dev.state / "redis").glob("appendonlydir.*")), "nothing was set aside"
+    assert "redis_file_set_aside" not in dev.log_text()
+
+
 def test_writers_that_only_the_archive_has_are_replayed(gateway: Served, tmp_path: Path) -> None:
     """The directories of all workers are gone, after all that they held was archived."""
     fill(gateway)
