@@ -11,6 +11,18 @@ static struct span append(struct span key, const char *text, char *out);
 
 static const char side_letters[SIDES] = {[SIDE_ACCOUNT] = 'a', [SIDE_MODEL] = 'm'};
 
+struct partition partition_at(unsigned number)
+{
+    assert(number < PARTITIONS_ALL);
+    return (struct partition){(enum partition_side)(number / PARTITIONS), number % PARTITIONS};
+}
+
+unsigned partition_number(struct partition p)
+{
+    assert(p.index < PARTITIONS);
+    return (unsigned)p.side * PARTITIONS + p.index;
+}
+
 struct partition partition_of(enum partition_side side, struct span id)
 {
     return (struct partition){side, crc32c(0, id.data, id.len) % PARTITIONS};

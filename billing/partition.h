@@ -18,6 +18,10 @@ struct partition {
     unsigned index; /* 0 … PARTITIONS-1 */
 };
 
+#define PARTITIONS_ALL (SIDES * PARTITIONS) /* of both sides, numbered from 0, accounts' first */
+
+struct partition partition_at(unsigned number);
+unsigned partition_number(struct partition p);
 struct partition partition_of(enum partition_side side, struct span id);
 const char *partition_name(struct partition p, char out[PARTITION_NAME]); /* "a17" */
 /* "tg:{a17}:what" or, unless `rest` is null, "tg:{a17}:what:rest", as a span into `out` (also

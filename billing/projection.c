@@ -93,9 +93,8 @@ static struct projection *make(struct loop *loop, struct redis *redis,
 
 static void lanes_init(struct projection *p)
 {
-    for (unsigned i = 0; i < LANES; i++)
-        p->lanes[i].partition =
-            (struct partition){(enum partition_side)(i / PARTITIONS), i % PARTITIONS};
+    for (unsigned i = 0; i < PARTITIONS_ALL; i++)
+        p->lanes[i].partition = partition_at(i);
 }
 
 void projection_free(struct projection *p)
@@ -176,7 +175,7 @@ void projection_redis_ready(struct projection *p)
 /* A partition can be reached that could not, or is at another server, or at one that restarted. */
 static bool has_changed(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++) {
         uint64_t term = partition_term(p->redis, l->partition);
 
         if (term && (l->is_away || l->term != term))
@@ -190,7 +189,7 @@ void projection_redis_lost(struct projection *p)
     if (p->stage == STAGE_STOPPED)
         return;
     if (p->stage != STAGE_AWAY && !is_cut_off(p)) {
-        for (struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        for (struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
             if (l->term != partition_term(p->redis, l->partition))
                 projection_leave(p, l, "its server is away");
         return;
@@ -203,7 +202,7 @@ void projection_redis_lost(struct projection *p)
 /* No partition is where it was. */
 static bool is_cut_off(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (l->term && l->term == partition_term(p->redis, l->partition))
             return false;
     return true;
@@ -238,7 +237,7 @@ static bool find_servers(struct projection *p, bool is_recovered)
 {
     bool found = false;
 
-    for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+    for (struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++) {
         uint64_t term = partition_term(p->redis, l->partition);
 
         l->admits = l->admits && is_recovered && l->term == term;
@@ -252,7 +251,7 @@ static bool find_servers(struct projection *p, bool is_recovered)
 /* As long as some partitions admit as before, while others move. */
 static bool stays_recovered(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; p->is_recovered && l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; p->is_recovered && l < p->lanes + PARTITIONS_ALL; l++)
         if (l->admits && l->term == partition_term(p->redis, l->partition))
             return true;
     return false;
@@ -362,7 +361,7 @@ void projection_cursors_read(struct projection *p)
 
 static bool all_are_away(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (!l->is_away)
             return false;
     return true;
@@ -392,7 +391,7 @@ static bool is_consistent(struct projection *p, struct err *err)
 {
     char name[PARTITION_NAME];
 
-    for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+    for (struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++) {
         struct record_cursor head = lane_cursor(l, projection_heads(p));
         if (l->is_away)
             continue;
@@ -432,7 +431,7 @@ void projection_archive_was_read(struct projection *p)
 static bool has_applied(const struct projection *p, const struct record_heads *target,
                         bool with_all)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (l->applied.n < lane_cursor(l, target).n && (with_all || (!l->parked && !l->is_away)))
             return false;
     return true;
@@ -470,7 +469,7 @@ void projection_all_reported(struct projection *p)
     }
     if (p->is_recovered || p->generation != generation)
         return;
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (!l->admits && !l->parked && !l->is_away)
             return;
     p->is_recovered = true;
@@ -480,7 +479,7 @@ void projection_all_reported(struct projection *p)
 
 static bool has_told_all(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if ((l->is_due || l->is_away) && !l->parked)
             return false;
     return true;
@@ -502,7 +501,7 @@ unsigned projection_parked(const struct projection *p)
 {
     unsigned count = 0;
 
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         count += l->parked;
     return count;
 }

@@ -3,8 +3,8 @@
 
 #include <inttypes.h>
 
+#include "billing/writer_words.h"
 #include "lib/base/log.h"
-#include "lib/base/text.h"
 
 static void walk_on(struct projection *p);
 static void ask(struct projection *p, struct lane *l);
@@ -36,7 +36,7 @@ static void walk_on(struct projection *p)
 {
     struct walk *w = &p->cursors;
 
-    for (; w->next < LANES && w->pending < WALK_WIDTH; w->next++)
+    for (; w->next < PARTITIONS_ALL && w->pending < WALK_WIDTH; w->next++)
         if (!p->lanes[w->next].is_away)
             ask(p, &p->lanes[w->next]);
     if (w->pending || !w->is_running)
@@ -139,24 +139,13 @@ static void on_cursor(void *arg, const struct redis_reply *reply, const struct e
     one_answered(p);
 }
 
-/* "n crc", or nil for none. */
+/* Nil for none. */
 static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *out)
 {
-    struct span text = redis_reply_text(reply);
-    const char *blank = text.len ? memchr(text.data, ' ', text.len) : NULL;
-    unsigned char crc[4];
-
     *out = (struct record_cursor){0};
-    if (redis_reply_type(reply) == REDIS_NIL)
-        return true;
-    if (redis_reply_type(reply) != REDIS_TEXT || !blank)
-        return false;
-    struct span number = {text.data, (size_t)(blank - text.data)};
-    struct span hex = {blank + 1, text.len - number.len - 1};
-    if (!digits_parse(number, INT64_MAX, &out->n) || !hex_decode(hex, crc, sizeof crc))
-        return false;
-    out->crc = (uint32_t)crc[0] << 24 | (uint32_t)crc[1] << 16 | (uint32_t)crc[2] << 8 | crc[3];
-    return true;
+    return redis_reply_type(reply) == REDIS_NIL ||
+           (redis_reply_type(reply) == REDIS_TEXT &&
+            cursor_word_parse(redis_reply_text(reply), out));
 }
 
 static void take_cursor(struct lane *l, struct record_cursor c)

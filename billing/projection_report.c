@@ -20,7 +20,7 @@ void reports_send(struct projection *p, bool all)
     if (!p->journal)
         return;
     if (all && p->holds_are_back)
-        for (struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+        for (struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
             l->is_due = true;
     if (p->reports.is_running) {
         p->reports.again = all;
@@ -34,7 +34,7 @@ static void walk_on(struct projection *p)
 {
     struct walk *w = &p->reports;
 
-    for (; w->next < LANES && w->pending < WALK_WIDTH; w->next++)
+    for (; w->next < PARTITIONS_ALL && w->pending < WALK_WIDTH; w->next++)
         if (has_something_to_say(p, &p->lanes[w->next]))
             report(p, &p->lanes[w->next]);
     if (w->pending || !w->is_running)
@@ -69,14 +69,13 @@ static void report(struct projection *p, struct lane *l)
         key[i] = partition_key(l->partition, names[i], NULL, keys[i]);
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
-    const struct span args[] = {
-        span_of(p->installation),
-        span_of(partitions),
-        span_of(p->writer),
-        redis_arg_run_id,
-        span_of(claim),
-        uint64_text(journal_turn(p->journal), turn),
-        p->has_history ? SPAN("old") : SPAN("new")};
+    const struct span args[] = {span_of(p->installation),
+                                span_of(partitions),
+                                span_of(p->writer),
+                                redis_arg_run_id,
+                                span_of(claim),
+                                uint64_text(journal_turn(p->journal), turn),
+                                p->has_history ? SPAN("old") : SPAN("new")};
     l->is_due = false;
     p->reports.pending++;
     redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),

@@ -71,7 +71,7 @@ static bool is_behind(const struct projection *p)
 {
     if (!p->journal)
         return true;
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (!l->is_away && l->applied.n < lane_cursor(l, projection_heads(p)).n)
             return true;
     return false;
@@ -87,7 +87,7 @@ static int64_t recent_since(const struct projection *p, const struct record_head
 
 static bool journal_lacks(const struct projection *p)
 {
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (!l->is_away && l->applied.n < lane_cursor(l, journal_first_heads(p->journal)).n)
             return true;
     return false;
@@ -97,7 +97,7 @@ static bool open_tail(struct projection *p, struct err *err)
 {
     struct record_heads from;
 
-    for (const struct lane *l = p->lanes; l < p->lanes + LANES; l++)
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         from.at[l->partition.side][l->partition.index] =
             l->is_away ? lane_cursor(l, projection_heads(p)) : (struct record_cursor){.n = l->sent};
     p->tail = journal_tail_new(p->journal, &from, err);
@@ -106,7 +106,7 @@ static bool open_tail(struct projection *p, struct err *err)
 
 void ship_end(struct projection *p)
 {
-    for (struct lane *l = p->lanes; l < p->lanes + LANES; l++) {
+    for (struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++) {
         give_back(p, KEEP(l->filling));
         l->in_flight = false;
     }
@@ -296,8 +296,8 @@ static void send_round(struct projection *p)
 {
     unsigned first = p->first_lane;
 
-    for (unsigned i = 0; i < LANES && p->batches_in_flight < p->batches_max; i++) {
-        struct lane *l = &p->lanes[(first + i) % LANES];
+    for (unsigned i = 0; i < PARTITIONS_ALL && p->batches_in_flight < p->batches_max; i++) {
+        struct lane *l = &p->lanes[(first + i) % PARTITIONS_ALL];
         if (!l->filling || l->in_flight || (p->is_resting && !is_full(p, l->filling)))
             continue;
         struct request *r = request_new(p, l);
@@ -306,7 +306,7 @@ static void send_round(struct projection *p)
         r->batch = KEEP(l->filling);
         l->in_flight = true;
         p->batches_in_flight++;
-        p->first_lane = (first + i + 1) % LANES;
+        p->first_lane = (first + i + 1) % PARTITIONS_ALL;
         batch_send(r->batch, p->redis, on_applied, r);
     }
 }

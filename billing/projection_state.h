@@ -9,8 +9,6 @@
 #include "billing/projection_batch.h"
 #include "billing/projection_effects.h"
 
-#define LANES (SIDES * PARTITIONS)
-
 /* One partition, as this writer sees it. */
 struct lane {
     struct partition partition;
@@ -78,7 +76,7 @@ struct projection {
 
     enum stage stage;
     uint64_t generation; /* of the cursors read: what was asked before has no meaning now */
-    struct lane lanes[LANES];
+    struct lane lanes[PARTITIONS_ALL];
     struct request *requests;
     struct walk cursors, reports;
     struct timer *tick;

@@ -39,7 +39,7 @@ struct trimmer {
     char cursor[STREAM_ID_TEXT];
     char (*keys)[PARTITION_KEY]; /* streams of calls: a page of names */
     size_t key_count, next_key;
-    unsigned next_records; /* streams of changes: 0 … SIDES * PARTITIONS, after the calls */
+    unsigned next_records; /* streams of changes: 0 … PARTITIONS_ALL, after the calls */
 
     char key[PARTITION_KEY], account[ID_TEXT]; /* the present stream; "" for changes */
     struct partition partition;
@@ -225,13 +225,11 @@ static void next_stream(struct trimmer *t)
         list_page(t);
         return;
     }
-    if (t->next_records == SIDES * PARTITIONS) {
+    if (t->next_records == PARTITIONS_ALL) {
         end_pass(t);
         return;
     }
-    t->partition = (struct partition){(enum partition_side)(t->next_records / PARTITIONS),
-                                      t->next_records % PARTITIONS};
-    t->next_records++;
+    t->partition = partition_at(t->next_records++);
     t->account[0] = '\0';
     partition_key(t->partition, "records", NULL, t->key);
     look(t);

@@ -6,6 +6,7 @@
 
 #include "billing/archive.h"
 #include "billing/retirement.h"
+#include "billing/writer_words.h"
 #include "gateway/journal_report.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
@@ -29,7 +30,7 @@ struct show {
 static bool read_files(struct show *s, const struct options *o, struct err *err);
 static void on_time(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
-static void take_word(struct show *s, struct span writer, struct span word);
+static void take_word(struct show *s, struct span writer, struct span text);
 static void answer(struct show *s);
 static void write_entry(const struct show *s, const struct journal_entry *e, struct jw *w);
 static bool is_here(const struct show *s, const char *writer);
@@ -93,19 +94,15 @@ static void on_live(void *arg, const struct redis_reply *reply, const struct err
     show_free(s);
 }
 
-/* "run_id ms turn" */
-static void take_word(struct show *s, struct span writer, struct span word)
+static void take_word(struct show *s, struct span writer, struct span text)
 {
-    const char *blank = memchr(word.data, ' ', word.len);
-    size_t len = blank ? word.len - (size_t)(blank + 1 - word.data) : 0;
-    const char *end = len ? memchr(blank + 1, ' ', len) : NULL;
-    int64_t ms;
+    struct live_word word;
 
-    if (!end || !int64_parse((struct span){blank + 1, (size_t)(end - blank - 1)}, &ms))
+    if (!live_word_parse(text, &word))
         return;
     for (size_t i = 0; i < s->writer_count; i++)
         if (span_equal(writer, span_of(s->writers[i].writer)))
-            s->heard_at[i] = ms * NANOS_PER_MS;
+            s->heard_at[i] = word.heard_ms * NANOS_PER_MS;
 }
 
 static void answer(struct show *s)

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "billing/archive.h"
+#include "billing/writer_words.h"
 #include "gateway/adoption.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 
 #define POLL_MS 30
 
@@ -37,7 +37,7 @@ static bool is_archived(struct journal_wait *w);
 static bool is_sealed(const struct journal_entry *then, const struct journal_report *now);
 static void read_cursors(struct journal_wait *w);
 static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err);
-static void take_cursor(struct journal_wait *w, struct span writer, struct span value);
+static void take_cursor(struct journal_wait *w, struct span writer, struct span word);
 static void judge(struct journal_wait *w);
 static void again(struct journal_wait *w);
 static void wait_end(struct journal_wait *w, bool done);
@@ -142,16 +142,13 @@ static void read_cursors(struct journal_wait *w)
 {
     w->applied = 0;
     w->redis.code = ERR_NONE;
-    w->waiting = SIDES * PARTITIONS;
-    for (int side = 0; side < SIDES; side++) {
-        for (unsigned p = 0; p < PARTITIONS; p++) {
-            char key[PARTITION_KEY];
-            struct span argv[] = {SPAN("HGETALL"),
-                                  partition_key((struct partition){(enum partition_side)side, p},
-                                                "cursors", NULL, key)};
+    w->waiting = PARTITIONS_ALL;
+    for (unsigned i = 0; i < PARTITIONS_ALL; i++) {
+        char key[PARTITION_KEY];
+        struct span argv[] = {SPAN("HGETALL"),
+                              partition_key(partition_at(i), "cursors", NULL, key)};
 
-            redis_command(w->console->ledger.redis, argv, ARRAY_LEN(argv), on_cursors, w);
-        }
+        redis_command(w->console->ledger.redis, argv, ARRAY_LEN(argv), on_cursors, w);
     }
 }
 
@@ -171,16 +168,14 @@ static void on_cursors(void *arg, const struct redis_reply *reply, const struct 
         judge(w);
 }
 
-/* "n crc" of a writer; only writers of this host are counted. */
-static void take_cursor(struct journal_wait *w, struct span writer, struct span value)
+/* Only writers of this host are counted. */
+static void take_cursor(struct journal_wait *w, struct span writer, struct span word)
 {
-    const char *blank = memchr(value.data, ' ', value.len);
-    int64_t n;
+    struct record_cursor at;
 
-    for (size_t i = 0; blank && i < w->goal.count; i++)
-        if (span_equal(writer, span_of(w->goal.entries[i].writer)) &&
-            int64_parse((struct span){value.data, (size_t)(blank - value.data)}, &n))
-            w->applied += (uint64_t)n;
+    for (size_t i = 0; i < w->goal.count; i++)
+        if (span_equal(writer, span_of(w->goal.entries[i].writer)) && cursor_word_parse(word, &at))
+            w->applied += at.n;
 }
 
 static void judge(struct journal_wait *w)

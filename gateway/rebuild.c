@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "billing/archive.h"
-#include "billing/projection_state.h"
 #include "billing/scripts.h"
+#include "billing/writer_words.h"
 #include "gateway/adoption.h"
 #include "gateway/journal_wait.h"
 #include "gateway/rebuild_guard.h"
@@ -47,11 +47,11 @@ struct rebuild {
     uint64_t round;         /* what was asked in an earlier one is answered to nobody */
     bool has_history;       /* something was recorded: a partition that knows nothing has lost it */
     bool from_zero, is_own; /* not asked for, only resumed: what another parked is left alone */
-    bool again, again_from_zero; /* more was asked for than the present one does */
-    bool is_included[LANES];     /* asked for, parked or not */
-    bool is_due[LANES];          /* to be emptied */
-    bool is_begun[LANES];        /* its keys are being deleted since before */
-    bool is_filling[LANES];      /* emptied, by us or before: admits nobody */
+    bool again, again_from_zero;      /* more was asked for than the present one does */
+    bool is_included[PARTITIONS_ALL]; /* asked for, parked or not */
+    bool is_due[PARTITIONS_ALL];      /* to be emptied */
+    bool is_begun[PARTITIONS_ALL];    /* its keys are being deleted since before */
+    bool is_filling[PARTITIONS_ALL];  /* emptied, by us or before: admits nobody */
     struct rebuild_guard guard;
     size_t pending;
     struct err failure;
@@ -78,7 +78,6 @@ static bool has_history(const struct options *o);
 static void next(struct rebuild *r);
 static void on_turn(void *arg);
 static void enter(struct rebuild *r, enum step step);
-static struct partition partition_at(unsigned lane);
 static void ask(struct rebuild *r, unsigned lane, const struct span *argv, size_t argc,
                 redis_on_reply *on_reply);
 static void run_script(struct rebuild *r, unsigned lane, const char *verb, const struct span *keys,
@@ -130,7 +129,7 @@ void rebuild_start(struct rebuild *r, bool from_zero, rebuild_on_end *on_end, vo
 
 void rebuild_include(struct rebuild *r, struct partition p)
 {
-    r->is_included[p.side * PARTITIONS + (int)p.index] = true;
+    r->is_included[partition_number(p)] = true;
 }
 
 void rebuild_redis_ready(struct rebuild *r)
@@ -184,7 +183,7 @@ static void on_replayed(void *arg);
 static void on_stopped(void *arg, const struct err *err);
 static void on_waited(void *arg, const struct journal_report *report, const char *missing);
 static void on_words(void *arg, const struct redis_reply *reply, const struct err *err);
-static int64_t last_word(const struct redis_reply *words);
+static int64_t last_heard(const struct redis_reply *words);
 
 static void enter(struct rebuild *r, enum step step)
 {
@@ -194,7 +193,7 @@ static void enter(struct rebuild *r, enum step step)
     r->round++;
     r->pending = 1;
     r->failure.code = ERR_NONE;
-    for (unsigned lane = 0; lane < LANES; lane++) {
+    for (unsigned lane = 0; lane < PARTITIONS_ALL; lane++) {
         const struct span words[] = {SPAN("HGETALL"),
                                      partition_key(partition_at(lane), "live", NULL, key)};
 
@@ -330,7 +329,7 @@ static bool has_history(const struct options *o)
 
 static bool is_work(const struct rebuild *r)
 {
-    for (unsigned lane = 0; lane < LANES; lane++)
+    for (unsigned lane = 0; lane < PARTITIONS_ALL; lane++)
         if (r->is_filling[lane])
             return true;
     return false;
@@ -392,7 +391,7 @@ static void on_page(void *arg, const struct redis_reply *reply, const struct err
         !span_copy(redis_reply_text(redis_reply_at(reply, 0)), r->cursor, sizeof r->cursor))
         err_set(&r->failure, ERR_PROTOCOL, "Redis's answer to SCAN is malformed");
     else
-        for (lane = 0; lane < LANES; lane++)
+        for (lane = 0; lane < PARTITIONS_ALL; lane++)
             if (r->is_due[lane])
                 delete_keys(r, lane, redis_reply_at(reply, 1));
     answered(r);
@@ -542,35 +541,31 @@ static void on_words(void *arg, const struct redis_reply *reply, const struct er
 {
     unsigned lane;
     struct rebuild *r = take(arg, reply, err, &lane);
-    int64_t last, ms;
-    bool is_back;
+    struct live_word word;
+    int64_t last;
 
     if (!r)
         return;
-    last = last_word(reply);
+    last = last_heard(reply);
     for (size_t i = 1; i < redis_reply_count(reply); i += 2)
-        if (live_word_parse(redis_reply_text(redis_reply_at(reply, i)), &is_back, &ms))
-            r->hears_more |= !is_back && ms > last - LIVE_MS;
+        if (live_word_parse(redis_reply_text(redis_reply_at(reply, i)), &word))
+            r->hears_more |= word.is_behind && word.heard_ms > last - LIVE_MS;
     answered(r);
 }
 
-static int64_t last_word(const struct redis_reply *words)
+static int64_t last_heard(const struct redis_reply *words)
 {
-    int64_t last = 0, ms;
-    bool is_back;
+    struct live_word word;
+    int64_t last = 0;
 
     for (size_t i = 1; i < redis_reply_count(words); i += 2)
-        if (live_word_parse(redis_reply_text(redis_reply_at(words, i)), &is_back, &ms) && ms > last)
-            last = ms;
+        if (live_word_parse(redis_reply_text(redis_reply_at(words, i)), &word) &&
+            word.heard_ms > last)
+            last = word.heard_ms;
     return last;
 }
 
 /* ------------------------------------------------------------------ questions */
-
-static struct partition partition_at(unsigned lane)
-{
-    return (struct partition){(enum partition_side)(lane / PARTITIONS), lane % PARTITIONS};
-}
 
 static struct question *question_new(struct rebuild *r, unsigned lane)
 {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "billing/archive_retire.h"
+#include "billing/writer_words.h"
 #include "gateway/journal_report.h"
 #include "lib/base/mem.h"
-#include "lib/base/text.h"
 
 #define SILENT_MS 30000 /* three times what a living writer lets pass between two words */
 
@@ -32,29 +32,24 @@ void rebuild_guard_hear(struct rebuild_guard *g, const struct redis_reply *words
 {
     for (size_t i = 0; i + 1 < redis_reply_count(words); i += 2) {
         struct guarded *w = find(g, redis_reply_text(redis_reply_at(words, i)));
-        bool is_back;
-        int64_t ms;
+        struct live_word word;
 
-        if (!w || !live_word_parse(redis_reply_text(redis_reply_at(words, i + 1)), &is_back, &ms))
+        if (!w || !live_word_parse(redis_reply_text(redis_reply_at(words, i + 1)), &word))
             continue;
-        w->heard_ms = ms > w->heard_ms ? ms : w->heard_ms;
-        g->latest_ms = ms > g->latest_ms ? ms : g->latest_ms;
+        w->heard_ms = word.heard_ms > w->heard_ms ? word.heard_ms : w->heard_ms;
+        g->latest_ms = word.heard_ms > g->latest_ms ? word.heard_ms : g->latest_ms;
     }
 }
 
-/* Each "n crc". */
 void rebuild_guard_note(struct rebuild_guard *g, struct partition p,
                         const struct redis_reply *cursors)
 {
     for (size_t i = 0; i + 1 < redis_reply_count(cursors); i += 2) {
         struct guarded *w = find(g, redis_reply_text(redis_reply_at(cursors, i)));
-        struct span text = redis_reply_text(redis_reply_at(cursors, i + 1));
-        const char *blank = text.len ? memchr(text.data, ' ', text.len) : NULL;
-        uint64_t n;
+        struct record_cursor at;
 
-        if (w && blank &&
-            digits_parse((struct span){text.data, (size_t)(blank - text.data)}, INT64_MAX, &n))
-            w->booked.at[p.side][p.index].n = n;
+        if (w && cursor_word_parse(redis_reply_text(redis_reply_at(cursors, i + 1)), &at))
+            w->booked.at[p.side][p.index] = at;
     }
 }
 
@@ -116,14 +111,4 @@ static bool is_archived(const struct guarded *w, const char *archive, struct err
                     w->writer, archived.at[side][i].n + 1, w->booked.at[side][i].n,
                     partition_name((struct partition){(enum partition_side)side, i}, name));
     return true;
-}
-
-bool live_word_parse(struct span word, bool *is_back, int64_t *ms)
-{
-    const char *blank = word.len ? memchr(word.data, ' ', word.len) : NULL;
-    size_t len = blank ? word.len - (size_t)(blank + 1 - word.data) : 0;
-    const char *end = len ? memchr(blank + 1, ' ', len) : NULL;
-
-    *is_back = !span_starts(word, SPAN("- "));
-    return end && int64_parse((struct span){blank + 1, (size_t)(end - blank - 1)}, ms);
 }

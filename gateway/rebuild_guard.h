@@ -26,7 +26,4 @@ void rebuild_guard_note(struct rebuild_guard *g, struct partition p,
 bool rebuild_guard_allows(const struct rebuild_guard *g, const char *journal, const char *archive,
                           struct err *err) MUST_USE;
 
-/* A word of `live`, "run_id ms turn", the first "-" of one that is behind. */
-bool live_word_parse(struct span word, bool *is_back, int64_t *ms) MUST_USE;
-
 #endif

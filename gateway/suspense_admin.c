@@ -12,12 +12,6 @@
 #define ANSWER_MAX (8 * 1024 * 1024)
 #define ENTRY_TEXT 200
 #define REASON_MAX 200
-#define LANES      (SIDES * PARTITIONS)
-
-static struct partition partition_at(unsigned lane)
-{
-    return (struct partition){(enum partition_side)(lane / PARTITIONS), lane % PARTITIONS};
-}
 
 /* Of "reason rest" the rest, with the reason's length in *reason. */
 static struct span rest_of(struct span value, size_t *reason)
@@ -84,7 +78,7 @@ static void on_entries(void *arg, const struct redis_reply *reply, const struct 
     for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2)
         write_entry(l, redis_reply_text(redis_reply_at(reply, i)),
                     redis_reply_text(redis_reply_at(reply, i + 1)));
-    if (++l->lane < LANES)
+    if (++l->lane < PARTITIONS_ALL)
         list_next(l);
     else
         list_end(l, NULL);

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "billing/writer_words.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
 #define PAGE        "500"
 #define CURSOR_TEXT 48
-#define LANES       (SIDES * PARTITIONS)
 
 /* What may hold a record, or a hold, by the part of the key behind the partition. */
 struct source {
@@ -116,31 +116,16 @@ static void on_time(void *arg, const struct redis_reply *reply, const struct err
     ask(r, argv, ARRAY_LEN(argv), on_live);
 }
 
-/* "run_id ms turn" */
 static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct reading *r = arg;
-    struct span word;
-    const char *blank;
-    int64_t ms;
+    struct live_word word;
 
     if (!is_answer(r, reply, err))
         return;
-    word = redis_reply_text(reply);
-    blank = word.len ? memchr(word.data, ' ', word.len) : NULL;
-    if (blank) {
-        size_t len = word.len - (size_t)(blank + 1 - word.data);
-        const char *last = memchr(blank + 1, ' ', len);
-
-        if (int64_parse((struct span){blank + 1, last ? (size_t)(last - blank - 1) : len}, &ms))
-            r->remains.silent_ms = r->redis_ms > ms ? r->redis_ms - ms : 0;
-    }
+    if (live_word_parse(redis_reply_text(reply), &word))
+        r->remains.silent_ms = r->redis_ms > word.heard_ms ? r->redis_ms - word.heard_ms : 0;
     read_cursor(r);
-}
-
-static struct partition partition_at(unsigned lane)
-{
-    return (struct partition){(enum partition_side)(lane / PARTITIONS), lane % PARTITIONS};
 }
 
 static void read_cursor(struct reading *r)
@@ -153,24 +138,17 @@ static void read_cursor(struct reading *r)
     ask(r, argv, ARRAY_LEN(argv), on_cursor);
 }
 
-/* "n crc" */
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct reading *r = arg;
-    struct record_cursor *c;
-    struct span text;
-    unsigned char crc[4];
-    int64_t n;
+    struct partition p = partition_at(r->lane);
+    struct record_cursor at;
 
     if (!is_answer(r, reply, err))
         return;
-    c = &r->remains.found.cursors.at[r->lane / PARTITIONS][r->lane % PARTITIONS];
-    text = redis_reply_text(reply);
-    if (text.len > 9 && int64_parse((struct span){text.data, text.len - 9}, &n) &&
-        hex_decode((struct span){text.data + text.len - 8, 8}, crc, sizeof crc))
-        *c = (struct record_cursor){(uint64_t)n, (uint32_t)crc[0] << 24 | (uint32_t)crc[1] << 16 |
-                                                     (uint32_t)crc[2] << 8 | crc[3]};
-    if (++r->lane < LANES)
+    if (cursor_word_parse(redis_reply_text(reply), &at))
+        r->remains.found.cursors.at[p.side][p.index] = at;
+    if (++r->lane < PARTITIONS_ALL)
         read_cursor(r);
     else
         scan(r);

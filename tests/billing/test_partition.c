@@ -75,6 +75,15 @@ START_TEST(ids_are_spread_over_all_partitions)
 }
 END_TEST
 
+START_TEST(every_partition_of_both_sides_has_a_number_of_its_own)
+{
+    for (unsigned i = 0; i < PARTITIONS_ALL; i++)
+        ck_assert_uint_eq(partition_number(partition_at(i)), i);
+    ck_assert_int_eq(partition_at(0).side, SIDE_ACCOUNT);
+    ck_assert_int_eq(partition_at(PARTITIONS_ALL - 1).side, SIDE_MODEL);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("partition");
@@ -86,6 +95,7 @@ int main(void)
     tcase_add_test(tcase, partitions_are_named_by_side_and_two_digits);
     tcase_add_test(tcase, a_key_begins_with_its_partitions_tag);
     tcase_add_test(tcase, the_longest_key_fits);
+    tcase_add_test(tcase, every_partition_of_both_sides_has_a_number_of_its_own);
     tcase_add_test(tcase, ids_are_spread_over_all_partitions);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
