@@ -11,7 +11,6 @@
 #define REQUEST_ID_BYTES  16
 #define REQUEST_ID_TIME   6
 
-static void write_used(const struct used *used, struct jw *w);
 static void write_idempotency(const struct idempotency *i, struct jw *w);
 
 static const char *const outcomes[] = {
@@ -58,7 +57,7 @@ void event_write_members(const struct event *e, struct jw *w)
     jw_string_member(w, "model", e->model);
     jw_string_member(w, "backend", e->backend);
     jw_string_member(w, "price", e->price);
-    write_used(&e->used, w);
+    field_used_write(&e->used, w);
     jw_string_member(w, "amount", decimal_format(e->amount.nanos, decimal));
     jw_string_member(w, "currency", e->amount.currency);
     jw_string_member(w, "outcome", outcome_name(e->outcome));
@@ -70,20 +69,6 @@ void event_write_members(const struct event *e, struct jw *w)
     jw_int_member(w, "share_bp", e->share_bp);
     if (e->idempotency.key[0])
         write_idempotency(&e->idempotency, w);
-}
-
-static void write_used(const struct used *used, struct jw *w)
-{
-    jw_key(w, "units");
-    jw_object(w);
-    for (size_t i = 0; i < used->count; i++)
-        jw_int_member(w, used->item[i].unit->name, used->item[i].n);
-    jw_object_end(w);
-    jw_key(w, "provenance");
-    jw_object(w);
-    for (size_t i = 0; i < used->count; i++)
-        jw_string_member(w, used->item[i].unit->name, provenance_name(used->item[i].provenance));
-    jw_object_end(w);
 }
 
 static void write_idempotency(const struct idempotency *i, struct jw *w)

@@ -90,6 +90,20 @@ static bool parse_owner(const json_t *item, struct owner *owners, size_t at, str
            err_set(err, ERR_INPUT, "creator %s must stand once, in the order of ids", id);
 }
 
+void field_used_write(const struct used *used, struct jw *w)
+{
+    jw_key(w, "units");
+    jw_object(w);
+    for (size_t i = 0; i < used->count; i++)
+        jw_int_member(w, used->item[i].unit->name, used->item[i].n);
+    jw_object_end(w);
+    jw_key(w, "provenance");
+    jw_object(w);
+    for (size_t i = 0; i < used->count; i++)
+        jw_string_member(w, used->item[i].unit->name, provenance_name(used->item[i].provenance));
+    jw_object_end(w);
+}
+
 bool field_amount_parse(const json_t *object, const char *name, int64_t *nanos, struct err *err)
 {
     char canonical[DECIMAL_TEXT];

@@ -19,6 +19,8 @@ bool model_is_valid(struct span model); /* creator/name */
 void field_owners_write(const struct owner *owners, size_t count, struct jw *w);
 bool field_owners_parse(const json_t *object, struct owner owners[OWNERS_MAX], size_t *count,
                         struct err *err) MUST_USE;
+/* The members "units" and "provenance", objects by unit. */
+void field_used_write(const struct used *used, struct jw *w);
 /* 0 to AMOUNT_NANOS_MAX. */
 bool field_amount_parse(const json_t *object, const char *name, int64_t *nanos,
                         struct err *err) MUST_USE;

@@ -48,7 +48,6 @@ static bool compare_archived(struct span line, struct span payload, struct recei
 
 static void write_call(const struct receipt *r, struct jw *w);
 static void write_refund(const struct receipt *r, struct jw *w);
-static void write_used(const struct used *used, struct jw *w);
 
 static const char *const call_members[] = {"request_id", "account",    "model",    "units",
                                            "provenance", "price",      "amount",   "currency",
@@ -399,7 +398,7 @@ void receipt_write(const struct receipt *r, struct jw *w)
 
 static void write_call(const struct receipt *r, struct jw *w)
 {
-    write_used(&r->used, w);
+    field_used_write(&r->used, w);
     jw_string_member(w, "outcome", outcome_name(r->outcome));
     jw_time_member(w, "started_at", r->started_at);
     jw_time_member(w, "ended_at", r->ended_at);
@@ -415,18 +414,4 @@ static void write_refund(const struct receipt *r, struct jw *w)
     jw_string_member(w, "orig_period", r->orig_period.text);
     jw_string_member(w, "period", r->period.text);
     jw_time_member(w, "at", r->at);
-}
-
-static void write_used(const struct used *used, struct jw *w)
-{
-    jw_key(w, "units");
-    jw_object(w);
-    for (size_t i = 0; i < used->count; i++)
-        jw_int_member(w, used->item[i].unit->name, used->item[i].n);
-    jw_object_end(w);
-    jw_key(w, "provenance");
-    jw_object(w);
-    for (size_t i = 0; i < used->count; i++)
-        jw_string_member(w, used->item[i].unit->name, provenance_name(used->item[i].provenance));
-    jw_object_end(w);
 }

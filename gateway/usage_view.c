@@ -1,6 +1,8 @@
 /* usage_view.c - one shape for a call, wherever its client sees it. */
 #include "gateway/usage_view.h"
 
+#include "billing/event_fields.h"
+
 void usage_view_write(const struct event *e, const struct refund_set *refunds, struct jw *w)
 {
     char amount[DECIMAL_TEXT];
@@ -12,17 +14,7 @@ void usage_view_write(const struct event *e, const struct refund_set *refunds, s
     jw_string_member(w, "key", e->key);
     jw_string_member(w, "model", e->model);
     jw_string_member(w, "price", e->price);
-    jw_key(w, "units");
-    jw_object(w);
-    for (size_t i = 0; i < e->used.count; i++)
-        jw_int_member(w, e->used.item[i].unit->name, e->used.item[i].n);
-    jw_object_end(w);
-    jw_key(w, "provenance");
-    jw_object(w);
-    for (size_t i = 0; i < e->used.count; i++)
-        jw_string_member(w, e->used.item[i].unit->name,
-                         provenance_name(e->used.item[i].provenance));
-    jw_object_end(w);
+    field_used_write(&e->used, w);
     jw_string_member(w, "amount", decimal_format(e->amount.nanos, amount));
     jw_string_member(w, "currency", e->amount.currency);
     jw_string_member(w, "outcome", outcome_name(e->outcome));
