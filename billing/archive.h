@@ -49,7 +49,5 @@ void archive_reader_pass(struct archive_reader *r);
 const struct archive_header *archive_reader_header(const struct archive_reader *r); /* of the file entered last */
 /* SHA-256 (hex) of the last whole segment read. */
 const char *archive_reader_chain(const struct archive_reader *r);
-/* The segment that the line last returned stands in; 0 before the first. */
-uint64_t archive_reader_segment(const struct archive_reader *r);
 
 #endif

@@ -180,8 +180,3 @@ const char *archive_reader_chain(const struct archive_reader *r)
 {
     return r->chain;
 }
-
-uint64_t archive_reader_segment(const struct archive_reader *r)
-{
-    return r->header.segment;
-}

@@ -150,11 +150,6 @@ static void grow(struct open_calls *o)
     }
 }
 
-size_t open_calls_count(const struct open_calls *o)
-{
-    return o->count;
-}
-
 uint64_t open_calls_oldest(const struct open_calls *o, uint64_t position)
 {
     return o->oldest ? o->oldest->position : position;

@@ -18,7 +18,6 @@ void open_calls_begin(struct open_calls *o, const char *request_id, uint64_t pos
 void open_calls_progress(struct open_calls *o, const char *request_id, struct span line);
 void open_calls_end(struct open_calls *o, const char *request_id);
 
-size_t open_calls_count(const struct open_calls *o);
 /* Where the oldest has its BEGIN; `position` itself when none is open. */
 uint64_t open_calls_oldest(const struct open_calls *o, uint64_t position);
 /* Calls back with every line, oldest first, until it answers false; what it answered last. */

@@ -97,11 +97,6 @@ void trimmer_free(struct trimmer *t)
     free(t);
 }
 
-uint64_t trimmer_removed(const struct trimmer *t)
-{
-    return t->removed;
-}
-
 uint64_t trimmer_passes(const struct trimmer *t)
 {
     return t->passes;

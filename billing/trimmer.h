@@ -15,15 +15,14 @@
 struct trimmer_config {
     int64_t keep_ms;      /* by Redis's clock */
     int64_t keep_entries; /* of each stream */
-    int64_t
-        rest_ms; /* between two passes over all streams; a tenth of it when one took something */
+    /* Between two passes over all streams; a tenth of it when one took something. */
+    int64_t rest_ms;
 };
 /* Borrows all. Refreshes the index before each pass. */
 struct trimmer *trimmer_new(struct loop *loop, struct redis *redis, struct archive_index *index,
                             const struct trimmer_config *config) MUST_USE;
 void trimmer_free(struct trimmer *t);
 DEFINE_AUTO(trimmer)
-uint64_t trimmer_removed(const struct trimmer *t); /* entries, since start */
-uint64_t trimmer_passes(const struct trimmer *t);  /* that went over all streams */
+uint64_t trimmer_passes(const struct trimmer *t); /* that went over all streams */
 
 #endif

@@ -49,11 +49,6 @@ void http_request_take_body(struct http_request *r, struct buf *out)
     buf_init(&r->body, 0);
 }
 
-const struct addr *http_request_peer(const struct http_request *r)
-{
-    return stream_peer(r->conn->stream);
-}
-
 void *http_request_data(const struct http_request *r)
 {
     return r->data;

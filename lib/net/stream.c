@@ -33,7 +33,7 @@ struct stream {
     struct stream_handlers handlers;
     void *arg;
     struct stream_limits limits;
-    struct addr peer;
+    struct addr peer; /* while it connects */
 
     struct event event;
     short interest;           /* what `event` waits for; 0: not added */
@@ -103,9 +103,6 @@ struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tl
     struct err err;
 
     s->wire.fd = fd;
-    s->peer.len = sizeof s->peer.u;
-    if (getpeername(fd, &s->peer.u.any, &s->peer.len) != 0)
-        s->peer = (struct addr){.len = 0};
     s->state = tls ? STATE_HANDSHAKE : STATE_OPEN;
     if (tls && !(s->wire.tls = tls_new(tls, fd, NULL, &err)))
         fail(s, &err);
@@ -529,11 +526,6 @@ void stream_resume(struct stream *s)
 bool stream_was_reset(struct stream *s)
 {
     return !wire_is_alive(&s->wire, NULL);
-}
-
-const struct addr *stream_peer(const struct stream *s)
-{
-    return &s->peer;
 }
 
 void stream_deadline(struct stream *s, int64_t ms, const char *sentence)

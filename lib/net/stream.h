@@ -73,6 +73,4 @@ void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
  * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);
 
-const struct addr *stream_peer(const struct stream *s);
-
 #endif
