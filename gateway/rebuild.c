@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 
-#include "billing/archive.h"
 #include "billing/scripts.h"
 #include "billing/writer_words.h"
 #include "gateway/adoption.h"
+#include "gateway/archive_replay.h"
 #include "gateway/journal_wait.h"
 #include "gateway/rebuild_guard.h"
 #include "lib/base/log.h"
@@ -58,10 +58,8 @@ struct rebuild {
     size_t server; /* whose keys are read, and how far */
     char cursor[CURSOR_TEXT];
     bool hears_more;
-    struct archive_writer *writers;
-    size_t writer_count, next_writer;
-    struct projection *projection; /* of the writer that is being replayed */
-    struct timer *turn;
+    struct archive_replay *replay;
+    struct timer *poll;
     struct rebuild_result result;
     struct waiting *waiting;
 };
@@ -74,9 +72,8 @@ struct question {
 };
 
 static void begin(struct rebuild *r, bool from_zero, bool is_own);
-static bool has_history(const struct options *o);
 static void next(struct rebuild *r);
-static void on_turn(void *arg);
+static void on_poll(void *arg);
 static void enter(struct rebuild *r, enum step step);
 static void ask(struct rebuild *r, unsigned lane, const struct span *argv, size_t argc,
                 redis_on_reply *on_reply);
@@ -93,7 +90,7 @@ struct rebuild *rebuild_new(struct console *console)
     struct rebuild *r = xcalloc(1, sizeof *r);
 
     r->console = console;
-    r->turn = timer_new(console->loop, on_turn, r);
+    r->poll = timer_new(console->loop, on_poll, r);
     return r;
 }
 
@@ -106,10 +103,9 @@ void rebuild_free(struct rebuild *r)
         r->waiting = w->next;
         free(w);
     }
-    projection_free(r->projection);
-    timer_free(r->turn);
+    archive_replay_free(r->replay);
+    timer_free(r->poll);
     rebuild_guard_clear(&r->guard);
-    free(r->writers);
     free(r);
 }
 
@@ -153,7 +149,7 @@ static void begin(struct rebuild *r, bool from_zero, bool is_own)
 {
     r->from_zero = from_zero;
     r->is_own = is_own;
-    r->has_history = has_history(r->console->options);
+    r->has_history = archive_replay_has_history(r->console->options);
     r->result = (struct rebuild_result){0};
     memset(r->is_due, 0, sizeof r->is_due);
     memset(r->is_begun, 0, sizeof r->is_begun);
@@ -176,11 +172,7 @@ static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_rep
 static bool is_kept(struct span rest);
 static void announce(struct rebuild *r);
 static void on_announced(void *arg, const struct redis_reply *reply, const struct err *err);
-static bool list_archived(struct rebuild *r, struct err *err);
-static bool is_here(const struct journal_report *here, const char *writer);
-static void replay_next(struct rebuild *r);
-static void on_replayed(void *arg);
-static void on_stopped(void *arg, const struct err *err);
+static void on_replayed(void *arg, size_t writers);
 static void on_waited(void *arg, const struct journal_report *report, const char *missing);
 static void on_words(void *arg, const struct redis_reply *reply, const struct err *err);
 static int64_t last_heard(const struct redis_reply *words);
@@ -248,16 +240,15 @@ static void next(struct rebuild *r)
         enter(r, STEP_ANNOUNCE);
         return;
     case STEP_ANNOUNCE:
-        if (list_archived(r, &r->failure)) {
+        r->replay = archive_replay_start(r->console, on_replayed, r, &r->failure);
+        if (r->replay)
             r->step = STEP_REPLAY;
-            replay_next(r);
-        } else {
+        else
             finish(r, &r->failure);
-        }
         return;
     case STEP_LISTEN:
         if (r->hears_more)
-            timer_start(r->turn, POLL_MS);
+            timer_start(r->poll, POLL_MS);
         else
             enter(r, STEP_DONE);
         return;
@@ -266,16 +257,12 @@ static void next(struct rebuild *r)
     }
 }
 
-static void on_turn(void *arg)
+static void on_poll(void *arg)
 {
     struct rebuild *r = arg;
 
-    if (r->step == STEP_REPLAY) {
-        replay_next(r);
-    } else if (r->step == STEP_LISTEN) {
-        r->hears_more = false;
-        enter(r, STEP_LISTEN);
-    }
+    r->hears_more = false;
+    enter(r, STEP_LISTEN);
 }
 
 static void read_state(struct rebuild *r, unsigned lane)
@@ -308,23 +295,6 @@ static void on_state(void *arg, const struct redis_reply *reply, const struct er
         r->result.emptied += r->is_due[lane];
     }
     answered(r);
-}
-
-static bool has_history(const struct options *o)
-{
-    AUTO_CLEAR(journal_report) here = {.count = 0};
-    struct archive_writer *writers = NULL;
-    bool found = false;
-    size_t count = 0;
-
-    if (journal_report_read(o->journal, &here, NULL))
-        for (size_t i = 0; i < here.count; i++)
-            found |= journal_entry_records(&here.entries[i]) > 0;
-    if (!found && archive_writers(o->archive, &writers, &count, NULL))
-        for (size_t i = 0; i < count; i++)
-            found |= writers[i].segments > 0;
-    free(writers);
-    return found;
 }
 
 static bool is_work(const struct rebuild *r)
@@ -453,71 +423,14 @@ static void on_announced(void *arg, const struct redis_reply *reply, const struc
     answered(r);
 }
 
-/* Whoever has no sound directory here. Another host that lives replays its own besides, to no harm. */
-static bool list_archived(struct rebuild *r, struct err *err)
-{
-    const struct options *o = r->console->options;
-    AUTO_CLEAR(journal_report) here = {.count = 0};
-    struct archive_writer *all;
-    size_t count;
-
-    free(KEEP(r->writers));
-    r->writer_count = r->next_writer = 0;
-    if (!journal_report_read(o->journal, &here, err) ||
-        !archive_writers(o->archive, &all, &count, err))
-        return false;
-    r->writers = all;
-    for (size_t i = 0; i < count; i++)
-        if (all[i].segments > 0 && !is_here(&here, all[i].writer))
-            r->writers[r->writer_count++] = all[i];
-    return true;
-}
-
-static bool is_here(const struct journal_report *here, const char *writer)
-{
-    for (size_t i = 0; i < here->count; i++)
-        if (!here->entries[i].is_damaged && strcmp(here->entries[i].writer, writer) == 0)
-            return true;
-    return false;
-}
-
-static void replay_next(struct rebuild *r)
-{
-    static const struct projection_handlers handlers = {.on_reported = on_replayed,
-                                                        .on_stopped = on_stopped};
-    struct console *c = r->console;
-    struct projection_config config = ledger_projection_config(c->options, c->installation);
-
-    projection_free(KEEP(r->projection));
-    if (r->next_writer == r->writer_count) {
-        r->step = STEP_WAIT;
-        journal_wait(c, false, WAIT_MS, on_waited, r);
-        return;
-    }
-    r->projection = projection_new_archived(
-        c->loop, c->ledger.redis, r->writers[r->next_writer].writer, &config, &handlers, r);
-    projection_redis_ready(r->projection);
-}
-
-static void on_replayed(void *arg)
+static void on_replayed(void *arg, size_t writers)
 {
     struct rebuild *r = arg;
 
-    log_info("archive_replayed", "writer %s, whose journal is not here",
-             r->writers[r->next_writer].writer);
-    r->result.archived++;
-    r->next_writer++;
-    timer_start(r->turn, 0);
-}
-
-static void on_stopped(void *arg, const struct err *err)
-{
-    struct rebuild *r = arg;
-
-    log_error("archive_not_replayed", "writer %s: %s", r->writers[r->next_writer].writer,
-              err->text);
-    r->next_writer++;
-    timer_start(r->turn, 0);
+    r->result.archived = writers;
+    archive_replay_free(KEEP(r->replay));
+    r->step = STEP_WAIT;
+    journal_wait(r->console, false, WAIT_MS, on_waited, r);
 }
 
 static void on_waited(void *arg, const struct journal_report *report, const char *missing)
@@ -661,8 +574,8 @@ static void finish(struct rebuild *r, const struct err *err)
                  r->result.emptied, r->result.archived);
     if (!err)
         memset(r->is_included, 0, sizeof r->is_included);
-    projection_free(KEEP(r->projection));
-    timer_stop(r->turn);
+    archive_replay_free(KEEP(r->replay));
+    timer_stop(r->poll);
     r->step = STEP_NONE;
     r->round++;
     if (r->again && !err) {

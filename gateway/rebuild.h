@@ -14,8 +14,8 @@ void rebuild_free(struct rebuild *r); /* after Redis's client */
 DEFINE_AUTO(rebuild)
 
 struct rebuild_result {
-    unsigned emptied;  /* partitions */
-    size_t archived;   /* writers that were replayed from the archive alone */
+    unsigned emptied; /* partitions */
+    size_t archived;  /* writers that were replayed from the archive alone */
 };
 /* Called once, not inside rebuild_start(); `err` null: done. */
 typedef void rebuild_on_end(void *arg, const struct rebuild_result *result, const struct err *err);
