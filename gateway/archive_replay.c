@@ -19,7 +19,6 @@ struct archive_replay {
 };
 
 static bool list_writers(struct archive_replay *r, struct err *err);
-static bool is_here(const struct journal_report *here, const char *writer);
 static void replay_next(void *arg);
 static void on_applied(void *arg);
 static void on_stopped(void *arg, const struct err *err);
@@ -59,17 +58,9 @@ static bool list_writers(struct archive_replay *r, struct err *err)
         !archive_writers(o->archive, &r->writers, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (r->writers[i].segments > 0 && !is_here(&here, r->writers[i].writer))
+        if (r->writers[i].segments > 0 && !journal_report_has(&here, r->writers[i].writer))
             r->writers[r->count++] = r->writers[i];
     return true;
-}
-
-static bool is_here(const struct journal_report *here, const char *writer)
-{
-    for (size_t i = 0; i < here->count; i++)
-        if (!here->entries[i].is_damaged && strcmp(here->entries[i].writer, writer) == 0)
-            return true;
-    return false;
 }
 
 static void replay_next(void *arg)

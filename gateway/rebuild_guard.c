@@ -87,10 +87,8 @@ bool rebuild_guard_allows(const struct rebuild_guard *g, const char *journal, co
 static bool is_safe(const struct rebuild_guard *g, const struct guarded *w,
                     const struct journal_report *here)
 {
-    for (size_t i = 0; i < here->count; i++)
-        if (!here->entries[i].is_damaged && strcmp(here->entries[i].writer, w->writer) == 0)
-            return true;
-    return w->heard_ms > 0 && g->latest_ms - w->heard_ms < SILENT_MS;
+    return journal_report_has(here, w->writer) ||
+           (w->heard_ms > 0 && g->latest_ms - w->heard_ms < SILENT_MS);
 }
 
 static bool is_archived(const struct guarded *w, const char *archive, struct err *err)
