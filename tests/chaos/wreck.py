@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FRAME = struct.Struct("<IIQ")       # length, checksum, position; then JSON
 RETIRE_SECONDS = 90
+UNSOUND = {"parked", "rebuilding", "applying", "pending_run", "pending_blank"}      # of a partition's state
 
 
 @dataclass
@@ -74,14 +75,14 @@ def frames(data: bytes) -> list[bytes]:
 
 
 def unshipped(stack: Stack, directory: Directory) -> dict[tuple[str, int], Any]:
-    """The records that Redis has not applied, or that stand in a partition which is about to be emptied."""
+    """The records that Redis has not applied, or that stand in a partition which does not admit, so may yet be emptied."""
     cursors = {}
     with contextlib.closing(reader(stack.ledger)) as redis:
         for partition in directory.crcs:
             state = redis.table(f"tg:{{{partition}}}:state")
             cursor = redis.table(f"tg:{{{partition}}}:cursors").get(directory.writer, "0 -")
-            is_sound = not {"parked", "rebuilding", "applying"} & set(state)
-            cursors[partition] = int(cursor.split(" ")[0]) if is_sound else 0
+            is_admitting = "run_id" in state and not UNSOUND & set(state)
+            cursors[partition] = int(cursor.split(" ")[0]) if is_admitting else 0
     return {place: record for place, record in directory.records.items() if place[1] > cursors[place[0]]}
 
 
