@@ -286,7 +286,7 @@ static void on_state(void *arg, const struct redis_reply *reply, const struct er
     if (redis_reply_count(reply) == 4) {
         struct span parked = redis_reply_text(redis_reply_at(reply, 0));
         bool is_blank = redis_reply_text(redis_reply_at(reply, 2)).len == 0 ||
-                        redis_reply_text(redis_reply_at(reply, 3)).len > 0;
+                        span_equal(redis_reply_text(redis_reply_at(reply, 3)), SPAN("1"));
 
         r->is_begun[lane] = span_equal(parked, SPAN(REASON));
         r->is_due[lane] = r->from_zero || r->is_included[lane] || (is_blank && r->has_history) ||

@@ -7,11 +7,11 @@
 --           since it can't tell who is live (recovered.lua)
 --   delete  only while it is parked: nothing is written to it then, so what is gone stays gone
 --   empty   all but state and live is gone: writers may fill it, nobody is admitted; whoever is live has to say anew
---           that it is back
+--           that it is back. One that knew nothing notes that it was emptied, so that the next console fills it only
 --   done    all writers have filled it: it admits again by the rules of recovered.lua
 local state, live, verb = KEYS[1], KEYS[2], ARGV[3]
 
-local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'rebuilding')
+local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'rebuilding', 'pending_blank')
 if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
     return {'INSTALLATION'}
 end
@@ -48,6 +48,9 @@ function verbs.empty()
         call('HSET', live, words[i], '-' .. (match(words[i + 1], ' .*$') or ' 0 0'))
     end
     call('HSET', state, 'rebuilding', '1')
+    if s[5] then
+        call('HSET', state, 'pending_blank', 'emptied')
+    end
     call('HDEL', state, 'parked', 'applying', 'run_id', 'pending_run', 'pending_since', 'pending_last')
     return {'OK'}
 end

@@ -57,7 +57,7 @@ if s[5] ~= run then
          'pending_since', string.format('%d', since), 'pending_last', string.format('%d', last))
     call('HDEL', state, 'run_id')
     is_blank = is_blank or not s[1] and ARGV[7] == 'old'
-    if is_blank then
+    if is_blank and not s[9] then
         call('HSET', state, 'pending_blank', '1')
     end
 end

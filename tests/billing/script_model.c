@@ -506,7 +506,7 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     if (may && (back || now - m->pending_since >= WAIT_MS)) {
         m->run = ask->run;
         m->pending_run = 0;
-        m->pending_blank = false;
+        m->pending_blank = m->blank_is_emptied = false;
         admits = true;
     }
     if (is_behind)
@@ -536,6 +536,7 @@ static void empty(struct model *m)
     m->parked[0] = m->applying[0] = '\0';
     m->run = m->pending_run = 0;
     m->is_rebuilding = true;
+    m->blank_is_emptied = m->pending_blank;
 }
 
 /* All but state and the words of writers. */
@@ -555,6 +556,7 @@ static void delete_all(struct model *m)
     rest.pending_since = m->pending_since;
     rest.pending_last = m->pending_last;
     rest.pending_blank = m->pending_blank;
+    rest.blank_is_emptied = m->blank_is_emptied;
     *m = rest;
 }
 

@@ -49,7 +49,7 @@ struct model {
     char applying[64], parked[128];
     unsigned run, pending_run; /* 0: none */
     int64_t pending_since, pending_last;
-    bool pending_blank;
+    bool pending_blank, blank_is_emptied;
     struct {
         unsigned run; /* 0: it is behind */
         int64_t ms;   /* 0: it never said a word */

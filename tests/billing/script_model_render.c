@@ -90,7 +90,7 @@ static void state_lines(const struct page *p)
     if (m->is_rebuilding)
         state_text(p, "rebuilding", "1");
     if (m->pending_blank)
-        state_text(p, "pending_blank", "1");
+        state_text(p, "pending_blank", m->blank_is_emptied ? "emptied" : "1");
     for (unsigned w = 0; w < WRITERS; w++)
         if (m->is_retired[w]) {
             name(p, "state", NULL);

@@ -87,6 +87,31 @@ START_TEST(one_that_knew_nothing_waits_for_whoever_may_live)
 }
 END_TEST
 
+/* What the partition says of having known nothing. */
+static void blank_is(const char *expected)
+{
+    AUTO_STRING said = fixture_ask(&redis, "HGET tg:{a05}:state pending_blank");
+
+    ck_assert_str_eq(said, expected);
+}
+
+/* Until it admits, every console that starts would else take what the one before it has filled. */
+START_TEST(one_that_knew_nothing_says_that_it_was_emptied_until_it_admits)
+{
+    ask("w-1", "old", "WAIT");
+    blank_is("1");
+    step("park", "OK");
+    step("empty", "OK");
+    ask("w-1", "old", "WAIT");
+    step("done", "OK");
+    ask("w-1", "old", "WAIT");
+    blank_is("emptied");
+    free(fixture_ask(&redis, "HINCRBY tg:{a05}:state pending_since -10001"));
+    ask("w-1", "old", "OK");
+    blank_is("(nil)");
+}
+END_TEST
+
 START_TEST(the_first_start_of_all_waits_for_nobody)
 {
     ask("w-1", "new", "OK");
@@ -120,6 +145,7 @@ int main(void)
     tcase_add_test(tcase, it_admits_once_it_is_filled_and_everybody_is_back);
     tcase_add_test(tcase, it_waits_for_a_live_writer_that_has_not_said_that_it_is_back);
     tcase_add_test(tcase, one_that_knew_nothing_waits_for_whoever_may_live);
+    tcase_add_test(tcase, one_that_knew_nothing_says_that_it_was_emptied_until_it_admits);
     tcase_add_test(tcase, the_first_start_of_all_waits_for_nobody);
     tcase_add_test(tcase, only_a_parked_partition_loses_keys);
     return run_tests(tcase, "rebuild script");
