@@ -138,7 +138,7 @@ START_TEST(what_is_typed_wrongly_is_said)
     expect_misuse(RUN("account", "create", "a", "--prepaid"), "needs --currency");
     expect_misuse(RUN("account", "create", "a", "--currency", "CNY"), "--prepaid or --postpaid");
     expect_misuse(RUN("account", "create", "a", "--currency=CNY", "--prepaid", "--concurrency=x"),
-                  "--concurrency must be a number");
+                  "--concurrency must be a whole number");
     expect_misuse(RUN("usage", "list", "--limit", "x"), "--limit must be from 1 to 10000");
     expect_misuse(RUN("key", "revoke", "sk-tg-"), "is no public id");
     expect_misuse(RUN("account", "credit", "a", "x"), "AMOUNT: ");
