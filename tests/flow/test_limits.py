@@ -261,7 +261,7 @@ def test_limits_are_shown_and_changed_one_by_one(pair: Pair) -> None:
     gateway.cli("key", "revoke", made["public_id"])
     assert "revoked" in gateway.refused("key", "limit", made["public_id"], "--rpm", "1")
     assert "needs a limit" in gateway.refused("account", "limit", account, code=2)
-    assert "--rpm must be from 0" in gateway.refused("account", "limit", account, "--rpm", "-1", code=2)
+    assert "--rpm must be a whole number from 0" in gateway.refused("account", "limit", account, "--rpm", "-1", code=2)
     assert "prepaid" in gateway.refused("account", "limit", "demo", "--credit-limit", "1")
     assert "no account" in gateway.refused("account", "limit", "nobody", "--rpm", "1")
     assert "creator" in gateway.refused("key", "create", "demo", "--creator", "--rpm", "1")
