@@ -200,13 +200,17 @@ def creators_earn_what_accounts_pay(books: Books) -> Iterator[str]:
 
 
 def a_revoked_key_opens_nothing(books: Books) -> Iterator[str]:
-    """From the moment that the command said so."""
+    """From the moment that the command said so. A postpaid account may go on with a key as its worker last read it while
+    that worker has no Redis to ask (docs/operators.md, `offline_allowance`); when that was can't be seen from outside."""
+    prepaid = {account.name for account in world.ACCOUNTS if account.is_prepaid}
     for seen in books.seen:
         since = books.revoked.get(seen.key)
         if since is None or seen.sent < since:
             continue
         books.counts["calls with a revoked key"] += 1
-        if seen.status == 200:
+        if seen.status == 200 and seen.account not in prepaid:
+            books.counts["of them answered to postpaid accounts"] += 1
+        elif seen.status == 200:
             yield f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} was revoked, and answered"
 
 

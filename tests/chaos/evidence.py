@@ -85,7 +85,8 @@ def crc32c(data: bytes) -> str:
 
 
 class BalanceWatch(threading.Thread):
-    """The lowest balance that any look at a prepaid account saw, and when."""
+    """The lowest balance that any look at a prepaid account saw, and when. A partition that admits nobody, since Redis lost
+    something and writers are putting it back, has no balance yet: calls may stand in it before the credits that paid them."""
 
     def __init__(self, addresses: Callable[[], list[str | int]], keys: dict[str, str], over: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -97,8 +98,10 @@ class BalanceWatch(threading.Thread):
             with contextlib.suppress(OSError, AssertionError, ValueError, subprocess.TimeoutExpired), \
                     contextlib.closing(RedisReader(self.addresses())) as redis:
                 for account, key in self.keys.items():
+                    state = key.partition(":account:")[0] + ":state"
+                    run = redis.ask("HGET", state, "run_id")
                     balance = redis.ask("HGET", key, "balance")
-                    if balance is not None:
+                    if run is not None and balance is not None and run == redis.ask("HGET", state, "run_id"):
                         seen = (int(balance), time.time())
                         self.lowest[account] = min(self.lowest.get(account, seen), seen)
 
