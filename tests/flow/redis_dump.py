@@ -8,7 +8,7 @@ from typing import Any
 from tollgate import Redis
 
 # Not projections of records: holds and their companions, rates, reports of writers, who was retired, notices to caches,
-# stored answers and how many bytes an account has of them.
+# stored answers, and up to when what an account has stored of them is booked.
 NOT_KEPT = ("holds", "held", "looks", "live", "released", "rate", "changes", "answer", "stored")
 RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last", "pending_blank"}
 
