@@ -203,8 +203,8 @@ class Gateway:
     def events(self, account: str | None = None) -> list[Any]:
         """The events of an account, or of all, oldest first, after all of them have reached Redis."""
         self.ship()
-        listed = self.cli("usage", "list", "--limit", "1000", *(["--account", account] if account else []))
-        assert len(listed) < 1000, "there may be more than were asked for"
+        listed = self.cli("usage", "list", "--limit", "10000", *(["--account", account] if account else []))
+        assert len(listed) < 10000, "there may be more than were asked for"
         assert len({event["request_id"] for event in listed}) == len(listed), "a request id is listed twice"
         return listed[::-1]
 
