@@ -138,12 +138,15 @@ static void ask_admit(struct hold *h)
         claim.arg[1],
         claim.arg[2],
     };
+    const struct redis_eval eval = {
+        script_get(SCRIPT_ADMIT),
+        {key, ARRAY_LEN(key) - without * ARRAY_LEN(claim.key)},
+        {args, ARRAY_LEN(args) - without * ARRAY_LEN(claim.arg)},
+    };
     h->state = HOLD_ASKING;
     h->claim_asked_ms = clock_monotonic_ms();
     h->admit = ask_new(a, h);
-    redis_eval(a->redis, script_get(SCRIPT_ADMIT), key,
-               ARRAY_LEN(key) - without * ARRAY_LEN(claim.key), args,
-               ARRAY_LEN(args) - without * ARRAY_LEN(claim.arg), on_admit, h->admit);
+    redis_eval(a->redis, &eval, on_admit, h->admit);
 }
 
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -377,7 +377,8 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
         args[n++] = span_of(some->entry[i].request_id);
         args[n++] = span_of(amounts[i]);
     }
-    redis_eval(a->redis, script_get(SCRIPT_HOLD), key, k, args, n, on_reply, ask);
+    redis_eval(a->redis, &(struct redis_eval){script_get(SCRIPT_HOLD), {key, k}, {args, n}},
+               on_reply, ask);
 }
 
 static bool says(const struct redis_reply *reply, const char *word)

@@ -117,9 +117,9 @@ static void send(struct claims *c, const char *verb, const struct claim *claim, 
         stored,
         int64_text(c->stored_answers, most),
     };
+    const struct redis_eval eval = {script_get(SCRIPT_ANSWER), REDIS_WORDS(key), REDIS_WORDS(args)};
 
-    redis_eval(c->redis, script_get(SCRIPT_ANSWER), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
-               on_answer, ask);
+    redis_eval(c->redis, &eval, on_answer, ask);
 }
 
 static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err)

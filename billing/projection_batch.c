@@ -131,11 +131,12 @@ void batch_send(const struct batch *b, struct redis *redis, redis_on_reply *on_r
     enum script script =
         b->partition.side == SIDE_ACCOUNT ? SCRIPT_APPLY_ACCOUNT : SCRIPT_APPLY_MODEL;
     struct span *keys = spans_of(b, &b->keys), *args = spans_of(b, &b->args);
+    const struct redis_eval eval = {
+        script_get(script), {keys, b->keys.count + 1}, {args, b->args.count}};
     char never[PARTITION_KEY];
 
     keys[b->keys.count] = partition_key(b->partition, "never", NULL, never);
-    redis_eval(redis, script_get(script), keys, b->keys.count + 1, args, b->args.count, on_reply,
-               arg);
+    redis_eval(redis, &eval, on_reply, arg);
     free(keys);
     free(args);
 }

@@ -76,10 +76,11 @@ static void report(struct projection *p, struct lane *l)
                                 span_of(claim),
                                 uint64_text(journal_turn(p->journal), turn),
                                 p->has_history ? SPAN("old") : SPAN("new")};
+    const struct redis_eval eval = {script_get(SCRIPT_RECOVERED), REDIS_WORDS(key),
+                                    REDIS_WORDS(args)};
     l->is_due = false;
     p->reports.pending++;
-    redis_eval(p->redis, script_get(SCRIPT_RECOVERED), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
-               on_answer, r);
+    redis_eval(p->redis, &eval, on_answer, r);
 }
 
 static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err)

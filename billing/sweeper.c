@@ -143,9 +143,9 @@ static void sweep(struct sweeper *s, const char *account)
     snprintf(ask->account, sizeof ask->account, "%s", account);
     const struct span args[] = {span_of(s->installation), redis_arg_run_id, span_of(account),
                                 span_of(look_ms)};
+    const struct redis_eval eval = {script_get(SCRIPT_SWEEP), REDIS_WORDS(key), REDIS_WORDS(args)};
     s->pending++;
-    redis_eval(s->redis, script_get(SCRIPT_SWEEP), key, ARRAY_LEN(key), args, ARRAY_LEN(args),
-               on_swept, ask);
+    redis_eval(s->redis, &eval, on_swept, ask);
 }
 
 static void on_swept(void *arg, const struct redis_reply *reply, const struct err *err)

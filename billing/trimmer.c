@@ -182,7 +182,7 @@ static void list_page(struct trimmer *t)
                                 SPAN(PATTERN), SPAN("COUNT"),      SPAN(PAGE)};
 
     t->pending++;
-    redis_command_to(t->redis, t->server, argv, ARRAY_LEN(argv), on_page, t);
+    redis_command_to(t->redis, t->server, &(struct redis_words)REDIS_WORDS(argv), on_page, t);
 }
 
 /* [cursor, [name …]] */
@@ -335,12 +335,14 @@ static void take_out(struct trimmer *t)
     struct span args[3 + STEP] = {span_of(t->entries[0].id),
                                   span_of(t->entries[t->entry_count - 1].id), span_of(t->account)};
     bool is_of_calls = t->account[0] != '\0';
+    const struct redis_eval eval = {script_get(SCRIPT_TRIM),
+                                    {key, is_of_calls ? 3 : 1},
+                                    {args, is_of_calls ? 3 + t->entry_count : 2}};
 
     for (size_t i = 0; i < t->entry_count; i++)
         args[3 + i] = span_of(t->entries[i].request_id);
     t->pending++;
-    redis_eval(t->redis, script_get(SCRIPT_TRIM), key, is_of_calls ? 3 : 1, args,
-               is_of_calls ? 3 + t->entry_count : 2, on_taken_out, t);
+    redis_eval(t->redis, &eval, on_taken_out, t);
 }
 
 static void on_taken_out(void *arg, const struct redis_reply *reply, const struct err *err)

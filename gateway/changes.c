@@ -115,9 +115,10 @@ static void read_on(struct changes *c)
 {
     struct span argv[] = {SPAN("XREAD"), SPAN("COUNT"),   SPAN("1000"),     SPAN("BLOCK"),
                           SPAN("5000"),  SPAN("STREAMS"), SPAN(STREAM_KEY), span_of(c->last)};
+    const struct redis_waiting command = {REDIS_WORDS(argv), SPAN(STREAM_KEY), WAIT_MS};
 
     c->is_asked = true;
-    redis_command_wait(c->redis, SPAN(STREAM_KEY), argv, ARRAY_LEN(argv), WAIT_MS, on_entries, c);
+    redis_command_wait(c->redis, &command, on_entries, c);
 }
 
 /* [[key, [[id, [field, value, …]], …]]], or nil when nothing came. */

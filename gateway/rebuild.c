@@ -346,8 +346,8 @@ static void read_page(struct rebuild *r)
     const struct span argv[] = {SPAN("SCAN"),  span_of(r->cursor), SPAN("MATCH"),
                                 SPAN("tg:{*"), SPAN("COUNT"),      SPAN(PAGE)};
 
-    redis_command_to(r->console->ledger.redis, r->server, argv, ARRAY_LEN(argv), on_page,
-                     question_new(r, 0));
+    redis_command_to(r->console->ledger.redis, r->server, &(struct redis_words)REDIS_WORDS(argv),
+                     on_page, question_new(r, 0));
 }
 
 static void on_page(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -517,13 +517,14 @@ static void run_script(struct rebuild *r, unsigned lane, const char *verb, const
     char state[PARTITION_KEY], live[PARTITION_KEY], partitions[INT64_TEXT];
     const struct span args[] = {span_of(r->console->installation->id),
                                 int64_text(PARTITIONS, partitions), span_of(verb), SPAN(REASON)};
+    const struct redis_eval eval = {
+        script_get(SCRIPT_REBUILD), {all, key_count + 2}, REDIS_WORDS(args)};
 
     all[0] = partition_key(partition_at(lane), "state", NULL, state);
     all[1] = partition_key(partition_at(lane), "live", NULL, live);
     if (key_count)
         memcpy(all + 2, keys, key_count * sizeof *keys);
-    redis_eval(r->console->ledger.redis, script_get(SCRIPT_REBUILD), all, key_count + 2, args,
-               ARRAY_LEN(args), on_script, question_new(r, lane));
+    redis_eval(r->console->ledger.redis, &eval, on_script, question_new(r, lane));
     free(all);
 }
 

@@ -38,9 +38,10 @@ static void tell(struct telling *t, struct console *c, const char *writer, struc
                                 partition_key(p, "cursors", NULL, cursors)};
     const struct span args[] = {span_of(c->installation->id), int64_text(PARTITIONS, partitions),
                                 span_of(writer), uint64_text(n, last)};
+    const struct redis_eval eval = {script_get(SCRIPT_RETIRED), REDIS_WORDS(keys),
+                                    REDIS_WORDS(args)};
 
-    redis_eval(c->ledger.redis, script_get(SCRIPT_RETIRED), keys, ARRAY_LEN(keys), args,
-               ARRAY_LEN(args), on_told, t);
+    redis_eval(c->ledger.redis, &eval, on_told, t);
 }
 
 static void on_told(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -40,7 +40,7 @@ static void scan_on(struct scan *s)
     struct span argv[] = {SPAN("SCAN"),        span_of(s->cursor), SPAN("MATCH"),
                           span_of(s->pattern), SPAN("COUNT"),      SPAN("1000")};
 
-    redis_command_to(s->redis, s->server, argv, ARRAY_LEN(argv), on_reply, s);
+    redis_command_to(s->redis, s->server, &(struct redis_words)REDIS_WORDS(argv), on_reply, s);
 }
 
 static void on_reply(void *arg, const struct redis_reply *reply, const struct err *err)

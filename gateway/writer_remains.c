@@ -75,7 +75,7 @@ void writer_remains_read(struct console *c, const char *writer, const struct rec
     r->remains.silent_ms = INT64_MAX;
     buf_init(&r->text, SIZE_MAX / 4);
     snprintf(r->cursor, sizeof r->cursor, "0");
-    redis_command_to(c->ledger.redis, 0, time, ARRAY_LEN(time), on_time, r);
+    redis_command_to(c->ledger.redis, 0, &(struct redis_words)REDIS_WORDS(time), on_time, r);
 }
 
 static void ask(struct reading *r, const struct span *argv, size_t argc, redis_on_reply *on_reply)
@@ -161,7 +161,8 @@ static void scan(struct reading *r)
     const struct span argv[] = {SPAN("SCAN"),  span_of(r->cursor), SPAN("MATCH"),
                                 SPAN("tg:{*"), SPAN("COUNT"),      SPAN("1000")};
 
-    redis_command_to(r->console->ledger.redis, r->server, argv, ARRAY_LEN(argv), on_keys, r);
+    redis_command_to(r->console->ledger.redis, r->server, &(struct redis_words)REDIS_WORDS(argv),
+                     on_keys, r);
 }
 
 static void on_keys(void *arg, const struct redis_reply *reply, const struct err *err)

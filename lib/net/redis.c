@@ -289,26 +289,29 @@ size_t redis_servers(const struct redis *r)
 void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
                    void *arg)
 {
-    redis_command_wait(r, argc > 1 ? argv[1] : SPAN(""), argv, argc, 0, on_reply, arg);
+    const struct redis_waiting command = {
+        .words = {argv, argc}, .key = argc > 1 ? argv[1] : SPAN(""), .wait_ms = 0};
+
+    redis_command_wait(r, &command, on_reply, arg);
 }
 
-void redis_command_wait(struct redis *r, struct span key, const struct span *argv, size_t argc,
-                        int64_t wait_ms, redis_on_reply *on_reply, void *arg)
+void redis_command_wait(struct redis *r, const struct redis_waiting *command,
+                        redis_on_reply *on_reply, void *arg)
 {
     struct redis_call *c = redis_call_new(r, on_reply, arg);
 
-    redis_call_plain(c, argv, argc);
-    c->slot = key.len ? slot_of(r, key) : REDIS_ANY_SLOT;
-    c->due_ms = wait_ms;
+    redis_call_plain(c, &command->words);
+    c->slot = command->key.len ? slot_of(r, command->key) : REDIS_ANY_SLOT;
+    c->due_ms = command->wait_ms;
     submit(c, route(r, c->slot));
 }
 
-void redis_command_to(struct redis *r, size_t i, const struct span *argv, size_t argc,
+void redis_command_to(struct redis *r, size_t i, const struct redis_words *command,
                       redis_on_reply *on_reply, void *arg)
 {
     struct redis_call *c = redis_call_new(r, on_reply, arg);
 
-    redis_call_plain(c, argv, argc);
+    redis_call_plain(c, command);
     submit(c, r->cluster ? redis_cluster_nth(r->cluster, i) : i == 0 ? r->master : NULL);
 }
 
@@ -317,14 +320,12 @@ void redis_script_init(struct redis_script *s)
     sha1_hex(s->text, strlen(s->text), s->sha1);
 }
 
-void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
-                size_t key_count, const struct span *args, size_t arg_count,
-                redis_on_reply *on_reply, void *arg)
+void redis_eval(struct redis *r, const struct redis_eval *eval, redis_on_reply *on_reply, void *arg)
 {
     struct redis_call *c = redis_call_new(r, on_reply, arg);
 
-    redis_call_script(c, s, keys, key_count, args, arg_count);
-    c->slot = key_count ? slot_of(r, keys[0]) : REDIS_ANY_SLOT;
+    redis_call_script(c, eval);
+    c->slot = eval->keys.count ? slot_of(r, eval->keys.words[0]) : REDIS_ANY_SLOT;
     submit(c, route(r, c->slot));
 }
 

@@ -81,14 +81,29 @@ size_t redis_pending(const struct redis *r);
 typedef void redis_on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
 void redis_command(struct redis *r, const struct span *argv, size_t argc, redis_on_reply *on_reply,
                    void *arg);
-/* The key stands elsewhere (XREAD). A blocking command may take `wait_ms` longer than
+
+struct redis_words {
+    const struct span *words;
+    size_t count;
+};
+#define REDIS_WORDS(array)        \
+    {                             \
+        (array), ARRAY_LEN(array) \
+    }
+
+/* One whose key stands elsewhere (XREAD), and that may block: it may take `wait_ms` longer than
  * command_ms. */
-void redis_command_wait(struct redis *r, struct span key, const struct span *argv, size_t argc,
-                        int64_t wait_ms, redis_on_reply *on_reply, void *arg);
+struct redis_waiting {
+    struct redis_words words;
+    struct span key; /* empty: any server */
+    int64_t wait_ms;
+};
+void redis_command_wait(struct redis *r, const struct redis_waiting *command,
+                        redis_on_reply *on_reply, void *arg);
 /* To the i-th of the servers that hold keys (SCAN): a list that is read while keys move between
  * them may lack some, or have them twice. */
 size_t redis_servers(const struct redis *r);
-void redis_command_to(struct redis *r, size_t i, const struct span *argv, size_t argc,
+void redis_command_to(struct redis *r, size_t i, const struct redis_words *command,
                       redis_on_reply *on_reply, void *arg);
 
 /* A script known by its SHA-1; a NOSCRIPT answer loads it and sends the command once more, which
@@ -102,9 +117,12 @@ void redis_script_init(struct redis_script *s);
 /* Stands for the run_id of the server that the script is sent to, each time it is sent: so one that
  * is sent again after a failover does not carry the run_id of the server before. Once in `args`. */
 extern const struct span redis_arg_run_id;
-/* All keys are in one slot. */
-void redis_eval(struct redis *r, const struct redis_script *s, const struct span *keys,
-                size_t key_count, const struct span *args, size_t arg_count,
-                redis_on_reply *on_reply, void *arg);
+/* A script to run, borrowed for the call. All keys are in one slot. */
+struct redis_eval {
+    const struct redis_script *script;
+    struct redis_words keys, args;
+};
+void redis_eval(struct redis *r, const struct redis_eval *eval, redis_on_reply *on_reply,
+                void *arg);
 
 #endif

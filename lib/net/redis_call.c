@@ -8,8 +8,8 @@
 
 #define FRAMING_MAX 32 /* what the protocol puts around an argument, at most */
 
-static void encode_args(struct redis_call *c, const struct span *args, size_t count);
-static size_t encoded_max(const struct span *args, size_t count);
+static void encode_args(struct redis_call *c, const struct redis_words *args);
+static size_t encoded_max(const struct redis_words *args);
 static void send_asking(struct redis_link *link, int64_t due_ms);
 static void asking_answered(void *arg, const struct redis_reply *reply, const struct err *err);
 
@@ -37,48 +37,48 @@ void redis_call_free(struct redis_call *c)
     free(c);
 }
 
-void redis_call_plain(struct redis_call *c, const struct span *argv, size_t argc)
+void redis_call_plain(struct redis_call *c, const struct redis_words *words)
 {
-    if (!buf_room(&c->bytes, FRAMING_MAX + encoded_max(argv, argc)))
+    if (!buf_room(&c->bytes, FRAMING_MAX + encoded_max(words)))
         return;
-    redis_encode_start(&c->bytes, argc);
-    encode_args(c, argv, argc);
+    redis_encode_start(&c->bytes, words->count);
+    encode_args(c, words);
 }
 
-void redis_call_script(struct redis_call *c, const struct redis_script *s, const struct span *keys,
-                       size_t key_count, const struct span *args, size_t arg_count)
+void redis_call_script(struct redis_call *c, const struct redis_eval *eval)
 {
+    const struct redis_script *s = eval->script;
     char count[INT64_TEXT];
-    const struct span head[] = {
-        SPAN("EVALSHA"), {s->sha1, sizeof s->sha1 - 1}, uint64_text(key_count, count)};
-    size_t room = FRAMING_MAX + encoded_max(head, ARRAY_LEN(head)) + encoded_max(keys, key_count) +
-                  encoded_max(args, arg_count);
+    const struct span words[] = {
+        SPAN("EVALSHA"), {s->sha1, sizeof s->sha1 - 1}, uint64_text(eval->keys.count, count)};
+    const struct redis_words head = REDIS_WORDS(words);
 
     c->script = s;
-    if (!buf_room(&c->bytes, room))
+    if (!buf_room(&c->bytes, FRAMING_MAX + encoded_max(&head) + encoded_max(&eval->keys) +
+                                 encoded_max(&eval->args)))
         return;
-    redis_encode_start(&c->bytes, ARRAY_LEN(head) + key_count + arg_count);
-    encode_args(c, head, ARRAY_LEN(head));
-    encode_args(c, keys, key_count);
-    encode_args(c, args, arg_count);
+    redis_encode_start(&c->bytes, head.count + eval->keys.count + eval->args.count);
+    encode_args(c, &head);
+    encode_args(c, &eval->keys);
+    encode_args(c, &eval->args);
 }
 
-static void encode_args(struct redis_call *c, const struct span *args, size_t count)
+static void encode_args(struct redis_call *c, const struct redis_words *args)
 {
-    for (size_t i = 0; i < count; i++) {
-        redis_encode_arg(&c->bytes, args[i]);
-        if (args[i].data == run_id_room)
-            c->run_id_at = c->bytes.len - strlen("\r\n") - args[i].len;
+    for (size_t i = 0; i < args->count; i++) {
+        redis_encode_arg(&c->bytes, args->words[i]);
+        if (args->words[i].data == run_id_room)
+            c->run_id_at = c->bytes.len - strlen("\r\n") - args->words[i].len;
     }
 }
 
 /* At most, so that a command grows its buffer once. */
-static size_t encoded_max(const struct span *args, size_t count)
+static size_t encoded_max(const struct redis_words *args)
 {
-    size_t bytes = count * FRAMING_MAX;
+    size_t bytes = args->count * FRAMING_MAX;
 
-    for (size_t i = 0; i < count; i++)
-        bytes += args[i].len;
+    for (size_t i = 0; i < args->count; i++)
+        bytes += args->words[i].len;
     return bytes;
 }
 

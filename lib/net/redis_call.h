@@ -29,9 +29,8 @@ struct redis_call {
 struct redis_call *redis_call_new(struct redis *r, redis_on_reply *on_reply, void *arg) MUST_USE;
 void redis_call_free(struct redis_call *c);
 
-void redis_call_plain(struct redis_call *c, const struct span *argv, size_t argc);
-void redis_call_script(struct redis_call *c, const struct redis_script *s, const struct span *keys,
-                       size_t key_count, const struct span *args, size_t arg_count);
+void redis_call_plain(struct redis_call *c, const struct redis_words *words);
+void redis_call_script(struct redis_call *c, const struct redis_eval *eval);
 /* Writes the node's run_id where the script wants it, and sends. The node is ready. */
 void redis_call_send(struct redis_call *c, struct redis_node *node, redis_on_reply *on_reply);
 

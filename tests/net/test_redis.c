@@ -254,10 +254,11 @@ static struct redis_script adding = {.name = "adding",
 
 static void eval(const struct redis_script *script, struct answer *a)
 {
-    struct span key = SPAN("sum"), amount = SPAN("3");
+    const struct span key[] = {SPAN("sum")}, amount[] = {SPAN("3")};
 
     *a = (struct answer){.done = false};
-    redis_eval(redis, script, &key, 1, &amount, 1, on_answer, a);
+    redis_eval(redis, &(struct redis_eval){script, REDIS_WORDS(key), REDIS_WORDS(amount)},
+               on_answer, a);
     ck_assert(!a->done);
 }
 
@@ -371,7 +372,8 @@ START_TEST(a_blocking_command_may_take_longer_by_what_was_stated)
     struct answer a = {.done = false}, behind;
 
     connect_to(no_options, 150);
-    redis_command_wait(redis, SPAN(""), argv, ARRAY_LEN(argv), 500, on_answer, &a);
+    redis_command_wait(redis, &(struct redis_waiting){REDIS_WORDS(argv), SPAN(""), 500}, on_answer,
+                       &a);
     command("PING", &behind);
     await(&behind.done);
     ck_assert(a.done);

@@ -272,7 +272,8 @@ static void eval(struct answer *out)
 
     redis_script_init(&script);
     *out = (struct answer){.done = false};
-    redis_eval(redis, &script, keys, 1, args, 2, on_answer, out);
+    redis_eval(redis, &(struct redis_eval){&script, REDIS_WORDS(keys), REDIS_WORDS(args)},
+               on_answer, out);
 }
 
 START_TEST(a_script_carries_the_run_id_of_the_server_it_is_sent_to)
@@ -322,6 +323,7 @@ END_TEST
 START_TEST(lists_ask_every_server_and_other_commands_any)
 {
     const struct span argv[] = {SPAN("TIME")};
+    const size_t no_such_server = 1;
     struct answer answer = {.done = false};
 
     connect_to_cluster();
@@ -330,7 +332,8 @@ START_TEST(lists_ask_every_server_and_other_commands_any)
     await(&answer.done);
     ck_assert_str_eq(answer.text, "a");
     answer.done = false;
-    redis_command_to(redis, 1, argv, 1, on_answer, &answer); /* there is no second */
+    redis_command_to(redis, no_such_server, &(struct redis_words)REDIS_WORDS(argv), on_answer,
+                     &answer);
     await(&answer.done);
     ck_assert_int_eq(answer.err.code, ERR_UNAVAILABLE);
 }
