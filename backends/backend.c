@@ -11,6 +11,12 @@ static const struct backend_kind *const kinds[] = {
     &openai_kind,
 };
 
+static const char *const dialect_names[DIALECTS] = {
+    [DIALECT_OPENAI_CHAT] = "chat",
+    [DIALECT_OPENAI_COMPLETIONS] = "completions",
+    [DIALECT_OPENAI_EMBEDDINGS] = "embeddings",
+};
+
 struct backend *backend_open(struct loop *loop, const struct backend_config *config,
                              struct err *err)
 {
@@ -46,6 +52,11 @@ struct backend_call *backend_start(struct backend *b, const struct backend_reque
                                    const struct backend_handlers *handlers, void *arg,
                                    struct err *err)
 {
+    if (!(b->kind->speaks & dialect_bit(request->dialect))) {
+        err_set(err, ERR_INPUT, "a backend of kind %s serves no %s", b->kind->name,
+                dialect_names[request->dialect]);
+        return NULL;
+    }
     return b->kind->start(b, request, handlers, arg, err);
 }
 

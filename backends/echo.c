@@ -77,6 +77,7 @@ static void note_output(struct echo_call *c);
 const struct backend_kind echo_kind = {
     .name = "echo",
     .about = "built in: answers the last user message word by word, a token a word",
+    .speaks = 1u << DIALECT_OPENAI_CHAT,
     .open = echo_open,
     .free = echo_free,
     .start = echo_start,

@@ -14,7 +14,17 @@
 
 #define BACKEND_REFUSAL_MAX 65536 /* bytes of a refusal's body that are kept */
 
-enum dialect { DIALECT_OPENAI_CHAT };
+/* How a call's body, its answer and its errors are worded. */
+enum dialect {
+    DIALECT_OPENAI_CHAT,
+    DIALECT_OPENAI_COMPLETIONS,
+    DIALECT_OPENAI_EMBEDDINGS,
+    DIALECTS
+};
+static inline unsigned dialect_bit(enum dialect d)
+{
+    return 1u << d;
+}
 
 /* What the caller asked for, as the surface understood it; everything is borrowed until on_end. */
 struct backend_request {
@@ -23,8 +33,8 @@ struct backend_request {
     struct span model_value; /* where in `body` the value of "model" stands (quotes included) */
     const char *model;       /* the backend's own name for it */
     bool stream;
-    int64_t choices; /* n; 0 is taken for 1 */
-    /* Edits to be spliced: the cap that is set upstream when the caller gave none or a larger one; 0: none is set. */
+    int64_t choices; /* answers that are asked for; 0 is taken for 1 */
+    /* Edits to be spliced: the cap that is set upstream when the caller gave none or a larger one; 0: none is set (embeddings have none). */
     int64_t output_cap;
     struct span cap_value; /* value of max_tokens / max_completion_tokens in body, or null data */
     struct span stream_options;           /* the value of stream_options in body, or null data */
@@ -92,6 +102,7 @@ struct backend_call {
 struct backend_kind {
     const char *name;
     const char *about;
+    unsigned speaks; /* dialect_bit() of each that it takes */
     struct backend *(*open)(struct loop *loop, const struct backend_config *config,
                             struct err *err);
     void (*free)(struct backend *b);

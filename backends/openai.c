@@ -24,6 +24,7 @@ static struct backend_call *openai_start(struct backend *b, const struct backend
                                          const struct backend_handlers *handlers, void *arg,
                                          struct err *err);
 static bool set_up(struct openai *o, const struct backend_config *config, struct err *err);
+static void set_targets(struct openai *o, const char *path);
 static char *origin_of(const char *url, const char **path, bool *is_tls);
 static bool copy_key(struct openai *o, const struct secret *key, struct err *err);
 static void openai_free(struct openai *o);
@@ -31,7 +32,10 @@ DEFINE_AUTO(openai)
 
 const struct backend_kind openai_kind = {
     .name = "openai",
-    .about = "any server that speaks OpenAI's chat completions over HTTP or HTTPS",
+    .about = "any server that speaks OpenAI's chat completions, completions or embeddings over "
+             "HTTP or HTTPS",
+    .speaks = 1u << DIALECT_OPENAI_CHAT | 1u << DIALECT_OPENAI_COMPLETIONS |
+              1u << DIALECT_OPENAI_EMBEDDINGS,
     .open = openai_open,
     .free = openai_backend_free,
     .start = openai_start,
@@ -74,14 +78,26 @@ static bool set_up(struct openai *o, const struct backend_config *config, struct
     if (!origin)
         return err_set(err, ERR_INPUT,
                        "the url of an openai backend must look like http://host:port/v1");
-    o->server.target = xasprintf("%s%schat/completions", path,
-                                 path[0] && path[strlen(path) - 1] == '/' ? "" : "/");
+    set_targets(o, path);
     if (is_tls && !(o->tls = tls_client_new(config->ca_file, err)))
         return false;
     if (!copy_key(o, config->key, err))
         return false;
     o->server.http = httpc_new(o->server.loop, origin, o->tls, &limits, err);
     return o->server.http != NULL;
+}
+
+static void set_targets(struct openai *o, const char *path)
+{
+    static const char *const names[DIALECTS] = {
+        [DIALECT_OPENAI_CHAT] = "chat/completions",
+        [DIALECT_OPENAI_COMPLETIONS] = "completions",
+        [DIALECT_OPENAI_EMBEDDINGS] = "embeddings",
+    };
+    const char *slash = path[0] && path[strlen(path) - 1] == '/' ? "" : "/";
+
+    for (enum dialect d = 0; d < DIALECTS; d++)
+        o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
 }
 
 /* "http://host:port" of "http://host:port/v1", and the path; null when it is no such URL. */
@@ -131,7 +147,8 @@ static void openai_free(struct openai *o)
     jscan_free(o->server.reply_scanner);
     tls_context_free(o->tls);
     secret_clear(&o->server.key);
-    free(o->server.target);
+    for (enum dialect d = 0; d < DIALECTS; d++)
+        free(o->server.targets[d]);
     free(o);
 }
 

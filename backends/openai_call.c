@@ -24,6 +24,7 @@ struct openai_call {
     const struct openai_server *server;
     struct backend_handlers handlers;
     void *arg;
+    enum dialect dialect;
     bool wants_stream, usage_wanted;
     int64_t choices, input_bytes;
     struct buf body; /* what is sent, unless it is the caller's own */
@@ -82,6 +83,7 @@ struct backend_call *openai_call_start(const struct backend_kind *kind,
     c->server = server;
     c->handlers = *handlers;
     c->arg = arg;
+    c->dialect = request->dialect;
     c->wants_stream = request->stream;
     c->usage_wanted = request->usage_wanted;
     c->choices = request->choices;
@@ -105,7 +107,7 @@ static bool send_request(struct openai_call *c, const struct backend_request *re
     add_headers(c, request);
     if (!buf_ok(&c->head, "the request's head", err))
         return false;
-    c->http = httpc_call(c->server->http, SPAN("POST"), span_of(c->server->target),
+    c->http = httpc_call(c->server->http, SPAN("POST"), span_of(c->server->targets[request->dialect]),
                          buf_span(&c->head), body, &handlers, c, err);
     return c->http != NULL;
 }
@@ -372,7 +374,8 @@ static void end_reply(struct openai_call *c, struct backend_result *result)
     struct openai_reply reply;
     struct err why;
 
-    if (!openai_reply_read(c->server->reply_scanner, event.bytes, &reply, &usage, &why)) {
+    if (!openai_reply_read(c->server->reply_scanner, c->dialect, event.bytes, &reply, &usage,
+                           &why)) {
         set_broken(&why, result);
     } else if (reply.refused_status) {
         set_refused(c, reply.refused_status, result);

@@ -1,4 +1,4 @@
-/* openai_call.h - one chat completion at a server that speaks OpenAI's dialect. */
+/* openai_call.h - one call at a server that speaks OpenAI's dialect. */
 #ifndef TOLLGATE_BACKENDS_OPENAI_CALL_H
 #define TOLLGATE_BACKENDS_OPENAI_CALL_H
 
@@ -11,7 +11,7 @@ struct openai_server {
     struct loop *loop;
     struct httpc *http;
     struct jscan *reply_scanner; /* openai_reply_scanner() */
-    char *target; /* "/v1/chat/completions" */
+    char *targets[DIALECTS]; /* "/v1/chat/completions", … */
     bool has_key;
     struct secret key;
     size_t head_bytes_max; /* of a request */

@@ -12,7 +12,7 @@ enum path {
     FAILURE,
     FAILURE_CODE,
     FIRST_TEXT,
-    LAST_TEXT = FIRST_TEXT + 4,
+    LAST_TEXT = FIRST_TEXT + 5,
 };
 
 static const char *const paths[] = {
@@ -25,6 +25,7 @@ static const char *const paths[] = {
     "choices.*.message.reasoning",
     "choices.*.message.refusal",
     "choices.*.message.tool_calls.*.function.arguments",
+    "choices.*.text",
 };
 
 static bool scan(struct jscan *scanner, struct span body, struct err *err);
@@ -36,8 +37,8 @@ struct jscan *openai_reply_scanner(void)
     return jscan_new(paths, ARRAY_LEN(paths));
 }
 
-bool openai_reply_read(struct jscan *scanner, struct span body, struct openai_reply *out,
-                       struct usage *usage, struct err *err)
+bool openai_reply_read(struct jscan *scanner, enum dialect dialect, struct span body,
+                       struct openai_reply *out, struct usage *usage, struct err *err)
 {
     struct openai_reply reply = {.usage_as_stated = true};
     struct openai_counts counts;
@@ -47,9 +48,12 @@ bool openai_reply_read(struct jscan *scanner, struct span body, struct openai_re
         return false;
     reply.refused_status = refused_status(scanner);
     count_content(scanner, &reply.content, &bytes);
-    if (openai_counts_read(scanner, &counts))
+    if (openai_counts_read(scanner, &counts)) {
+        if (dialect == DIALECT_OPENAI_EMBEDDINGS)
+            openai_counts_drop_output(&counts);
         reply.usage_as_stated = openai_counts_to_usage(&counts, usage);
-    if (usage->bucket[USAGE_OUTPUT].source == USAGE_MISSING)
+    }
+    if (dialect != DIALECT_OPENAI_EMBEDDINGS && usage->bucket[USAGE_OUTPUT].source == USAGE_MISSING)
         usage_set(usage, USAGE_OUTPUT, bytes / BYTES_PER_TOKEN, USAGE_ESTIMATED);
     *out = reply;
     return true;

@@ -1,4 +1,4 @@
-/* openai_reply.h - the plain answer of a chat completion, read whole from its bytes without a tree. */
+/* openai_reply.h - the plain answer of a chat completion, a completion or of embeddings, read whole from its bytes without a tree. */
 #ifndef TOLLGATE_BACKENDS_OPENAI_REPLY_H
 #define TOLLGATE_BACKENDS_OPENAI_REPLY_H
 
@@ -14,8 +14,9 @@ struct openai_reply {
 
 /* What openai_reply_read() scans with. Between two answers it keeps nothing, so one serves every call of a process. */
 struct jscan *openai_reply_scanner(void) MUST_USE;
-/* ERR_PROTOCOL unless the body is one JSON object. Sets in `usage` what the provider states, else estimates the output. */
-bool openai_reply_read(struct jscan *scanner, struct span body, struct openai_reply *out,
+/* ERR_PROTOCOL unless the body is one JSON object. Sets in `usage` what the provider states, else estimates the output; embeddings have none,
+ * whatever is stated. */
+bool openai_reply_read(struct jscan *scanner, enum dialect dialect, struct span body, struct openai_reply *out,
                        struct usage *usage, struct err *err) MUST_USE;
 
 #endif

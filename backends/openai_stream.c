@@ -19,7 +19,7 @@ enum path {
     FINISH_REASON,
     FAILURE,
     FIRST_TEXT,
-    LAST_TEXT = FIRST_TEXT + 4,
+    LAST_TEXT = FIRST_TEXT + 5,
 };
 
 static const char *const paths[] = {
@@ -33,6 +33,7 @@ static const char *const paths[] = {
     "choices.*.delta.reasoning",
     "choices.*.delta.refusal",
     "choices.*.delta.tool_calls.*.function.arguments",
+    "choices.*.text",
 };
 
 struct openai_stream {

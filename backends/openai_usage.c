@@ -17,6 +17,15 @@ bool openai_counts_read(const struct jscan *scanner, struct openai_counts *out)
     return true;
 }
 
+void openai_counts_drop_output(struct openai_counts *counts)
+{
+    static const enum openai_count output[] = {OPENAI_COMPLETION, OPENAI_REASONING,
+                                               OPENAI_AUDIO_OUT};
+
+    for (size_t i = 0; i < ARRAY_LEN(output); i++)
+        counts->count[output[i]].stated = false;
+}
+
 void openai_counts_add(struct openai_counts *sum, const struct openai_counts *more)
 {
     for (size_t i = 0; i < OPENAI_COUNTS; i++) {

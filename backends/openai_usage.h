@@ -33,6 +33,8 @@ struct openai_counts {
 
 /* False (and `out` untouched) when the text has no usage object that states tokens of the prompt or the completion. */
 bool openai_counts_read(const struct jscan *scanner, struct openai_counts *out) MUST_USE;
+/* Of an answer that writes no tokens. */
+void openai_counts_drop_output(struct openai_counts *counts);
 /* Adds what `more` states; the sum stops at INT64_MAX. */
 void openai_counts_add(struct openai_counts *sum, const struct openai_counts *more);
 /* Sets the buckets that are known. No bucket is negative and the parts never exceed the total as stated, even of numbers

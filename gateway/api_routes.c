@@ -8,12 +8,17 @@
 #include "gateway/usage_routes.h"
 
 static void chat_post(void *server, struct http_request *r, const struct route_match *match);
+static void completion_post(void *server, struct http_request *r, const struct route_match *match);
+static void embedding_post(void *server, struct http_request *r, const struct route_match *match);
+static void paid_post(struct server *s, struct http_request *r, enum surface surface);
 static void health_get(void *server, struct http_request *r, const struct route_match *match);
 static void ready_get(void *server, struct http_request *r, const struct route_match *match);
 static void jwks_get(void *server, struct http_request *r, const struct route_match *match);
 
 const struct route api_routes[] = {
     {"POST", "/v1/chat/completions", CALLER, SIZE_MAX / 1024, true, chat_post},
+    {"POST", "/v1/completions", CALLER, SIZE_MAX / 1024, true, completion_post},
+    {"POST", "/v1/embeddings", CALLER, SIZE_MAX / 1024, true, embedding_post},
     {"GET", "/v1/models", CALLER, 0, false, models_get},
     {"GET", "/v1/models/:id+", CALLER, 0, false, model_get},
     {"GET", "/v1/usage", CALLER, 0, false, usage_list_get},
@@ -29,10 +34,26 @@ const size_t api_route_count = ARRAY_LEN(api_routes);
 
 static void chat_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    struct server *s = server;
+    (void)match;
+    paid_post(server, r, SURFACE_CHAT);
+}
+
+static void completion_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    (void)match;
+    paid_post(server, r, SURFACE_COMPLETIONS);
+}
+
+static void embedding_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    (void)match;
+    paid_post(server, r, SURFACE_EMBEDDINGS);
+}
+
+static void paid_post(struct server *s, struct http_request *r, enum surface surface)
+{
     struct caller caller = *request_caller(r);
 
-    (void)match;
     if (!s->calls || s->ledger.is_stopped || !s->ledger.catalogue) {
         enum problem p = !s->calls              ? GATEWAY_JOURNAL_FULL
                          : s->ledger.is_stopped ? GATEWAY_UNAVAILABLE
@@ -42,7 +63,7 @@ static void chat_post(void *server, struct http_request *r, const struct route_m
         return;
     }
     request_release(r);
-    paid_call_start(s->calls, r, &caller);
+    paid_call_start(s->calls, r, &caller, surface);
 }
 
 static void health_get(void *server, struct http_request *r, const struct route_match *match)

@@ -7,6 +7,7 @@
 
 #include "billing/event.h"
 #include "billing/price.h"
+#include "gateway/surface.h"
 
 struct contract {
     char creator[ID_TEXT];
@@ -25,12 +26,17 @@ struct model {
     struct owner owners[OWNERS_MAX]; /* ordered by id */
     size_t backend_count;
     struct model_backend backends[8];
+    unsigned surfaces; /* surface_bit() of each that it serves */
     char price[PRICE_ID_TEXT];
     int64_t max_output_tokens;
     bool drain_on_disconnect;
     int64_t created_at;
     char *card_json; /* an object */
 };
+static inline bool model_serves(const struct model *m, enum surface s)
+{
+    return m->surfaces & surface_bit(s);
+}
 struct creator {
     char id[ID_TEXT];
     char *name;

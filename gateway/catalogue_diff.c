@@ -201,13 +201,22 @@ static bool read_models(struct diff *d, const json_t *file, struct err *err)
     return true;
 }
 
+static bool writes(const struct model *m)
+{
+    for (enum surface s = 0; s < SURFACES; s++)
+        if (model_serves(m, s) && surface_row(s)->has_output)
+            return true;
+    return false;
+}
+
 /* Whatever every call uses must have a rate in every version: one that left it out would make the model free. */
 static bool check_rates(const struct model *m, const struct price *p, struct err *err)
 {
     static const char *const must[] = {"input_tokens", "output_tokens"};
+    size_t count = writes(m) ? 2 : 1;
     int64_t nanos;
 
-    for (size_t i = 0; i < ARRAY_LEN(must); i++)
+    for (size_t i = 0; i < count; i++)
         if (!price_of(p, unit_find(span_of(must[i])), &nanos))
             return err_set(err, ERR_INPUT, "model %s: price %s has no rate for %s", m->id,
                            p->version, must[i]);
@@ -299,7 +308,7 @@ static bool backends_are_equal(const struct model *a, const struct model *b)
 static bool models_are_equal(const struct model *a, const struct model *b)
 {
     if (a->owner_count != b->owner_count || a->backend_count != b->backend_count ||
-        strcmp(a->price, b->price) != 0 || a->max_output_tokens != b->max_output_tokens ||
+        a->surfaces != b->surfaces || strcmp(a->price, b->price) != 0 || a->max_output_tokens != b->max_output_tokens ||
         a->drain_on_disconnect != b->drain_on_disconnect || a->created_at != b->created_at ||
         strcmp(a->card_json, b->card_json) != 0)
         return false;

@@ -17,7 +17,7 @@ static bool take_model_id(const char *id, char *out, struct err *err);
 static bool read_owners(const json_t *body, const char *what, struct model *out, struct err *err);
 static bool read_backends(const json_t *body, const char *what, struct model *out, struct err *err);
 static bool read_terms(const json_t *body, const char *what, struct model *out, struct err *err);
-static bool read_surfaces(const json_t *body, const char *what, struct err *err);
+static bool read_surfaces(const json_t *body, const char *what, struct model *out, struct err *err);
 static bool read_time_or(const json_t *body, const char *name, const char *what, int64_t *out,
                          struct err *err);
 static bool read_range(const json_t *object, const char *name, int64_t min, int64_t max,
@@ -82,7 +82,7 @@ bool model_parse(const char *id, const json_t *body, struct model *out, struct e
 
     snprintf(what, sizeof what, "model %s", id);
     if (!take_model_id(id, model.id, err) || !json_only_members(body, members, what, err) ||
-        !read_surfaces(body, what, err) || !read_owners(body, what, &model, err) ||
+        !read_surfaces(body, what, &model, err) || !read_owners(body, what, &model, err) ||
         !read_backends(body, what, &model, err) || !read_terms(body, what, &model, err) ||
         !json_get_object_or(body, "card", &card, what, err))
         return false;
@@ -196,19 +196,28 @@ static bool read_terms(const json_t *body, const char *what, struct model *out, 
            err_set(err, ERR_INPUT, "%s: 'on_disconnect' must be \"cancel\" or \"drain\"", what);
 }
 
-static bool read_surfaces(const json_t *body, const char *what, struct err *err)
+/* A model that states none serves chat. */
+static bool read_surfaces(const json_t *body, const char *what, struct model *out, struct err *err)
 {
     json_t *list = NULL, *item;
+    enum surface surface;
     size_t i;
 
+    out->surfaces = surface_bit(SURFACE_CHAT);
     if (!json_get_array_or(body, "surfaces", &list, what, err))
         return false;
-    json_array_foreach(list, i, item) if (!json_is_string(item) ||
-                                          strcmp(json_string_value(item), "chat") !=
-                                              0) return err_set(err, ERR_INPUT,
-                                                                "%s: 'surfaces' may list \"chat\"",
-                                                                what);
-    return true;
+    if (!list)
+        return true;
+    out->surfaces = 0;
+    json_array_foreach(list, i, item)
+    {
+        if (!json_is_string(item) || !surface_find(span_of(json_string_value(item)), &surface))
+            return err_set(err, ERR_INPUT,
+                           "%s: 'surfaces' may list \"chat\", \"completions\" and \"embeddings\"",
+                           what);
+        out->surfaces |= surface_bit(surface);
+    }
+    return out->surfaces || err_set(err, ERR_INPUT, "%s: 'surfaces' must list one at least", what);
 }
 
 static bool read_time_or(const json_t *body, const char *name, const char *what, int64_t *out,

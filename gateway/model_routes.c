@@ -54,6 +54,12 @@ static void write_model(const struct catalogue *c, const struct model *m, struct
     jw_string_member(w, "object", "model");
     jw_int_member(w, "created", m->created_at / NANOS_PER_SECOND);
     jw_span_member(w, "owned_by", (struct span){m->id, strcspn(m->id, "/")});
+    jw_key(w, "surfaces");
+    jw_array(w);
+    for (enum surface s = 0; s < SURFACES; s++)
+        if (model_serves(m, s))
+            jw_string(w, surface_row(s)->name);
+    jw_array_end(w);
     jw_int_member(w, "max_output_tokens", m->max_output_tokens);
     if (price) {
         jw_key(w, "price");

@@ -17,9 +17,10 @@
 #define NOTE_MS           1000
 #define CUT_POLL_MS       20
 
-static bool read_chat(struct paid_call *c);
+static bool read_body(struct paid_call *c, enum surface surface);
 static bool read_idempotency_key(struct paid_call *c, const struct caller *caller);
 static bool choose_model(struct paid_call *c, const struct caller *caller);
+static bool serves(struct paid_call *c);
 static bool reserve(struct paid_call *c);
 static void admit(struct paid_call *c);
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err);
@@ -32,7 +33,7 @@ struct paid_calls *paid_calls_new(struct server *server)
     struct paid_calls *all = xcalloc(1, sizeof *all);
 
     all->server = server;
-    all->scanner = chat_request_scanner();
+    all->scanner = call_request_scanner();
     return all;
 }
 
@@ -50,21 +51,23 @@ size_t paid_calls_open(const struct paid_calls *all)
     return all->open;
 }
 
-void paid_call_start(struct paid_calls *all, struct http_request *r, const struct caller *caller)
+void paid_call_start(struct paid_calls *all, struct http_request *r, const struct caller *caller,
+                     enum surface surface)
 {
     struct paid_call *c = paid_call_new(all, r, caller);
 
-    if (read_chat(c) && read_idempotency_key(c, caller) && choose_model(c, caller) && reserve(c))
+    if (read_body(c, surface) && read_idempotency_key(c, caller) && choose_model(c, caller) &&
+        reserve(c))
         admit(c);
     else
         paid_call_free(c);
 }
-static bool read_chat(struct paid_call *c)
+static bool read_body(struct paid_call *c, enum surface surface)
 {
     struct err err;
     const char *param;
 
-    if (chat_request_read(c->all->scanner, buf_span(&c->body), &c->chat, &param, &err))
+    if (call_request_read(c->all->scanner, surface, buf_span(&c->body), &c->wants, &param, &err))
         return true;
     refuse(c, param ? CALLER_BAD_REQUEST : CALLER_BAD_JSON, param, err.text);
     return false;
@@ -98,14 +101,16 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     struct err err;
 
     c->catalogue = catalogue_hold(server->ledger.catalogue);
-    subject.model = c->model = catalogue_model(c->catalogue, c->chat.model);
+    subject.model = c->model = catalogue_model(c->catalogue, c->wants.model);
     if (!c->model) {
         snprintf(text, sizeof text,
                  "The model '%s' does not exist; GET /v1/models lists what this key may call",
-                 c->chat.model);
+                 c->wants.model);
         refuse(c, CALLER_UNKNOWN_MODEL, "model", text);
         return false;
     }
+    if (!serves(c))
+        return false;
     if (!meter_begin(c->catalogue, &subject, journal_now(server->ledger.journal), &c->event,
                      &c->price, &err)) {
         refuse(c, CALLER_UNKNOWN_MODEL, "model", err.text);
@@ -114,6 +119,20 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     if (c->idempotent)
         c->event.idempotency = c->idempotent->digests;
     return true;
+}
+
+/* A model that is called in a way that it does not serve. */
+static bool serves(struct paid_call *c)
+{
+    char text[ERR_TEXT_MAX];
+
+    if (model_serves(c->model, c->wants.surface))
+        return true;
+    snprintf(text, sizeof text,
+             "The model '%s' is not served at %s; GET /v1/models lists the surfaces of each",
+             c->wants.model, surface_row(c->wants.surface)->path);
+    refuse(c, CALLER_WRONG_SURFACE, "model", text);
+    return false;
 }
 
 static bool reserve(struct paid_call *c)
@@ -129,8 +148,10 @@ static bool reserve(struct paid_call *c)
 
 static int64_t output_cap(const struct paid_call *c)
 {
-    return c->chat.cap && c->chat.cap < c->model->max_output_tokens ? c->chat.cap
-                                                                    : c->model->max_output_tokens;
+    if (!surface_row(c->wants.surface)->has_output)
+        return 0;
+    return c->wants.cap && c->wants.cap < c->model->max_output_tokens ? c->wants.cap
+                                                                      : c->model->max_output_tokens;
 }
 
 static void admit(struct paid_call *c)
@@ -139,7 +160,8 @@ static void admit(struct paid_call *c)
                                         .account = c->event.account,
                                         .key = c->event.key,
                                         .currency = c->event.amount.currency,
-                                        .tokens = (int64_t)c->body.len + c->chat.n * output_cap(c)};
+                                        .tokens =
+                                            (int64_t)c->body.len + c->wants.n * output_cap(c)};
     struct claim claim;
     struct err err;
 
@@ -147,7 +169,7 @@ static void admit(struct paid_call *c)
         claim_of(&c->event, &claim);
         request.claim = &claim;
     }
-    if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->chat.n,
+    if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->wants.n,
                           &request.amount_nanos, &err)) {
         journal_unreserve(c->all->server->ledger.journal);
         refuse(c, CALLER_BAD_REQUEST, NULL, err.text);
@@ -221,7 +243,7 @@ static void turn_away(struct paid_call *c, const struct admission_answer *answer
         repetition_answer(c->all->server, c->request,
                           &(struct repeated){.account = c->event.account,
                                              .request_id = answer->earlier,
-                                             .stream = c->chat.stream,
+                                             .stream = c->wants.stream,
                                              .by = c->idempotent});
     else
         refusal_reply(c->request, answer, &asked, c->event.request_id);
@@ -240,15 +262,15 @@ static bool try_next_backend(struct paid_call *c, struct err *err)
                                                      on_backend_end};
     const struct model_backend *choice;
     struct backend_request request = {
-        .dialect = DIALECT_OPENAI_CHAT,
+        .dialect = surface_row(c->wants.surface)->dialect,
         .body = buf_span(&c->body),
-        .model_value = c->chat.model_value,
-        .stream = c->chat.stream,
-        .choices = c->chat.n,
+        .model_value = c->wants.model_value,
+        .stream = c->wants.stream,
+        .choices = c->wants.n,
         .output_cap = output_cap(c),
-        .cap_value = c->chat.cap_value,
-        .stream_options = c->chat.stream_options,
-        .usage_wanted = c->chat.usage_wanted,
+        .cap_value = c->wants.cap_value,
+        .stream_options = c->wants.stream_options,
+        .usage_wanted = c->wants.usage_wanted,
         .request_id = c->event.request_id,
         .traceparent = c->traceparent[0] ? c->traceparent : NULL,
     };
@@ -279,11 +301,11 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
     (void)status;
     c->state = CALL_ANSWERING;
     buf_init(&c->held,
-             c->chat.stream ? CLOSING_BYTES_MAX : (size_t)c->all->server->options->reply_bytes);
+             c->wants.stream ? CLOSING_BYTES_MAX : (size_t)c->all->server->options->reply_bytes);
     if (!span_copy(content_type, c->content_type, sizeof c->content_type))
         snprintf(c->content_type, sizeof c->content_type, "%s",
-                 c->chat.stream ? "text/event-stream" : "application/json");
-    if (c->chat.stream && c->request)
+                 c->wants.stream ? "text/event-stream" : "application/json");
+    if (c->wants.stream && c->request)
         answer_begin_stream(c->request, c->content_type, c->event.request_id, c->rates);
 }
 
@@ -291,8 +313,8 @@ static void on_backend_event(void *arg, const struct backend_event *event)
 {
     struct paid_call *c = arg;
 
-    if (event->closing || !c->chat.stream) {
-        if (!c->held.len && c->chat.stream)
+    if (event->closing || !c->wants.stream) {
+        if (!c->held.len && c->wants.stream)
             c->held.max = CLOSING_BYTES_MAX;
         buf_add_span(&c->held, event->bytes);
         return;
@@ -303,7 +325,7 @@ static void on_backend_event(void *arg, const struct backend_event *event)
     c->is_between_events = answer_ends_event(event->bytes);
     c->content += event->content;
     meter_mark(&c->marks, http_reply_offered(c->request), c->content);
-    if (c->content > output_cap(c) * c->chat.n) {
+    if (c->content > output_cap(c) * c->wants.n) {
         stop_backend(c, STOP_LIMIT);
     } else if (http_reply_is_full(c->request)) {
         backend_pause(c->backend);
@@ -347,7 +369,7 @@ static void on_client_gone(void *arg)
 {
     struct paid_call *c = arg;
 
-    if (c->state == CALL_ANSWERING && c->chat.stream)
+    if (c->state == CALL_ANSWERING && c->wants.stream)
         meter_handed(&c->marks, http_reply_taken(c->request));
     c->request = NULL;
     if (c->state == CALL_ADMITTING) {
@@ -401,7 +423,7 @@ void paid_calls_progress(struct paid_calls *all)
     for (struct paid_call *c = all->first; c; c = c->next) {
         int64_t before = c->event.amount.nanos;
 
-        if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request || !c->backend)
+        if (c->state != CALL_ANSWERING || !c->wants.stream || !c->request || !c->backend)
             continue;
         if (meter_cut(&c->event, c->price, backend_usage(c->backend), (int64_t)c->body.len,
                       call_handed(c), NULL) &&

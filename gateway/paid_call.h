@@ -2,7 +2,7 @@
 #ifndef TOLLGATE_GATEWAY_PAID_CALL_H
 #define TOLLGATE_GATEWAY_PAID_CALL_H
 
-#include "gateway/chat_request.h"
+#include "gateway/call_request.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 
@@ -13,7 +13,8 @@ void paid_calls_free(struct paid_calls *calls);
 DEFINE_AUTO(paid_calls)
 
 /* Takes the request over. Its caller (struct caller) is copied. Answers, bills and ends by itself. */
-void paid_call_start(struct paid_calls *calls, struct http_request *r, const struct caller *caller);
+void paid_call_start(struct paid_calls *calls, struct http_request *r, const struct caller *caller,
+                     enum surface surface);
 /* Once a second: PROGRESS of every call whose cost has moved. */
 void paid_calls_progress(struct paid_calls *calls);
 size_t paid_calls_open(const struct paid_calls *calls);

@@ -83,7 +83,7 @@ void call_fail(struct paid_call *c, const struct backend_result *result)
 
 void call_cut(struct paid_call *c, const struct usage *usage, enum outcome outcome)
 {
-    if (c->state != CALL_ANSWERING || !c->chat.stream || !c->request) {
+    if (c->state != CALL_ANSWERING || !c->wants.stream || !c->request) {
         call_cut_now(c, usage, outcome);
         return;
     }
@@ -106,7 +106,7 @@ void call_cut_now(struct paid_call *c, const struct usage *usage, enum outcome o
     struct err err;
 
     meter_nothing(&c->event);
-    if (c->state == CALL_ANSWERING && c->chat.stream &&
+    if (c->state == CALL_ANSWERING && c->wants.stream &&
         !meter_cut(&c->event, c->price, usage, (int64_t)c->body.len, call_handed(c), &err)) {
         log_error("unrated_call", "call %s could not be rated and is not charged: %s",
                   c->event.request_id, err.text);
@@ -155,7 +155,7 @@ static void end_claim(struct paid_call *c)
     struct claim claim;
 
     claim_of(&c->event, &claim);
-    if (is_answered && !c->chat.stream && c->held.len <= (size_t)server->options->stored_answer)
+    if (is_answered && !c->wants.stream && c->held.len <= (size_t)server->options->stored_answer)
         seal_answer(c, &sealed);
     claims_end(admission_claims(server->admission), &claim, is_answered,
                sealed.len ? buf_span(&sealed) : SPAN(""), on_claim_ended, c);
@@ -197,7 +197,7 @@ static void finish(struct paid_call *c)
 
 static void finish_answer(struct paid_call *c)
 {
-    if (c->chat.stream)
+    if (c->wants.stream)
         answer_end_stream(c->request, &c->event, buf_span(&c->held));
     else
         answer_plain(c->request, &c->event, c->content_type, c->rates, buf_span(&c->held));
@@ -209,7 +209,7 @@ static void finish_failure(struct paid_call *c)
 {
     AUTO_CLEAR(buf) event = {.max = ERR_TEXT_MAX * 8};
 
-    if (!c->answered || !c->chat.stream) {
+    if (!c->answered || !c->wants.stream) {
         failure_reply(c->request, &c->failure, c->event.request_id);
         return;
     }

@@ -3,7 +3,7 @@
 #define TOLLGATE_GATEWAY_PAID_CALL_STATE_H
 
 #include "gateway/answer.h"
-#include "gateway/chat_request.h"
+#include "gateway/call_request.h"
 #include "gateway/idempotency.h"
 #include "gateway/meter.h"
 #include "gateway/refusal.h"
@@ -39,7 +39,7 @@ struct paid_call {
 
     struct http_request *request; /* null once the client is gone */
     struct buf body;
-    struct chat_request chat;
+    struct call_request wants;
 
     struct catalogue *catalogue; /* held, since `model` and `price` live in it */
     const struct model *model;

@@ -45,6 +45,8 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                              "method_not_supported", -1, "This path does not take this method"},
     [CALLER_UNKNOWN_MODEL] = {"caller_unknown_model", 404, "invalid_request_error",
                               "model_not_found", -1, "The model does not exist"},
+    [CALLER_WRONG_SURFACE] = {"caller_wrong_surface", 404, "invalid_request_error", NULL, -1,
+                              "The model is not served at this path"},
     [CALLER_NOT_FOUND] = {"caller_not_found", 404, "invalid_request_error", "not_found", -1,
                           "There is no such thing"},
     [CALLER_CONFLICT] = {"caller_conflict", 409, "invalid_request_error", "conflict", -1,

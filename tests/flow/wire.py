@@ -101,8 +101,11 @@ class Wire:
 
     def chat(self, body: Any, fields: dict[str, Any] | None = None) -> bytes:
         """A whole chat request, head and body."""
+        return self.post("/v1/chat/completions", body, fields)
+
+    def post(self, path: str, body: Any, fields: dict[str, Any] | None = None) -> bytes:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.head("POST", "/v1/chat/completions",
+        return self.head("POST", path,
                          {"Content-Type": "application/json", "Content-Length": len(data), **(fields or {})}) + data
 
     def ask(self, data: bytes | str, method: str = "POST") -> Reply:

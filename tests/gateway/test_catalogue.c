@@ -115,6 +115,52 @@ START_TEST(only_what_differs_changes)
 }
 END_TEST
 
+START_TEST(what_a_model_serves_can_change)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a, next;
+    const struct model *m;
+    struct err err;
+
+    ck_assert(apply(empty, FILE_TEXT, &a, &err));
+    m = catalogue_model(a.next, "demo/echo");
+    ck_assert(model_serves(m, SURFACE_CHAT) && !model_serves(m, SURFACE_COMPLETIONS));
+    ck_assert(apply(a.next, edited("[\"chat\"]", "[\"completions\",\"chat\"]"), &next, &err));
+    ck_assert_str_eq(next.objects, "model ");
+    m = catalogue_model(next.next, "demo/echo");
+    ck_assert(model_serves(m, SURFACE_CHAT) && model_serves(m, SURFACE_COMPLETIONS));
+    catalogue_free(a.next);
+    catalogue_free(next.next);
+}
+END_TEST
+
+START_TEST(a_model_that_only_embeds_needs_no_price_of_output)
+{
+    static const char format[] =
+        "{\"currency\":\"CNY\",\"creators\":[{\"id\":\"demo\",\"contract\":{\"from\":"
+        "\"2026-11-01\"}}],\"prices\":[{\"id\":\"p\",\"from\":\"2026-11-01T00:00:00Z\",\"units\":"
+        "{\"input_tokens\":\"2\"}}],\"models\":[{\"id\":\"demo/m\",\"owners\":[{\"creator\":"
+        "\"demo\"}],\"price\":\"p\",\"backends\":[{\"name\":\"b\"}],\"surfaces\":[%s]}]}";
+    static const struct {
+        const char *surfaces;
+        bool may;
+    } rows[] = {
+        {"\"embeddings\"", true}, {"\"embeddings\",\"completions\"", false}, {"\"chat\"", false}};
+    AUTO(catalogue) empty = catalogue_new();
+    struct applied a;
+    char text[1024];
+    struct err err;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof text, format, rows[i].surfaces);
+        ck_assert_msg(apply(empty, text, &a, &err) == rows[i].may, "%s", rows[i].surfaces);
+        if (!rows[i].may)
+            ck_assert_ptr_nonnull(strstr(err.text, "output_tokens"));
+        catalogue_free(a.next);
+    }
+}
+END_TEST
+
 START_TEST(versions_are_superseded_and_never_edited)
 {
     AUTO(catalogue) empty = catalogue_new();
@@ -184,6 +230,8 @@ static const struct mistake {
     {"\"weight\":1", "\"weight\":0", "weight"},
     {"\"weight\":1", "\"wait\":1", "wait"},
     {"[\"chat\"]", "[\"video\"]", "surfaces"},
+    {"[\"chat\"]", "[]", "surfaces"},
+    {"[\"chat\"]", "[\"chat\",7]", "surfaces"},
     {"[{\"name\":\"echo\"}]", "[]", "backends"},
     {"\"price\":\"p\"", "\"price\":\"q\"", "price 'q'"},
     {"\"max_output_tokens\":100", "\"max_output_tokens\":0", "max_output_tokens"},
@@ -222,6 +270,8 @@ int main(void)
     tcase_add_test(t, a_new_catalogue_changes_everything_and_can_be_looked_up);
     tcase_add_test(t, the_same_file_again_changes_nothing);
     tcase_add_test(t, only_what_differs_changes);
+    tcase_add_test(t, what_a_model_serves_can_change);
+    tcase_add_test(t, a_model_that_only_embeds_needs_no_price_of_output);
     tcase_add_test(t, versions_are_superseded_and_never_edited);
     tcase_add_test(t, no_version_of_a_price_may_make_a_published_model_free);
     tcase_add_loop_test(t, every_mistake_is_named_and_changes_nothing, 0, (int)ARRAY_LEN(mistakes));

@@ -1,14 +1,15 @@
-/* Chat bodies: what is read, where it stands, and every mistake with its sentence. */
+/* Bodies of calls: what is read, where it stands, and every mistake with its sentence. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/chat_request.h"
+#include "gateway/call_request.h"
 
 static struct jscan *scanner;
 
 static void open_scanner(void)
 {
-    scanner = chat_request_scanner();
+    scanner = call_request_scanner();
 }
 
 static void close_scanner(void)
@@ -16,21 +17,21 @@ static void close_scanner(void)
     jscan_free(scanner);
 }
 
-static struct chat_request read_good(const char *body)
+static struct call_request read_good(const char *body)
 {
-    struct chat_request c;
+    struct call_request c;
     const char *param;
     struct err err;
 
-    ck_assert_msg(chat_request_read(scanner, span_of(body), &c, &param, &err), "%s: %s", body,
-                  err.text);
+    ck_assert_msg(call_request_read(scanner, SURFACE_CHAT, span_of(body), &c, &param, &err),
+                  "%s: %s", body, err.text);
     ck_assert_ptr_null(param);
     return c;
 }
 
 START_TEST(a_plain_body_is_read_with_defaults)
 {
-    struct chat_request c = read_good("{\"model\":\"demo/echo\",\"messages\":[]}");
+    struct call_request c = read_good("{\"model\":\"demo/echo\",\"messages\":[]}");
 
     ck_assert_str_eq(c.model, "demo/echo");
     ck_assert(!c.stream && !c.usage_wanted);
@@ -44,7 +45,7 @@ END_TEST
 
 START_TEST(every_field_is_found_wherever_it_stands)
 {
-    struct chat_request c = read_good(
+    struct call_request c = read_good(
         " {\"x\":{\"model\":1,\"n\":\"a\"}, \"stream_options\" : {\"a\":1,\"include_usage\":true} "
         ",\"n\":3,"
         "\"messages\":[{\"role\":\"user\",\"content\":\"model\"}],\"max_completion_tokens\":  77,"
@@ -62,7 +63,7 @@ END_TEST
 
 START_TEST(null_means_not_given)
 {
-    struct chat_request c = read_good(
+    struct call_request c = read_good(
         "{\"model\":\"m\",\"messages\":[],\"stream\":null,\"stream_options\":null,\"n\":null,"
         "\"max_tokens\":null,\"max_completion_tokens\":5}");
 
@@ -119,11 +120,11 @@ static const struct mistake {
 START_TEST(every_mistake_is_named)
 {
     const struct mistake *m = &mistakes[_i];
-    struct chat_request c;
+    struct call_request c;
     const char *param;
     struct err err;
 
-    ck_assert_msg(!chat_request_read(scanner, span_of(m->body), &c, &param, &err),
+    ck_assert_msg(!call_request_read(scanner, SURFACE_CHAT, span_of(m->body), &c, &param, &err),
                   "%s was accepted", m->body);
     ck_assert_int_eq(err.code, ERR_INPUT);
     ck_assert_msg(strstr(err.text, m->says), "%s says: %s", m->body, err.text);
@@ -134,19 +135,107 @@ END_TEST
 START_TEST(a_model_name_that_does_not_fit_is_refused)
 {
     char body[MODEL_TEXT + 64];
-    struct chat_request c;
+    struct call_request c;
     const char *param;
     struct err err;
 
     snprintf(body, sizeof body, "{\"messages\":[],\"model\":\"%0*d\"}", MODEL_TEXT, 7);
-    ck_assert(!chat_request_read(scanner, span_of(body), &c, &param, &err));
+    ck_assert(!call_request_read(scanner, SURFACE_CHAT, span_of(body), &c, &param, &err));
     ck_assert_str_eq(param, "model");
+}
+END_TEST
+
+static struct call_request read_on(enum surface surface, const char *body)
+{
+    struct call_request c;
+    const char *param;
+    struct err err;
+
+    ck_assert_msg(call_request_read(scanner, surface, span_of(body), &c, &param, &err), "%s: %s",
+                  body, err.text);
+    return c;
+}
+
+START_TEST(every_prompt_is_an_answer_and_a_list_of_tokens_is_one_prompt)
+{
+    static const struct {
+        const char *prompt;
+        int64_t n;
+    } rows[] = {{"\"a\"", 1}, {"[\"a\",\"b\"]", 2}, {"[1,2,3]", 1}, {"[[1],[2],[3,4]]", 3},
+                {"[]", 1},    {"[\"a\",7]", 1}};
+    char body[128];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(body, sizeof body, "{\"model\":\"m\",\"prompt\":%s}", rows[i].prompt);
+        ck_assert_int_eq(read_on(SURFACE_COMPLETIONS, body).n, rows[i].n);
+        snprintf(body, sizeof body, "{\"model\":\"m\",\"n\":2,\"prompt\":%s}", rows[i].prompt);
+        ck_assert_int_eq(read_on(SURFACE_COMPLETIONS, body).n, 2 * rows[i].n);
+    }
+}
+END_TEST
+
+START_TEST(a_completion_without_a_cap_gets_the_cap_of_openai)
+{
+    struct call_request c =
+        read_on(SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"a\",\"stream\":true}");
+
+    ck_assert_int_eq(c.cap, 16);
+    ck_assert_ptr_null(c.cap_value.data);
+    ck_assert(c.stream);
+}
+END_TEST
+
+START_TEST(embeddings_have_no_stream_no_cap_and_no_choices)
+{
+    struct call_request c =
+        read_on(SURFACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2],[3]],\"stream\":true,"
+                                    "\"n\":7,\"max_tokens\":\"x\",\"best_of\":1,"
+                                    "\"encoding_format\":\"base64\",\"dimensions\":256}");
+
+    ck_assert(!c.stream && !c.usage_wanted);
+    ck_assert_int_eq(c.cap, 0);
+    ck_assert_int_eq(c.n, 1);
+    ck_assert_ptr_null(c.cap_value.data);
+}
+END_TEST
+
+static const struct surface_mistake {
+    enum surface surface;
+    const char *body, *param, *says;
+} surface_mistakes[] = {
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\"}", "prompt", "required"},
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":7}", "prompt", "a string or an array"},
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"a\",\"best_of\":2}", "best_of",
+     "not supported"},
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"],\"n\":65}", "prompt",
+     "at most 1 prompt"},
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"a\",\"prompt\":\"b\"}", "prompt", "twice"},
+    {SURFACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"a\",\"echo\":true,\"stream\":true}",
+     "echo", "stream"},
+    {SURFACE_EMBEDDINGS, "{\"model\":\"m\"}", "input", "required"},
+    {SURFACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":{}}", "input", "a string or an array"},
+    {SURFACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"a\",\"encoding_format\":1}",
+     "encoding_format", "a string"},
+    {SURFACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"a\",\"dimensions\":\"9\"}", "dimensions",
+     "an integer"},
+};
+
+START_TEST(every_surface_names_its_own_mistakes)
+{
+    const struct surface_mistake *m = &surface_mistakes[_i];
+    struct call_request c;
+    const char *param;
+    struct err err;
+
+    ck_assert(!call_request_read(scanner, m->surface, span_of(m->body), &c, &param, &err));
+    ck_assert_str_eq(param, m->param);
+    ck_assert_msg(strstr(err.text, m->says), "%s: %s", m->body, err.text);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("chat_request");
+    Suite *s = suite_create("call_request");
     TCase *t = tcase_create("bodies");
     SRunner *r;
     int failed;
@@ -157,6 +246,11 @@ int main(void)
     tcase_add_test(t, null_means_not_given);
     tcase_add_loop_test(t, every_mistake_is_named, 0, (int)ARRAY_LEN(mistakes));
     tcase_add_test(t, a_model_name_that_does_not_fit_is_refused);
+    tcase_add_test(t, every_prompt_is_an_answer_and_a_list_of_tokens_is_one_prompt);
+    tcase_add_test(t, a_completion_without_a_cap_gets_the_cap_of_openai);
+    tcase_add_test(t, embeddings_have_no_stream_no_cap_and_no_choices);
+    tcase_add_loop_test(t, every_surface_names_its_own_mistakes, 0,
+                        (int)ARRAY_LEN(surface_mistakes));
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

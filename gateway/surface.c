@@ -1,0 +1,29 @@
+/* surface.c - one row a kind of call. */
+#include "gateway/surface.h"
+
+#include <assert.h>
+
+static const struct surface_row rows[SURFACES] = {
+    [SURFACE_CHAT] = {"chat", "/v1/chat/completions", DIALECT_OPENAI_CHAT, .has_output = true},
+    /* Who gives no cap here expects the few tokens that OpenAI gives. */
+    [SURFACE_COMPLETIONS] = {"completions", "/v1/completions", DIALECT_OPENAI_COMPLETIONS,
+                             .has_output = true, .cap_default = 16},
+    [SURFACE_EMBEDDINGS] = {"embeddings", "/v1/embeddings", DIALECT_OPENAI_EMBEDDINGS},
+};
+
+const struct surface_row *surface_row(enum surface s)
+{
+    assert(s < SURFACES);
+    return &rows[s];
+}
+
+bool surface_find(struct span name, enum surface *out)
+{
+    for (enum surface s = 0; s < SURFACES; s++) {
+        if (span_equal(name, span_of(rows[s].name))) {
+            *out = s;
+            return true;
+        }
+    }
+    return false;
+}

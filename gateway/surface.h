@@ -1,0 +1,26 @@
+/* surface.h - the kinds of call that clients can make: what a model may serve, and what each kind has. */
+#ifndef TOLLGATE_GATEWAY_SURFACE_H
+#define TOLLGATE_GATEWAY_SURFACE_H
+
+#include "backends/kind.h"
+
+enum surface { SURFACE_CHAT, SURFACE_COMPLETIONS, SURFACE_EMBEDDINGS, SURFACES };
+
+struct surface_row {
+    const char *name; /* as catalogues list it: "embeddings" */
+    const char *path; /* where clients call it */
+    enum dialect dialect;
+    bool has_output;     /* tokens are written, so a cap bounds them */
+    int64_t cap_default; /* the output cap of a call that gives none; 0: the model's maximum */
+};
+const struct surface_row *surface_row(enum surface s);
+/* False: nothing is called so. */
+bool surface_find(struct span name, enum surface *out) MUST_USE;
+
+/* What a model serves, one bit a surface. */
+static inline unsigned surface_bit(enum surface s)
+{
+    return 1u << s;
+}
+
+#endif
