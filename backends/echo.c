@@ -263,7 +263,7 @@ static void on_timer(void *arg)
 static void end_call(struct echo_call *call)
 {
     AUTO(echo_call) c = call;
-    struct backend_result result = {.accepted = true, .retry_after = SPAN("")};
+    struct backend_result result = {.accepted = true};
 
     result.outcome = c->is_cancelled ? BACKEND_CANCELLED : c->outcome;
     if (result.outcome == BACKEND_REFUSED) {

@@ -61,12 +61,12 @@ enum backend_outcome {
 
 struct backend_result {
     enum backend_outcome outcome;
-    bool accepted;           /* the provider may have begun: no other backend may be tried */
-    unsigned status;         /* of a refusal, else 0 */
-    struct span body;        /* of a refusal: its body, at most BACKEND_REFUSAL_MAX */
-    struct span retry_after; /* header value of a refusal, or empty */
-    struct usage usage;      /* all missing when the provider cannot have begun or refused */
-    struct err err;          /* of BROKEN and TIMED_OUT */
+    bool accepted;          /* the provider may have begun: no other backend may be tried */
+    unsigned status;        /* of a refusal, else 0 */
+    struct span body;       /* of a refusal: its body, at most BACKEND_REFUSAL_MAX */
+    int64_t retry_after_ms; /* that a refusal asks for; 0: it asks for nothing */
+    struct usage usage;     /* all missing when the provider cannot have begun or refused */
+    struct err err;         /* of BROKEN and TIMED_OUT */
 };
 
 struct backend_handlers {
@@ -83,6 +83,7 @@ struct backend_config {
     const struct secret *key; /* null: none is sent */
     const char *ca_file;      /* for https */
     int64_t connect_ms, first_byte_ms, between_bytes_ms;
+    int64_t total_ms;        /* of one call; 0: no end is set */
     int64_t reply_bytes_max; /* of a plain reply */
     int64_t event_bytes_max; /* longer events of a stream pass in parts; 0: 64 KB */
     int64_t idle_max, idle_ms;

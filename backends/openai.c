@@ -55,6 +55,7 @@ static struct backend *openai_open(struct loop *loop, const struct backend_confi
     o->server.reply_bytes_max = (size_t)config->reply_bytes_max;
     o->server.event_bytes_max =
         config->event_bytes_max > 0 ? (size_t)config->event_bytes_max : EVENT_BYTES_MAX;
+    o->server.total_ms = config->total_ms;
     o->server.reply_scanner = openai_reply_scanner();
     if (!set_up(o, config, err))
         return NULL;

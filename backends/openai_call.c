@@ -4,11 +4,13 @@
 #include "backends/openai_call.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "backends/openai_reply.h"
 #include "backends/openai_request.h"
 #include "backends/openai_stream.h"
+#include "backends/retry_after.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -32,10 +34,11 @@ struct openai_call {
     struct httpc_call *http;
     enum reading reading;
     unsigned status;
-    char content_type[HEADER_TEXT], retry_after[HEADER_TEXT];
-    struct buf kept; /* a refusal or a plain answer */
+    char content_type[HEADER_TEXT];
+    int64_t retry_after_ms; /* of a refusal */
+    struct buf kept;        /* a refusal or a plain answer */
     struct openai_stream *stream;
-    struct timer *after_done;
+    struct timer *after_done, *total;
     bool has_started; /* on_start was called */
     bool is_over;     /* nothing more is read: it failed, is done, or was cancelled */
     bool is_cancelled, has_failed;
@@ -58,6 +61,7 @@ static void keep(struct openai_call *c, const char *bytes, size_t n);
 static void feed_stream(struct openai_call *c, const char *bytes, size_t n);
 static void on_stream_event(void *arg, const struct backend_event *event);
 static void on_after_done(void *arg);
+static void on_total(void *arg);
 static void refresh_usage(struct openai_call *c);
 static void give(struct openai_call *c, const struct backend_event *event);
 static void fail(struct openai_call *c, const struct err *why);
@@ -89,9 +93,12 @@ struct backend_call *openai_call_start(const struct backend_kind *kind,
     c->choices = request->choices;
     c->input_bytes = (int64_t)request->body.len;
     c->after_done = timer_new(c->server->loop, on_after_done, c);
+    c->total = timer_new(c->server->loop, on_total, c);
     refresh_usage(c);
     if (!send_request(c, request, err))
         return NULL;
+    if (server->total_ms > 0)
+        timer_start(c->total, server->total_ms);
     return &KEEP(c)->base;
 }
 
@@ -150,6 +157,7 @@ static void openai_call_free(struct openai_call *c)
     buf_clear(&c->kept);
     openai_stream_free(c->stream);
     timer_free(c->after_done);
+    timer_free(c->total);
     free(c);
 }
 
@@ -185,6 +193,7 @@ static void stop(struct openai_call *c)
     if (c->stream)
         openai_stream_stop(c->stream);
     timer_stop(c->after_done);
+    timer_stop(c->total);
     if (!c->is_over)
         httpc_cancel(c->http);
     c->is_over = true;
@@ -209,7 +218,7 @@ static void on_http_head(void *arg, const struct http_head *head)
     c->status = head->status;
     keep_header(head, "content-type", c->content_type);
     if (head->status >= 400) {
-        keep_header(head, "retry-after", c->retry_after);
+        c->retry_after_ms = retry_after_ms(head);
         buf_init(&c->kept, BACKEND_REFUSAL_MAX);
         c->reading = REFUSAL;
     } else if (head->status < 200 || head->status >= 300) {
@@ -282,16 +291,28 @@ static void feed_stream(struct openai_call *c, const char *bytes, size_t n)
     bool was_done = openai_stream_is_done(c->stream);
     struct err why;
 
-    if (!openai_stream_feed(c->stream, bytes, n, &why))
+    if (!openai_stream_feed(c->stream, bytes, n, &why)) {
         fail(c, &why);
-    else if (!was_done && openai_stream_is_done(c->stream) && !c->is_over)
+    } else if (!was_done && openai_stream_is_done(c->stream) && !c->is_over) {
+        timer_stop(c->total);
         timer_start(c->after_done, AFTER_DONE_MS);
+    }
 }
 
 /* The answer is whole but its body does not end: the client need not wait for that. */
 static void on_after_done(void *arg)
 {
     stop(arg);
+}
+
+static void on_total(void *arg)
+{
+    struct openai_call *c = arg;
+    struct err why;
+
+    err_set(&why, ERR_TIMEOUT, "%s did not end its reply within %" PRId64 " ms",
+            httpc_host(c->server->http), c->server->total_ms);
+    fail(c, &why);
 }
 
 static void on_stream_event(void *arg, const struct backend_event *event)
@@ -401,7 +422,7 @@ static void set_refused(struct openai_call *c, unsigned status, struct backend_r
     result->body = buf_span(&c->kept);
     if (result->body.len > BACKEND_REFUSAL_MAX)
         result->body.len = BACKEND_REFUSAL_MAX;
-    result->retry_after = span_of(c->retry_after);
+    result->retry_after_ms = c->retry_after_ms;
     if (status == 429 || status == 503)
         result->accepted = false;
 }

@@ -11,11 +11,12 @@ struct openai_server {
     struct loop *loop;
     struct httpc *http;
     struct jscan *reply_scanner; /* openai_reply_scanner() */
-    char *targets[DIALECTS]; /* "/v1/chat/completions", … */
+    char *targets[DIALECTS];     /* "/v1/chat/completions", … */
     bool has_key;
     struct secret key;
     size_t head_bytes_max; /* of a request */
     size_t reply_bytes_max, event_bytes_max;
+    int64_t total_ms; /* 0: no end is set */
 };
 
 /* The promises of backend_start() and the others. */

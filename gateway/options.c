@@ -160,6 +160,17 @@ static const struct conf_option backend_options[] = {
      BACKEND_FIELD(first_byte_timeout), "How long the backend may think before it answers."},
     {"idle_timeout", CONF_DURATION, "60 s", 10, 24 * HOURS, BACKEND_FIELD(idle_timeout),
      "How long it may be silent in the middle of an answer."},
+    {"total_timeout", CONF_DURATION, "600 s", 10, 24 * HOURS, BACKEND_FIELD(total_timeout),
+     "How long it may take for one call, from connecting to the end of its answer. The call's own "
+     "total_timeout, over all backends that it tries, holds besides."},
+    {"breaker_failures", CONF_INT, "5", 0, 1000, BACKEND_FIELD(breaker_failures),
+     "After how many failures in a row (not reached, broken, late, or status 429, 401, 402, 500 "
+     "and "
+     "above) a worker leaves it alone: for 1 s, doubled with each trial that fails. One refusal "
+     "with a Retry-After is enough. 0: it is always asked."},
+    {"breaker_time", CONF_DURATION, "30 s", 10, HOURS, BACKEND_FIELD(breaker_time),
+     "The longest that it is left alone before it is tried again, unless its Retry-After asks for "
+     "more (10 minutes are believed)."},
     {"keepalive_connections", CONF_INT, "64", 0, 100000, BACKEND_FIELD(keepalive_connections),
      "How many unused connections a worker keeps open."},
     {"keepalive_idle", CONF_DURATION, "4 s", 0, HOURS, BACKEND_FIELD(keepalive_idle),

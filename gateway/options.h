@@ -11,9 +11,10 @@ struct backend_options {
     char *url;
     char *key_file;
     char *ca_file;
-    int64_t connect_timeout, first_byte_timeout, idle_timeout; /* ms */
-    int64_t keepalive_connections, keepalive_idle;             /* count, ms */
-    int64_t delay;                                             /* ms, echo */
+    int64_t connect_timeout, first_byte_timeout, idle_timeout, total_timeout; /* ms */
+    int64_t breaker_failures, breaker_time;                                   /* count, ms */
+    int64_t keepalive_connections, keepalive_idle;                            /* count, ms */
+    int64_t delay;                                                            /* ms, echo */
 };
 
 struct options {

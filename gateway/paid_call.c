@@ -25,7 +25,7 @@ static bool reserve(struct paid_call *c);
 static void admit(struct paid_call *c);
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err);
 static void on_client_gone(void *arg);
-static bool try_next_backend(struct paid_call *c, struct err *err);
+static bool try_next_backend(struct paid_call *c, struct backend_result *why);
 static void refuse(struct paid_call *c, enum problem p, const char *param, const char *text);
 
 struct paid_calls *paid_calls_new(struct server *server)
@@ -213,7 +213,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
 {
     struct paid_call *c = arg;
     struct server *server = c->all->server;
-    struct err reason = {0};
+    struct backend_result none = {.outcome = BACKEND_BROKEN};
 
     if (answer->verdict != VERDICT_ADMITTED) {
         if (err && err->code)
@@ -226,8 +226,8 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     journal_begin(server->ledger.journal, &c->event);
     c->deadline = timer_new(server->loop, on_deadline, c);
     timer_start(c->deadline, server->options->total_timeout);
-    if (!try_next_backend(c, &reason))
-        call_fail(c, &(struct backend_result){.outcome = BACKEND_BROKEN, .err = reason});
+    if (!try_next_backend(c, &none))
+        call_fail(c, &none);
 }
 
 /* Nothing was begun: the request is told why, or, when its idempotency key was answered before, what came of that. */
@@ -256,15 +256,42 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
 static void on_backend_event(void *arg, const struct backend_event *event);
 static void on_backend_end(void *arg, const struct backend_result *result);
 
-static bool try_next_backend(struct paid_call *c, struct err *err)
+static bool begin_backend(struct paid_call *c, const struct model_backend *choice, struct err *err);
+
+/* False: there is none, and `*why` is how the call ends. */
+static bool try_next_backend(struct paid_call *c, struct backend_result *why)
+{
+    const struct server *server = c->all->server;
+    const struct model_backend *choice;
+    int64_t wait_ms;
+
+    while ((choice = backend_choose(c->model, backends_open(server, c->model, c->tried,
+                                                            clock_monotonic_ms(), &wait_ms)))) {
+        c->tried |= UINT64_C(1) << (choice - c->model->backends);
+        if (begin_backend(c, choice, &why->err))
+            return true;
+    }
+    if (wait_ms) {
+        why->outcome = BACKEND_REFUSED;
+        why->status = 503;
+        why->retry_after_ms = wait_ms;
+        err_set(&why->err, ERR_UNAVAILABLE,
+                "all that could be tried are left alone for another %" PRId64 " ms", wait_ms);
+    } else if (!c->tried) {
+        err_set(&why->err, ERR_NOT_FOUND, "none of its backends is in the config");
+    }
+    return false;
+}
+
+static bool begin_backend(struct paid_call *c, const struct model_backend *choice, struct err *err)
 {
     static const struct backend_handlers handlers = {on_backend_start, on_backend_event,
                                                      on_backend_end};
-    const struct model_backend *choice;
     struct backend_request request = {
         .dialect = surface_row(c->wants.surface)->dialect,
         .body = buf_span(&c->body),
         .model_value = c->wants.model_value,
+        .model = choice->model,
         .stream = c->wants.stream,
         .choices = c->wants.n,
         .output_cap = output_cap(c),
@@ -274,20 +301,18 @@ static bool try_next_backend(struct paid_call *c, struct err *err)
         .request_id = c->event.request_id,
         .traceparent = c->traceparent[0] ? c->traceparent : NULL,
     };
+    struct backend_result not_begun = {.outcome = BACKEND_BROKEN};
 
-    while ((choice = backend_choose(c->model, &c->tried))) {
-        struct backend *backend = backend_find(c->all->server, choice->name);
-
-        request.model = choice->model;
-        if (!backend) {
-            err_set(err, ERR_NOT_FOUND, "backend %s of model %s is not configured", choice->name,
-                    c->model->id);
-            continue;
-        }
-        if ((c->backend = backend_start(backend, &request, &handlers, c, err)) &&
-            span_copy(span_of(choice->name), c->event.backend, sizeof c->event.backend))
-            return true;
-    }
+    c->served = backend_find(c->all->server, choice->name);
+    memcpy(c->event.backend, choice->name, sizeof c->event.backend);
+    breaker_begin(&c->served->breaker, &c->trial, clock_monotonic_ms());
+    c->backend = backend_start(c->served->backend, &request, &handlers, c, err);
+    if (c->backend)
+        return true;
+    not_begun.err = *err;
+    if (err->code == ERR_INPUT) /* the request's fault */
+        not_begun.outcome = BACKEND_CANCELLED;
+    breaker_end(&c->served->breaker, &c->trial, &not_begun, clock_monotonic_ms());
     return false;
 }
 
@@ -299,6 +324,7 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
     struct paid_call *c = arg;
 
     (void)status;
+    breaker_answering(&c->served->breaker, &c->trial);
     c->state = CALL_ANSWERING;
     buf_init(&c->held,
              c->wants.stream ? CLOSING_BYTES_MAX : (size_t)c->all->server->options->reply_bytes);
@@ -383,6 +409,18 @@ static void on_client_gone(void *arg)
     }
 }
 
+/* A backend that had not begun to answer when the call's whole time was over is late. */
+static void note_health(struct paid_call *c, const struct backend_result *result)
+{
+    struct backend_result seen = *result;
+
+    if (c->stop == STOP_TIMEOUT && c->state == CALL_WAITING) {
+        seen.outcome = BACKEND_TIMED_OUT;
+        err_set(&seen.err, ERR_TIMEOUT, "no answer within the call's whole time");
+    }
+    breaker_end(&c->served->breaker, &c->trial, &seen, clock_monotonic_ms());
+}
+
 static void on_backend_end(void *arg, const struct backend_result *result)
 {
     static const enum outcome outcomes[] = {[STOP_CLIENT_GONE] = OUTCOME_CLIENT_CLOSED,
@@ -390,15 +428,16 @@ static void on_backend_end(void *arg, const struct backend_result *result)
                                             [STOP_LIMIT] = OUTCOME_LIMIT,
                                             [STOP_DRAIN] = OUTCOME_KILLED};
     struct paid_call *c = arg;
-    struct err err;
+    struct backend_result none;
 
     c->backend = NULL;
+    note_health(c, result);
     if (result->outcome == BACKEND_COMPLETE && c->stop == STOP_NONE && !c->held.failed) {
         call_complete(c, &result->usage);
         return;
     }
     if (c->stop == STOP_NONE && c->request && !result->accepted && c->state == CALL_WAITING &&
-        try_next_backend(c, &err))
+        try_next_backend(c, &none))
         return;
     if (c->stop == STOP_NONE) {
         call_fail(c, result);

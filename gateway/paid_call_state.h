@@ -51,6 +51,8 @@ struct paid_call {
 
     uint64_t tried; /* one bit a backend of the model */
     struct backend_call *backend;
+    struct served_backend *served; /* that it is, or was last, sent to */
+    struct breaker_try trial;      /* its part in that one's breaker */
     struct timer *deadline;
 
     char traceparent[TRACEPARENT_TEXT]; /* or "" */

@@ -6,16 +6,13 @@
 
 #include "gateway/rate_headers.h"
 #include "lib/base/jscan.h"
-#include "lib/base/text.h"
 
-#define UPSTREAM_ERROR_BYTES    65536
-#define RETRY_AFTER_SECONDS_MAX 3600
+#define UPSTREAM_ERROR_BYTES 65536
 
 static enum problem problem_of_verdict(const struct admission_answer *answer);
 static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX]);
 static bool is_callers_fault(unsigned status);
 static bool is_error_object(struct span body);
-static int64_t retry_after_ms(struct span header);
 static void describe_refusal(struct failure *f, const struct backend_result *result);
 
 void refusal_reply(struct http_request *r, const struct admission_answer *answer,
@@ -168,7 +165,7 @@ static void describe_refusal(struct failure *f, const struct backend_result *res
     f->problem = result->status == 429   ? UPSTREAM_RATE_LIMITED
                  : result->status == 503 ? UPSTREAM_UNREACHABLE
                                          : UPSTREAM_REFUSED;
-    f->retry_after_ms = retry_after_ms(result->retry_after);
+    f->retry_after_ms = result->retry_after_ms;
     snprintf(f->text, sizeof f->text, "%s", problem_row(f->problem)->message);
     if (is_callers_fault(result->status) && is_error_object(result->body) &&
         buf_add_span(&f->body, result->body))
@@ -187,15 +184,6 @@ static bool is_error_object(struct span body)
 
     return jscan_feed(scan, body.data, body.len, NULL) != JSCAN_BAD && jscan_end(scan, NULL) &&
            jscan_get(scan, 0)->type == JSCAN_OBJECT;
-}
-
-static int64_t retry_after_ms(struct span header)
-{
-    uint64_t seconds;
-
-    return header.len && digits_parse(header, RETRY_AFTER_SECONDS_MAX, &seconds)
-               ? (int64_t)seconds * 1000
-               : 0;
 }
 
 void failure_reply(struct http_request *r, const struct failure *f, const char *request_id)

@@ -3,6 +3,7 @@
 #define TOLLGATE_GATEWAY_SERVER_H
 
 #include "backends/backend.h"
+#include "backends/breaker.h"
 #include "billing/admission.h"
 #include "gateway/history.h"
 #include "gateway/ledger.h"
@@ -10,6 +11,7 @@
 struct served_backend {
     const char *name;
     struct backend *backend;
+    struct breaker breaker;
 };
 
 struct server {

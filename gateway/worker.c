@@ -102,6 +102,7 @@ static bool build_backends(struct server *s, struct err *err)
             .connect_ms = b->connect_timeout,
             .first_byte_ms = b->first_byte_timeout,
             .between_bytes_ms = b->idle_timeout,
+            .total_ms = b->total_timeout,
             .reply_bytes_max = o->reply_bytes,
             .event_bytes_max = o->event_bytes,
             .idle_max = b->keepalive_connections,
@@ -112,6 +113,7 @@ static bool build_backends(struct server *s, struct err *err)
         if (b->key_file && !secret_read_file(&key, b->key_file, err))
             return err_context(err, "backend %s", b->title);
         s->backends[i].name = b->title;
+        breaker_init(&s->backends[i].breaker, b->title, b->breaker_failures, b->breaker_time);
         s->backends[i].backend = backend_open(s->loop, &config, err);
         if (!s->backends[i].backend)
             return err_context(err, "backend %s", b->title);

@@ -20,7 +20,6 @@ struct call {
     struct backend_call *call;
     struct buf bytes;
     struct buf refusal;
-    struct buf retry_after;
     int starts, events, ends, closing;
     int64_t content;
     size_t closing_at;
@@ -69,7 +68,6 @@ static void on_end(void *arg, const struct backend_result *result)
     c->ended = true;
     c->result = *result;
     buf_add_span(&c->refusal, result->body);
-    buf_add_span(&c->retry_after, result->retry_after);
 }
 
 static struct backend_config config_of(const char *url)
@@ -96,7 +94,6 @@ static void call_open(struct call *c, const struct backend_config *config)
     ck_assert_msg(c->backend, "%s", err.text);
     buf_init(&c->bytes, SIZE_MAX);
     buf_init(&c->refusal, SIZE_MAX);
-    buf_init(&c->retry_after, SIZE_MAX);
 }
 
 static void call_close(struct call *c)
@@ -105,7 +102,6 @@ static void call_close(struct call *c)
     loop_free(c->loop);
     buf_clear(&c->bytes);
     buf_clear(&c->refusal);
-    buf_clear(&c->retry_after);
 }
 
 static struct backend_request asking(bool stream)
@@ -419,12 +415,12 @@ START_TEST(a_refusal_is_handed_over_with_its_status_and_body)
         const char *head;
         unsigned status;
         bool accepted;
-        const char *retry_after;
+        int64_t retry_after_ms;
     } refusals[] = {
-        {"HTTP/1.1 400 Bad Request\r\n", 400, true, ""},
-        {"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\n", 429, false, "7"},
-        {"HTTP/1.1 500 Oops\r\n", 500, true, ""},
-        {"HTTP/1.1 503 Busy\r\nretry-after: 30\r\n", 503, false, "30"},
+        {"HTTP/1.1 400 Bad Request\r\n", 400, true, 0},
+        {"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\n", 429, false, 7000},
+        {"HTTP/1.1 500 Oops\r\n", 500, true, 0},
+        {"HTTP/1.1 503 Busy\r\nretry-after: 30\r\n", 503, false, 30000},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(refusals) * 2; i++) {
@@ -438,7 +434,7 @@ START_TEST(a_refusal_is_handed_over_with_its_status_and_body)
         ck_assert_int_eq(c.result.outcome, BACKEND_REFUSED);
         ck_assert_uint_eq(c.result.status, refusals[i / 2].status);
         ck_assert(c.result.accepted == refusals[i / 2].accepted);
-        ck_assert(span_equal(buf_span(&c.retry_after), span_of(refusals[i / 2].retry_after)));
+        ck_assert_int_eq(c.result.retry_after_ms, refusals[i / 2].retry_after_ms);
         ck_assert(strstr(c.refusal.data, "{\"error\":{\"code\":") == c.refusal.data);
         ck_assert_int_eq(c.starts + c.events, 0);
         check_bucket(&c, USAGE_INPUT, 0, USAGE_MISSING);
@@ -589,6 +585,31 @@ START_TEST(a_stalled_server_times_out)
         ck_assert_int_lt(clock_monotonic_ms() - start, 2000);
         call_close(&c);
     }
+}
+END_TEST
+
+/* Never silent for long, and still too slow as a whole. */
+START_TEST(an_answer_that_takes_too_long_as_a_whole_times_out)
+{
+    static const struct upstream_step script[] = {
+        {UPSTREAM_READ, NULL, 0},   {UPSTREAM_SEND, SSE_HEAD UNTIL_CLOSE CHUNK("a"), 0},
+        {UPSTREAM_WAIT, NULL, 300}, {UPSTREAM_SEND, CHUNK("b"), 0},
+        {UPSTREAM_EOF, NULL, 0},    {UPSTREAM_CLOSE, NULL, 0}};
+    const struct upstream_step *const scripts[] = {script};
+    AUTO(upstream) u = upstream_new(scripts, 1);
+    struct backend_config config = config_of(upstream_url(u));
+    struct backend_request r = asking(true);
+    struct call c;
+
+    config.total_ms = 600;
+    config.between_bytes_ms = 10000;
+    call_open(&c, &config);
+    call_run(&c, &r);
+    ck_assert_int_eq(c.result.outcome, BACKEND_TIMED_OUT);
+    ck_assert(strstr(c.result.err.text, "within 600 ms"));
+    ck_assert(c.result.accepted);
+    ck_assert_int_eq(c.starts, 1);
+    call_close(&c);
 }
 END_TEST
 
@@ -807,6 +828,7 @@ int main(void)
     tcase_add_loop_test(cases, a_server_that_fails_breaks_the_call, 0, (int)ARRAY_LEN(broken));
     tcase_add_test(cases, a_reset_breaks_the_call);
     tcase_add_test(cases, a_stalled_server_times_out);
+    tcase_add_test(cases, an_answer_that_takes_too_long_as_a_whole_times_out);
     tcase_add_test(cases, a_server_that_is_not_there_has_accepted_nothing);
     tcase_add_test(cases, a_reply_over_its_limit_breaks_the_call);
     tcase_add_test(cases, a_cancelled_call_closes_its_connection_at_once_and_fully);

@@ -27,7 +27,8 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
         key_file = own.state.parent / "upstream.key"
         key_file.write_text(SECRET + "\n")
         key_file.chmod(0o600)
-        quick = {"kind": "openai", "connect_timeout": "500 ms", "first_byte_timeout": "900 ms", "idle_timeout": "900 ms"}
+        quick = {"kind": "openai", "connect_timeout": "500 ms", "first_byte_timeout": "900 ms", "idle_timeout": "900 ms",
+                 "breaker_failures": 0}
         own.backends = {"scripted": {**quick, "url": upstream.url, "key_file": str(key_file)},
                         "closed": {**quick, "url": f"http://127.0.0.1:{free_port()}/v1"},
                         "echo": {"kind": "echo"}}
