@@ -106,16 +106,17 @@ static bool send_request(struct openai_call *c, const struct backend_request *re
                          struct err *err)
 {
     static const struct httpc_handlers handlers = {on_http_head, on_http_bytes, on_http_end};
-    struct span body;
+    struct httpc_request http = {.method = SPAN("POST"),
+                                 .target = span_of(c->server->targets[request->dialect])};
 
-    if (!openai_request_edit(request, &c->body, &body, err))
+    if (!openai_request_edit(request, &c->body, &http.body, err))
         return false;
     buf_init(&c->head, c->server->head_bytes_max);
     add_headers(c, request);
     if (!buf_ok(&c->head, "the request's head", err))
         return false;
-    c->http = httpc_call(c->server->http, SPAN("POST"), span_of(c->server->targets[request->dialect]),
-                         buf_span(&c->head), body, &handlers, c, err);
+    http.head_lines = buf_span(&c->head);
+    c->http = httpc_call(c->server->http, &http, &handlers, c, err);
     return c->http != NULL;
 }
 

@@ -60,11 +60,15 @@ bool fetch_call(struct fetch *f, const struct fetch_request *request, struct fet
                 struct err *err)
 {
     static const struct httpc_handlers handlers = {on_head, on_bytes, on_end};
+    const struct httpc_request http = {
+        .method = span_of(request->method),
+        .target = span_of(request->target),
+        .head_lines = span_of(request->head_lines ? request->head_lines : ""),
+        .body = request->body,
+    };
     struct progress p = {.answer = answer};
-    const char *lines = request->head_lines ? request->head_lines : "";
 
-    p.call = httpc_call(f->httpc, span_of(request->method), span_of(request->target),
-                        span_of(lines), request->body, &handlers, &p, err);
+    p.call = httpc_call(f->httpc, &http, &handlers, &p, err);
     if (!p.call)
         return false;
     if (!loop_run_until(f->loop, &p.is_over, request->timeout_ms))

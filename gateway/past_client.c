@@ -130,12 +130,12 @@ static struct question *question_new(struct past_client *c)
 static void ask(struct question *q, const char *target)
 {
     static const struct httpc_handlers handlers = {on_head, on_bytes, on_end};
+    const struct httpc_request request = {.method = SPAN("GET"), .target = span_of(target)};
     struct err err;
 
     if (q->client->count > QUESTIONS_MAX)
         err_set(&err, ERR_UNAVAILABLE, "too many older calls are looked up at this moment");
-    else if ((q->call = httpc_call(q->client->httpc, SPAN("GET"), span_of(target), SPAN(""),
-                                   SPAN(""), &handlers, q, &err)))
+    else if ((q->call = httpc_call(q->client->httpc, &request, &handlers, q, &err)))
         return;
     answer(q, &err);
 }

@@ -104,15 +104,14 @@ const char *httpc_host(const struct httpc *c)
     return c->host;
 }
 
-struct httpc_call *httpc_call(struct httpc *c, struct span method, struct span target,
-                              struct span head_lines, struct span body,
+struct httpc_call *httpc_call(struct httpc *c, const struct httpc_request *request,
                               const struct httpc_handlers *handlers, void *arg, struct err *err)
 {
     struct httpc_call *call = call_new(c, handlers, arg);
 
-    call->body = body;
-    call->method = method;
-    write_head(call, target, head_lines);
+    call->body = request->body;
+    call->method = request->method;
+    write_head(call, request->target, request->head_lines);
     if (!link_carry(call, err)) {
         c->call_count--;
         call_free(call);

@@ -37,11 +37,15 @@ struct httpc_handlers {
     void (*on_end)(void *arg, const struct err *err);
 };
 
+struct httpc_request {
+    struct span method, target;
+    struct span
+        head_lines;   /* each with its CRLF; Host, Content-Length and the blank line are added */
+    struct span body; /* its bytes are borrowed until on_end */
+};
 struct httpc_call;
-/* `head_lines`: headers, each with its CRLF; Host, Content-Length and the blank line are added. `body` is borrowed until on_end.
- * Returns null only when the connection could not even be begun. */
-struct httpc_call *httpc_call(struct httpc *c, struct span method, struct span target,
-                              struct span head_lines, struct span body,
+/* Returns null only when the connection could not even be begun. */
+struct httpc_call *httpc_call(struct httpc *c, const struct httpc_request *request,
                               const struct httpc_handlers *handlers, void *arg,
                               struct err *err) MUST_USE;
 /* True once any byte of the request may have been accepted by the peer: from then on no other backend may be tried. */

@@ -151,11 +151,12 @@ static struct link *connect_new(struct httpc *c, struct err *err)
         .on_failed = on_failed,
     };
     struct link *l = xcalloc(1, sizeof *l);
+    const struct stream_peer peer = {c->addr, c->tls, c->tls_host};
 
     l->client = c;
     buf_init(&l->in, c->limits.head.head_bytes_max + 2 * LOOP_SCRATCH);
     l->stream =
-        stream_connect(c->loop, &c->addr, c->tls, c->tls_host, &stream_limits, &handlers, l, err);
+        stream_connect(c->loop, &peer, &(struct stream_owner){&stream_limits, &handlers, l}, err);
     if (!l->stream) {
         err_context(err, "%s", c->origin);
         link_free(l);

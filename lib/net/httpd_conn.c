@@ -80,7 +80,8 @@ void conn_new(struct httpd *h, int fd)
         c->next->link = &c->next;
     h->conns = c;
     h->conn_count++;
-    c->stream = stream_accepted(h->loop, fd, h->tls, &stream_limits, &handlers, c);
+    c->stream =
+        stream_accepted(h->loop, fd, h->tls, &(struct stream_owner){&stream_limits, &handlers, c});
     if (h->tls)
         arm(c, CONN_DEADLINE_HEAD, h->limits.handshake_ms,
             "the client did not complete the TLS handshake in time");

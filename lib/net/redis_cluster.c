@@ -50,14 +50,14 @@ struct redis_cluster *redis_cluster_new(struct redis_setup *setup,
 {
     static const struct redis_scout_handlers scout_handlers = {take_slots, scout_failed};
     const struct span question[] = {SPAN("CLUSTER"), SPAN("SLOTS")};
+    const struct redis_scout_task task = {address->places, address->count, REDIS_WORDS(question)};
     struct redis_cluster *c = xcalloc(1, sizeof *c);
 
     c->setup = setup;
     c->handlers = *handlers;
     c->arg = arg;
     c->news = (struct turn_end){.run = tell_news, .arg = c};
-    c->scout = redis_scout_new(setup, address->places, address->count, question,
-                               ARRAY_LEN(question), &scout_handlers, c, err);
+    c->scout = redis_scout_new(setup, &task, &scout_handlers, c, err);
     if (c->scout)
         return c;
     free(c);

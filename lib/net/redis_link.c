@@ -64,24 +64,24 @@ static const struct stream_limits stream_limits = {
     .queue_max = QUEUE_MAX, .high = QUEUE_MAX, .low = QUEUE_MAX / 2};
 
 struct redis_link *redis_link_open(struct loop *loop, const struct redis_link_peer *peer,
-                                   int64_t connect_ms, const struct redis_link_handlers *handlers,
-                                   void *arg, struct err *err)
+                                   const struct redis_link_handlers *handlers, void *arg,
+                                   struct err *err)
 {
     struct redis_link *l = xcalloc(1, sizeof *l);
+    const struct stream_owner owner = {&stream_limits, &stream_handlers, l};
 
     l->handlers = *handlers;
     l->arg = arg;
     l->timer = timer_new(loop, check_oldest, l);
     l->reader = redisReaderCreate();
-    l->stream = stream_connect(loop, &peer->addr, peer->tls, peer->tls_host, &stream_limits,
-                               &stream_handlers, l, err);
+    l->stream = stream_connect(loop, &peer->stream, &owner, err);
     if (!l->reader || !l->stream) {
         if (!l->reader)
             err_set(err, ERR_MEMORY, "no memory for a connection to Redis");
         redis_link_free(l, NULL);
         return NULL;
     }
-    stream_deadline(l->stream, connect_ms, "it did not accept the connection in time");
+    stream_deadline(l->stream, peer->connect_ms, "it did not accept the connection in time");
     return l;
 }
 

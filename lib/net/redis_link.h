@@ -6,10 +6,9 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
-#include "lib/net/addr.h"
 #include "lib/net/loop.h"
 #include "lib/net/redis.h"
-#include "lib/net/tls.h"
+#include "lib/net/stream.h"
 
 struct redis_link;
 
@@ -21,13 +20,12 @@ struct redis_link_handlers {
 };
 
 struct redis_link_peer {
-    struct addr addr;
-    struct tls_context *tls; /* null: plain */
-    const char *tls_host;
+    struct stream_peer stream;
+    int64_t connect_ms;
 };
 struct redis_link *redis_link_open(struct loop *loop, const struct redis_link_peer *peer,
-                                   int64_t connect_ms, const struct redis_link_handlers *handlers,
-                                   void *arg, struct err *err) MUST_USE;
+                                   const struct redis_link_handlers *handlers, void *arg,
+                                   struct err *err) MUST_USE;
 /* Callbacks of what is pending run with `why` first. Allowed inside any callback. */
 void redis_link_free(struct redis_link *l, const struct err *why);
 

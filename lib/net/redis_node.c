@@ -57,9 +57,9 @@ struct redis_link *redis_setup_connect(const struct redis_setup *setup,
                                        struct err *err)
 {
     const char *host = setup->tls_name ? setup->tls_name : place->host;
-    const struct redis_link_peer peer = {place->addr, setup->tls, host};
+    const struct redis_link_peer peer = {{place->addr, setup->tls, host}, setup->connect_ms};
 
-    return redis_link_open(setup->loop, &peer, setup->connect_ms, handlers, arg, err);
+    return redis_link_open(setup->loop, &peer, handlers, arg, err);
 }
 
 struct redis_node *redis_node_new(struct redis_setup *setup, const struct redis_place *place,

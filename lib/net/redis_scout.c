@@ -40,8 +40,7 @@ static void ignore(void *arg, const struct redis_reply *reply, const struct err 
 static void enter(struct redis_scout *s);
 static void leave(struct redis_scout *s);
 
-struct redis_scout *redis_scout_new(struct redis_setup *setup, char *const *places, size_t count,
-                                    const struct span *question, size_t words,
+struct redis_scout *redis_scout_new(struct redis_setup *setup, const struct redis_scout_task *task,
                                     const struct redis_scout_handlers *handlers, void *arg,
                                     struct err *err)
 {
@@ -51,12 +50,12 @@ struct redis_scout *redis_scout_new(struct redis_setup *setup, char *const *plac
     s->handlers = *handlers;
     s->arg = arg;
     buf_init(&s->question, QUESTION_MAX);
-    redis_encode(&s->question, question, words);
+    redis_encode(&s->question, task->question.words, task->question.count);
     if (!buf_ok(&s->question, "a question to Redis", err))
         return NULL;
-    s->places = xcalloc(count, sizeof *s->places);
-    for (size_t i = 0; i < count; i++)
-        if (redis_place_resolve(places[i], &s->places[s->own], err))
+    s->places = xcalloc(task->count, sizeof *s->places);
+    for (size_t i = 0; i < task->count; i++)
+        if (redis_place_resolve(task->places[i], &s->places[s->own], err))
             s->own++;
     s->count = s->own;
     if (s->count == 0)

@@ -16,9 +16,13 @@ struct redis_scout_handlers {
     void (*on_failed)(void *arg, const struct err *err); /* none of them was of use */
 };
 
+struct redis_scout_task {
+    char *const *places; /* whom to ask */
+    size_t count;
+    struct redis_words question;
+};
 /* Resolves names, blocking. Copies all but `setup`. ERR_… when no place has an address. */
-struct redis_scout *redis_scout_new(struct redis_setup *setup, char *const *places, size_t count,
-                                    const struct span *question, size_t words,
+struct redis_scout *redis_scout_new(struct redis_setup *setup, const struct redis_scout_task *task,
                                     const struct redis_scout_handlers *handlers, void *arg,
                                     struct err *err) MUST_USE;
 void redis_scout_free(struct redis_scout *s);

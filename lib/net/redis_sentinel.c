@@ -32,12 +32,12 @@ struct redis_sentinel *redis_sentinel_new(struct redis_setup *setup,
 {
     static const struct redis_scout_handlers scout_handlers = {take_master, scout_failed};
     const struct span question[] = {SPAN("SENTINEL"), SPAN("MASTER"), span_of(address->master)};
+    const struct redis_scout_task task = {address->places, address->count, REDIS_WORDS(question)};
     struct redis_sentinel *s = xcalloc(1, sizeof *s);
 
     s->handlers = *handlers;
     s->arg = arg;
-    s->scout = redis_scout_new(setup, address->places, address->count, question,
-                               ARRAY_LEN(question), &scout_handlers, s, err);
+    s->scout = redis_scout_new(setup, &task, &scout_handlers, s, err);
     if (s->scout)
         return s;
     free(s);

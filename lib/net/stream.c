@@ -60,8 +60,7 @@ struct stream {
     unsigned frames;
 };
 
-static struct stream *stream_make(struct loop *loop, const struct stream_limits *limits,
-                                  const struct stream_handlers *handlers, void *arg);
+static struct stream *stream_make(struct loop *loop, const struct stream_owner *owner);
 static void take_event(evutil_socket_t fd, short what, void *arg);
 static void settle(void *arg);
 static void set_interest(struct stream *s);
@@ -96,10 +95,9 @@ static void (*const steps[])(struct stream *, short what) = {
 };
 
 struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tls,
-                               const struct stream_limits *limits,
-                               const struct stream_handlers *handlers, void *arg)
+                               const struct stream_owner *owner)
 {
-    struct stream *s = stream_make(loop, limits, handlers, arg);
+    struct stream *s = stream_make(loop, owner);
     struct err err;
 
     s->wire.fd = fd;
@@ -110,17 +108,16 @@ struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tl
     return s;
 }
 
-struct stream *stream_connect(struct loop *loop, const struct addr *to, struct tls_context *tls,
-                              const char *tls_host, const struct stream_limits *limits,
-                              const struct stream_handlers *handlers, void *arg, struct err *err)
+struct stream *stream_connect(struct loop *loop, const struct stream_peer *peer,
+                              const struct stream_owner *owner, struct err *err)
 {
-    AUTO(stream) s = stream_make(loop, limits, handlers, arg);
+    AUTO(stream) s = stream_make(loop, owner);
     bool is_pending;
 
-    s->peer = *to;
-    if (!wire_connect(&s->wire, to, &is_pending, err))
+    s->peer = peer->addr;
+    if (!wire_connect(&s->wire, &peer->addr, &is_pending, err))
         return NULL;
-    if (tls && !(s->wire.tls = tls_new(tls, s->wire.fd, tls_host, err)))
+    if (peer->tls && !(s->wire.tls = tls_new(peer->tls, s->wire.fd, peer->tls_host, err)))
         return NULL;
     if (is_pending)
         turn_end_schedule(loop, &s->settling);
@@ -129,9 +126,9 @@ struct stream *stream_connect(struct loop *loop, const struct addr *to, struct t
     return KEEP(s);
 }
 
-static struct stream *stream_make(struct loop *loop, const struct stream_limits *limits,
-                                  const struct stream_handlers *handlers, void *arg)
+static struct stream *stream_make(struct loop *loop, const struct stream_owner *owner)
 {
+    const struct stream_limits *limits = owner->limits;
     struct stream *s = xcalloc(1, sizeof *s);
 
     assert(limits->low <= limits->high && limits->high <= limits->queue_max);
@@ -142,7 +139,7 @@ static struct stream *stream_make(struct loop *loop, const struct stream_limits 
     s->settling = (struct turn_end){.run = settle, .arg = s};
     write_queue_init(&s->queue, limits->queue_max);
     buf_init(&s->ahead, AHEAD_MAX);
-    stream_rebind(s, handlers, arg);
+    stream_rebind(s, owner->handlers, owner->arg);
     event_assign(&s->event, loop_event_base(loop), -1, 0, take_event, s);
     return s;
 }

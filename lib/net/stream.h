@@ -32,14 +32,24 @@ struct stream_limits {
     size_t high, low; /* marks for stream_is_full() and on_drained: 256 KB and 64 KB */
 };
 
-/* Takes over `fd` (non-blocking). `tls` null: plain. Copies handlers and limits. */
+/* Whose it is: copied, and so is what it points to. */
+struct stream_owner {
+    const struct stream_limits *limits;
+    const struct stream_handlers *handlers;
+    void *arg;
+};
+
+/* Takes over `fd` (non-blocking). `tls` null: plain. */
 struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tls,
-                               const struct stream_limits *limits,
-                               const struct stream_handlers *handlers, void *arg) MUST_USE;
-struct stream *stream_connect(struct loop *loop, const struct addr *to, struct tls_context *tls,
-                              const char *tls_host, const struct stream_limits *limits,
-                              const struct stream_handlers *handlers, void *arg,
-                              struct err *err) MUST_USE;
+                               const struct stream_owner *owner) MUST_USE;
+
+struct stream_peer {
+    struct addr addr;
+    struct tls_context *tls; /* null: plain */
+    const char *tls_host;    /* what its certificate must hold */
+};
+struct stream *stream_connect(struct loop *loop, const struct stream_peer *peer,
+                              const struct stream_owner *owner, struct err *err) MUST_USE;
 void stream_free(struct stream *s); /* closes at once, dropping what is queued */
 DEFINE_AUTO(stream)
 /* The handlers change hands (a pooled connection serves another call). */

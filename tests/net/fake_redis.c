@@ -96,7 +96,7 @@ static void on_accept(void *arg)
     f->connections++;
     c->fake = f;
     buf_init(&c->in, 1 << 20);
-    c->stream = stream_accepted(f->loop, fd, NULL, &limits, &handlers, c);
+    c->stream = stream_accepted(f->loop, fd, NULL, &(struct stream_owner){&limits, &handlers, c});
     c->next = f->clients;
     f->clients = c;
 }

@@ -153,11 +153,12 @@ static void init(struct end *e)
 
 static void connect_end(struct end *e, bool with_tls)
 {
+    const struct stream_peer peer = {listening, with_tls ? pair_client_tls : NULL, "localhost"};
     struct err err;
 
     init(e);
-    e->stream = stream_connect(pair_loop, &listening, with_tls ? pair_client_tls : NULL,
-                               "localhost", &pair_limits, &pair_handlers, e, &err);
+    e->stream = stream_connect(pair_loop, &peer,
+                               &(struct stream_owner){&pair_limits, &pair_handlers, e}, &err);
     ck_assert_msg(e->stream != NULL, "%s", err.text);
 }
 
@@ -168,8 +169,8 @@ static void accept_end(struct end *e, bool with_tls)
     init(e);
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) < 0)
         pair_run_ms(1);
-    e->stream = stream_accepted(pair_loop, fd, with_tls ? pair_server_tls : NULL, &pair_limits,
-                                &pair_handlers, e);
+    e->stream = stream_accepted(pair_loop, fd, with_tls ? pair_server_tls : NULL,
+                                &(struct stream_owner){&pair_limits, &pair_handlers, e});
 }
 
 void pair_open(struct end *client, struct end *server, bool with_tls)

@@ -149,6 +149,8 @@ static const struct httpc_handlers handlers = {on_head, on_bytes, on_end};
 
 static void begin_with(struct outcome *o, struct httpc *c, const char *method, struct span body)
 {
+    const struct httpc_request request = {span_of(method), SPAN("/v1/x?y"), SPAN("accept: */*\r\n"),
+                                          body};
     struct err err;
     int act = (int)o->act;
 
@@ -156,8 +158,7 @@ static void begin_with(struct outcome *o, struct httpc *c, const char *method, s
     o->act = act;
     o->client = c;
     buf_init(&o->body, SIZE_MAX);
-    o->call = httpc_call(c, span_of(method), SPAN("/v1/x?y"), SPAN("accept: */*\r\n"), body,
-                         &handlers, o, &err);
+    o->call = httpc_call(c, &request, &handlers, o, &err);
     ck_assert_msg(o->call, "%s", err.text);
     ck_assert_uint_eq(o->heads + o->ends, 0);
 }

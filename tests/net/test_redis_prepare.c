@@ -92,7 +92,7 @@ static void fake_accept(void *arg UNUSED)
 
     ck_assert_int_ge(fd, 0);
     stream_free(fake);
-    fake = stream_accepted(loop, fd, NULL, &limits, &handlers, NULL);
+    fake = stream_accepted(loop, fd, NULL, &(struct stream_owner){&limits, &handlers, NULL});
 }
 
 static void run_fake(const struct line *table, const bool *until)

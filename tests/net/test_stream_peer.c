@@ -404,8 +404,9 @@ START_TEST(no_byte_stays_inside_tls)
     setsockopt(wires[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     peer = pair_raw_server(&end, true);
     buf_init(&far_end.got, RECORDS * RECORD);
-    far_end.stream = stream_accepted(pair_loop, wires[0], pair_server_tls, &pair_limits,
-                                     &pair_handlers, &far_end);
+    far_end.stream =
+        stream_accepted(pair_loop, wires[0], pair_server_tls,
+                        &(struct stream_owner){&pair_limits, &pair_handlers, &far_end});
     while (!end.opened || !far_end.opened) {
         carry(peer, wires[1], &bytes);
         carry(wires[1], peer, &bytes);
@@ -427,23 +428,24 @@ END_TEST
 
 START_TEST(a_refused_connection_names_the_address)
 {
-    struct addr nobody;
+    const struct stream_owner owner = {&pair_limits, &pair_handlers, &end};
+    struct stream_peer nobody = {.tls = NULL};
     struct err err = {.code = ERR_NONE};
     struct stream *s;
     int fd;
 
-    ck_assert(addr_parse("127.0.0.1:0", &nobody, &err));
-    fd = addr_listen(&nobody, &nobody, &err);
+    ck_assert(addr_parse("127.0.0.1:0", &nobody.addr, &err));
+    fd = addr_listen(&nobody.addr, &nobody.addr, &err);
     close(fd);
-    s = stream_connect(pair_loop, &nobody, NULL, NULL, &pair_limits, &pair_handlers, &end, &err);
+    s = stream_connect(pair_loop, &nobody, &owner, &err);
     ck_assert_ptr_nonnull(s);
     pair_await(has_failed);
     ck_assert_int_eq(end.err.code, ERR_UNAVAILABLE);
     ck_assert_ptr_nonnull(strstr(end.err.text, "127.0.0.1:"));
     stream_free(s);
 
-    ck_assert(addr_parse("unix:/no/such/socket", &nobody, &err));
-    s = stream_connect(pair_loop, &nobody, NULL, NULL, &pair_limits, &pair_handlers, &end, &err);
+    ck_assert(addr_parse("unix:/no/such/socket", &nobody.addr, &err));
+    s = stream_connect(pair_loop, &nobody, &owner, &err);
     ck_assert_ptr_null(s);
     ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
     ck_assert_ptr_nonnull(strstr(err.text, "/no/such/socket"));

@@ -50,7 +50,7 @@ static void on_accept(void *arg)
     struct stream **s = &accepted[accepted_count++ % ARRAY_LEN(accepted)];
 
     stream_free(*s);
-    *s = stream_accepted(loop, fd, server_tls, &limits, &handlers, s);
+    *s = stream_accepted(loop, fd, server_tls, &(struct stream_owner){&limits, &handlers, s});
 }
 
 static void listen_now(size_t i)
@@ -114,12 +114,13 @@ static void on_failed(void *arg UNUSED, const struct err *err)
 static void try(struct tls_context *tls, const char *host)
 {
     static const struct stream_handlers handlers = {.on_open = on_open, .on_failed = on_failed};
+    const struct stream_peer peer = {listening[0], tls, host};
     struct err err;
 
     stream_free(client);
     opened = failed = 0;
     is_over = false;
-    client = stream_connect(loop, &listening[0], tls, host, &limits, &handlers, NULL, &err);
+    client = stream_connect(loop, &peer, &(struct stream_owner){&limits, &handlers, NULL}, &err);
     ck_assert_msg(client != NULL, "%s", err.text);
     ck_assert(loop_run_until(loop, &is_over, 5000));
 }
@@ -179,10 +180,12 @@ START_TEST(a_client_without_a_host_is_not_made)
     static const struct stream_handlers none = {.on_open = NULL};
     AUTO_STRING ca = in_dir("ca.pem");
     AUTO(tls_context) tls = trusting(ca);
+    const struct stream_owner owner = {&limits, &none, NULL};
+    const struct stream_peer hostless[] = {{listening[0], tls, NULL}, {listening[0], tls, ""}};
     struct err err;
 
-    ck_assert_ptr_null(stream_connect(loop, &listening[0], tls, NULL, &limits, &none, NULL, &err));
-    ck_assert_ptr_null(stream_connect(loop, &listening[0], tls, "", &limits, &none, NULL, &err));
+    ck_assert_ptr_null(stream_connect(loop, &hostless[0], &owner, &err));
+    ck_assert_ptr_null(stream_connect(loop, &hostless[1], &owner, &err));
     ck_assert_int_eq(err.code, ERR_INPUT);
 }
 END_TEST
