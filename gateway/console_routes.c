@@ -5,9 +5,11 @@
 #include "gateway/adopt_admin.h"
 #include "gateway/call_admin.h"
 #include "gateway/catalogue_admin.h"
+#include "gateway/client_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/creator_routes.h"
 #include "gateway/credit_admin.h"
+#include "gateway/finance_routes.h"
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
@@ -25,7 +27,13 @@ static void health_get(void *server, struct http_request *r, const struct route_
 static void status_get(void *server, struct http_request *r, const struct route_match *match);
 
 const struct route console_routes[] = {
+    {"GET", "/api/v1/client/balance", CALLER, 0, false, client_balance_get},
+    {"GET", "/api/v1/client/calls", CALLER, 0, false, client_calls_get},
     {"GET", "/api/v1/creator/earnings", CREATOR, 0, false, creator_earnings_get},
+    {"GET", "/api/v1/finance/periods", FINANCE, 0, false, finance_periods_get},
+    {"GET", "/api/v1/finance/periods/:period/statements", FINANCE, 0, false,
+     finance_statements_get},
+    {"GET", "/api/v1/finance/periods/:period/files/:name", FINANCE, 0, false, finance_file_get},
     {"GET", "/healthz", ANYONE, 0, false, health_get},
 };
 const size_t console_route_count = ARRAY_LEN(console_routes);

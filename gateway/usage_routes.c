@@ -7,12 +7,11 @@
 #include "gateway/receipt_reply.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
+#include "gateway/usage_reply.h"
 #include "gateway/usage_view.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define LIST_LIMIT      20
-#define LIST_LIMIT_MAX  1000
 #define REPLY_BYTES_MAX (4 * 1024 * 1024)
 
 /* One look-up on its way; `request` is null once the client is gone. */
@@ -33,9 +32,7 @@ static void on_refunds(void *arg, const struct refund_set *refunds, const struct
 static void write_usage(struct lookup *l, const struct refund_set *refunds);
 static void on_receipt(void *arg, const struct span *line, const struct err *err);
 static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err);
-static bool write_line(struct span line, struct jw *w, struct err *err);
 static bool parse_line(struct span line, struct event *out, struct err *err);
-static void write_limits(struct jw *w, const struct account_state *state);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
 
@@ -51,49 +48,21 @@ static struct lookup *lookup_new(struct server *server, struct http_request *r)
 void usage_list_get(void *server, struct http_request *r, const struct route_match *match)
 {
     struct server *s = server;
-    struct span query = http_request_query(r);
-    char text[16] = "", before[REQUEST_ID_TEXT];
-    uint64_t limit = LIST_LIMIT;
-    enum query_result found;
+    struct usage_page page;
 
     (void)match;
-    if (query_get(query, "limit", text, sizeof text) != QUERY_ABSENT &&
-        (!digits_parse(span_of(text), LIST_LIMIT_MAX, &limit) || limit < 1)) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
-        return;
-    }
-    found = query_get(query, "before", before, sizeof before);
-    if (found == QUERY_BAD) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'before' must be a request id");
-        return;
-    }
-    history_list(&s->history, request_caller(r)->holder.owner, found == QUERY_FOUND ? before : NULL,
-                 (size_t)limit, on_page, lookup_new(s, r));
+    if (usage_page_asked(r, &page))
+        history_list(&s->history, request_caller(r)->holder.owner,
+                     page.before[0] ? page.before : NULL, page.limit, on_page, lookup_new(s, r));
 }
 
 static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,
                     const struct err *err)
 {
     struct lookup *l = arg;
-    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
-    struct err bad;
-    struct jw w;
 
-    jw_init(&w, &json);
-    jw_object(&w);
-    jw_string_member(&w, "object", "list");
-    jw_key(&w, "data");
-    jw_array(&w);
-    for (size_t i = 0; !err && i < count; i++)
-        if (!write_line(lines[i], &w, &bad))
-            err = &bad;
-    jw_array_end(&w);
-    jw_bool_member(&w, "has_more", has_more);
-    jw_object_end(&w);
-    if (l->request && err)
-        reply_err(l->request, err);
-    else if (l->request)
-        reply_built(l->request, &json);
+    if (l->request)
+        usage_reply_page(l->request, lines, count, has_more, err);
     free(l);
 }
 
@@ -194,16 +163,6 @@ static bool is_answerable(struct lookup *l, const struct span *line, const struc
     return !err && line;
 }
 
-static bool write_line(struct span line, struct jw *w, struct err *err)
-{
-    struct event e;
-
-    if (!parse_line(line, &e, err))
-        return false;
-    usage_view_write(&e, NULL, w);
-    return true;
-}
-
 static bool parse_line(struct span line, struct event *out, struct err *err)
 {
     AUTO_JSON record = json_parse(line, err);
@@ -219,55 +178,12 @@ void balance_get(void *server, struct http_request *r, const struct route_match 
     account_read(s->ledger.redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
 }
 
-static void write_limits(struct jw *w, const struct account_state *state)
-{
-    const struct {
-        const char *name;
-        int64_t limit;
-    } limits[] = {
-        {"concurrency", state->concurrency},
-        {"rpm", state->rpm},
-        {"tpm", state->tpm},
-    };
-
-    jw_key(w, "limits");
-    jw_object(w);
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-        jw_key(w, limits[i].name);
-        limits[i].limit ? jw_int(w, limits[i].limit) : jw_null(w);
-    }
-    jw_object_end(w);
-}
-
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
     struct lookup *l = arg;
-    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
-    char text[DECIMAL_TEXT];
-    struct jw w;
 
-    if (l->request && err) {
-        reply_err(l->request, err);
-    } else if (l->request && !found) {
-        reply_problem(l->request, CALLER_NOT_FOUND, "This key's account is not open");
-    } else if (l->request) {
-        jw_init(&w, &json);
-        jw_object(&w);
-        jw_string_member(&w, "object", "balance");
-        jw_string_member(&w, "account", request_caller(l->request)->holder.owner);
-        jw_string_member(&w, "currency", state->currency);
-        jw_string_member(&w, "mode", state->prepaid ? "prepaid" : "postpaid");
-        jw_string_member(&w, "balance", decimal_format(state->balance, text));
-        jw_string_member(
-            &w, "held",
-            decimal_format((int128)state->balance + state->credit_limit - state->room, text));
-        jw_string_member(&w, "available", decimal_format(state->room, text));
-        jw_string_member(&w, "credit_limit", decimal_format(state->credit_limit, text));
-        jw_int_member(&w, "open_calls", state->open);
-        write_limits(&w, state);
-        jw_object_end(&w);
-        reply_built(l->request, &json);
-    }
+    if (l->request)
+        balance_reply(l->request, found ? state : NULL, err);
     free(l);
 }
