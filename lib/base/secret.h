@@ -6,7 +6,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 
-#define SECRET_MAX 128
+#define SECRET_MAX 2048 /* providers' keys are some hundred, signed tokens up to two thousand */
 
 struct secret {
     size_t len;

@@ -15,14 +15,24 @@
 
 #define HOST_MAX 256
 
+#define HOSTS_MAX 16 /* whose sessions a client remembers */
+
+struct remembered {
+    char host[HOST_MAX];
+    SSL_SESSION *session; /* null: none */
+};
+
 struct tls_context {
     SSL_CTX *ctx; /* counted: a session holds one reference of its own */
     bool is_server;
+    struct remembered sessions[HOSTS_MAX]; /* of a client */
+    size_t next_session;                   /* where another host goes */
 };
 
 struct tls {
     SSL *ssl;
-    bool may_shut_down; /* handshake done, nothing broken, close_notify not sent yet */
+    char host[HOST_MAX]; /* of a client */
+    bool may_shut_down;  /* handshake done, nothing broken, close_notify not sent yet */
 };
 
 static const unsigned char alpn[] = "\x08http/1.1";
@@ -34,7 +44,10 @@ static bool is_private(const char *key_file, struct err *err);
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *offered, unsigned offered_len, void *arg);
 static bool load_trust(SSL_CTX *ctx, const char *ca_file, struct err *err);
-static bool expect_host(SSL *ssl, const char *host, struct err *err);
+static bool expect_host(struct tls *t, const char *host, struct err *err);
+static int on_new_session(SSL *ssl, SSL_SESSION *session);
+static struct remembered *find_session(struct tls_context *c, const char *host);
+static void forget_session(struct tls *t);
 static enum tls_want outcome(struct tls *t, int sys, struct err *err);
 static enum tls_want broken(struct tls *t, int sys, struct err *err);
 static bool is_reason(unsigned long error, int reason);
@@ -52,7 +65,7 @@ struct tls_context *tls_server_new(const char *certificate_file, const char *key
     return KEEP(c);
 }
 
-/* Session state lives in tickets only, whose keys are part of the context and so survive fork(). */
+/* A server's session state lives in tickets only, whose keys are part of the context and so survive fork(). */
 static struct tls_context *context_new(bool is_server, struct err *err)
 {
     AUTO(tls_context) c = xcalloc(1, sizeof *c);
@@ -127,6 +140,9 @@ struct tls_context *tls_client_new(const char *ca_file, struct err *err)
         tls_error(err, ERR_IO, "cannot make a TLS context");
         return NULL;
     }
+    SSL_CTX_set_app_data(c->ctx, c);
+    SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(c->ctx, on_new_session);
     return KEEP(c);
 }
 
@@ -149,6 +165,10 @@ void tls_context_free(struct tls_context *c)
 {
     if (!c)
         return;
+    if (c->ctx)
+        SSL_CTX_set_app_data(c->ctx, NULL); /* connections may go on */
+    for (size_t i = 0; i < HOSTS_MAX; i++)
+        SSL_SESSION_free(c->sessions[i].session);
     SSL_CTX_free(c->ctx);
     free(c);
 }
@@ -156,6 +176,7 @@ void tls_context_free(struct tls_context *c)
 struct tls *tls_new(struct tls_context *c, int fd, const char *host, struct err *err)
 {
     AUTO(tls) t = xcalloc(1, sizeof *t);
+    const struct remembered *known;
 
     ERR_clear_error();
     t->ssl = SSL_new(c->ctx);
@@ -168,34 +189,79 @@ struct tls *tls_new(struct tls_context *c, int fd, const char *host, struct err 
         return KEEP(t);
     }
     SSL_set_connect_state(t->ssl);
-    if (!expect_host(t->ssl, host, err))
+    SSL_set_app_data(t->ssl, t);
+    if (!expect_host(t, host, err))
         return NULL;
+    known = find_session(c, t->host);
+    if (known && SSL_SESSION_is_resumable(known->session))
+        SSL_set_session(t->ssl, known->session);
     return KEEP(t);
 }
 
 /* A numeric host is checked against the certificate's addresses and is no SNI (RFC 6066 section
  * 3). */
-static bool expect_host(SSL *ssl, const char *host, struct err *err)
+static bool expect_host(struct tls *t, const char *host, struct err *err)
 {
-    char name[HOST_MAX];
+    SSL *ssl = t->ssl;
     struct span text = span_of(host ? host : "");
 
     if (text.len > 2 && text.data[0] == '[' && text.data[text.len - 1] == ']')
         text = (struct span){text.data + 1, text.len - 2};
-    if (text.len == 0 || !span_copy(text, name, sizeof name))
+    if (text.len == 0 || !span_copy(text, t->host, sizeof t->host))
         return err_set(err, ERR_INPUT, "a TLS connection needs the name of its host");
-    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name))
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), t->host))
         return true;
     ERR_clear_error();
-    if (SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name))
+    if (SSL_set_tlsext_host_name(ssl, t->host) && SSL_set1_host(ssl, t->host))
         return true;
-    return tls_error(err, ERR_INPUT, name);
+    return tls_error(err, ERR_INPUT, t->host);
 }
 
+/* A server of TLS 1.3 sends its tickets behind the handshake, so this comes while something is read. 1: kept. */
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct tls *t = SSL_get_app_data(ssl);
+    struct remembered *place;
+
+    if (!c)
+        return 0;
+    place = find_session(c, t->host);
+    if (!place)
+        place = &c->sessions[c->next_session++ % HOSTS_MAX];
+    SSL_SESSION_free(place->session);
+    place->session = session;
+    memcpy(place->host, t->host, sizeof place->host);
+    return 1;
+}
+
+static struct remembered *find_session(struct tls_context *c, const char *host)
+{
+    for (size_t i = 0; i < HOSTS_MAX; i++)
+        if (c->sessions[i].session && strcmp(c->sessions[i].host, host) == 0)
+            return &c->sessions[i];
+    return NULL;
+}
+
+/* It may be why the handshake failed. */
+static void forget_session(struct tls *t)
+{
+    struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(t->ssl));
+    struct remembered *place = c && !c->is_server ? find_session(c, t->host) : NULL;
+
+    if (!place)
+        return;
+    SSL_SESSION_free(place->session);
+    place->session = NULL;
+}
+
+/* OpenSSL takes the session of a connection that is closed without a word for a bad one. */
 void tls_free(struct tls *t)
 {
     if (!t)
         return;
+    if (t->may_shut_down)
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
     free(t);
 }
@@ -204,8 +270,13 @@ enum tls_want tls_handshake(struct tls *t, struct err *err)
 {
     ERR_clear_error();
     errno = 0;
-    if (SSL_do_handshake(t->ssl) != 1)
-        return outcome(t, errno, err);
+    if (SSL_do_handshake(t->ssl) != 1) {
+        enum tls_want want = outcome(t, errno, err);
+
+        if (want == TLS_FAILED)
+            forget_session(t);
+        return want;
+    }
     t->may_shut_down = true;
     return TLS_DONE;
 }
@@ -282,6 +353,11 @@ static bool tls_error(struct err *err, enum err_code code, const char *what)
 bool tls_has_pending(const struct tls *t)
 {
     return SSL_has_pending(t->ssl);
+}
+
+bool tls_is_resumed(const struct tls *t)
+{
+    return SSL_session_reused(t->ssl);
 }
 
 void tls_shutdown(struct tls *t)

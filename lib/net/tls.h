@@ -13,7 +13,9 @@ struct tls_context; /* shared by sessions; freed when the last is gone */
  * share them. */
 struct tls_context *tls_server_new(const char *certificate_file, const char *key_file,
                                    struct err *err) MUST_USE;
-/* Verifies the peer against `ca_file`, or the system's store when null. */
+/* Verifies the peer against `ca_file`, or the system's store when null. Remembers each host's last
+ * session (of 16 hosts) and resumes it: a resumed one costs no certificate, and was verified for
+ * the same name. */
 struct tls_context *tls_client_new(const char *ca_file, struct err *err) MUST_USE;
 /* What the client shows when it is asked for a certificate. */
 bool tls_client_identify(struct tls_context *c, const char *certificate_file, const char *key_file,
@@ -34,6 +36,7 @@ enum tls_want tls_read(struct tls *t, char *out, size_t size, size_t *n, struct 
 enum tls_want tls_write(struct tls *t, const char *bytes, size_t n, size_t *taken,
                         struct err *err) MUST_USE;
 bool tls_has_pending(const struct tls *t);
-void tls_shutdown(struct tls *t); /* sends close_notify once, without waiting */
+bool tls_is_resumed(const struct tls *t); /* after the handshake: it went on from an earlier one */
+void tls_shutdown(struct tls *t);         /* sends close_notify once, without waiting */
 
 #endif

@@ -539,12 +539,12 @@ def spell(value: Any) -> str:
     return str(value) if isinstance(value, int) else f'"{value}"'
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that is its own authority, with its key."""
+def make_certificate(folder: Path, names: str = "DNS:localhost,IP:127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for these names that is its own authority, with its key."""
     certificate, key = folder / "server.pem", folder / "server.key"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}",
          "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     key.chmod(0o600)
     return certificate, key

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -126,9 +127,11 @@ def sse(value: Any) -> str:
 
 
 class Upstream:
-    """Listens on 127.0.0.1, on a free port unless one is given, until it is closed or its context is left."""
+    """Listens on 127.0.0.1, on a free port unless one is given, until it is closed or its context is left. With `tls`,
+    which then is its context, over TLS."""
 
-    def __init__(self, port: int = 0, *, listens: bool = True) -> None:
+    def __init__(self, port: int = 0, *, listens: bool = True, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.respond: Callable[[Call], None] = lambda call: call.complete("an answer")
         self.calls: list[Call] = []
         self._listener = socket.socket()
@@ -146,7 +149,7 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"https://localhost:{self.port}/v1" if self._tls else f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> Upstream:
         return self
@@ -178,8 +181,11 @@ class Upstream:
                 self._open.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, raw: socket.socket) -> None:
+        connection = raw
         with contextlib.suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(raw, server_side=True)
             left = b""
             while True:
                 call, left = read_call(connection, left)
@@ -193,7 +199,7 @@ class Upstream:
                 if not call.is_keepable:
                     break
         with self._lock:
-            self._open.discard(connection)
+            self._open.discard(raw)
         connection.close()
 
 

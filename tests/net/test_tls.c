@@ -215,6 +215,96 @@ START_TEST(files_that_do_not_serve_are_named_with_the_reason)
 }
 END_TEST
 
+/* --- Resumption, without a loop: both ends in hand
+ * ------------------------------------------------------------------ */
+
+/* A handshake over a socket pair, then a byte from the server, behind which its tickets have come. True: it was resumed. */
+static bool shake_hands(struct tls_context *tls, const char *host, bool *is_accepted)
+{
+    int fds[2];
+    enum tls_want at_server = TLS_WANT_READ, at_client = TLS_WANT_READ;
+    AUTO(tls) server = NULL;
+    AUTO(tls) one = NULL;
+    struct err err;
+    char byte;
+    size_t n;
+    bool is_resumed;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    server = tls_new(server_tls, fds[0], NULL, &err);
+    one = tls_new(tls, fds[1], host, &err);
+    ck_assert(server && one);
+    for (int i = 0; i < 20; i++) {
+        if (at_client != TLS_DONE && at_client != TLS_FAILED)
+            at_client = tls_handshake(one, &err);
+        if (at_server != TLS_DONE && at_server != TLS_FAILED)
+            at_server = tls_handshake(server, &err);
+    }
+    *is_accepted = at_client == TLS_DONE && at_server == TLS_DONE;
+    is_resumed = *is_accepted && tls_is_resumed(one);
+    if (*is_accepted) {
+        ck_assert_int_eq(tls_write(server, "x", 1, &n, &err), TLS_DONE);
+        ck_assert_int_eq(tls_read(one, &byte, 1, &n, &err), TLS_DONE);
+    }
+    close(fds[0]);
+    close(fds[1]);
+    return is_resumed;
+}
+
+START_TEST(a_host_is_resumed_and_no_other_host_by_its_session)
+{
+    AUTO_STRING ca = in_dir("ca.pem");
+    struct err err;
+    AUTO(tls_context) tls = tls_client_new(ca, &err);
+    bool is_accepted;
+
+    ck_assert(!shake_hands(tls, "localhost", &is_accepted) && is_accepted);
+    ck_assert(shake_hands(tls, "localhost", &is_accepted));
+    ck_assert(shake_hands(tls, "localhost", &is_accepted)); /* by what the resumed one brought */
+    ck_assert(!shake_hands(tls, "127.0.0.1", &is_accepted) && is_accepted);
+    ck_assert(shake_hands(tls, "127.0.0.1", &is_accepted));
+    ck_assert(!shake_hands(tls, "example.com", &is_accepted) && !is_accepted);
+    ck_assert(shake_hands(tls, "localhost", &is_accepted));
+}
+END_TEST
+
+START_TEST(more_hosts_than_are_remembered_push_the_oldest_out)
+{
+    AUTO_STRING ca = in_dir("ca.pem");
+    struct err err;
+    AUTO(tls_context) tls = tls_client_new(ca, &err);
+    bool is_accepted;
+
+    ck_assert(!shake_hands(tls, "localhost", &is_accepted) && is_accepted);
+    for (int i = 1; i <= 16; i++) {
+        AUTO_STRING host =
+            xasprintf("%c%c%c%c%c%c%c%c%c", i & 1 ? 'L' : 'l', i & 2 ? 'O' : 'o', i & 4 ? 'C' : 'c',
+                      i & 8 ? 'A' : 'a', i & 16 ? 'L' : 'l', 'h', 'o', 's', 't');
+
+        ck_assert(!shake_hands(tls, host, &is_accepted) && is_accepted);
+    }
+    ck_assert(!shake_hands(tls, "localhost", &is_accepted) && is_accepted);
+}
+END_TEST
+
+START_TEST(a_connection_may_outlive_its_context)
+{
+    AUTO_STRING ca = in_dir("ca.pem");
+    struct err err;
+    struct tls_context *tls = tls_client_new(ca, &err);
+    AUTO(tls) one = NULL;
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    one = tls_new(tls, fds[1], "localhost", &err);
+    ck_assert_ptr_nonnull(one);
+    tls_context_free(tls);
+    close(fds[0]);
+    ck_assert_int_eq(tls_handshake(one, &err), TLS_FAILED);
+    close(fds[1]);
+}
+END_TEST
+
 /* --- With Python's ssl as client
  * ------------------------------------------------------------------ */
 
@@ -417,6 +507,9 @@ int main(void)
         both_versions_are_spoken_and_nothing_older,
         strict_clients_accept_the_certificate,
         a_session_is_resumed_by_another_worker,
+        a_host_is_resumed_and_no_other_host_by_its_session,
+        more_hosts_than_are_remembered_push_the_oldest_out,
+        a_connection_may_outlive_its_context,
         what_is_whole_is_kept_and_what_depends_on_a_loss_is_made_anew,
         keys_are_secret_and_certificates_are_not,
     };
