@@ -60,20 +60,27 @@ size_t httpd_connection_count(const struct httpd *h)
     return h->conn_count + h->finishing_count;
 }
 
+void httpd_retire(struct httpd *h, void (*on_idle)(void *), void *arg)
+{
+    h->is_retiring = true;
+    acceptor_free(h->acceptor);
+    h->acceptor = NULL;
+    h->on_idle = on_idle;
+    h->on_idle_arg = arg;
+    on_closed(h);
+}
+
 void httpd_drain(struct httpd *h, void (*on_idle)(void *), void *arg)
 {
     struct conn *next;
 
+    h->on_idle = NULL; /* of httpd_retire(): this one speaks when all are closed */
     h->is_draining = true;
-    acceptor_free(h->acceptor);
-    h->acceptor = NULL;
     for (struct conn *c = h->conns; c; c = next) {
         next = c->next;
         conn_close_if_idle(c);
     }
-    h->on_idle = on_idle;
-    h->on_idle_arg = arg;
-    on_closed(h);
+    httpd_retire(h, on_idle, arg);
 }
 
 void httpd_free(struct httpd *h)

@@ -43,6 +43,10 @@ struct httpd_handler {
 struct httpd *httpd_new(struct loop *loop, int listen_fd, struct tls_context *tls,
                         const struct httpd_limits *limits, const struct httpd_handler *handler,
                         void *arg) MUST_USE;
+/* Stops accepting while another process accepts from the same socket: every connection may ask once more and is told with that
+ * answer that it closes, so that no client asks into a closed one. on_idle when none is left; httpd_drain() ends those that
+ * stay silent. */
+void httpd_retire(struct httpd *h, void (*on_idle)(void *), void *arg);
 /* Stops accepting, closes idle connections, lets requests in flight finish; on_idle when the last byte of the last one was
  * taken by its client (may be at once). */
 void httpd_drain(struct httpd *h, void (*on_idle)(void *), void *arg);

@@ -17,11 +17,13 @@ struct httpd {
     struct httpd_limits limits;
     struct httpd_handler handler;
     void *arg;
-    struct acceptor *acceptor; /* null once draining */
+    struct acceptor *acceptor; /* null once retiring */
     struct conn *conns;
     size_t conn_count;
     size_t finishing_count; /* streams that have no connection any more but are not yet closed */
-    bool is_draining, is_freed;
+    bool is_retiring; /* no connection is kept alive */
+    bool is_draining; /* and idle ones are closed */
+    bool is_freed;
     void (*on_idle)(void *);
     void *on_idle_arg;
     void (*on_closed)(struct httpd *h); /* one connection or finishing stream less */

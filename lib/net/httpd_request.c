@@ -120,7 +120,7 @@ static void write_head(struct http_request *r, unsigned status, const struct htt
 /* The rest of a body that nobody read must be short, and certain to come. */
 static bool may_keep_alive(const struct http_request *r)
 {
-    if (!r->head.keep_alive || r->is_refused || r->conn->httpd->is_draining ||
+    if (!r->head.keep_alive || r->is_refused || r->conn->httpd->is_retiring ||
         r->reply_body == HTTP_BODY_UNTIL_CLOSE)
         return false;
     if (r->is_body_whole)

@@ -898,6 +898,42 @@ START_TEST(draining_lets_requests_finish_and_nothing_else)
 }
 END_TEST
 
+START_TEST(a_retiring_server_answers_each_connection_once_more)
+{
+    struct peer *quiet = dial(), *silent = dial(), *busy = dial();
+    int refused;
+
+    is_idle = false;
+    peer_say(quiet, GET("/now"));
+    ck_assert(peer_await(quiet, "now"));
+    peer_say(silent, GET("/now"));
+    ck_assert(peer_await(silent, "now"));
+    peer_say(busy, GET("/wait"));
+    await_log("head:/wait");
+    httpd_retire(server, on_idle, NULL);
+    refused = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ne(connect(refused, &address.u.any, address.len), 0);
+    close(refused);
+    ck_assert_ptr_null(strstr(peer_text(quiet), "connection: close\r\n"));
+    peer_say(quiet, GET("/now"));
+    peer_await_end(quiet);
+    ck_assert(!quiet->is_reset);
+    ck_assert_ptr_nonnull(strstr(peer_text(quiet), "connection: close\r\n"));
+    answer(pending, SPAN("last"));
+    peer_await_end(busy);
+    ck_assert_ptr_nonnull(strstr(peer_text(busy), "connection: close\r\n"));
+    peer_free(quiet);
+    peer_free(busy);
+    await_count(1);
+    ck_assert(!is_idle);
+    httpd_drain(server, on_idle, NULL);
+    peer_await_end(silent);
+    peer_free(silent);
+    await_count(0);
+    ck_assert(is_idle);
+}
+END_TEST
+
 START_TEST(draining_a_server_without_connections_is_done_at_once)
 {
     is_idle = false;
@@ -999,6 +1035,7 @@ int main(void)
     tcase_add_test(c, a_body_may_take_as_long_as_its_rate_earns);
     tcase_add_test(c, running_out_of_descriptors_is_survived);
     tcase_add_test(c, draining_lets_requests_finish_and_nothing_else);
+    tcase_add_test(c, a_retiring_server_answers_each_connection_once_more);
     tcase_add_test(c, draining_a_server_without_connections_is_done_at_once);
     tcase_add_test(c, a_server_may_be_freed_when_it_is_idle);
     tcase_add_test(c, freeing_the_server_breaks_what_is_left);
