@@ -32,6 +32,7 @@ struct child {
     pid_t pid; /* 0: not running */
     int64_t started_ms, pause_ms;
     struct timer *restart;
+    struct timer *retire_end; /* null: not retired */
 };
 
 struct children {
@@ -50,6 +51,8 @@ static NORETURN void become(struct child *child, pid_t parent, const sigset_t *s
 static void show_name(const char *name);
 static void on_sigchld(void *arg);
 static void end(struct child *child, int status);
+static void forget(struct child *child);
+static void on_retire_end(void *arg);
 static void describe(int status, char *out, size_t size);
 static void restart_later(struct child *child);
 static void stop_next_rank(struct children *c);
@@ -73,13 +76,8 @@ void children_free(struct children *c)
 {
     if (!c)
         return;
-    while (c->first) {
-        struct child *child = c->first;
-
-        c->first = child->next;
-        timer_free(child->restart);
-        free(child);
-    }
+    while (c->first)
+        forget(c->first);
     timer_free(c->kill_timer);
     signal_watch_free(c->on_sigchld);
     free(c);
@@ -158,17 +156,19 @@ static void show_name(const char *name)
     prctl(PR_SET_NAME, shown);
 }
 
-/* One signal may stand for several deaths. */
+/* One signal may stand for several deaths; each may change the list. */
 static void on_sigchld(void *arg)
 {
     struct children *c = arg;
-    struct child *child, *next;
+    struct child *child = c->first;
     int status;
 
-    for (child = c->first; child; child = next) {
-        next = child->next;
-        if (child->pid > 0 && waitpid(child->pid, &status, WNOHANG) == child->pid)
+    while (child) {
+        bool has_ended = child->pid > 0 && waitpid(child->pid, &status, WNOHANG) == child->pid;
+
+        if (has_ended)
             end(child, status);
+        child = has_ended ? c->first : child->next;
     }
     if (c->stopping)
         stop_next_rank(c);
@@ -183,16 +183,32 @@ static void end(struct child *child, int status)
 
     child->pid = 0;
     describe(status, how, sizeof how);
-    if (c->stopping || (child->plan.once && succeeded))
+    if (c->stopping || child->retire_end || (child->plan.once && succeeded))
         log_info("child_ended", "%s (pid %ld) %s", child->name, (long)pid, how);
     else
         log_error("child_died", "%s (pid %ld) %s", child->name, (long)pid, how);
-    if (c->stopping)
+    if (child->retire_end) {
+        forget(child);
+    } else if (c->stopping) {
         return;
-    if (child->plan.once)
+    } else if (child->plan.once) {
         c->handlers.on_task_end(c->arg, child->name, succeeded);
-    else
+    } else {
         restart_later(child);
+        c->handlers.on_death(c->arg, child->plan.group);
+    }
+}
+
+static void forget(struct child *child)
+{
+    struct child **link = &child->all->first;
+
+    while (*link != child)
+        link = &(*link)->next;
+    *link = child->next;
+    timer_free(child->restart);
+    timer_free(child->retire_end);
+    free(child);
 }
 
 static void describe(int status, char *out, size_t size)
@@ -214,6 +230,43 @@ static void restart_later(struct child *child)
     child->pause_ms = child->pause_ms ? 2 * child->pause_ms : BACKOFF_FIRST_MS;
     if (child->pause_ms > BACKOFF_MAX_MS)
         child->pause_ms = BACKOFF_MAX_MS;
+}
+
+void children_retire(struct children *c, unsigned group, int signo)
+{
+    struct child *child, *next;
+
+    for (child = c->first; child; child = next) {
+        next = child->next;
+        if (child->plan.group != group || child->retire_end)
+            continue;
+        timer_stop(child->restart);
+        child->retire_end = timer_new(c->loop, on_retire_end, child);
+        timer_start(child->retire_end, child->plan.stop_ms);
+        if (child->pid > 0)
+            kill(child->pid, signo);
+        else
+            forget(child);
+    }
+}
+
+static void on_retire_end(void *arg)
+{
+    struct child *child = arg;
+
+    log_warn("stop_timeout", "%s (pid %ld) has not ended in time and is killed", child->name,
+             (long)child->pid);
+    kill(child->pid, SIGKILL);
+    timer_start(child->retire_end, KILL_AGAIN_MS);
+}
+
+size_t children_retiring(const struct children *c)
+{
+    size_t count = 0;
+
+    for (const struct child *child = c->first; child; child = child->next)
+        count += child->retire_end != NULL;
+    return count;
 }
 
 void children_stop(struct children *c)

@@ -12,13 +12,15 @@ struct child_plan {
     const char *name;      /* "worker 0": in logs; "tg-worker-0" in ps; at most 30 characters */
     int (*run)(void *arg); /* in the child, with default signals; returns its exit code */
     void *arg;
+    unsigned group;  /* of those that are retired together */
     unsigned rank;   /* when stopping, the lowest ranks are stopped first, and waited for */
-    int64_t stop_ms; /* between SIGTERM and SIGKILL */
+    int64_t stop_ms; /* between being told to stop, or retired, and SIGKILL */
     bool once;       /* a task: its end is told, unless all are stopped, and not mended */
 };
 
 struct children_handlers {
     void (*on_forked)(void *arg); /* in each child, first: gives up the parent's signal watches */
+    void (*on_death)(void *arg, unsigned group); /* one will be started again */
     void (*on_task_end)(void *arg, const char *name, bool succeeded);
     void (*on_all_gone)(void *arg); /* after children_stop() */
 };
@@ -33,6 +35,10 @@ DEFINE_AUTO(children)
 /* Forks; a fork that fails is tried again like a child that died. Copies the plan, keeps its
  * strings. */
 void children_add(struct children *c, const struct child_plan *plan);
+/* Sends `signo` to the children of this group, which are not started again when they end. */
+void children_retire(struct children *c, unsigned group, int signo);
+/* How many that were retired still run. */
+size_t children_retiring(const struct children *c);
 /* Nothing is started any more, all are told to stop. May be called again: then they are killed. */
 void children_stop(struct children *c);
 

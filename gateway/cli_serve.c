@@ -5,5 +5,5 @@
 
 int serve(struct cli *c)
 {
-    return cli_read_config(c) ? master_serve(&c->options) : CLI_FAILED;
+    return cli_read_config(c) ? master_serve(c->config, &c->options) : CLI_FAILED;
 }

@@ -24,6 +24,7 @@
 #define TRIM_REST_MS   10000
 #define RELEASE_NANOS  (35 * 24 * 3600 * NANOS_PER_SECOND)
 #define ONE_COMMAND_MS 2000
+#define RETIRE_MS      1000
 
 struct process {
     struct console console;
@@ -32,10 +33,11 @@ struct process {
     struct httpd *api_httpd, *admin_httpd;
     struct sweeper *sweeper;
     struct trimmer *trimmer;
-    struct timer *tick;
+    struct timer *tick, *retire_end;
     unsigned ticks;
-    struct signal_watch *on_term, *on_int, *on_usr1;
+    struct signal_watch *on_term, *on_int, *on_hup, *on_usr1;
     size_t doors; /* that still drain */
+    bool is_retiring;
     int exit_code;
 };
 
@@ -47,6 +49,7 @@ static void on_redis(void *arg, bool is_ready);
 static void on_rebuild(void *arg);
 static void on_tick(void *arg);
 static void on_term(void *arg);
+static void on_retire(void *arg);
 static void on_seal_asked(void *arg);
 
 int console_run(const struct console_start *start)
@@ -81,8 +84,10 @@ static bool build(struct process *p, const struct console_start *start, struct e
         return false;
     p->on_term = signal_watch_new(c->loop, SIGTERM, on_term, p);
     p->on_int = signal_watch_new(c->loop, SIGINT, on_term, p);
+    p->on_hup = signal_watch_new(c->loop, SIGHUP, on_retire, p);
     p->on_usr1 = signal_watch_new(c->loop, SIGUSR1, on_seal_asked, p);
     p->tick = timer_new(c->loop, on_tick, p);
+    p->retire_end = timer_new(c->loop, on_term, p);
     c->adoption = adoption_new(c);
     c->rebuild = rebuild_new(c);
     if (!ledger_open(&c->ledger, c->loop, c->options, c->installation, &handlers, p, err))
@@ -195,6 +200,31 @@ static void on_seal_asked(void *arg)
 }
 
 static void on_drained(void *arg);
+static void on_retired(void *arg);
+
+/* Another console waits for the lock: who is connected may ask what it came for, not for long. */
+static void on_retire(void *arg)
+{
+    struct process *p = arg;
+
+    if (p->doors || p->is_retiring)
+        return;
+    p->is_retiring = true;
+    timer_start(p->retire_end, RETIRE_MS);
+    if (p->admin_httpd)
+        httpd_retire(p->admin_httpd, on_retired, p);
+    if (p->api_httpd)
+        httpd_retire(p->api_httpd, on_retired, p);
+}
+
+static void on_retired(void *arg)
+{
+    struct process *p = arg;
+
+    if (p->admin_httpd && p->api_httpd && httpd_connection_count(p->admin_httpd) == 0 &&
+        httpd_connection_count(p->api_httpd) == 0)
+        timer_start(p->retire_end, 0);
+}
 
 static void on_term(void *arg)
 {
@@ -228,6 +258,7 @@ static void dismantle(struct process *p)
     struct console *c = &p->console;
 
     timer_free(p->tick);
+    timer_free(p->retire_end);
     httpd_free(p->api_httpd);
     httpd_free(p->admin_httpd);
     sweeper_free(p->sweeper);
@@ -241,6 +272,7 @@ static void dismantle(struct process *p)
     refund_close(c);
     signal_watch_free(p->on_term);
     signal_watch_free(p->on_int);
+    signal_watch_free(p->on_hup);
     signal_watch_free(p->on_usr1);
     loop_free(c->loop);
 }

@@ -16,7 +16,7 @@ struct console_start {
     bool for_one_command; /* exits after 2 s without a request */
 };
 
-/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code. Its caller holds
+/* Runs in the forked child until a SIGTERM's, or SIGHUP's, drain is over; returns the exit code. Its caller holds
  * state/console.lock for it (the master's child, or the command that started it), so that there is
  * never a second one. */
 int console_run(const struct console_start *start) MUST_USE;

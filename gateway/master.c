@@ -1,7 +1,9 @@
 /* master.c - it holds the listening sockets for as long as it lives, so that a worker that is
- * started again finds the connections that came meanwhile. It does nothing else that could fail. */
+ * started again, or takes the place of an older one, finds the connections that came meanwhile: no
+ * socket of a SO_REUSEPORT group is ever closed, because what waits in its queue would be reset. */
 #include "gateway/master.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -9,6 +11,8 @@
 #include <unistd.h>
 
 #include "gateway/console.h"
+#include "gateway/generation.h"
+#include "gateway/muster.h"
 #include "gateway/privileges.h"
 #include "gateway/worker.h"
 #include "lib/base/clock.h"
@@ -22,22 +26,35 @@
 #define CONSOLE_STOP_MS 20000
 #define ASKED_AGAIN_MS  1000
 #define WORKER_NAME     16
+#define MUSTER_MS       60000 /* for new workers to become ready */
+#define PROBLEM_BYTES   65536
+#define RETIRING_CREWS  8
 
-static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+static const int stop_signals[] = {SIGTERM, SIGINT};
 
 struct master;
 struct slot {
-    struct master *master;
+    struct crew *crew;
     unsigned number;
     char name[WORKER_NAME];
+};
+
+/* Workers and console of one generation, which is the group of these children. */
+struct crew {
+    struct master *master;
+    struct generation *generation;
+    struct slot *slots;
+    struct muster *muster; /* null: not waited for (any more) */
 };
 
 struct master {
     const struct master_start *start;
     struct loop *loop;
     struct children *children;
-    struct signal_watch *stop_watches[ARRAY_LEN(stop_signals)];
-    struct slot *slots;
+    struct signal_watch *stop_watches[ARRAY_LEN(stop_signals)], *on_hup;
+    struct crew *present, *next; /* next: null unless its workers are getting ready */
+    struct timer *muster_end;
+    bool reload_again; /* asked for while `next` was getting ready */
     int admin_fd;
     int64_t stopping_since_ms; /* 0: not asked to stop */
     int exit_code;
@@ -46,15 +63,27 @@ struct master {
 static bool prepare(struct master *m, struct err *err);
 static int open_admin(const char *state, struct err *err);
 static void start_all(struct master *m);
+static struct crew *crew_new(struct master *m, struct generation *generation);
+static void crew_free(struct crew *crew);
+static void start_workers(struct crew *crew);
+static void start_console(struct crew *crew);
 static int64_t worker_stop_ms(const struct options *o);
 static int run_worker(void *arg);
 static int run_console(void *arg);
 static struct file_lock *wait_for_console_lock(const char *state, struct err *err);
 static void on_forked(void *arg);
+static void on_death(void *arg, unsigned group);
 static void on_task_end(void *arg, const char *name, bool succeeded);
 static void on_all_gone(void *arg);
 static void on_stop_signal(void *arg);
 static void stop(struct master *m);
+static void on_hup(void *arg);
+static void reload(struct master *m);
+static void log_problems(struct span problems);
+static void on_muster(void *arg);
+static void on_muster_end(void *arg);
+static void give_up_next(struct master *m, const char *why);
+static void end_reload(struct master *m);
 static void master_clear(struct master *m);
 static bool open_up(const struct options *options, struct listeners *listeners,
                     struct tls_context **tls, struct err *err);
@@ -93,7 +122,8 @@ int master_run(const struct master_start *start)
 
 static bool prepare(struct master *m, struct err *err)
 {
-    static const struct children_handlers handlers = {on_forked, on_task_end, on_all_gone};
+    static const struct children_handlers handlers = {on_forked, on_death, on_task_end,
+                                                      on_all_gone};
 
     log_set_process("master");
     prctl(PR_SET_NAME, "tg-master");
@@ -106,6 +136,8 @@ static bool prepare(struct master *m, struct err *err)
     m->children = children_new(m->loop, &handlers, m);
     for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
         m->stop_watches[i] = signal_watch_new(m->loop, stop_signals[i], on_stop_signal, m);
+    m->on_hup = signal_watch_new(m->loop, SIGHUP, m->start->config ? on_hup : on_stop_signal, m);
+    m->muster_end = timer_new(m->loop, on_muster_end, m);
     return true;
 }
 
@@ -136,25 +168,59 @@ static void start_all(struct master *m)
 
     for (size_t i = 0; i < s->other_count; i++)
         children_add(m->children, &s->others[i]);
-    children_add(m->children, &(struct child_plan){.name = "console",
-                                                   .run = run_console,
-                                                   .arg = m,
-                                                   .rank = RANK_CONSOLE,
-                                                   .stop_ms = CONSOLE_STOP_MS});
-    m->slots = xcalloc(s->listeners->count, sizeof *m->slots);
-    for (unsigned i = 0; i < s->listeners->count; i++) {
-        struct slot *slot = &m->slots[i];
-
-        *slot = (struct slot){.master = m, .number = i};
-        snprintf(slot->name, sizeof slot->name, "worker %u", i);
-        children_add(m->children, &(struct child_plan){.name = slot->name,
-                                                       .run = run_worker,
-                                                       .arg = slot,
-                                                       .rank = RANK_WORKERS,
-                                                       .stop_ms = worker_stop_ms(s->options)});
-    }
+    m->present = crew_new(m, generation_first(s->options, s->installation, s->tls));
+    start_console(m->present);
+    start_workers(m->present);
     log_info("started", "the API is at https://%s, the console at https://%s, with %zu workers",
              s->listeners->api_address, s->listeners->console_address, s->listeners->count);
+}
+
+static struct crew *crew_new(struct master *m, struct generation *generation)
+{
+    struct crew *crew = xcalloc(1, sizeof *crew);
+
+    *crew = (struct crew){.master = m, .generation = generation};
+    crew->slots = xcalloc(m->start->listeners->count, sizeof *crew->slots);
+    return crew;
+}
+
+/* Of one that was retired, the children still run: they have all of it by fork. */
+static void crew_free(struct crew *crew)
+{
+    if (!crew)
+        return;
+    muster_free(crew->muster);
+    generation_free(crew->generation);
+    free(crew->slots);
+    free(crew);
+}
+
+static void start_console(struct crew *crew)
+{
+    children_add(crew->master->children, &(struct child_plan){.name = "console",
+                                                              .run = run_console,
+                                                              .arg = crew,
+                                                              .group = crew->generation->number,
+                                                              .rank = RANK_CONSOLE,
+                                                              .stop_ms = CONSOLE_STOP_MS});
+}
+
+static void start_workers(struct crew *crew)
+{
+    struct child_plan plan = {.run = run_worker,
+                              .group = crew->generation->number,
+                              .rank = RANK_WORKERS,
+                              .stop_ms = worker_stop_ms(crew->generation->options)};
+
+    for (unsigned i = 0; i < crew->master->start->listeners->count; i++) {
+        struct slot *slot = &crew->slots[i];
+
+        *slot = (struct slot){.crew = crew, .number = i};
+        snprintf(slot->name, sizeof slot->name, "worker %u", i);
+        plan.name = slot->name;
+        plan.arg = slot;
+        children_add(crew->master->children, &plan);
+    }
 }
 
 /* A worker cuts its calls itself when their time is over, and needs a moment to write their ends.
@@ -167,13 +233,15 @@ static int64_t worker_stop_ms(const struct options *o)
 static int run_worker(void *arg)
 {
     struct slot *slot = arg;
-    struct master *m = slot->master;
+    struct crew *crew = slot->crew;
+    struct master *m = crew->master;
     struct worker_start start = {
-        .options = m->start->options,
-        .installation = m->start->installation,
+        .options = crew->generation->options,
+        .installation = crew->generation->installation,
         .listen_fd = m->start->listeners->api[slot->number],
-        .tls = m->start->tls,
+        .tls = crew->generation->tls,
         .slot = slot->number,
+        .ready_fd = crew->muster ? muster_join(crew->muster) : -1,
     };
 
     listeners_close_others(m->start->listeners, start.listen_fd, -1);
@@ -183,14 +251,15 @@ static int run_worker(void *arg)
 
 static int run_console(void *arg)
 {
-    struct master *m = arg;
+    struct crew *crew = arg;
+    struct master *m = crew->master;
     AUTO(file_lock) lock = NULL;
     struct err err;
     struct console_start start = {
-        .options = m->start->options,
-        .installation = m->start->installation,
+        .options = crew->generation->options,
+        .installation = crew->generation->installation,
         .listen_fd = m->start->listeners->console,
-        .tls = m->start->tls,
+        .tls = crew->generation->tls,
         .admin_fd = m->admin_fd,
     };
 
@@ -223,6 +292,15 @@ static void on_forked(void *arg)
 
     for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
         signal_watch_free(m->stop_watches[i]);
+    signal_watch_free(m->on_hup);
+}
+
+static void on_death(void *arg, unsigned group)
+{
+    struct master *m = arg;
+
+    if (m->next && m->next->generation->number == group)
+        give_up_next(m, "one of its workers has ended");
 }
 
 static void on_task_end(void *arg, const char *name, bool succeeded)
@@ -259,6 +337,113 @@ static void stop(struct master *m)
     children_stop(m->children);
 }
 
+/* ------------------------------------------------------------------ a new config */
+
+static void on_hup(void *arg)
+{
+    struct master *m = arg;
+
+    if (m->stopping_since_ms)
+        return;
+    m->reload_again = m->next != NULL;
+    if (!m->next)
+        reload(m);
+}
+
+/* The new workers accept nothing until all of them can serve: the old are there until then. */
+static void reload(struct master *m)
+{
+    AUTO_CLEAR(buf) problems = {.max = PROBLEM_BYTES};
+    AUTO(generation)
+    generation = generation_load(m->start->config, m->present->generation, &problems);
+    AUTO(muster) muster = NULL;
+    size_t count = m->start->listeners->count;
+    struct err err;
+
+    if (!generation) {
+        log_problems(buf_span(&problems));
+        return;
+    }
+    if (children_retiring(m->children) > RETIRING_CREWS * count) {
+        log_error("reload_refused",
+                  "the workers of %d earlier reloads have not ended; reload again "
+                  "when their calls have, after drain_timeout at the latest",
+                  RETIRING_CREWS);
+        return;
+    }
+    muster = muster_new(m->loop, count, on_muster, m, &err);
+    if (!muster) {
+        log_error("reload_refused", "%s", err.text);
+        return;
+    }
+    m->next = crew_new(m, KEEP(generation));
+    m->next->muster = KEEP(muster);
+    log_info("reloading", "%s is good: its workers start", m->start->config);
+    start_workers(m->next);
+    timer_start(m->muster_end, MUSTER_MS);
+}
+
+static void log_problems(struct span problems)
+{
+    while (problems.len > 0) {
+        const char *end = memchr(problems.data, '\n', problems.len);
+        size_t n = end ? (size_t)(end - problems.data) : problems.len;
+
+        log_error("reload_refused", "%.*s; the old config stays", (int)n, problems.data);
+        n += end != NULL;
+        problems = (struct span){problems.data + n, problems.len - n};
+    }
+}
+
+static void on_muster(void *arg)
+{
+    struct master *m = arg;
+    struct crew *old = m->present;
+
+    m->present = m->next;
+    m->next = NULL;
+    children_retire(m->children, old->generation->number, SIGHUP);
+    start_console(m->present);
+    log_info("reloaded", "the new config is in force; earlier workers finish their calls");
+    crew_free(old);
+    end_reload(m);
+}
+
+static void on_muster_end(void *arg)
+{
+    struct master *m = arg;
+
+    if (m->next)
+        give_up_next(m, "its workers are not ready to serve after a minute; their log says why");
+}
+
+static void give_up_next(struct master *m, const char *why)
+{
+    struct crew *next = m->next;
+
+    m->next = NULL;
+    log_error("reload_given_up", "%s: the old config stays", why);
+    children_retire(m->children, next->generation->number, SIGTERM);
+    crew_free(next);
+    if (!options_take_effect(m->present->generation->options, NULL))
+        assert(!"the zone in force is known");
+    end_reload(m);
+}
+
+static void end_reload(struct master *m)
+{
+    bool again = m->reload_again;
+
+    timer_stop(m->muster_end);
+    muster_free(m->present->muster);
+    m->present->muster = NULL;
+    m->reload_again = false;
+    if (again)
+        reload(m);
+}
+
+/* ------------------------------------------------------------------ the end */
+
 static void on_all_gone(void *arg)
 {
     struct master *m = arg;
@@ -270,14 +455,17 @@ static void master_clear(struct master *m)
 {
     for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
         signal_watch_free(m->stop_watches[i]);
+    signal_watch_free(m->on_hup);
+    timer_free(m->muster_end);
     children_free(m->children);
+    crew_free(m->next);
+    crew_free(m->present);
     loop_free(m->loop);
-    free(m->slots);
     if (m->admin_fd >= 0)
         close(m->admin_fd);
 }
 
-int master_serve(const struct options *options)
+int master_serve(const char *config, const struct options *options)
 {
     AUTO(file_lock) lock = NULL;
     AUTO(tls_context) tls = NULL;
@@ -292,8 +480,11 @@ int master_serve(const struct options *options)
         log_error("start_failed", "%s", err.text);
         return 1;
     }
-    return master_run(&(struct master_start){
-        .options = options, .installation = &installation, .listeners = &listeners, .tls = tls});
+    return master_run(&(struct master_start){.config = config,
+                                             .options = options,
+                                             .installation = &installation,
+                                             .listeners = &listeners,
+                                             .tls = tls});
 }
 
 /* What may need root: low ports and the certificate's key. */

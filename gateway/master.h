@@ -1,5 +1,5 @@
 /* master.h - the process that opens the sockets, forks console and workers, starts again what dies,
- * and passes the end on. */
+ * puts new ones in place of the old when the config has changed, and passes the end on. */
 #ifndef TOLLGATE_GATEWAY_MASTER_H
 #define TOLLGATE_GATEWAY_MASTER_H
 
@@ -17,6 +17,7 @@ struct file_lock *master_lock(const char *state, struct err *err) MUST_USE;
 enum master_rank { RANK_TASKS, RANK_WORKERS, RANK_CONSOLE, RANK_STORES };
 
 struct master_start {
+    const char *config; /* read again at SIGHUP; null: SIGHUP stops */
     const struct options *options;
     const struct installation *installation;
     struct listeners *listeners;
@@ -24,11 +25,11 @@ struct master_start {
     const struct child_plan *others; /* processes beside workers and console, started first */
     size_t other_count;
 };
-/* Runs until SIGTERM, SIGINT or SIGHUP and what they stop has ended: 0; or until a task among the
- * others has failed: 1. */
+/* Runs until SIGTERM or SIGINT and what they stop has ended: 0; or until a task among the others has
+ * failed: 1. */
 int master_run(const struct master_start *start) MUST_USE;
 
-/* `tollgate serve`: everything from the options on. */
-int master_serve(const struct options *options) MUST_USE;
+/* `tollgate serve`: everything from the options, read from `config`, on. */
+int master_serve(const char *config, const struct options *options) MUST_USE;
 
 #endif

@@ -190,6 +190,12 @@ const struct conf_table options_table = {main_options, ARRAY_LEN(main_options), 
 
 bool options_load(const char *path, struct options *out, struct buf *problems)
 {
+    return options_reload(path, NULL, out, problems);
+}
+
+bool options_reload(const char *path, const struct options *before, struct options *out,
+                    struct buf *problems)
+{
     AUTO_CLEAR(conf_places) places = {0};
     struct options o = {0};
     size_t read_len;
@@ -200,7 +206,7 @@ bool options_load(const char *path, struct options *out, struct buf *problems)
     read_len = problems->len;
     if (o.state) {
         find_paths(path, &o);
-        ok = options_check(&o, path, &places, problems) && ok;
+        ok = options_check(&o, before, path, &places, problems) && ok;
         sort_problems(path, problems, read_len);
     }
     if (ok)

@@ -53,6 +53,10 @@ extern const struct conf_table options_table;
  * addresses parse, names are unique. `problems` gets one "file:line: sentence" (or "file:
  * sentence") a line; on failure `out` is cleared. */
 bool options_load(const char *path, struct options *out, struct buf *problems) MUST_USE;
+/* The same, for a server that runs with `before`: what cannot change while it runs must be as it
+ * was. */
+bool options_reload(const char *path, const struct options *before, struct options *out,
+                    struct buf *problems) MUST_USE;
 void options_clear(struct options *o);
 /* Zone, clock offset and log level become those of this process: once at its start, before any
  * thread or child. */

@@ -21,6 +21,11 @@
 #include "lib/net/redis_address.h"
 #include "lib/net/tls.h"
 
+/* What a running server cannot change: its sockets are open, root is given up, and the directories
+ * are in use. */
+static const char *const fixed[] = {"listen", "console", "state",   "journal",      "archive",
+                                    "zone",   "user",    "workers", "clock_offset", "testing"};
+
 struct check {
     const struct options *options;
     const char *path;
@@ -32,6 +37,9 @@ struct check {
 static void problem(struct check *c, const char *section, const char *option, const char *format,
                     ...) PRINTF_LIKE(4, 5);
 static const char *set_one(const struct check *c, const char *a, const char *b);
+static void check_fixed(struct check *c, const struct options *before);
+static bool is_same(const struct conf_option *option, const struct options *a,
+                    const struct options *b);
 static void check_listeners(struct check *c);
 static bool check_address(struct check *c, const char *option, const char *text);
 static void check_certificate(struct check *c);
@@ -50,11 +58,13 @@ static void check_backend_place(struct check *c, const struct backend_options *b
 static bool is_http(const char *url);
 static const char *url_mistake(const char *url);
 
-bool options_check(const struct options *o, const char *path, const struct conf_places *places,
-                   struct buf *problems)
+bool options_check(const struct options *o, const struct options *before, const char *path,
+                   const struct conf_places *places, struct buf *problems)
 {
     struct check c = {.options = o, .path = path, .places = places, .problems = problems};
 
+    if (before)
+        check_fixed(&c, before);
     check_listeners(&c);
     check_certificate(&c);
     check_directories(&c);
@@ -89,6 +99,32 @@ static void problem(struct check *c, const char *section, const char *option, co
 static const char *set_one(const struct check *c, const char *a, const char *b)
 {
     return conf_places_line(c->places, NULL, a) ? a : b;
+}
+
+static void check_fixed(struct check *c, const struct options *before)
+{
+    for (size_t i = 0; i < options_table.option_count; i++) {
+        const struct conf_option *option = &options_table.options[i];
+
+        for (size_t k = 0; k < ARRAY_LEN(fixed); k++)
+            if (strcmp(fixed[k], option->name) == 0 && !is_same(option, before, c->options))
+                problem(c, NULL, option->name,
+                        "%s differs from what the server runs with; only a restart changes it",
+                        option->name);
+    }
+}
+
+static bool is_same(const struct conf_option *option, const struct options *a,
+                    const struct options *b)
+{
+    const char *x = (const char *)a + option->offset, *y = (const char *)b + option->offset;
+    const char *s = *(char *const *)x, *t = *(char *const *)y;
+
+    if (option->type == CONF_STRING)
+        return s == t || (s && t && strcmp(s, t) == 0);
+    if (option->type == CONF_BOOL)
+        return *(const bool *)x == *(const bool *)y;
+    return *(const int64_t *)x == *(const int64_t *)y;
 }
 
 static void check_listeners(struct check *c)

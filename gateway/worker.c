@@ -7,44 +7,52 @@
 #include <stdlib.h>
 
 #include "gateway/api_routes.h"
+#include "gateway/muster.h"
 #include "gateway/paid_call.h"
 #include "gateway/past_client.h"
+#include "gateway/readiness.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define TICK_MS 1000
+#define TICK_MS  1000
+#define READY_MS 20
 
 struct worker {
+    const struct worker_start *start;
     struct server server;
     struct service service;
-    struct httpd *httpd;
+    struct httpd *httpd; /* null while it waits to be ready */
     struct timer *tick;
+    struct timer *ready;
     struct timer *drain_end;
     bool waits_for_redis;  /* to have all that was spent without it */
     uint64_t taken_before; /* offline_taken() when it began to wait */
+    bool is_leaving;       /* asked to stop, or retired */
     bool is_drained;       /* the last client has its last byte */
-    struct signal_watch *on_term, *on_int, *on_usr1;
+    struct signal_watch *on_term, *on_int, *on_hup, *on_usr1;
     int exit_code;
 };
 
 static bool build(struct worker *w, const struct worker_start *start, struct err *err);
 static bool build_backends(struct server *s, struct err *err);
 static void build_offline(struct server *s);
-static void build_httpd(struct worker *w, const struct worker_start *start);
+static void open_door(struct worker *w);
 static void dismantle(struct worker *w);
 
 static void on_journal(void *arg);
 static void on_put_holds(void *arg);
 static void on_tick(void *arg);
+static void on_ready_timer(void *arg);
 static void on_term(void *arg);
+static void on_retire(void *arg);
 static void on_drain_end(void *arg);
 static void on_seal_asked(void *arg);
 
 int worker_run(const struct worker_start *start)
 {
-    struct worker w = {.exit_code = 1};
+    struct worker w = {.start = start, .exit_code = 1};
     char name[32];
     struct err err;
 
@@ -72,8 +80,10 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
         return false;
     w->on_term = signal_watch_new(s->loop, SIGTERM, on_term, w);
     w->on_int = signal_watch_new(s->loop, SIGINT, on_term, w);
+    w->on_hup = signal_watch_new(s->loop, SIGHUP, on_retire, w);
     w->on_usr1 = signal_watch_new(s->loop, SIGUSR1, on_seal_asked, w);
     w->tick = timer_new(s->loop, on_tick, w);
+    w->ready = timer_new(s->loop, on_ready_timer, w);
     w->drain_end = timer_new(s->loop, on_drain_end, w);
     build_offline(s);
     if (!build_backends(s, err) ||
@@ -81,7 +91,10 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
         !ledger_open(&s->ledger, s->loop, s->options, s->installation, &handlers, w, err))
         return false;
     s->history = (struct history){s->loop, s->ledger.redis, past_of_client(s->past_client)};
-    build_httpd(w, start);
+    if (start->ready_fd < 0)
+        open_door(w);
+    else
+        timer_start(w->ready, READY_MS);
     timer_start(w->tick, TICK_MS);
     return true;
 }
@@ -133,7 +146,7 @@ static void build_offline(struct server *s)
     s->offline = offline_new(&config);
 }
 
-static void build_httpd(struct worker *w, const struct worker_start *start)
+static void open_door(struct worker *w)
 {
     struct httpd_limits limits = service_limits(w->server.options);
 
@@ -145,8 +158,8 @@ static void build_httpd(struct worker *w, const struct worker_start *start)
         .installation = w->server.installation,
         .body_bytes_max = limits.body_bytes_max,
     };
-    w->httpd = httpd_new(w->server.loop, start->listen_fd, start->tls, &limits, &service_handler,
-                         &w->service);
+    w->httpd = httpd_new(w->server.loop, w->start->listen_fd, w->start->tls, &limits,
+                         &service_handler, &w->service);
 }
 
 /* ------------------------------------------------------------------ what the ledger tells */
@@ -182,11 +195,26 @@ static void on_holds_are_back(void *arg)
     projection_holds_are_back(w->server.ledger.projection);
 }
 
+/* Those who serve until then go on: connections that come meanwhile are theirs. */
+static void on_ready_timer(void *arg)
+{
+    struct worker *w = arg;
+
+    if (readiness_reason(&w->server)) {
+        timer_start(w->ready, READY_MS);
+        return;
+    }
+    open_door(w);
+    muster_report(w->start->ready_fd, w->start->slot);
+}
+
 /* ------------------------------------------------------------------ once a second, and signals */
 
 static void watch_outage(struct worker *w);
 static void on_redis_has_all(void *arg);
 static void stop_if_over(struct worker *w);
+static size_t connection_count(const struct worker *w);
+static void close_door(struct worker *w);
 static void on_drained(void *arg);
 
 static void on_tick(void *arg)
@@ -237,9 +265,38 @@ static void on_term(void *arg)
     if (w->server.draining)
         return;
     w->server.draining = true;
+    if (!w->is_leaving)
+        timer_start(w->drain_end, w->server.options->drain_timeout);
+    w->is_leaving = true;
+    log_info("worker_draining", "%zu connections are open", connection_count(w));
+    close_door(w);
+}
+
+static size_t connection_count(const struct worker *w)
+{
+    return w->httpd ? httpd_connection_count(w->httpd) : 0;
+}
+
+static void close_door(struct worker *w)
+{
+    timer_stop(w->ready);
+    if (w->httpd)
+        httpd_drain(w->httpd, on_drained, w);
+    else
+        on_drained(w);
+}
+
+/* For those who ask once more it is as ready as ever. */
+static void on_retire(void *arg)
+{
+    struct worker *w = arg;
+
+    if (w->is_leaving || !w->httpd)
+        return;
+    w->is_leaving = true;
     timer_start(w->drain_end, w->server.options->drain_timeout);
-    log_info("worker_draining", "%zu connections are open", httpd_connection_count(w->httpd));
-    httpd_drain(w->httpd, on_drained, w);
+    log_info("worker_retiring", "others serve now; %zu connections are open", connection_count(w));
+    httpd_retire(w->httpd, on_drained, w);
 }
 
 static void on_drained(void *arg)
@@ -266,6 +323,7 @@ static void on_drain_end(void *arg)
 
     if (w->server.calls)
         paid_calls_cut(w->server.calls);
+    close_door(w);
     timer_start(w->drain_end, TICK_MS);
 }
 
@@ -275,6 +333,7 @@ static void dismantle(struct worker *w)
     struct server *s = &w->server;
 
     timer_free(w->tick);
+    timer_free(w->ready);
     timer_free(w->drain_end);
     httpd_free(w->httpd);
     past_client_free(s->past_client);
@@ -288,6 +347,7 @@ static void dismantle(struct worker *w)
     free(s->backends);
     signal_watch_free(w->on_term);
     signal_watch_free(w->on_int);
+    signal_watch_free(w->on_hup);
     signal_watch_free(w->on_usr1);
     loop_free(s->loop);
 }

@@ -13,9 +13,12 @@ struct worker_start {
     int listen_fd; /* taken over */
     struct tls_context *tls;
     unsigned slot; /* 0, 1, 2 … */
+    int ready_fd; /* of muster_join(): it accepts nothing before it can serve, and then says so; -1:
+                      it accepts at once, and answers 503 until it can */
 };
 
-/* Runs in the forked child until a SIGTERM's drain is over; returns the exit code (0: drained).
+/* Runs in the forked child until a SIGTERM's drain is over, or a SIGHUP's, after which others serve
+ * and every connection may ask once more; returns the exit code (0: drained).
  * Zone, clock offset, log level and process name are set already; signals have their default
  * action. */
 int worker_run(const struct worker_start *start) MUST_USE;

@@ -18,6 +18,7 @@ struct scene {
     char seen[64];
     size_t count;
     struct watch *watch;
+    unsigned died; /* groups, a bit each */
     bool is_enough, all_gone, task_ended, task_succeeded;
     size_t enough;
 };
@@ -37,6 +38,11 @@ static void on_forked(void *arg)
     (void)arg;
 }
 
+static void on_death(void *arg, unsigned group)
+{
+    ((struct scene *)arg)->died |= 1u << group;
+}
+
 static void on_task_end(void *arg, const char *name, bool succeeded)
 {
     struct scene *s = arg;
@@ -53,7 +59,8 @@ static void on_all_gone(void *arg)
 
 static void scene_open(struct scene *s, size_t enough)
 {
-    static const struct children_handlers handlers = {on_forked, on_task_end, on_all_gone};
+    static const struct children_handlers handlers = {on_forked, on_death, on_task_end,
+                                                      on_all_gone};
     struct err err;
 
     memset(s, 0, sizeof *s);
@@ -213,6 +220,71 @@ START_TEST(asked_twice_it_does_not_wait)
 }
 END_TEST
 
+static bool none_retires(struct scene *s)
+{
+    bool never = false;
+
+    for (int i = 0; i < 500 && children_retiring(s->children) > 0; i++)
+        (void)!loop_run_until(s->loop, &never, 10);
+    return children_retiring(s->children) == 0;
+}
+
+START_TEST(a_retired_group_ends_for_good_and_the_others_go_on)
+{
+    struct scene s;
+
+    scene_open(&s, 2);
+    children_add(s.children,
+                 &(struct child_plan){
+                     .name = "old", .run = end_slowly, .arg = &s, .group = 1, .stop_ms = 60000});
+    children_add(s.children,
+                 &(struct child_plan){
+                     .name = "new", .run = wait_for_end, .arg = &s, .group = 2, .stop_ms = 5000});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    children_retire(s.children, 1, SIGTERM);
+    ck_assert_uint_eq(children_retiring(s.children), 1);
+    ck_assert(none_retires(&s));
+    ck_assert_uint_eq(s.died, 0);
+    if (s.count < 3) /* what it wrote last may not be read yet */
+        on_readable(&s);
+    ck_assert_uint_eq(s.count, 3);
+    ck_assert_int_eq(s.seen[2], 'e');
+    scene_close(&s);
+}
+END_TEST
+
+START_TEST(what_is_retired_and_does_not_end_in_time_is_killed)
+{
+    struct scene s;
+
+    scene_open(&s, 1);
+    children_add(s.children,
+                 &(struct child_plan){
+                     .name = "deaf", .run = ignore_term, .arg = &s, .group = 1, .stop_ms = 100});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    children_retire(s.children, 1, SIGTERM);
+    ck_assert(none_retires(&s));
+    scene_close(&s);
+}
+END_TEST
+
+START_TEST(a_group_that_dies_is_told_and_may_be_retired_between_two_attempts)
+{
+    struct scene s;
+    bool never = false;
+
+    scene_open(&s, 1);
+    children_add(s.children,
+                 &(struct child_plan){.name = "a", .run = die_at_once, .arg = &s, .group = 3});
+    for (int i = 0; i < 500 && !s.died; i++)
+        (void)!loop_run_until(s.loop, &never, 10);
+    ck_assert_uint_eq(s.died, 1u << 3);
+    children_retire(s.children, 3, SIGTERM);
+    ck_assert(none_retires(&s));
+    scene_close(&s);
+}
+END_TEST
+
 START_TEST(a_task_ends_once_and_tells_how)
 {
     struct scene s;
@@ -283,6 +355,9 @@ int main(void)
     tcase_add_test(tcase, lower_ranks_are_gone_before_higher_ones_are_told);
     tcase_add_test(tcase, what_does_not_end_in_time_is_killed);
     tcase_add_test(tcase, asked_twice_it_does_not_wait);
+    tcase_add_test(tcase, a_retired_group_ends_for_good_and_the_others_go_on);
+    tcase_add_test(tcase, what_is_retired_and_does_not_end_in_time_is_killed);
+    tcase_add_test(tcase, a_group_that_dies_is_told_and_may_be_retired_between_two_attempts);
     tcase_add_test(tcase, a_task_ends_once_and_tells_how);
     tcase_add_test(tcase, a_task_that_is_stopped_has_not_failed);
     tcase_add_test(tcase, no_child_outlives_its_parent);
