@@ -357,20 +357,21 @@ static void take_numbers(struct journal *j, const struct record_place *place)
             j->numbers[side][place->partition[side]] = place->n[side];
 }
 
-bool journal_change(struct journal *j, enum record_kind kind, struct span body, struct partition p,
+bool journal_change(struct journal *j, const struct journal_change *change,
                     journal_on_durable *on_durable, void *arg, struct err *err)
 {
+    enum record_kind kind = change->kind;
     struct journal_entry entry = {.effect = {.kind = kind, .at = journal_now(j)},
                                   .optional = true,
                                   .on_durable = on_durable,
                                   .arg = arg};
 
     assert(record_is_numbered(kind) && kind != RECORD_CALL && kind != RECORD_REFUND);
-    if (body.len > RECORD_BYTES_MAX - HEAD_BYTES_MAX)
+    if (change->body.len > RECORD_BYTES_MAX - HEAD_BYTES_MAX)
         return err_set(err, ERR_LIMIT, "a %s record is larger than %d bytes",
                        record_kind_name(kind), RECORD_BYTES_MAX - HEAD_BYTES_MAX);
-    place_on(j, &entry.effect.place, p);
-    return add_change(j, &entry, body, err);
+    place_on(j, &entry.effect.place, change->partition);
+    return add_change(j, &entry, change->body, err);
 }
 
 bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg,

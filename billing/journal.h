@@ -62,9 +62,14 @@ typedef void journal_on_durable(void *arg);
  * Times in bodies come from journal_now(). A call's END must follow journal_reserve(). An event whose period was sealed since its caller
  * looked at the clock ends at journal_now() instead. */
 void journal_call(struct journal *j, const struct event *e, journal_on_durable *on_durable, void *arg);
-/* Other numbered kinds, always synced. ERR_FULL when the disk has no room: nothing was queued. */
-bool journal_change(struct journal *j, enum record_kind kind, struct span body, struct partition p, journal_on_durable *on_durable,
-                    void *arg, struct err *err) MUST_USE;
+/* A record of another numbered kind, borrowed for the call. */
+struct journal_change {
+    enum record_kind kind;
+    struct span body;
+    struct partition partition;
+};
+/* Always synced. ERR_FULL when the disk has no room: nothing was queued. */
+bool journal_change(struct journal *j, const struct journal_change *change, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
 /* A refund, booked now: its time and period are filled in, and never those of a period that was sealed. ERR_UNAVAILABLE while that period is before
  * the call's (another host's clock is ahead). Else as journal_change(). */
 bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;

@@ -80,8 +80,10 @@ static void post_terms(struct change *c, const struct account_terms *t)
 
     account_terms_write(t, console_revision(c->console), journal_now(c->console->ledger.journal),
                         c->op, &record);
-    desk_post(c->console, c->request, RECORD_ACCOUNT, buf_span(&record),
-              partition_of(SIDE_ACCOUNT, span_of(t->id)), buf_span(&record));
+    desk_post(c->console, c->request,
+              &(struct journal_change){RECORD_ACCOUNT, buf_span(&record),
+                                       partition_of(SIDE_ACCOUNT, span_of(t->id))},
+              buf_span(&record));
 }
 
 static void change_free(struct change *c)

@@ -202,8 +202,10 @@ static bool book_change(struct adopting *a, const struct record_head *head, json
         json_object_del(record, head_members[i]);
     if (!json_dump(record, &body))
         return err_set(err, ERR_LIMIT, "a record is too long");
-    if (!journal_change(a->console->ledger.journal, head->kind, buf_span(&body),
-                        (struct partition){side, head->place.partition[side]}, NULL, NULL, err))
+    if (!journal_change(a->console->ledger.journal,
+                        &(struct journal_change){
+                            head->kind, buf_span(&body), {side, head->place.partition[side]}},
+                        NULL, NULL, err))
         return false;
     a->changes++;
     return true;

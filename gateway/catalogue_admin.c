@@ -173,8 +173,10 @@ static bool add_record(struct application *a, const char *object, const char *id
     jw_raw(&w, buf_span(&text));
     jw_object_end(&w);
     return buf_ok(&record, "a catalogue object", err) &&
-           desk_batch_add(a->batch, RECORD_CATALOGUE, buf_span(&record), partition_catalogue(),
-                          err);
+           desk_batch_add(
+               a->batch,
+               &(struct journal_change){RECORD_CATALOGUE, buf_span(&record), partition_catalogue()},
+               err);
 }
 
 /* Answers for a console that could not read it yet. */

@@ -90,7 +90,9 @@ static bool build(struct process *p, const struct console_start *start, struct e
     p->retire_end = timer_new(c->loop, on_term, p);
     c->adoption = adoption_new(c);
     c->rebuild = rebuild_new(c);
-    if (!ledger_open(&c->ledger, c->loop, c->options, c->installation, &handlers, p, err))
+    c->ledger =
+        (struct ledger){.options = c->options, .installation = c->installation, .loop = c->loop};
+    if (!ledger_open(&c->ledger, &handlers, p, err))
         return false;
     p->sweeper = sweeper_new(c->loop, c->ledger.redis,
                              &(struct sweeper_config){c->installation->id, SWEEP_MS});

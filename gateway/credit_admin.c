@@ -103,8 +103,10 @@ static void on_operation(void *arg, const struct redis_reply *reply, const struc
         reply_err(k->request, err);
     } else if (k->request && redis_reply_type(reply) == REDIS_NIL) {
         write_credit(k, &record);
-        desk_post(k->console, k->request, RECORD_CREDIT, buf_span(&record),
-                  partition_of(SIDE_ACCOUNT, span_of(k->account)), buf_span(&record));
+        desk_post(k->console, k->request,
+                  &(struct journal_change){RECORD_CREDIT, buf_span(&record),
+                                           partition_of(SIDE_ACCOUNT, span_of(k->account))},
+                  buf_span(&record));
     } else if (k->request && !amount_of_operation(redis_reply_text(reply), &booked)) {
         reply_problem(k->request, GATEWAY_INTERNAL,
                       "What Redis holds of operation %s can't be read", k->op);

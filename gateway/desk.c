@@ -71,13 +71,13 @@ bool desk_amount(const json_t *body, const char *name, bool required, int64_t *n
            err_set(err, ERR_LIMIT, "'%s' may be at most 9000000", name);
 }
 
-void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,
-               struct partition p, struct span text)
+void desk_post(struct console *c, struct http_request *r, const struct journal_change *change,
+               struct span text)
 {
     struct desk_batch *b = desk_batch_new(c, r);
     struct err err;
 
-    if (desk_batch_add(b, kind, body, p, &err))
+    if (desk_batch_add(b, change, &err))
         desk_batch_end(b, text, NULL);
     else
         desk_batch_end(b, text, &err);
@@ -98,10 +98,9 @@ struct desk_batch *desk_batch_new(struct console *c, struct http_request *r)
     return b;
 }
 
-bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
-                    struct partition p, struct err *err)
+bool desk_batch_add(struct desk_batch *b, const struct journal_change *change, struct err *err)
 {
-    if (!journal_change(b->console->ledger.journal, kind, body, p, on_durable, b, err))
+    if (!journal_change(b->console->ledger.journal, change, on_durable, b, err))
         return false;
     b->waiting++;
     return true;

@@ -18,15 +18,15 @@ json_t *desk_body(struct console *c, struct http_request *r, const char **op) MU
 bool desk_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
                  struct err *err) MUST_USE;
 
-/* Writes `body` as a record of that kind, waits until Redis has it, then answers with `answer` (status 200). When it was journaled but Redis is away, the answer is
+/* Writes the record, waits until Redis has it, then answers with `answer` (status 200). When it was journaled but Redis is away, the answer is
  * 202 and says so: it will be shipped by itself. The request may go away meanwhile. */
-void desk_post(struct console *c, struct http_request *r, enum record_kind kind, struct span body,
-               struct partition p, struct span answer);
+void desk_post(struct console *c, struct http_request *r, const struct journal_change *change,
+               struct span answer);
 /* The same for several records at once (a catalogue): all are queued, then waited for. */
 struct desk_batch;
 struct desk_batch *desk_batch_new(struct console *c, struct http_request *r) MUST_USE;
-bool desk_batch_add(struct desk_batch *b, enum record_kind kind, struct span body,
-                    struct partition p, struct err *err) MUST_USE;
+bool desk_batch_add(struct desk_batch *b, const struct journal_change *change,
+                    struct err *err) MUST_USE;
 /* A refund, whose time and period are filled in. */
 bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *err) MUST_USE;
 /* Called once all of the batch's records are durable, or none was added; not at the console's end. */

@@ -13,8 +13,7 @@ static void derive(const struct secret *pepper, const char *label, const char *a
                    struct span what, unsigned char out[SHA256_LEN]);
 static void digest(const struct secret *pepper, const char *label, const char *account,
                    struct span what, char out[DIGEST_TEXT]);
-static void add_binding(const struct idempotent *by, const char *account, const char *request_id,
-                        struct buf *out);
+static void add_binding(const struct stored_call *call, struct buf *out);
 static bool take_line(struct span *rest, char *out, size_t size);
 
 bool idempotency_key_read(const struct http_head *head, struct span *key, struct err *err)
@@ -79,36 +78,35 @@ static void digest(const struct secret *pepper, const char *label, const char *a
     hex_encode(mac, (DIGEST_TEXT - 1) / 2, out);
 }
 
-bool stored_answer_seal(const struct stored_answer *answer, const struct idempotent *by,
-                        const char *account, const char *request_id, struct buf *out)
+bool stored_answer_seal(const struct stored_answer *answer, const struct stored_call *call,
+                        struct buf *out)
 {
     AUTO_CLEAR(buf) binding = {.max = MESSAGE_MAX};
     AUTO_CLEAR(buf) plain = {.max = STORED_HEAD_MAX + answer->body.len};
     unsigned char nonce[GCM_NONCE_LEN];
 
-    add_binding(by, account, request_id, &binding);
+    add_binding(call, &binding);
     buf_printf(&plain, "%s\n%s\n", answer->content_type, answer->cost);
     buf_add_span(&plain, answer->body);
     rand_bytes(nonce, sizeof nonce);
     return !plain.failed &&
-           gcm_seal(by->sealing_key, nonce, buf_span(&binding), buf_span(&plain), out);
+           gcm_seal(call->by->sealing_key, nonce, buf_span(&binding), buf_span(&plain), out);
 }
 
-static void add_binding(const struct idempotent *by, const char *account, const char *request_id,
-                        struct buf *out)
+static void add_binding(const struct stored_call *call, struct buf *out)
 {
-    buf_printf(out, "tollgate stored answer 1\n%s\n%s\n%s", account, request_id, by->digests.body);
+    buf_printf(out, "tollgate stored answer 1\n%s\n%s\n%s", call->account, call->request_id,
+               call->by->digests.body);
 }
 
-bool stored_answer_open(struct span sealed, const struct idempotent *by, const char *account,
-                        const char *request_id, struct buf *plain, struct stored_answer *out,
-                        struct err *err)
+bool stored_answer_open(struct span sealed, const struct stored_call *call, struct buf *plain,
+                        struct stored_answer *out, struct err *err)
 {
     AUTO_CLEAR(buf) binding = {.max = MESSAGE_MAX};
     struct span rest;
 
-    add_binding(by, account, request_id, &binding);
-    if (!gcm_open(by->sealing_key, buf_span(&binding), sealed, plain, err))
+    add_binding(call, &binding);
+    if (!gcm_open(call->by->sealing_key, buf_span(&binding), sealed, plain, err))
         return false;
     rest = buf_span(plain);
     if (!take_line(&rest, out->content_type, sizeof out->content_type) ||

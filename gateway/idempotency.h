@@ -31,11 +31,16 @@ struct stored_answer {
     struct span body; /* borrowed */
 };
 #define STORED_HEAD_MAX (128 + DECIMAL_TEXT + 2 + GCM_NONCE_LEN + GCM_TAG_LEN)
-/* AES-256-GCM over "content-type\ncost\nbody", bound to account, request id and what was asked. */
-bool stored_answer_seal(const struct stored_answer *answer, const struct idempotent *by, const char *account, const char *request_id,
+/* The call that it answers: it opens for no other. */
+struct stored_call {
+    const struct idempotent *by;
+    const char *account, *request_id;
+};
+/* AES-256-GCM over "content-type\ncost\nbody", bound to the call and what was asked. */
+bool stored_answer_seal(const struct stored_answer *answer, const struct stored_call *call,
                         struct buf *out);
 /* `plain` keeps the bytes that `out` points to. ERR_DENIED: it was not sealed so, or is damaged. */
-bool stored_answer_open(struct span sealed, const struct idempotent *by, const char *account, const char *request_id, struct buf *plain,
+bool stored_answer_open(struct span sealed, const struct stored_call *call, struct buf *plain,
                         struct stored_answer *out, struct err *err) MUST_USE;
 
 #endif

@@ -150,8 +150,10 @@ static void create(struct key_change *k)
     jw_string_member(&w, k->kind == 'a' ? "account" : "creator", k->owner);
     jw_span_member(&w, "secret", buf_span(&text));
     jw_object_end(&w);
-    desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
-              partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&answer));
+    desk_post(k->console, k->request,
+              &(struct journal_change){RECORD_KEY, buf_span(&record),
+                                       partition_of(SIDE_ACCOUNT, span_of(k->owner))},
+              buf_span(&answer));
     explicit_bzero(text.data, text.len);
     explicit_bzero(answer.data, answer.len);
     free(k);
@@ -272,8 +274,10 @@ static void change_present(struct key_change *k, const struct key_state *state)
         return;
     }
     write_record(k, state->hash, k->limits ? "active" : "revoked", &record);
-    desk_post(k->console, k->request, RECORD_KEY, buf_span(&record),
-              partition_of(SIDE_ACCOUNT, span_of(k->owner)), buf_span(&record));
+    desk_post(k->console, k->request,
+              &(struct journal_change){RECORD_KEY, buf_span(&record),
+                                       partition_of(SIDE_ACCOUNT, span_of(k->owner))},
+              buf_span(&record));
 }
 
 static void change_free(struct key_change *k)

@@ -35,11 +35,9 @@ static bool open_redis(struct ledger *l, struct err *err);
 static void try_journal(struct ledger *l);
 static bool lacks_catalogue(const struct ledger *l);
 
-bool ledger_open(struct ledger *l, struct loop *loop, const struct options *options,
-                 const struct installation *installation, const struct ledger_handlers *handlers,
-                 void *arg, struct err *err)
+bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void *arg,
+                 struct err *err)
 {
-    *l = (struct ledger){.options = options, .installation = installation, .loop = loop};
     l->link = xcalloc(1, sizeof *l->link);
     l->link->handlers = *handlers;
     l->link->arg = arg;
@@ -48,7 +46,8 @@ bool ledger_open(struct ledger *l, struct loop *loop, const struct options *opti
         return err_sys(err, "an event descriptor can't be made");
     if (!open_redis(l, err))
         return false;
-    l->keyring = keyring_new(loop, l->redis, &installation->pepper, KEYS_MAX, options->offline_age);
+    l->keyring =
+        keyring_new(l->loop, l->redis, &l->installation->pepper, KEYS_MAX, l->options->offline_age);
     try_journal(l);
     return true;
 }

@@ -32,10 +32,10 @@ struct ledger {
     struct ledger_link *link;      /* what only ledger.c knows */
 };
 
-/* Borrows loop, options and installation; copies the handlers. On failure ledger_close() still must be called. */
-bool ledger_open(struct ledger *l, struct loop *loop, const struct options *options,
-                 const struct installation *installation, const struct ledger_handlers *handlers,
-                 void *arg, struct err *err) MUST_USE;
+/* Its options, installation and loop were filled in, and are borrowed; the handlers are copied. On failure ledger_close() still
+ * must be called. */
+bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void *arg,
+                 struct err *err) MUST_USE;
 /* Once a second: the journal's own clockwork, and what is read anew from time to time. */
 void ledger_tick(struct ledger *l);
 /* The open segment is sealed; nobody is told. */

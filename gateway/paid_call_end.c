@@ -163,11 +163,12 @@ static void end_claim(struct paid_call *c)
 
 static void seal_answer(const struct paid_call *c, struct buf *out)
 {
+    const struct stored_call call = {c->idempotent, c->event.account, c->event.request_id};
     struct stored_answer answer = {.body = buf_span(&c->held)};
 
     decimal_format(c->event.amount.nanos, answer.cost);
     memcpy(answer.content_type, c->content_type, sizeof answer.content_type);
-    if (!stored_answer_seal(&answer, c->idempotent, c->event.account, c->event.request_id, out)) {
+    if (!stored_answer_seal(&answer, &call, out)) {
         log_warn("stored_answer", "the answer of %s is not stored: no memory", c->event.request_id);
         buf_truncate(out, 0);
     }

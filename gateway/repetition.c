@@ -81,10 +81,11 @@ static void on_stored(void *arg, const struct span *stored, const struct err *er
 static bool reply_stored(struct repetition *p, struct span stored)
 {
     AUTO_CLEAR(buf) plain = {.max = stored.len};
+    const struct stored_call call = {&p->by, p->account, p->request_id};
     struct stored_answer answer;
     struct err err;
 
-    if (!stored_answer_open(stored, &p->by, p->account, p->request_id, &plain, &answer, &err)) {
+    if (!stored_answer_open(stored, &call, &plain, &answer, &err)) {
         log_warn("stored_answer", "the stored answer of %s can't be opened: %s", p->request_id,
                  err.text);
         return false;

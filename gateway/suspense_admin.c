@@ -299,7 +299,8 @@ static void post(struct resolving *v)
     jw_string_member(&w, "op", v->op);
     jw_object_end(&w);
     if (v->request)
-        desk_post(v->console, v->request, RECORD_RESOLVE, buf_span(&record), v->partition,
+        desk_post(v->console, v->request,
+                  &(struct journal_change){RECORD_RESOLVE, buf_span(&record), v->partition},
                   buf_span(&record));
     free(v);
 }

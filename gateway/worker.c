@@ -86,9 +86,11 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
     w->ready = timer_new(s->loop, on_ready_timer, w);
     w->drain_end = timer_new(s->loop, on_drain_end, w);
     build_offline(s);
+    s->ledger =
+        (struct ledger){.options = s->options, .installation = s->installation, .loop = s->loop};
     if (!build_backends(s, err) ||
         !(s->past_client = past_client_new(s->loop, s->options->state, err)) ||
-        !ledger_open(&s->ledger, s->loop, s->options, s->installation, &handlers, w, err))
+        !ledger_open(&s->ledger, &handlers, w, err))
         return false;
     s->history = (struct history){s->loop, s->ledger.redis, past_of_client(s->past_client)};
     if (start->ready_fd < 0)

@@ -323,10 +323,12 @@ START_TEST(changes_are_numbered_on_their_side)
     snprintf(body, sizeof body, "{\"account\":\"acme\",\"at\":\"%s\"}",
              clock_format(journal_now(j), at));
     for (int i = 0; i < 3; i++)
-        ck_assert(journal_change(j, RECORD_ACCOUNT, span_of(body), account, fixture_count, &durable,
-                                 &err));
-    ck_assert(journal_change(j, RECORD_CATALOGUE, span_of(body), partition_catalogue(),
-                             fixture_count, &durable, &err));
+        ck_assert(journal_change(j,
+                                 &(struct journal_change){RECORD_ACCOUNT, span_of(body), account},
+                                 fixture_count, &durable, &err));
+    ck_assert(journal_change(
+        j, &(struct journal_change){RECORD_CATALOGUE, span_of(body), partition_catalogue()},
+        fixture_count, &durable, &err));
     journal_completed(j);
     ck_assert_uint_eq(durable, 4);
     fixture_read(dir, &lines);
@@ -347,8 +349,9 @@ START_TEST(a_change_larger_than_any_record_is_refused)
     memset(body, 'x', n);
     body[0] = '{';
     body[n - 1] = '}';
-    ck_assert(!journal_change(j, RECORD_CATALOGUE, (struct span){body, n}, partition_catalogue(),
-                              NULL, NULL, &err));
+    ck_assert(!journal_change(
+        j, &(struct journal_change){RECORD_CATALOGUE, {body, n}, partition_catalogue()}, NULL, NULL,
+        &err));
     ck_assert_int_eq(err.code, ERR_LIMIT);
     free(body);
     journal_free(j);

@@ -217,8 +217,9 @@ static void change(struct rig *r, enum record_kind kind, const char *id, const c
         kind == RECORD_CATALOGUE ? partition_catalogue() : partition_of(SIDE_ACCOUNT, span_of(id));
     struct err err;
 
-    ck_assert_msg(journal_change(r->journal, kind, span_of(body), p, NULL, NULL, &err), "%s",
-                  err.text);
+    ck_assert_msg(journal_change(r->journal, &(struct journal_change){kind, span_of(body), p}, NULL,
+                                 NULL, &err),
+                  "%s", err.text);
 }
 
 static void open_account(struct rig *r, const char *id, const char *credit)

@@ -523,11 +523,10 @@ static void change(struct journal *j, const char *object, const char *id, const 
     AUTO_STRING record = xasprintf("{\"object\":\"%s\",\"id\":\"%s\",\"revision\":1,"
                                    "\"at\":\"2026-11-01T00:00:00.000Z\",\"op\":\"1\",\"body\":%s}",
                                    object, id, body);
+    const struct journal_change change = {RECORD_CATALOGUE, span_of(record), partition_catalogue()};
     struct err err;
 
-    ck_assert_msg(journal_change(j, RECORD_CATALOGUE, span_of(record), partition_catalogue(), NULL,
-                                 NULL, &err),
-                  "%s", err.text);
+    ck_assert_msg(journal_change(j, &change, NULL, NULL, &err), "%s", err.text);
 }
 
 static void sell_three(struct journal *j, void *arg)

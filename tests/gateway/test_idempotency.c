@@ -110,20 +110,23 @@ START_TEST(a_stored_answer_opens_for_who_repeats_the_call_and_for_nobody_else)
     struct idempotent by = derive("acct", "key", "/", "{}");
     struct idempotent other_key = derive("acct", "key2", "/", "{}");
     struct idempotent other_body = derive("acct", "key", "/", "{ }");
+    const struct stored_call call = {&by, "acct", "req_1"};
+    const struct stored_call others[] = {{&by, "acct", "req_2"},
+                                         {&by, "acct2", "req_1"},
+                                         {&other_key, "acct", "req_1"},
+                                         {&other_body, "acct", "req_1"}};
     AUTO_CLEAR(buf) sealed = {.max = 4096}, plain = {.max = 4096};
     struct stored_answer opened;
     struct err err;
 
-    ck_assert(stored_answer_seal(&answer, &by, "acct", "req_1", &sealed));
+    ck_assert(stored_answer_seal(&answer, &call, &sealed));
     ck_assert_uint_le(sealed.len, STORED_HEAD_MAX + answer.body.len);
-    ck_assert(!stored_answer_open(buf_span(&sealed), &by, "acct", "req_2", &plain, &opened, &err));
-    ck_assert(!stored_answer_open(buf_span(&sealed), &by, "acct2", "req_1", &plain, &opened, &err));
-    ck_assert(
-        !stored_answer_open(buf_span(&sealed), &other_key, "acct", "req_1", &plain, &opened, &err));
-    ck_assert(!stored_answer_open(buf_span(&sealed), &other_body, "acct", "req_1", &plain, &opened,
-                                  &err));
-    ck_assert_int_eq(err.code, ERR_DENIED);
-    ck_assert(stored_answer_open(buf_span(&sealed), &by, "acct", "req_1", &plain, &opened, &err));
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        err.code = ERR_NONE;
+        ck_assert(!stored_answer_open(buf_span(&sealed), &others[i], &plain, &opened, &err));
+        ck_assert_int_eq(err.code, ERR_DENIED);
+    }
+    ck_assert(stored_answer_open(buf_span(&sealed), &call, &plain, &opened, &err));
     ck_assert_str_eq(opened.content_type, answer.content_type);
     ck_assert_str_eq(opened.cost, answer.cost);
     ck_assert(span_equal(opened.body, answer.body));
@@ -134,12 +137,13 @@ START_TEST(an_empty_answer_can_be_stored)
 {
     const struct stored_answer answer = {"text/plain", "0", SPAN("")};
     struct idempotent by = derive("acct", "key", "/", "{}");
+    const struct stored_call call = {&by, "acct", "req_1"};
     AUTO_CLEAR(buf) sealed = {.max = 4096}, plain = {.max = 4096};
     struct stored_answer opened;
     struct err err;
 
-    ck_assert(stored_answer_seal(&answer, &by, "acct", "req_1", &sealed));
-    ck_assert(stored_answer_open(buf_span(&sealed), &by, "acct", "req_1", &plain, &opened, &err));
+    ck_assert(stored_answer_seal(&answer, &call, &sealed));
+    ck_assert(stored_answer_open(buf_span(&sealed), &call, &plain, &opened, &err));
     ck_assert_uint_eq(opened.body.len, 0);
 }
 END_TEST
