@@ -70,7 +70,7 @@ class Pair:
 def pair(serve_for_module: Callable[[str], Served]) -> Iterator[Pair]:
     with Upstream() as upstream:
         first, second = serve_for_module("first"), serve_for_module("second")
-        first.backends = {"held": {"kind": "openai", "url": upstream.url}, "fast": {"kind": "echo"}}
+        first.backends = {"held": {"kind": "openai", "url": upstream.url, "breaker_failures": 0}, "fast": {"kind": "echo"}}
         first.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s", "offline_allowance": str(ALLOWANCE)}
         models = [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": name}]}
                   for name in ("held", "fast")]
@@ -299,7 +299,7 @@ def test_slots_of_a_host_that_is_gone_for_good_come_back(served: Served, second:
         may_answer.wait(300)
         call.complete("done", usage=(2, 1))
     upstream.respond = respond
-    served.backends = {"held": {"kind": "openai", "url": upstream.url}}
+    served.backends = {"held": {"kind": "openai", "url": upstream.url, "breaker_failures": 0}}
     served.start().set_up("1", [{"id": "demo/held", "price": "dime", "backends": [{"name": "held"}]}], PRICES)
     second.join(served).serve().wait_ready()
     account, key = served.new_account("10", "--prepaid", "--concurrency", "3")
@@ -405,7 +405,7 @@ def lonely(serve_for_module: Callable[[str], Served]) -> Iterator[tuple[Served, 
         own = serve_for_module("lonely")
         own.options = {"workers": 1, "redis_timeout": "700 ms", "recovering_wait": "3 s",
                        "offline_allowance": str(ALLOWANCE)}
-        own.backends = {"held": {"kind": "openai", "url": upstream.url}, "fast": {"kind": "echo"}}
+        own.backends = {"held": {"kind": "openai", "url": upstream.url, "breaker_failures": 0}, "fast": {"kind": "echo"}}
         models = [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": name}]} for name in ("held", "fast")]
         yield own.start().set_up("1", models, PRICES), upstream
 
