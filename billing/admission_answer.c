@@ -30,6 +30,7 @@ static const struct {
     {"RECOVERING", VERDICT_RECOVERING},
     {"INSTALLATION", VERDICT_WRONG_REDIS},
     {"PARKED", VERDICT_UNAVAILABLE},
+    {"RETIRED", VERDICT_UNAVAILABLE}, /* who asks was, and is about to learn it */
     {"OVER", VERDICT_UNAVAILABLE}, /* a call with this request id has ended already */
 };
 

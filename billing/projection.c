@@ -36,6 +36,7 @@ static bool stays_recovered(const struct projection *p);
 static void on_tick(void *arg);
 static bool all_are_away(const struct projection *p);
 static bool may_write(const struct projection *p, struct err *err);
+static bool set_retired(const struct projection *p, struct err *err);
 static bool has_records(const struct record_heads *heads);
 static bool is_consistent(struct projection *p, struct err *err);
 static bool has_applied(const struct projection *p, const struct record_heads *target,
@@ -295,6 +296,14 @@ void projection_stop(struct projection *p, const struct err *err)
     p->handlers.on_stopped(p->arg, err);
 }
 
+void projection_stop_retired(struct projection *p)
+{
+    struct err err;
+
+    set_retired(p, &err);
+    projection_stop(p, &err);
+}
+
 bool projection_has_slept(const struct projection *p)
 {
     return clock_monotonic_ms() - p->ticked_ms > SLEPT_MS;
@@ -367,14 +376,19 @@ static bool all_are_away(const struct projection *p)
     return true;
 }
 
-/* Who is retired was silent for a while: it learns of it when it comes back, before anything of it is shipped. */
+/* Who is retired was silent for a while: it learns of it when it comes back, before anything of it is shipped. Should it
+ * not see the archive as it is, or not know how long it slept, each partition tells it. */
 static bool may_write(const struct projection *p, struct err *err)
 {
-    return !p->journal || !retirement_is_final(p->archive, p->writer) ||
-           err_set(err, ERR_DENIED,
+    return !p->journal || !retirement_is_final(p->archive, p->writer) || set_retired(p, err);
+}
+
+static bool set_retired(const struct projection *p, struct err *err)
+{
+    return err_set(err, ERR_DENIED,
                    "writer %s was retired and may never write again; `tollgate journal adopt` "
                    "books what its directory %s still has",
-                   p->writer, journal_dir(p->journal));
+                   p->writer, p->journal ? journal_dir(p->journal) : "");
 }
 
 static bool has_records(const struct record_heads *heads)

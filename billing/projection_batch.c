@@ -34,7 +34,8 @@ void batch_clear(struct batch *b)
     b->keys = b->args = b->changes = (struct pieces){0};
 }
 
-void batch_start(struct batch *b, struct partition p, const char *installation, const char *writer)
+void batch_start(struct batch *b, struct partition p, const char *installation, const char *writer,
+                 enum batch_source source)
 {
     static const char *const fixed[] = {"state", "cursors", "suspense", "records"};
 
@@ -51,6 +52,7 @@ void batch_start(struct batch *b, struct partition p, const char *installation, 
     batch_field_text(b, installation);
     batch_field_int(b, PARTITIONS);
     batch_field_text(b, writer);
+    batch_field_text(b, source == FROM_ARCHIVE ? "archive" : "journal");
 }
 
 void batch_past(struct batch *b, int64_t ms)

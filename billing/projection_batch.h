@@ -16,6 +16,9 @@ struct pieces {
     size_t count, cap;
 };
 
+/* What a retired writer's process still ships is not applied; what the archive has of it is. */
+enum batch_source { FROM_JOURNAL, FROM_ARCHIVE };
+
 struct batch {
     struct partition partition;
     size_t records;
@@ -31,7 +34,8 @@ void batch_clear(struct batch *b);
 DEFINE_AUTO_CLEAR(batch)
 
 /* Forgets what was in it; its memory is used again. Records that are added are not past until batch_past(). */
-void batch_start(struct batch *b, struct partition p, const char *installation, const char *writer);
+void batch_start(struct batch *b, struct partition p, const char *installation, const char *writer,
+                 enum batch_source source);
 /* What is added from now on is archived and no longer recent, being of this time (ms): it enters no stream. 0: it does. */
 void batch_past(struct batch *b, int64_t ms);
 void batch_record(struct batch *b, struct record_cursor cursor, const char *kind, struct span line,

@@ -110,7 +110,9 @@ static void take_answer(struct projection *p, struct lane *l, struct span word, 
     struct err err;
 
     l->admits = span_equal(word, SPAN("OK"));
-    if (span_equal(word, SPAN("PARKED")))
+    if (span_equal(word, SPAN("RETIRED")))
+        projection_stop_retired(p);
+    else if (span_equal(word, SPAN("PARKED")))
         l->parked = true;
     else if (l->parked)
         projection_read_again(p); /* it was rebuilt */

@@ -233,7 +233,8 @@ static void put(struct projection *p, struct lane *l, uint64_t n)
 {
     if (!l->filling) {
         l->filling = take_batch(p);
-        batch_start(l->filling, l->partition, p->installation, p->writer);
+        batch_start(l->filling, l->partition, p->installation, p->writer,
+                    p->journal ? FROM_JOURNAL : FROM_ARCHIVE);
     }
     effects_add(p->effects, l->filling);
     l->sent = n;
@@ -380,7 +381,9 @@ static void refused(struct projection *p, struct lane *l, struct span status, st
     snprintf(text, sizeof text, "partition %s answered %.*s %.*s",
              partition_name(l->partition, name), SPAN_FMT(status),
              (int)(why.len > 160 ? 160 : why.len), why.data);
-    if (span_equal(status, SPAN("PARKED"))) {
+    if (span_equal(status, SPAN("RETIRED"))) {
+        projection_stop_retired(p);
+    } else if (span_equal(status, SPAN("PARKED"))) {
         log_error("partition_parked", "%s: it takes nothing until it is rebuilt", text);
         l->parked = true;
         ship_leave(p, l);

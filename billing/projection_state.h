@@ -130,5 +130,7 @@ void projection_restart(struct projection *p, const char *why);
 void projection_leave(struct projection *p, struct lane *l, const char *why);
 /* A contradiction that only an operator can resolve. */
 void projection_stop(struct projection *p, const struct err *err);
+/* The writer was retired: a partition said so. */
+void projection_stop_retired(struct projection *p);
 
 #endif

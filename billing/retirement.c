@@ -2,6 +2,8 @@
 #include "billing/retirement.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -87,6 +89,29 @@ bool retirement_is_final(const char *archive, const char *writer)
     AUTO_STRING path = path_of(archive, writer, "");
 
     return file_exists(path);
+}
+
+bool retirement_list(const char *archive, char ***writers, size_t *count, struct err *err)
+{
+    AUTO_STRING dir = path_join(archive, "retired");
+    size_t all = 0, kept = 0;
+    char **names = NULL;
+
+    if (file_exists(dir) && !dir_list(dir, &names, &all, err))
+        return false;
+    for (size_t i = 0; i < all; i++) {
+        char *dot = strchr(names[i], '.');
+
+        if (dot && strcmp(dot, ".json") == 0)
+            *dot = '\0';
+        if (writer_is_valid(span_of(names[i])))
+            names[kept++] = names[i];
+        else
+            free(names[i]);
+    }
+    *writers = names;
+    *count = kept;
+    return true;
 }
 
 static char *path_of(const char *archive, const char *writer, const char *suffix)

@@ -28,5 +28,7 @@ bool retirement_ask(const char *archive, const struct retirement *wanted, struct
                     struct err *err) MUST_USE;
 /* True when it was confirmed. */
 bool retirement_is_final(const char *archive, const char *writer);
+/* The writers of which it was; free with dir_names_free(). */
+bool retirement_list(const char *archive, char ***writers, size_t *count, struct err *err) MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "billing/archive.h"
+#include "gateway/fence.h"
 #include "gateway/journal_report.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -33,6 +34,7 @@ struct archive_replay *archive_replay_start(struct console *c, archive_replay_on
     r->arg = arg;
     if (!list_writers(r, err))
         return NULL;
+    fence_restore(c);
     r->turn = timer_new(c->loop, replay_next, r);
     timer_start(r->turn, 0);
     return KEEP(r);

@@ -10,6 +10,7 @@
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
+#include "gateway/fence.h"
 #include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
 #include "gateway/refund_admin.h"
@@ -20,6 +21,7 @@
 #define TICK_MS        1000
 #define ADOPTION_TICKS 3
 #define ARCHIVE_TICKS  5
+#define FENCE_TICKS    60
 #define SWEEP_MS       60000
 #define TRIM_REST_MS   10000
 #define RELEASE_NANOS  (35 * 24 * 3600 * NANOS_PER_SECOND)
@@ -112,6 +114,7 @@ static void on_redis(void *arg, bool is_ready)
     struct process *p = arg;
 
     if (is_ready) {
+        fence_restore(&p->console);
         adoption_redis_ready(p->console.adoption);
         rebuild_redis_ready(p->console.rebuild);
     } else {
@@ -188,6 +191,8 @@ static void on_tick(void *arg)
         adoption_look(c->adoption);
     if (p->ticks % ARCHIVE_TICKS == 0)
         archive_now(p);
+    if (p->ticks % FENCE_TICKS == 0 && redis_is_partly_ready(c->ledger.redis))
+        fence_restore(c);
     if (!p->admin_httpd || httpd_connection_count(p->admin_httpd))
         c->last_request_ms = clock_monotonic_ms();
     if (p->for_one_command && clock_monotonic_ms() - c->last_request_ms >= ONE_COMMAND_MS)

@@ -1,16 +1,18 @@
 /* retire_admin.c - everything that can be refused is, before somebody's word is taken; what was confirmed and cut off is
- * finished by asking again. */
+ * finished by asking again. The writer is fenced off before anybody reads what Redis holds of it: what would be applied
+ * after that reading would be in no archive. */
 #include "gateway/retire_admin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "billing/archive_retire.h"
+#include "gateway/fence.h"
 #include "gateway/journal_report.h"
 #include "gateway/rebuild.h"
-#include "gateway/retired_claims.h"
 #include "gateway/service.h"
 #include "gateway/writer_remains.h"
+#include "gateway/writer_silence.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
@@ -29,8 +31,10 @@ static bool read_body(struct retiring *t, struct http_request *r, struct err *er
 static bool copy_member(const json_t *body, const char *name, char *out, size_t size,
                         struct err *err);
 static bool is_not_here(const struct console *c, const char *writer, struct err *err);
-static void on_remains(void *arg, const struct writer_remains *remains, const struct err *err);
-static bool retire(struct retiring *t, const struct writer_remains *remains, struct err *err);
+static void on_silence(void *arg, int64_t silent_ms, const struct err *err);
+static bool agree(struct retiring *t, int64_t silent_ms, struct err *err);
+static void on_fenced(void *arg, const struct err *err);
+static void on_remains(void *arg, const struct retired_findings *remains, const struct err *err);
 static void say(const struct retiring *t);
 static void rebuild_lost(struct retiring *t);
 static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err);
@@ -46,14 +50,13 @@ void retire_post(void *server, struct http_request *r, const struct route_match 
 
     (void)match;
     t->console = server;
-    if (!read_body(t, r, &err) || !is_not_here(t->console, t->wanted.writer, &err) ||
-        !archive_heads(t->console->options->archive, t->wanted.writer, &t->archived, &err)) {
+    if (!read_body(t, r, &err) || !is_not_here(t->console, t->wanted.writer, &err)) {
         reply_err(r, &err);
         free(t);
         return;
     }
     request_keep(r, &t->request);
-    writer_remains_read(t->console, t->wanted.writer, &t->archived, on_remains, t);
+    writer_silence_read(t->console, t->wanted.writer, on_silence, t);
 }
 
 static bool read_body(struct retiring *t, struct http_request *r, struct err *err)
@@ -92,38 +95,62 @@ static bool is_not_here(const struct console *c, const char *writer, struct err 
     return true;
 }
 
-static void on_remains(void *arg, const struct writer_remains *remains, const struct err *err)
+static void on_silence(void *arg, int64_t silent_ms, const struct err *err)
+{
+    struct retiring *t = arg;
+    struct err why;
+
+    if (err)
+        end(t, err);
+    else if (!agree(t, silent_ms, &why))
+        end(t, &why);
+    else if (!t->agreed.by[0])
+        end(t, NULL);
+    else
+        fence_set(t->console, t->agreed.writer, on_fenced, t);
+}
+
+static bool agree(struct retiring *t, int64_t silent_ms, struct err *err)
+{
+    const char *archive = t->console->options->archive;
+
+    if (!retirement_is_final(archive, t->wanted.writer) && silent_ms < SILENT_MS)
+        return err_set(err, ERR_EXISTS,
+                       "writer %s lives: it was heard of %lld s ago; a writer may be retired when "
+                       "it has been silent for %d s",
+                       t->wanted.writer, (long long)(silent_ms / 1000), SILENT_MS / 1000);
+    return retirement_ask(archive, &t->wanted, &t->agreed, err);
+}
+
+static void on_fenced(void *arg, const struct err *err)
+{
+    struct retiring *t = arg;
+    struct err why;
+
+    if (err)
+        end(t, err);
+    else if (!archive_heads(t->console->options->archive, t->agreed.writer, &t->archived, &why))
+        end(t, &why);
+    else
+        writer_remains_read(t->console, t->agreed.writer, &t->archived, on_remains, t);
+}
+
+static void on_remains(void *arg, const struct retired_findings *remains, const struct err *err)
 {
     struct retiring *t = arg;
     struct err why;
 
     if (!remains) {
         end(t, err);
-    } else if (!retire(t, remains, &why)) {
+    } else if (!archive_retire(t->console->options->archive, &t->agreed, remains, &t->result,
+                               &why)) {
         end(t, &why);
-    } else if (!t->agreed.by[0]) {
-        end(t, NULL);
     } else if (t->result.was_done) {
         end_claims(t);
     } else {
         say(t);
         rebuild_lost(t);
     }
-}
-
-static bool retire(struct retiring *t, const struct writer_remains *remains, struct err *err)
-{
-    const char *archive = t->console->options->archive;
-
-    if (!retirement_is_final(archive, t->wanted.writer) && remains->silent_ms < SILENT_MS)
-        return err_set(err, ERR_EXISTS,
-                       "writer %s lives: it was heard of %lld s ago; a writer may be retired when "
-                       "it has been silent for %d s",
-                       t->wanted.writer, (long long)(remains->silent_ms / 1000), SILENT_MS / 1000);
-    if (!retirement_ask(archive, &t->wanted, &t->agreed, err))
-        return false;
-    return !t->agreed.by[0] ||
-           archive_retire(archive, &t->agreed, &remains->found, &t->result, err);
 }
 
 static void say(const struct retiring *t)
@@ -161,7 +188,7 @@ static void end_claims(struct retiring *t)
     struct err err;
 
     if (archive_heads(c->options->archive, t->agreed.writer, &t->archived, &err))
-        retired_claims_end(c, t->agreed.writer, &t->archived, on_claims_ended, t);
+        fence_end_claims(c, t->agreed.writer, &t->archived, on_claims_ended, t);
     else
         on_claims_ended(t, &err);
 }

@@ -34,9 +34,8 @@ struct reading {
     struct record_heads archived;
     writer_remains_on_read *on_read;
     void *arg;
-    struct writer_remains remains;
+    struct retired_findings remains;
     unsigned lane; /* whose cursor is read */
-    int64_t redis_ms;
     size_t server;
     char cursor[CURSOR_TEXT]; /* of SCAN, then of the stream that is read */
     struct place *places;
@@ -47,8 +46,6 @@ struct reading {
 
 static void ask(struct reading *r, const struct span *argv, size_t argc, redis_on_reply *on_reply);
 static bool is_answer(struct reading *r, const struct redis_reply *reply, const struct err *err);
-static void on_time(void *arg, const struct redis_reply *reply, const struct err *err);
-static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
 static void read_cursor(struct reading *r);
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err);
 static void scan(struct reading *r);
@@ -65,17 +62,15 @@ void writer_remains_read(struct console *c, const char *writer, const struct rec
                          writer_remains_on_read *on_read, void *arg)
 {
     struct reading *r = xcalloc(1, sizeof *r);
-    const struct span time[] = {SPAN("TIME")};
 
     r->console = c;
     snprintf(r->writer, sizeof r->writer, "%s", writer);
     r->archived = *archived;
     r->on_read = on_read;
     r->arg = arg;
-    r->remains.silent_ms = INT64_MAX;
     buf_init(&r->text, SIZE_MAX / 4);
     snprintf(r->cursor, sizeof r->cursor, "0");
-    redis_command_to(c->ledger.redis, 0, &(struct redis_words)REDIS_WORDS(time), on_time, r);
+    read_cursor(r);
 }
 
 static void ask(struct reading *r, const struct span *argv, size_t argc, redis_on_reply *on_reply)
@@ -97,36 +92,7 @@ static bool is_answer(struct reading *r, const struct redis_reply *reply, const 
     return false;
 }
 
-/* ------------------------------------------------------------------ when it was heard of, and how far */
-
-static void on_time(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    struct reading *r = arg;
-    char key[PARTITION_KEY];
-    const struct partition asked = {SIDE_ACCOUNT, 0};
-    const struct span argv[] = {SPAN("HGET"), partition_key(asked, "live", NULL, key),
-                                span_of(r->writer)};
-    int64_t seconds = 0;
-
-    if (!is_answer(r, reply, err))
-        return;
-    if (redis_reply_count(reply) == 2 &&
-        int64_parse(redis_reply_text(redis_reply_at(reply, 0)), &seconds))
-        r->redis_ms = seconds * 1000;
-    ask(r, argv, ARRAY_LEN(argv), on_live);
-}
-
-static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    struct reading *r = arg;
-    struct live_word word;
-
-    if (!is_answer(r, reply, err))
-        return;
-    if (live_word_parse(redis_reply_text(reply), &word))
-        r->remains.silent_ms = r->redis_ms > word.heard_ms ? r->redis_ms - word.heard_ms : 0;
-    read_cursor(r);
-}
+/* ------------------------------------------------------------------ how far */
 
 static void read_cursor(struct reading *r)
 {
@@ -147,7 +113,7 @@ static void on_cursor(void *arg, const struct redis_reply *reply, const struct e
     if (!is_answer(r, reply, err))
         return;
     if (cursor_word_parse(redis_reply_text(reply), &at))
-        r->remains.found.cursors.at[p.side][p.index] = at;
+        r->remains.cursors.at[p.side][p.index] = at;
     if (++r->lane < PARTITIONS_ALL)
         read_cursor(r);
     else
@@ -282,16 +248,16 @@ static void take_line(struct reading *r, struct span line)
     if (!record_head_parse(line, &head, NULL) || strcmp(head.writer, r->writer) != 0 ||
         !record_is_beyond(&r->archived, &head.place))
         return;
-    r->starts = xrealloc_array(r->starts, r->remains.found.line_count + 2, sizeof *r->starts);
-    r->starts[r->remains.found.line_count++] = r->text.len;
+    r->starts = xrealloc_array(r->starts, r->remains.line_count + 2, sizeof *r->starts);
+    r->starts[r->remains.line_count++] = r->text.len;
     buf_add_span(&r->text, line);
-    r->starts[r->remains.found.line_count] = r->text.len;
+    r->starts[r->remains.line_count] = r->text.len;
 }
 
 /* "amount writer ms …" */
 static void take_hold(struct reading *r, const char *key, struct span request, struct span entry)
 {
-    struct retired_findings *f = &r->remains.found;
+    struct retired_findings *f = &r->remains;
     const char *blank = entry.len ? memchr(entry.data, ' ', entry.len) : NULL;
     const char *account = strrchr(key, ':');
     struct retired_call call;
@@ -308,7 +274,7 @@ static void take_hold(struct reading *r, const char *key, struct span request, s
 
 static void end(struct reading *r, const struct err *err)
 {
-    struct retired_findings *f = &r->remains.found;
+    struct retired_findings *f = &r->remains;
 
     f->lines = xcalloc(f->line_count + 1, sizeof *f->lines);
     for (size_t i = 0; i < f->line_count; i++)

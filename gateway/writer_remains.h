@@ -6,12 +6,8 @@
 #include "billing/archive_retire.h"
 #include "gateway/console_state.h"
 
-struct writer_remains {
-    struct retired_findings found;
-    int64_t silent_ms; /* since it last said that it lives, by Redis's clock; INT64_MAX: Redis never heard of it */
-};
 /* `remains` lives during the call; null: `err` says why. */
-typedef void writer_remains_on_read(void *arg, const struct writer_remains *remains,
+typedef void writer_remains_on_read(void *arg, const struct retired_findings *remains,
                                     const struct err *err);
 /* Reads all streams of recent records, once; answers once, not inside this call. Lines at or below `archived` are left out. */
 void writer_remains_read(struct console *c, const char *writer, const struct record_heads *archived,

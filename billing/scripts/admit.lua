@@ -18,9 +18,11 @@ local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
 if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
     return {'MALFORMED'}
 end
-local s = call('HMGET', state, 'installation', 'run_id', 'parked')
+local s = call('HMGET', state, 'installation', 'run_id', 'parked', 'retired ' .. ARGV[5])
 if s[1] and s[1] ~= ARGV[1] then
     return {'INSTALLATION'}
+elseif s[4] then
+    return {'RETIRED'}
 elseif s[3] then
     return {'PARKED'}
 elseif not s[1] or s[2] ~= ARGV[2] then
@@ -50,7 +52,7 @@ local room, most, open = a[2] or '0', a[3] or '0', call('HLEN', holds)
 -- been applied under this run of Redis, so the call was never begun. Of a writer that was retired (retired.lua) all that
 -- was saved has been applied, under whatever run.
 local function is_orphan(c)
-    if call('HEXISTS', state, 'retired ' .. c.by) == 1 then
+    if call('HGET', state, 'retired ' .. c.by) == 'over' then
         return true
     end
     local run, turn = match(call('HGET', KEYS[11], c.by) or '', '^(%S+) %d+ (%d+)$')

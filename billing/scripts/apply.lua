@@ -1,13 +1,15 @@
 -- apply.lua - the part that both apply scripts share: which records of a batch are due, and the cursor.
 --
 -- KEYS: state, cursors, suspense, records, ops or catalogue, trimmed; then the keys of each record in turn.
--- ARGV: installation, partitions, writer; then per record: n, crc, kind, line, past, how many keys it has,
+-- ARGV: installation, partitions, writer, source; then per record: n, crc, kind, line, past, how many keys it has,
 --       how many fields follow, and those. `past`: 0, or of a record that is archived and no longer recent its
---       time in ms: it enters no stream.
+--       time in ms: it enters no stream. `source`: journal, if a process ships what it wrote itself, or archive.
 -- Answers {status, n, crc, applied, duplicates, suspended}, n and crc being the cursor's, status OK, GAP
--- or CONFLICT; or, nothing having been written, {INSTALLATION, …}, {MALFORMED, …} or {PARKED, why}.
+-- or CONFLICT; or, nothing having been written, {INSTALLATION, …}, {MALFORMED, …} or {PARKED, why}; or {RETIRED, how far
+-- that has come (retired.lua)}: of a writer that was retired only what the archive has of it is applied, for its
+-- last segment was made of what stood here when that was read, and whatever its process still has came too late.
 local state, cursors, suspense, records = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local installation, partitions, writer = ARGV[1], ARGV[2], ARGV[3]
+local installation, partitions, writer, source = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local LAST_EXACT = '9007199254740992'
 
 local function park(why)
@@ -67,9 +69,12 @@ local function book_lost()
 end
 
 local function refusal()
-    local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'applying')
+    local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'applying', 'retired ' .. writer)
     if (s[1] and s[1] ~= installation) or (s[2] and s[2] ~= partitions) then
         return {'INSTALLATION', s[1] or '', s[2] or ''}
+    end
+    if s[5] and source ~= 'archive' then
+        return {'RETIRED', s[5]}
     end
     if s[3] then
         return {'PARKED', s[3]}
@@ -81,7 +86,7 @@ end
 
 -- The batch as a table; nil and what is wrong when it is malformed.
 local function batch()
-    local list, a, k = {}, 4, 7
+    local list, a, k = {}, 5, 7
     while ARGV[a] do
         local past, keys, fields = ARGV[a + 4] or '', tonumber(ARGV[a + 5] or ''), tonumber(ARGV[a + 6] or '')
         local value = number_of(ARGV[a])

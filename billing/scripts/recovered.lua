@@ -3,7 +3,7 @@
 --
 -- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n, turn (how often the writer's directory has
 -- been taken up; what was left in it by those before is among the n records), old or new (has it ever recorded
--- anything?). Answers {OK}, {WAIT}, {BEHIND, cursor} (the writer has to replay), {INSTALLATION} or {PARKED, why}.
+-- anything?). Answers {OK}, {WAIT}, {BEHIND, cursor} (the writer has to replay), {INSTALLATION}, {RETIRED} or {PARKED, why}.
 --
 -- A partition admits when all its live writers are back, or 10 s after the first of them asked. Live are
 -- those who have asked since, and those whose last word under the run before was at most 30 s older
@@ -16,9 +16,11 @@ local writer, run = ARGV[3], ARGV[4]
 local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000
 
 local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'run_id', 'pending_run',
-               'pending_since', 'pending_last', 'rebuilding', 'pending_blank')
+               'pending_since', 'pending_last', 'rebuilding', 'pending_blank', 'retired ' .. writer)
 if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
     return {'INSTALLATION'}
+elseif s[10] then
+    return {'RETIRED'}
 elseif s[3] then
     return {'PARKED', s[3]}
 end

@@ -165,7 +165,7 @@ void add_fact(struct batch *b, const struct fact *f)
 void start(struct batch *b, unsigned writer)
 {
     batch_start(b, story.side == SIDE_ACCOUNT ? account_partition : model_partition, INSTALLATION,
-                writers[writer]);
+                writers[writer], FROM_JOURNAL);
 }
 
 /* Appends a fact to its writer's numbers. */

@@ -110,10 +110,9 @@ char *apply(struct call c, const char *n, const char *state, const char *left_ms
                           "tg:{a17}:rate:key:17key",
                           claim,
                           NULL};
-    const char *args[] = {"inst-1",       "64",      c.writer, n,       "00000000",
-                          "claimed_call", "{}",      "0",      "8",     "9",
-                          "acct",         c.request, "CNY",    "5",     "0",
-                          state,          c.body,    ends,     left_ms, NULL};
+    const char *args[] = {"inst-1", "64", c.writer, "journal", n,      "00000000", "claimed_call",
+                          "{}",     "0",  "8",      "9",       "acct", c.request,  "CNY",
+                          "5",      "0",  state,    c.body,    ends,   left_ms,    NULL};
 
     return run(SCRIPT_APPLY_ACCOUNT, keys, args);
 }
@@ -126,10 +125,20 @@ char *report(const char *writer, const char *n, const char *turn)
     return run(SCRIPT_RECOVERED, keys, args);
 }
 
-char *retire(const char *writer, const char *n)
+static char *tell_retired(const char *verb, const char *writer, const char *n)
 {
-    const char *keys[] = {"tg:{a17}:state", "tg:{a17}:cursors", NULL};
-    const char *args[] = {"inst-1", "64", writer, n, NULL};
+    const char *keys[] = {"tg:{a17}:state", "tg:{a17}:live", "tg:{a17}:cursors", NULL};
+    const char *args[] = {"inst-1", "64", verb, writer, n, NULL};
 
     return run(SCRIPT_RETIRED, keys, args);
+}
+
+char *fence(const char *writer)
+{
+    return tell_retired("fence", writer, NULL);
+}
+
+char *retire(const char *writer, const char *n)
+{
+    return tell_retired("over", writer, n);
 }

@@ -28,7 +28,8 @@ char *tell(const char *verb, struct call c, const char *stored);
 /* The END of a call is applied as a writer's record n. */
 char *apply(struct call c, const char *n, const char *state, const char *left_ms);
 char *report(const char *writer, const char *n, const char *turn);
-/* The writer was retired; its archive ends at record n. */
+/* The writer was retired; what that is when all is over: its archive ends at record n. */
+char *fence(const char *writer);
 char *retire(const char *writer, const char *n);
 
 #endif

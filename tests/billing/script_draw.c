@@ -284,6 +284,7 @@ static void draw_rest(struct dice *d, struct op *op)
     case OP_APPLY:
         op->count = 1 + draw(d, BATCH_MAX);
         op->shift = draw_shift(d);
+        op->is_archived = one_in(d, 4);
         break;
     case OP_ADMIT:
         of_a_call(d, op);
@@ -319,6 +320,7 @@ static void draw_rest(struct dice *d, struct op *op)
     case OP_RECOVERED:
     case OP_RETIRE:
         op->shift = one_in(d, 3) ? 1 + (int)draw(d, 3) : 0;
+        op->is_over = one_in(d, 2);
         break;
     default:
         op->count = 1 + draw(d, BATCH_MAX);

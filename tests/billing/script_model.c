@@ -14,6 +14,7 @@
 #define LIVE_MS    30000
 #define FORGET_MS  86400000
 
+const char *const fence_texts[] = {NULL, "fenced", "over"};
 const char *const verb_texts[] = {"renew", "raise", "release"};
 const char *const answer_texts[] = {"open", "answered", "failed"};
 const char *const rebuild_texts[] = {"park", "delete", "empty", "done"};
@@ -286,6 +287,8 @@ char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us)
 
     if (ask->is_stranger && m->is_installed)
         return xstrdup("INSTALLATION " INSTALLATION " 64");
+    if (m->fences[ask->writer] && !ask->is_archived)
+        return xasprintf("RETIRED %s", fence_texts[m->fences[ask->writer]]);
     if (m->applying[0] && !m->parked[0])
         snprintf(m->parked, sizeof m->parked, "a script failed midway at record %s", m->applying);
     if (m->parked[0])
@@ -321,6 +324,8 @@ static const char *bars(const struct model *m, const struct admit_ask *ask, int6
         return "MALFORMED";
     if (m->is_installed && ask->is_stranger)
         return "INSTALLATION";
+    if (m->fences[ask->writer])
+        return "RETIRED";
     if (m->parked[0])
         return "PARKED";
     if (!m->is_installed || m->run != ask->run)
@@ -495,6 +500,8 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
 
     if (ask->is_stranger && m->is_installed)
         return xstrdup("INSTALLATION");
+    if (m->fences[ask->writer])
+        return xstrdup("RETIRED");
     if (m->parked[0])
         return xasprintf("PARKED %s", m->parked);
     bool admits = m->run == ask->run && (!is_behind || was_behind);
@@ -518,11 +525,17 @@ char *model_retired(struct model *m, const struct retired_ask *ask)
 {
     if (ask->is_stranger && m->is_installed)
         return xstrdup("INSTALLATION");
+    if (!ask->is_over) {
+        if (!m->fences[ask->writer])
+            m->fences[ask->writer] = FENCED;
+        m->live[ask->writer].ms = 0;
+        return xstrdup("OK");
+    }
     if (m->parked[0])
         return xstrdup("PARKED");
     if (m->cursors[ask->writer].n < ask->n)
         return xstrdup("BEHIND");
-    m->is_installed = m->is_retired[ask->writer] = true;
+    m->fences[ask->writer] = OVER;
     return xstrdup("OK");
 }
 
@@ -550,7 +563,7 @@ static void delete_all(struct model *m)
     memcpy(rest.parked, m->parked, sizeof rest.parked);
     memcpy(rest.applying, m->applying, sizeof rest.applying);
     memcpy(rest.live, m->live, sizeof rest.live);
-    memcpy(rest.is_retired, m->is_retired, sizeof rest.is_retired);
+    memcpy(rest.fences, m->fences, sizeof rest.fences);
     rest.run = m->run;
     rest.pending_run = m->pending_run;
     rest.pending_since = m->pending_since;

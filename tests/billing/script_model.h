@@ -55,7 +55,7 @@ struct model {
         int64_t ms;   /* 0: it never said a word */
         unsigned turn;
     } live[WRITERS];
-    bool is_retired[WRITERS];
+    enum fence { NOT_RETIRED, FENCED, OVER } fences[WRITERS];
     struct record_cursor cursors[WRITERS];
     struct {
         const struct fact *fact;
@@ -83,6 +83,7 @@ struct apply_ask {
     unsigned writer;
     const struct fact *facts[BATCH_MAX];
     size_t count;
+    bool is_archived; /* fed by the archive, not by the writer's process */
     bool is_stranger; /* of another installation */
 };
 struct admit_ask {
@@ -112,6 +113,7 @@ struct recovered_ask {
 };
 struct retired_ask {
     unsigned writer;
+    bool is_over; /* else it is fenced off */
     uint64_t n;
     bool is_stranger;
 };
@@ -166,7 +168,8 @@ void model_refunds(const struct model *m, unsigned request, struct refunds *out)
 /* Charged, or released less than two minutes ago: what still comes for the call places nothing. */
 bool model_is_over(const struct model *m, unsigned request, int64_t now_us);
 
-extern const char *const verb_texts[], *const answer_texts[], *const rebuild_texts[];
+extern const char *const fence_texts[], *const verb_texts[], *const answer_texts[],
+    *const rebuild_texts[];
 #define REBUILD_REASON "it-is-rebuilt"
 
 #endif

@@ -18,7 +18,7 @@ static const struct model_claim *standing(const struct model *m, unsigned accoun
  * been applied. */
 static bool is_orphan(const struct model *m, const struct model_claim *c, unsigned run)
 {
-    if (c->is_answered || m->is_retired[c->writer])
+    if (c->is_answered || m->fences[c->writer] == OVER)
         return !c->is_answered;
     return c->turn && m->live[c->writer].ms && m->live[c->writer].run == run &&
            c->turn < m->live[c->writer].turn;

@@ -92,9 +92,9 @@ static void state_lines(const struct page *p)
     if (m->pending_blank)
         state_text(p, "pending_blank", m->blank_is_emptied ? "emptied" : "1");
     for (unsigned w = 0; w < WRITERS; w++)
-        if (m->is_retired[w]) {
+        if (m->fences[w]) {
             name(p, "state", NULL);
-            buf_printf(p->out, "retired %s = 1\n", writer_texts[w]);
+            buf_printf(p->out, "retired %s = %s\n", writer_texts[w], fence_texts[m->fences[w]]);
         }
     if (!m->pending_run)
         return;

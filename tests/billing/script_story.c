@@ -148,7 +148,8 @@ static bool is_stranger(const struct telling *t, const struct op *op)
 static void ship(struct telling *t, const struct op *op)
 {
     int64_t from = (int64_t)t->models[op->place].cursors[op->writer].n + op->shift;
-    struct apply_ask ask = {.writer = op->writer, .is_stranger = is_stranger(t, op)};
+    struct apply_ask ask = {
+        .writer = op->writer, .is_archived = op->is_archived, .is_stranger = is_stranger(t, op)};
 
     for (int64_t i = from < 0 ? 0 : from; ask.count < op->count; i++) {
         if (i >= (int64_t)t->heads[op->writer][op->place])
@@ -230,8 +231,9 @@ static void recovered(struct telling *t, const struct op *op)
 
 static void retire(struct telling *t, const struct op *op)
 {
-    struct retired_ask ask = {.writer = op->writer,
-                              .n = t->heads[op->writer][op->place] + (uint64_t)op->shift,
+    struct retired_ask ask = {.writer = WRITERS - 1,
+                              .is_over = op->is_over,
+                              .n = t->heads[WRITERS - 1][op->place] + (uint64_t)op->shift,
                               .is_stranger = is_stranger(t, op)};
 
     compare(t, model_retired(&t->models[op->place], &ask),
@@ -326,6 +328,7 @@ static void back(struct telling *t, const struct op *op)
         any = false;
         for (unsigned w = 0; w < WRITERS; w++) {
             one.writer = (w + op->writer) % WRITERS;
+            one.is_archived = t->models[op->place].fences[one.writer] != NOT_RETIRED;
             uint64_t before = t->models[op->place].cursors[one.writer].n;
             ship(t, &one);
             any = any || t->models[op->place].cursors[one.writer].n > before;
@@ -526,8 +529,9 @@ static void print_op(const struct op *op, struct buf *out)
                    op->shift, op->request, op->key, verb_texts[op->verb], op->amount, op->tokens);
         buf_printf(out, " %s now %" PRId64 "%s%s", currency_texts[op->currency], op->now_nanos,
                    op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
-        buf_printf(out, "%s %s %s%s key %u body %u age %" PRId64, op->is_old ? " old writer" : "",
-                   answer_texts[op->answer], rebuild_texts[op->rebuild],
+        buf_printf(out, "%s%s%s %s %s%s key %u body %u age %" PRId64,
+                   op->is_old ? " old writer" : "", op->is_archived ? " archived" : "",
+                   op->is_over ? " over" : "", answer_texts[op->answer], rebuild_texts[op->rebuild],
                    op->has_idem ? " idempotent" : "", op->idem, op->body, op->age_ms);
     }
     buf_add_char(out, '\n');

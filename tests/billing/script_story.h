@@ -24,7 +24,7 @@ enum op_kind {
     OP_DIE,      /* a script dies in the middle of a record */
     OP_TAKE_UP,  /* the writer's directory is taken up, by another process */
     OP_REBUILD,  /* a step of rebuilding the partition */
-    OP_RETIRE,   /* the writer was retired, with records up to its head + shift */
+    OP_RETIRE,   /* the last writer is fenced off; or over, with records up to its head + shift */
     OP_BACK,     /* all writers replay what the partition lacks, and say so */
     OP_KINDS
 };
@@ -42,6 +42,7 @@ struct op {
     int shift;
     int64_t amount, tokens, ms, now_nanos;
     bool is_stranger, is_under_old_run, is_old; /* old: the writer recorded something before */
+    bool is_archived, is_over;
     struct fact fact; /* what is written; numbers and line are given when it is */
 };
 

@@ -238,7 +238,8 @@ char *world_apply(struct world *w, struct partition p, const struct apply_ask *a
     AUTO_CLEAR(batch) b;
 
     batch_init(&b);
-    batch_start(&b, p, installation(ask->is_stranger), writer_texts[ask->writer]);
+    batch_start(&b, p, installation(ask->is_stranger), writer_texts[ask->writer],
+                ask->is_archived ? FROM_ARCHIVE : FROM_JOURNAL);
     for (size_t i = 0; i < ask->count; i++) {
         struct span line = span_of(ask->facts[i]->line);
         struct record_head head;
@@ -338,11 +339,14 @@ char *world_retired(struct world *w, struct partition p, const struct retired_as
     struct command c = {.partition = p};
 
     key(&c, "state");
+    key(&c, "live");
     key(&c, "cursors");
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, "%d", PARTITIONS);
+    arg(&c, "%s", ask->is_over ? "over" : "fence");
     arg(&c, "%s", writer_texts[ask->writer]);
-    arg(&c, "%" PRIu64, ask->n);
+    if (ask->is_over)
+        arg(&c, "%" PRIu64, ask->n);
     return ask_script(w, SCRIPT_RETIRED, &c);
 }
 

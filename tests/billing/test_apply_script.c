@@ -307,12 +307,34 @@ START_TEST(another_installation_is_refused_and_nothing_is_written)
     open_account();
     AUTO_STRING before = fixture_dump(&redis);
     batch_init(&b);
-    batch_start(&b, account_partition, "inst-2", "w-x");
+    batch_start(&b, account_partition, "inst-2", "w-x", FROM_JOURNAL);
     add_fact(&b, &story.facts[0][0]);
     AUTO_STRING answer = fixture_apply(&redis, &b);
     ck_assert_str_eq(answer, "INSTALLATION inst-1 64");
     AUTO_STRING after = fixture_dump(&redis);
     ck_assert_str_eq(before, after);
+}
+END_TEST
+
+/* Not even what it had shipped before is a duplicate: its process must learn it. */
+START_TEST(of_a_retired_writer_only_what_the_archive_has_is_applied)
+{
+    AUTO_CLEAR(batch) b;
+
+    open_account();
+    tell((struct fact){.kind = CALL, .amount = 5});
+    set_field("tg:{a17}:state", "retired w-a", "fenced");
+    AUTO_STRING before = fixture_dump(&redis);
+    apply(0, 1, 2, "RETIRED fenced");
+    apply(0, 1, 1, "RETIRED fenced");
+    AUTO_STRING after = fixture_dump(&redis);
+    ck_assert_str_eq(before, after);
+    batch_init(&b);
+    batch_start(&b, account_partition, INSTALLATION, "w-a", FROM_ARCHIVE);
+    add_fact(&b, &story.facts[0][1]);
+    AUTO_STRING answer = fixture_apply(&redis, &b);
+    ck_assert_msg(strncmp(answer, "OK 2 ", 5) == 0, "%s", answer);
+    expect_field("tg:{a17}:account:acct0", "balance", "-5");
 }
 END_TEST
 
@@ -583,6 +605,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_batch_is_applied_up_to_its_gap);
     tcase_add_test(t, the_same_number_with_another_crc_is_a_conflict);
     tcase_add_test(t, another_installation_is_refused_and_nothing_is_written);
+    tcase_add_test(t, of_a_retired_writer_only_what_the_archive_has_is_applied);
     tcase_add_test(t, a_partition_whose_script_failed_midway_is_parked_and_never_retried);
     tcase_add_loop_test(t, a_key_of_a_wrong_type_parks_before_its_record_wrote_anything, 0, 5);
     tcase_add_test(t, a_request_id_is_never_charged_twice);

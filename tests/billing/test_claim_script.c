@@ -189,9 +189,11 @@ START_TEST(a_retired_writers_open_claims_end_under_any_run_of_redis)
     open_partition();
     expect_admitted(uncounted);
     expect(admit(second), "CLAIMED req_1");
-    expect(retire("w-b", "0"), "OK");
+    expect(retire("w-c", "0"), "OK");
+    expect(fence("w-a"), "OK");
     expect(admit(second), "CLAIMED req_1");
     expect(retire("w-a", "0"), "OK");
+    expect(admit(uncounted), "RETIRED");
     expect_admitted(second);
     expect_claim("open req_2");
 }
@@ -210,14 +212,16 @@ START_TEST(a_retired_writers_claims_wait_for_all_that_was_saved_of_it)
     expect(retire("w-a", "1"), "OK");
     expect(admit(second), "ANSWERED req_1");
     third.request = "req_4";
+    third.writer = "w-b";
     expect_admitted(third);
 }
 END_TEST
 
-START_TEST(a_parked_partition_knows_of_no_retirement)
+START_TEST(a_parked_partition_fences_a_writer_off_but_ends_no_claim)
 {
     open_partition();
     set("HSET tg:{a17}:state parked why");
+    expect(fence("w-a"), "OK");
     AUTO_STRING before = fixture_dump(&redis);
     expect(retire("w-a", "0"), "PARKED");
     AUTO_STRING after = fixture_dump(&redis);
@@ -519,7 +523,7 @@ int main(void)
     tcase_add_test(t, an_uncounted_process_keeps_its_claims);
     tcase_add_test(t, a_retired_writers_open_claims_end_under_any_run_of_redis);
     tcase_add_test(t, a_retired_writers_claims_wait_for_all_that_was_saved_of_it);
-    tcase_add_test(t, a_parked_partition_knows_of_no_retirement);
+    tcase_add_test(t, a_parked_partition_fences_a_writer_off_but_ends_no_claim);
     tcase_add_test(t, a_report_says_how_often_the_directory_was_taken_up);
     tcase_add_test(t, a_call_that_failed_frees_its_key_at_once);
     tcase_add_test(t, an_answer_is_stored_as_long_as_its_claim_stands);

@@ -72,7 +72,7 @@ static void apply(struct effects *effects, const struct record_head *head, struc
             continue;
         batch_init(&b);
         batch_start(&b, (struct partition){(enum partition_side)side, head->place.partition[side]},
-                    WORLD_INSTALLATION, head->writer);
+                    WORLD_INSTALLATION, head->writer, FROM_JOURNAL);
         effects_add(effects, &b);
         AUTO_STRING answer = fixture_apply(&redis, &b);
         ck_assert_msg(strncmp(answer, "OK", 2) == 0, "%s", answer);

@@ -585,6 +585,53 @@ START_TEST(a_writer_that_was_retired_while_it_stood_still_ships_nothing_more)
 }
 END_TEST
 
+static void fence_off(const char *writer, struct partition p)
+{
+    AUTO_STRING field = xasprintf("retired %s", writer);
+    char key[PARTITION_KEY];
+
+    partition_key(p, "state", NULL, key);
+    freeReplyObject(fixture_command(&fixture, "HSET %s %s fenced", key, field));
+}
+
+/* It slept without knowing it, and the archive that it sees is an old one: nothing but the partitions tells it. */
+START_TEST(a_writer_that_was_fenced_off_ships_nothing_more_and_keeps_it_all)
+{
+    struct partition p = partition_of(SIDE_ACCOUNT, SPAN("acct-a"));
+    struct rig r;
+
+    rig_init(&r);
+    call(&r, "acct-a", 1);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    ship(&r);
+    AUTO_STRING before = facts();
+    for (unsigned lane = 0; lane < PARTITIONS_ALL; lane++)
+        fence_off(journal_writer(r.journal), partition_at(lane));
+    call(&r, "acct-a", 1);
+    make_durable(&r);
+    expect_stopped(&r, "was retired");
+    AUTO_STRING after = facts();
+    ck_assert_str_eq(before, after);
+    ck_assert_uint_eq(journal_heads(r.journal)->at[SIDE_ACCOUNT][p.index].n, 2);
+    rig_free(&r);
+}
+END_TEST
+
+/* What it has to ship is in no partition that says so. */
+START_TEST(a_writer_that_was_fenced_off_does_not_come_back)
+{
+    struct rig r;
+
+    rig_init(&r);
+    call(&r, "acct-a", 1);
+    fence_off(journal_writer(r.journal), (struct partition){SIDE_MODEL, 63});
+    rig_connect(&r, INSTALLATION, 50);
+    expect_stopped(&r, "was retired");
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(a_writer_that_stood_still_goes_on)
 {
     struct rig r;
@@ -919,6 +966,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_cursor_above_the_journals_head_stops_the_directory);
     tcase_add_loop_test(t, another_record_under_the_same_number_stops_the_directory, 0, 2);
     tcase_add_test(t, a_writer_that_was_retired_while_it_stood_still_ships_nothing_more);
+    tcase_add_test(t, a_writer_that_was_fenced_off_ships_nothing_more_and_keeps_it_all);
+    tcase_add_test(t, a_writer_that_was_fenced_off_does_not_come_back);
     tcase_add_test(t, a_writer_that_stood_still_goes_on);
     tcase_add_test(t, another_installations_redis_gets_nothing);
     tcase_add_test(t, a_parked_partition_holds_up_no_other);

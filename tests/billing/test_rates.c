@@ -133,7 +133,7 @@ static void end(unsigned request, int64_t used)
 
     snprintf(name, sizeof name, "req_%u", request);
     batch_init(&b);
-    batch_start(&b, (struct partition){SIDE_ACCOUNT, 17}, "inst-1", "w-a");
+    batch_start(&b, (struct partition){SIDE_ACCOUNT, 17}, "inst-1", "w-a", FROM_JOURNAL);
     batch_record(&b, (struct record_cursor){++records, 7}, "call", span_of(name), 7, 5);
     batch_key(&b, "account", "acct");
     batch_key(&b, "holds", "acct");

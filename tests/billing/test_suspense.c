@@ -29,7 +29,7 @@ static void apply(const char *writer, uint64_t n, const char *kind, unsigned fie
     AUTO_CLEAR(batch) b;
 
     batch_init(&b);
-    batch_start(&b, partition, INSTALLATION, writer);
+    batch_start(&b, partition, INSTALLATION, writer, FROM_JOURNAL);
     batch_record(&b, (struct record_cursor){n, (uint32_t)n}, kind, span_of(RESOLVE), 0, fields);
     for (unsigned i = 0; i < fields; i++)
         batch_field_text(&b, field[i]);

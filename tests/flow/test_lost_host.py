@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -190,8 +193,8 @@ def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Ser
     assert len([event for event in first.events("demo") if event["amount"] != "0"]) == 2
 
 
-def stream(host: Served) -> Any:
-    with host.wire() as wire:
+def stream(host: Served, timeout: float = 30) -> Any:
+    with host.wire(timeout=timeout) as wire:
         return wire.ask(wire.chat(SLOW))
 
 
@@ -213,6 +216,84 @@ def test_a_directory_that_turns_up_again_is_not_written_to(hosts: tuple[Served, 
     second.wait_ready(30)
     assert call(second, 2), "it goes on with fresh ones"
     assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == 3
+
+
+def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+    """It wakes up in the middle of a call, and sees the archive as it was when it fell asleep, so that only Redis can tell it.
+    What it served stays in its directory, which is adopted."""
+    first, second = hosts
+    kept = call(first, 2) | call(second, 3)
+    second.stop_serving()
+    seen = tmp_path / "archive-as-seen"
+    seen.symlink_to(first.archive)
+    second.options["archive"] = str(seen)
+    second.write_config()
+    second.serve().wait_ready()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(stream, second, 240)
+        wait_until(lambda: first.account_state()["open_calls"] == 1, "it runs")
+        assert second.process
+        asleep = second.process.family()
+        for process in asleep:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            directories = sorted(second.state.glob("journal/*"))
+            writers = [json.loads((directory / "writer").read_text())["writer"] for directory in directories]
+            shutil.copytree(first.archive, tmp_path / "archive-of-then")
+            seen.unlink()
+            seen.symlink_to(tmp_path / "archive-of-then")
+            records = [retire(first, writer) for writer in writers]
+            first.ship()
+            before = first.balance()
+        finally:
+            for process in asleep:
+                os.kill(process, signal.SIGCONT)
+        late = running.result()
+    assert late.is_whole
+    wait_until(lambda: "was retired and may never write again" in second.log_text(), "it learns of it")
+    with second.wire() as wire:
+        wait_until(lambda: wire.ask(wire.chat(FAST)).status == 503, "it serves no more")
+    assert [call["request_id"] for record in records for call in record["open"]] == [late.headers["x-request-id"]]
+    first.ship()
+    assert first.balance() == before
+    assert {event["request_id"] for event in first.events("demo")} == kept
+    second.kill()
+    said = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert sum(one["calls"] for one in said) == 1
+    assert {event["request_id"] for event in first.events("demo")} == kept | {late.headers["x-request-id"]}
+    assert first.balance() == 100 - money.total(first.events("demo"))
+
+
+def test_fences_are_put_back_by_a_rebuild_and_after_an_old_backup(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    call(second, 3)
+    second.settle_down()
+    second.ship()
+    wait_until(first.redis.has_rewritten, "the backup is whole")
+    backup = first.redis.folder / "appendonlydir"
+    shutil.copytree(backup, first.redis.folder / "kept")
+    writers = destroy(second)
+    for writer in writers:
+        retire(first, writer)
+    everywhere = {writer: 128 for writer in writers}
+    assert fences(first) == everywhere
+    first.redis.command("FLUSHALL")
+    first.cli("journal", "rebuild")
+    assert fences(first) == everywhere
+    first.redis.stop()
+    shutil.rmtree(backup)
+    shutil.move(first.redis.folder / "kept", backup)
+    first.redis.start()
+    wait_until(lambda: fences(first) == everywhere, "they are put back", 30)
+
+
+def fences(host: Served) -> dict[str, int]:
+    """In how many partitions each writer is fenced off."""
+    states = host.redis.command("KEYS", "tg:{*:state").splitlines()
+    fields = host.redis.command("EVAL", "local all = {} for _, key in ipairs(KEYS) do for _, field in "
+                                "ipairs(redis.call('HKEYS', key)) do all[#all + 1] = field end end return all",
+                                str(len(states)), *states).splitlines()
+    return Counter(field.removeprefix("retired ") for field in fields if field.startswith("retired "))
 
 
 def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(hosts: tuple[Served, Served], tmp_path: Path) -> None:
