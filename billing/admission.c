@@ -72,6 +72,8 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->request_id, h->request_id, sizeof h->request_id);
     copy(request->account, h->account, sizeof h->account);
     copy(request->key, h->key, sizeof h->key);
+    h->key_access =
+        xstrndup(request->key_access.data ? request->key_access.data : "", request->key_access.len);
     copy(request->currency, h->currency, sizeof h->currency);
     h->amount = request->amount_nanos;
     h->tokens = request->tokens < TOKENS_MAX ? request->tokens : TOKENS_MAX;
@@ -134,6 +136,7 @@ static void ask_admit(struct hold *h)
         clock_offset() != 0 ? int64_text(clock_now(), now) : SPAN(""),
         span_of(h->currency),
         int64_text(h->tokens, tokens),
+        span_of(h->key_access),
         claim.arg[0],
         claim.arg[1],
         claim.arg[2],
@@ -279,6 +282,7 @@ static void hold_free(struct hold *h)
             h->next->link = h->link;
     }
     free(h->claim);
+    free(h->key_access);
     free(h);
 }
 

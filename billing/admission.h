@@ -16,6 +16,7 @@ enum verdict {
     VERDICT_RATE,          /* requests or tokens come faster than the account or the key may */
     VERDICT_TOO_LARGE,     /* the call may use more tokens than are allowed in a minute */
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
+    VERDICT_KEY_CHANGED,   /* it opens something else than the caller knows: to be read again, and asked again */
     VERDICT_ACCOUNT_UNKNOWN,
     VERDICT_CURRENCY,      /* the account is in another currency than the call is priced in */
     VERDICT_CLAIMED,       /* another call runs with this idempotency key */
@@ -67,6 +68,7 @@ DEFINE_AUTO(admission)
 struct hold;
 struct admission_request {
     const char *request_id, *account, *key; /* public id */
+    struct span key_access; /* what the key opens, as the caller read it (key_state) */
     int64_t amount_nanos;
     const char *currency;
     int64_t tokens; /* the most that it can use; token rates book it */
@@ -104,6 +106,7 @@ struct key_state {
     bool revoked;
     int64_t expires_at; /* 0: never */
     int64_t rpm, tpm;   /* 0: no limit */
+    struct span access; /* JSON: what it opens (gateway/key_access.h); empty: everything. Good during the callback */
 };
 /* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent.
  * ERR_UNAVAILABLE while that partition's writers have not all come back to this Redis. */

@@ -13,6 +13,7 @@ struct key_reader {
     bool is_recovered;
     bool found, failed;
     struct key_state state;
+    char *access; /* the text that the state's points to */
     struct err err;
     key_on_state *on_state;
     void *arg;
@@ -64,7 +65,7 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
                                    SPAN("owner_kind"), SPAN("owner"),
                                    SPAN("hash"),       SPAN("state"),
                                    SPAN("expires_at"), SPAN("rpm"),
-                                   SPAN("tpm")};
+                                   SPAN("tpm"),        SPAN("access")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
@@ -99,7 +100,9 @@ static void on_key(void *arg, const struct redis_reply *reply, const struct err 
     if (k->failed && err != &k->err)
         k->err = *err;
     k->found = !k->failed && redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
-    if (k->found && !take_key(reply, &k->state))
+    if (k->found && take_key(reply, &k->state))
+        k->state.access = span_of(k->access = xstrndup(k->state.access.data, k->state.access.len));
+    else if (k->found)
         k->failed = !err_set(&k->err, ERR_CORRUPT, "a key's entry in Redis is malformed");
     key_is_read(k);
 }
@@ -118,6 +121,7 @@ static void key_is_read(struct key_reader *k)
             !err_set(&read.err, ERR_UNAVAILABLE, "Redis is being brought up to the journals");
     read.on_state(read.arg, read.found && !read.failed,
                   read.found && !read.failed ? &read.state : NULL, read.failed ? &read.err : NULL);
+    free(read.access);
 }
 
 /* Both answers are of the same server. */
@@ -135,6 +139,7 @@ static bool take_key(const struct redis_reply *reply, struct key_state *out)
         !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at) ||
         !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm))
         return false;
+    out->access = redis_reply_text(redis_reply_at(reply, 7));
     out->owner_kind = kind[0];
     out->revoked = strcmp(state, "active") != 0;
     return true;

@@ -21,6 +21,7 @@ struct hold {
     enum hold_state state;
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
+    char *key_access; /* what it opened when it was read */
     int64_t amount, tokens;
     uint64_t outage; /* in which it was let go on without Redis; 0: it was not */
     char currency[CURRENCY_TEXT];

@@ -250,6 +250,7 @@ static bool add_key(const struct effects *e, struct batch *b, struct record_curs
     static const char *const kinds[] = {"account", "creator", NULL};
     static const char *const states[] = {"active", "revoked", NULL};
     const char *key, *kind, *owner, *hash, *state;
+    struct span access = SPAN("");
     int64_t expires, rpm, tpm, revision, when;
 
     if (!member_id(e->members, P_KEY, &key) ||
@@ -259,9 +260,10 @@ static bool add_key(const struct effects *e, struct batch *b, struct record_curs
         !member_time_or_zero(e->members, P_EXPIRES_AT, &expires) ||
         !member_count_or_zero(e->members, P_RPM, &rpm) ||
         !member_count_or_zero(e->members, P_TPM, &tpm) ||
-        !member_count(e->members, P_REVISION, &revision) || !member_time(e->members, P_AT, &when))
+        !member_count(e->members, P_REVISION, &revision) || !member_time(e->members, P_AT, &when) ||
+        (!member_is_absent(e->members, P_ACCESS) && !member_value(e->members, P_ACCESS, &access)))
         return false;
-    batch_record(b, at, "key", e->line, 1, 9);
+    batch_record(b, at, "key", e->line, 1, 10);
     batch_key(b, "key", key);
     batch_field_text(b, kind);
     batch_field_text(b, owner);
@@ -272,6 +274,7 @@ static bool add_key(const struct effects *e, struct batch *b, struct record_curs
     batch_field_int(b, tpm);
     batch_field_int(b, revision);
     batch_field_int(b, when);
+    batch_field(b, access);
     batch_change(b, "key", key);
     return true;
 }

@@ -35,6 +35,7 @@ static const char *const paths[PATHS] = {
     [P_HASH] = "hash",
     [P_STATE] = "state",
     [P_EXPIRES_AT] = "expires_at",
+    [P_ACCESS] = "access",
     [P_REVISION] = "revision",
     [P_AT] = "at",
     [P_OP] = "op",

@@ -23,6 +23,7 @@ enum path {
     P_HASH,
     P_STATE,
     P_EXPIRES_AT,
+    P_ACCESS,
     P_REVISION,
     P_AT,
     P_OP,

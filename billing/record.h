@@ -6,7 +6,8 @@
  *
  *   call      account + model   an event (event.h)
  *   account   account           account, currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, revision, at, op
- *   key       account           key (public id), owner_kind account|creator, owner, hash (hex HMAC), state active|revoked, expires_at (or null), rpm, tpm, revision, at, op
+ *   key       account           key (public id), owner_kind account|creator, owner, hash (hex HMAC), state active|revoked, expires_at (or null), rpm, tpm,
+ *                               access (or null: it opens all that its owner may do), revision, at, op
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)

@@ -16,16 +16,16 @@ static void ready_get(void *server, struct http_request *r, const struct route_m
 static void jwks_get(void *server, struct http_request *r, const struct route_match *match);
 
 const struct route api_routes[] = {
-    {"POST", "/v1/chat/completions", CALLER, SIZE_MAX / 1024, true, chat_post},
-    {"POST", "/v1/completions", CALLER, SIZE_MAX / 1024, true, completion_post},
-    {"POST", "/v1/embeddings", CALLER, SIZE_MAX / 1024, true, embedding_post},
+    {"POST", "/v1/chat/completions", CALLER_CALLS, SIZE_MAX / 1024, true, chat_post},
+    {"POST", "/v1/completions", CALLER_CALLS, SIZE_MAX / 1024, true, completion_post},
+    {"POST", "/v1/embeddings", CALLER_CALLS, SIZE_MAX / 1024, true, embedding_post},
     {"GET", "/v1/models", CALLER, 0, false, models_get},
     {"GET", "/v1/models/:id+", CALLER, 0, false, model_get},
-    {"GET", "/v1/usage", CALLER, 0, false, usage_list_get},
-    {"GET", "/v1/usage/:id", CALLER, 0, false, usage_get},
-    {"GET", "/v1/usage/:id/receipt", CALLER, 0, false, receipt_get},
-    {"GET", "/v1/usage/:id/refunds/:op/receipt", CALLER, 0, false, refund_receipt_get},
-    {"GET", "/v1/balance", CALLER, 0, false, balance_get},
+    {"GET", "/v1/usage", CALLER_READS, 0, false, usage_list_get},
+    {"GET", "/v1/usage/:id", CALLER_READS, 0, false, usage_get},
+    {"GET", "/v1/usage/:id/receipt", CALLER_READS, 0, false, receipt_get},
+    {"GET", "/v1/usage/:id/refunds/:op/receipt", CALLER_READS, 0, false, refund_receipt_get},
+    {"GET", "/v1/balance", CALLER_READS, 0, false, balance_get},
     {"GET", "/healthz", ANYONE, 0, false, health_get},
     {"GET", "/readyz", ANYONE, 0, false, ready_get},
     {"GET", "/.well-known/tollgate-jwks.json", ANYONE, 0, false, jwks_get},
@@ -53,6 +53,7 @@ static void embedding_post(void *server, struct http_request *r, const struct ro
 static void paid_post(struct server *s, struct http_request *r, enum surface surface)
 {
     struct caller caller = *request_caller(r);
+    AUTO(key_access) access = key_access_hold(caller.holder.access);
 
     if (!s->calls || s->ledger.is_stopped || !s->ledger.catalogue) {
         enum problem p = !s->calls              ? GATEWAY_JOURNAL_FULL

@@ -26,12 +26,14 @@ static const struct cli_column account_columns[] = {
 static const struct cli_column key_columns[] = {
     {"key", "public_id", false}, {"account", "account", false},    {"creator", "creator", false},
     {"state", "state", false},   {"expires", "expires_at", false}, {"rpm", "rpm", true},
-    {"tpm", "tpm", true},
+    {"tpm", "tpm", true},        {"scopes", "scopes", false},      {"models", "models", false},
+    {"ips", "ips", false},
 };
 
 static int read_terms(struct cli *c, json_t *body);
 static int read_limits(struct cli *c, json_t *body);
 static int read_rates(struct cli *c, json_t *body);
+static void read_access(const struct cli *c, json_t *body);
 static int read_number(struct cli *c, const char *option, int64_t max, json_t *body);
 static int change_limits(struct cli *c, const char *target, json_t *body,
                          const struct cli_column *columns, size_t count);
@@ -235,6 +237,7 @@ int key_create(struct cli *c)
         return cli_misused(c, "--expires: %s", err.text);
     if (expires)
         json_object_set_new(body, "expires_at", json_string(expires));
+    read_access(c, body);
     if (read_rates(c, body) != CLI_DONE)
         return CLI_USAGE;
     reply = cli_change(c, &(struct cli_change){.target = "/admin/v1/keys", .body = body});
@@ -247,6 +250,26 @@ int key_create(struct cli *c)
     fprintf(stderr, "the key of %s %s, shown this once:\n", owner_kind, c->arguments[0]);
     printf("%s\n", json_string_value(json_object_get(reply, "secret")));
     return CLI_DONE;
+}
+
+/* Words between commas; the console says what is wrong with them. */
+static void read_access(const struct cli *c, json_t *body)
+{
+    static const struct {
+        const char *option, *member;
+    } lists[] = {{"--scope", "scopes"}, {"--models", "models"}, {"--ip", "ips"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        const char *text = cli_value(c, lists[i].option);
+        json_t *list = text ? json_array() : NULL;
+
+        for (size_t n; text; text = text[n] ? text + n + 1 : NULL) {
+            n = strcspn(text, ",");
+            json_array_append_new(list, json_stringn(text, n));
+        }
+        if (list)
+            json_object_set_new(body, lists[i].member, list);
+    }
 }
 
 int key_limit(struct cli *c)

@@ -62,6 +62,9 @@ static const struct cli_option key_create_options[] = {
     {"--creator", NULL, "a key of the creator with this id, to see earnings with"},
     {"--rpm", "N", "how many calls a minute with this key; 0, or not given: any number"},
     {"--tpm", "N", "how many tokens a minute with this key; 0, or not given: any number"},
+    {"--scope", "LIST", "what it is for: call, usage; not given: both"},
+    {"--models", "LIST", "the models it may call, such as demo/*,acme/small; not given: all"},
+    {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; not given: all"},
     OP,
 };
 static const struct cli_option key_limit_options[] = {

@@ -7,11 +7,12 @@
 #include "gateway/account_terms.h"
 #include "gateway/catalogue_load.h"
 #include "gateway/desk.h"
+#include "gateway/key_access.h"
 #include "gateway/scan.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define RECORD_MAX 2048
+#define RECORD_MAX (2048 + ACCESS_BYTES_MAX)
 #define ANSWER_MAX (8 * 1024 * 1024)
 
 /* A change of a key, while what it depends on is being read. */
@@ -23,11 +24,13 @@ struct key_change {
     char owner[ID_TEXT];
     char public_id[KEY_ID_PUBLIC];
     int64_t expires_at, rpm, tpm;
+    struct key_access *access;
     json_t *limits; /* of a key that is given other ones, or null */
 };
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err);
 static bool read_limits(const json_t *body, struct key_change *k, struct err *err);
+static bool read_access(const json_t *body, struct key_change *k, struct err *err);
 static void on_owner(void *arg, bool found, const struct account_state *state,
                      const struct err *err);
 static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err);
@@ -48,6 +51,7 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
     if (!body)
         return;
     if (!read_change(body, &change, &err)) {
+        key_access_free(change.access);
         reply_err(r, &err);
         return;
     }
@@ -63,8 +67,8 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err)
 {
-    static const char *const members[] = {"account", "creator", "expires_at", "rpm",
-                                          "tpm",     "op",      NULL};
+    static const char *const members[] = {"account", "creator", "expires_at", "rpm", "tpm",
+                                          "scopes",  "models",  "ips",        "op",  NULL};
     const char *account = NULL, *creator = NULL, *expires = NULL;
 
     if (!json_only_members(body, members, "the key", err) ||
@@ -83,7 +87,19 @@ static bool read_change(const json_t *body, struct key_change *k, struct err *er
         return err_context(err, "'expires_at'");
     if (expires && k->expires_at <= clock_now())
         return err_set(err, ERR_INPUT, "'expires_at' is not in the future");
-    return read_limits(body, k, err);
+    return read_limits(body, k, err) && read_access(body, k, err);
+}
+
+static bool read_access(const json_t *body, struct key_change *k, struct err *err)
+{
+    if (!key_access_read(body, &k->access, err))
+        return false;
+    return k->kind == 'a' ||
+           !(json_object_get(body, "scopes") || json_object_get(body, "models")) ||
+           err_set(
+               err, ERR_INPUT,
+               "a creator's key makes no calls, so it has no scopes and no models; 'ips' may be "
+               "given");
 }
 
 static bool read_limits(const json_t *body, struct key_change *k, struct err *err)
@@ -108,7 +124,7 @@ static void on_owner(void *arg, bool found, const struct account_state *state,
     else if (k->request)
         reply_problem(k->request, CALLER_NOT_FOUND,
                       "There is no account '%s'; open it with 'tollgate account create'", k->owner);
-    free(k);
+    change_free(k);
 }
 
 /* Read anew, since a catalogue may have been applied a moment ago. */
@@ -124,7 +140,7 @@ static void on_creators(void *arg, struct catalogue *catalogue, const struct err
         else if (k->request)
             reply_problem(k->request, CALLER_NOT_FOUND,
                           "There is no creator '%s'; apply a catalogue that names it", k->owner);
-        free(k);
+        change_free(k);
     }
     catalogue_free(catalogue);
 }
@@ -156,7 +172,7 @@ static void create(struct key_change *k)
               buf_span(&answer));
     explicit_bzero(text.data, text.len);
     explicit_bzero(answer.data, answer.len);
-    free(k);
+    change_free(k);
 }
 
 static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
@@ -181,6 +197,8 @@ static void write_record(struct key_change *k, const unsigned char hash[SHA256_L
     }
     jw_int_member(&w, "rpm", k->rpm);
     jw_int_member(&w, "tpm", k->tpm);
+    jw_key(&w, "access");
+    jw_raw(&w, k->access ? key_access_json(k->access) : SPAN("null"));
     jw_int_member(&w, "revision", console_revision(k->console));
     jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
     jw_string_member(&w, "op", k->op);
@@ -269,7 +287,8 @@ static void change_present(struct key_change *k, const struct key_state *state)
     k->rpm = state->rpm;
     k->tpm = state->tpm;
     memcpy(k->owner, state->owner, sizeof k->owner);
-    if (k->limits && !read_limits(k->limits, k, &err)) {
+    if (!key_access_parse(state->access, &k->access, &err) ||
+        (k->limits && !read_limits(k->limits, k, &err))) {
         reply_err(k->request, &err);
         return;
     }
@@ -283,6 +302,7 @@ static void change_present(struct key_change *k, const struct key_state *state)
 static void change_free(struct key_change *k)
 {
     json_decref(k->limits);
+    key_access_free(k->access);
     free(k);
 }
 
@@ -300,6 +320,7 @@ struct listing {
 static void on_ids(void *arg, char *const *ids, size_t count, const struct err *err);
 static void list_next(struct listing *l);
 static void on_listed(void *arg, bool found, const struct key_state *state, const struct err *err);
+static void write_access(struct jw *w, struct span access);
 static void list_end(struct listing *l, const struct err *err);
 
 void keys_get(void *server, struct http_request *r, const struct route_match *match)
@@ -362,10 +383,30 @@ static void on_listed(void *arg, bool found, const struct key_state *state, cons
             jw_int_member(&l->w, "rpm", state->rpm);
             jw_int_member(&l->w, "tpm", state->tpm);
         }
+        write_access(&l->w, state->access);
         jw_object_end(&l->w);
     }
     l->next++;
     list_next(l);
+}
+
+/* "scopes", "models" and "ips", as far as they narrow the key. */
+static void write_access(struct jw *w, struct span access)
+{
+    AUTO_JSON object = access.len ? json_parse(access, NULL) : NULL;
+    const char *name;
+    json_t *list;
+
+    json_object_foreach(object, name, list)
+    {
+        AUTO_CLEAR(buf) json = {.max = ACCESS_BYTES_MAX};
+
+        jw_key(w, name);
+        if (json_dump(list, &json))
+            jw_raw(w, buf_span(&json));
+        else
+            jw_null(w);
+    }
 }
 
 static void list_end(struct listing *l, const struct err *err)

@@ -8,6 +8,7 @@
 #include "billing/partition.h"
 #include "lib/base/clock.h"
 #include "lib/base/crypto.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -17,11 +18,10 @@
 #define BUCKETS       4096
 
 struct entry {
-    struct entry *next; /* of its bucket */
-    struct key_holder holder;
-    unsigned char hash[SHA256_LEN];
-    int64_t expires_at; /* the key's own, 0: never */
-    int64_t read_ms;    /* monotonic */
+    struct entry *next;       /* of its bucket */
+    struct key_holder holder; /* holds its access */
+    int64_t expires_at;       /* the key's own, 0: never */
+    int64_t read_ms;          /* monotonic */
 };
 
 struct keyring {
@@ -36,7 +36,6 @@ struct keyring {
 struct key_check {
     struct keyring *keyring;
     struct key_holder holder;
-    unsigned char hash[SHA256_LEN];
     bool fresh;
     key_on_verdict *on_verdict; /* null once cancelled */
     void *arg;
@@ -45,10 +44,12 @@ struct key_check {
 static bool key_from_authorization(struct span value, struct span *key);
 static struct entry **find(struct keyring *k, const char *public_id);
 static void drop(struct keyring *k, struct entry **link);
-static bool find_cached(struct keyring *k, const struct key_holder *holder,
-                        const unsigned char hash[SHA256_LEN], int64_t age_ms,
-                        struct key_holder *out);
+static const struct key_holder *find_cached(struct keyring *k, const struct key_holder *asked,
+                                            int64_t age_ms);
+static struct key_check *read_key(struct keyring *k, const struct key_holder *asked, bool fresh,
+                                  key_on_verdict *on_verdict, void *arg);
 static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
+static bool take_access(struct key_check *c, const struct key_state *state);
 static bool is_away(const struct err *err);
 static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
                               const struct err *err);
@@ -182,24 +183,39 @@ void keyring_free(struct keyring *k)
 struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh,
                                 key_on_verdict *on_verdict, void *arg)
 {
-    unsigned char hash[SHA256_LEN];
-    struct key_holder asked = {.kind = key->kind}, holder;
-    struct key_check *c;
+    struct key_holder asked = {.kind = key->kind};
+    const struct key_holder *holder;
 
     memcpy(asked.public_id, key->public_id, sizeof asked.public_id);
-    hmac_key_mac(k->pepper, secret_reveal(&key->secret), hash);
-    if (!fresh && find_cached(k, &asked, hash, CACHE_MS, &holder)) {
-        on_verdict(arg, KEY_GOOD, &holder);
+    hmac_key_mac(k->pepper, secret_reveal(&key->secret), asked.hash);
+    if (!fresh && (holder = find_cached(k, &asked, CACHE_MS))) {
+        on_verdict(arg, KEY_GOOD, holder);
         return NULL;
     }
-    c = xcalloc(1, sizeof *c);
+    return read_key(k, &asked, fresh, on_verdict, arg);
+}
+
+struct key_check *keyring_check_again(struct keyring *k, const struct key_holder *holder,
+                                      key_on_verdict *on_verdict, void *arg)
+{
+    struct key_holder asked = {.kind = holder->kind};
+
+    memcpy(asked.public_id, holder->public_id, sizeof asked.public_id);
+    memcpy(asked.hash, holder->hash, sizeof asked.hash);
+    return read_key(k, &asked, true, on_verdict, arg);
+}
+
+static struct key_check *read_key(struct keyring *k, const struct key_holder *asked, bool fresh,
+                                  key_on_verdict *on_verdict, void *arg)
+{
+    struct key_check *c = xcalloc(1, sizeof *c);
+
     c->keyring = k;
-    c->holder = asked;
-    memcpy(c->hash, hash, sizeof c->hash);
+    c->holder = *asked;
     c->fresh = fresh;
     c->on_verdict = on_verdict;
     c->arg = arg;
-    key_read(k->redis, key->public_id, on_state, c);
+    key_read(k->redis, asked->public_id, on_state, c);
     return c;
 }
 
@@ -209,35 +225,50 @@ void key_check_cancel(struct key_check *c)
 }
 
 /* An entry that is older than 30 s stays until it is read anew, for when that fails. */
-static bool find_cached(struct keyring *k, const struct key_holder *holder,
-                        const unsigned char hash[SHA256_LEN], int64_t age_ms,
-                        struct key_holder *out)
+static const struct key_holder *find_cached(struct keyring *k, const struct key_holder *asked,
+                                            int64_t age_ms)
 {
-    const struct entry *e = *find(k, holder->public_id);
+    const struct entry *e = *find(k, asked->public_id);
 
     if (!e || clock_monotonic_ms() - e->read_ms >= age_ms ||
-        (e->expires_at && clock_now() >= e->expires_at) || e->holder.kind != holder->kind ||
-        !crypto_equal(e->hash, hash, SHA256_LEN))
-        return false;
-    *out = e->holder;
-    return true;
+        (e->expires_at && clock_now() >= e->expires_at) || e->holder.kind != asked->kind ||
+        !crypto_equal(e->holder.hash, asked->hash, SHA256_LEN))
+        return NULL;
+    return &e->holder;
 }
 
 static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err)
 {
     struct key_check *c = arg;
+    const struct key_holder *holder = &c->holder, *cached;
     enum key_verdict verdict = judge(c, found, state, err);
 
-    if (verdict == KEY_GOOD) {
+    if (verdict == KEY_GOOD && !take_access(c, state)) {
+        verdict = KEY_UNREADABLE;
+    } else if (verdict == KEY_GOOD) {
         memcpy(c->holder.owner, state->owner, sizeof c->holder.owner);
         remember(c->keyring, c, state);
     } else if (verdict == KEY_UNREADABLE && is_away(err) && !c->fresh &&
-               find_cached(c->keyring, &c->holder, c->hash, c->keyring->stale_ms, &c->holder)) {
+               (cached = find_cached(c->keyring, &c->holder, c->keyring->stale_ms))) {
         verdict = KEY_GOOD;
+        holder = cached;
     }
     if (c->on_verdict)
-        c->on_verdict(c->arg, verdict, &c->holder);
+        c->on_verdict(c->arg, verdict, holder);
+    key_access_free(c->holder.access);
     free(c);
+}
+
+/* What cannot be read opens nothing. */
+static bool take_access(struct key_check *c, const struct key_state *state)
+{
+    struct err err;
+
+    if (key_access_parse(state->access, &c->holder.access, &err))
+        return true;
+    log_warn("key_unreadable", "what key %s opens can't be read: %s", c->holder.public_id,
+             err.text);
+    return false;
 }
 
 static bool is_away(const struct err *err)
@@ -252,7 +283,7 @@ static enum key_verdict judge(const struct key_check *c, bool found, const struc
     if (err)
         return KEY_UNREADABLE;
     if (!found || state->owner_kind != c->holder.kind ||
-        !crypto_equal(state->hash, c->hash, SHA256_LEN))
+        !crypto_equal(state->hash, c->holder.hash, SHA256_LEN))
         return KEY_UNKNOWN;
     if (state->revoked)
         return KEY_REVOKED;
@@ -272,8 +303,9 @@ static void remember(struct keyring *k, const struct key_check *c, const struct 
         k->entries++;
     }
     e = *link;
+    key_access_free(e->holder.access);
     e->holder = c->holder;
-    memcpy(e->hash, c->hash, sizeof e->hash);
+    key_access_hold(e->holder.access);
     e->expires_at = state->expires_at;
     e->read_ms = clock_monotonic_ms();
 }
@@ -298,6 +330,7 @@ static void drop(struct keyring *k, struct entry **link)
 
     *link = e->next;
     k->entries--;
+    key_access_free(e->holder.access);
     free(e);
 }
 

@@ -4,6 +4,7 @@
 #define TOLLGATE_GATEWAY_KEYRING_H
 
 #include "billing/admission.h"
+#include "gateway/key_access.h"
 #include "lib/net/httpd.h"
 
 #define KEY_SECRET_TEXT 33
@@ -33,6 +34,8 @@ struct key_holder {
     char public_id[KEY_ID_PUBLIC];
     char kind;
     char owner[ID_TEXT];
+    unsigned char hash[32];
+    struct key_access *access; /* what it opens; borrowed: who keeps it holds it */
 };
 
 struct keyring;
@@ -45,6 +48,8 @@ typedef void key_on_verdict(void *arg, enum key_verdict verdict, const struct ke
 /* `fresh`: never from the cache, whether Redis is away or not (routes without admit, so that a revoked key fails at once there too). A cached answer calls back before returning;
  * then null is returned, else a handle for key_check_cancel(). */
 struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bool fresh, key_on_verdict *on_verdict, void *arg);
+/* The same, from Redis, for a key that was good before and opens something else now. */
+struct key_check *keyring_check_again(struct keyring *k, const struct key_holder *holder, key_on_verdict *on_verdict, void *arg);
 void key_check_cancel(struct key_check *c);
 void keyring_forget(struct keyring *k, const char *public_id);
 void keyring_forget_all(struct keyring *k);

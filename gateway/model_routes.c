@@ -1,6 +1,7 @@
 /* model_routes.c - the catalogue as clients see it: {"id","object":"model","created","owned_by","price":{…},"card":{…}}. */
 #include "gateway/model_routes.h"
 
+#include "gateway/key_gate.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 
@@ -12,6 +13,7 @@ void models_get(void *server, struct http_request *r, const struct route_match *
 {
     const struct catalogue *c = ((struct server *)server)->ledger.catalogue;
     AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
+    const struct key_access *access = request_caller(r)->holder.access;
     struct jw w;
 
     (void)match;
@@ -21,7 +23,8 @@ void models_get(void *server, struct http_request *r, const struct route_match *
     jw_key(&w, "data");
     jw_array(&w);
     for (size_t i = 0; i < catalogue_model_count(c); i++)
-        write_model(c, catalogue_model_at(c, i), &w);
+        if (key_access_has_model(access, catalogue_model_at(c, i)->id))
+            write_model(c, catalogue_model_at(c, i), &w);
     jw_array_end(&w);
     jw_object_end(&w);
     reply_built(r, &json);
@@ -32,12 +35,17 @@ void model_get(void *server, struct http_request *r, const struct route_match *m
     const struct catalogue *c = ((struct server *)server)->ledger.catalogue;
     const struct model *m = catalogue_model(c, match->value[0]);
     AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
+    struct gate_refusal why;
     struct jw w;
 
     if (!m) {
         reply_problem(r, CALLER_UNKNOWN_MODEL,
                       "The model '%s' does not exist; GET /v1/models lists what this key may call",
                       match->value[0]);
+        return;
+    }
+    if (!gate_lets_call(&request_caller(r)->holder, m->id, &why)) {
+        reply_problem(r, why.problem, "%s", why.text);
         return;
     }
     jw_init(&w, &json);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "gateway/backend_choice.h"
+#include "gateway/key_gate.h"
 #include "gateway/paid_call_end.h"
 #include "gateway/repetition.h"
 #include "lib/base/log.h"
@@ -16,6 +17,7 @@
 #define CLOSING_BYTES_MAX (1024 * 1024) /* of a stream's end, held back */
 #define NOTE_MS           1000
 #define CUT_POLL_MS       20
+#define KEY_READINGS_MAX  3 /* a key that changes faster than it is read */
 
 static bool read_body(struct paid_call *c, enum surface surface);
 static bool read_idempotency_key(struct paid_call *c, const struct caller *caller);
@@ -24,6 +26,8 @@ static bool serves(struct paid_call *c);
 static bool reserve(struct paid_call *c);
 static void admit(struct paid_call *c);
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err);
+static void read_key_again(struct paid_call *c);
+static void on_key_again(void *arg, enum key_verdict verdict, const struct key_holder *holder);
 static void on_client_gone(void *arg);
 static bool try_next_backend(struct paid_call *c, struct backend_result *why);
 static void refuse(struct paid_call *c, enum problem p, const char *param, const char *text);
@@ -97,6 +101,7 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     struct server *server = c->all->server;
     struct meter_subject subject = {caller->request_id, caller->holder.owner,
                                     caller->holder.public_id, NULL};
+    struct gate_refusal why;
     char text[ERR_TEXT_MAX];
     struct err err;
 
@@ -107,6 +112,10 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
                  "The model '%s' does not exist; GET /v1/models lists what this key may call",
                  c->wants.model);
         refuse(c, CALLER_UNKNOWN_MODEL, "model", text);
+        return false;
+    }
+    if (!gate_lets_call(&c->holder, c->model->id, &why)) {
+        refuse(c, why.problem, "model", why.text);
         return false;
     }
     if (!serves(c))
@@ -159,6 +168,7 @@ static void admit(struct paid_call *c)
     struct admission_request request = {.request_id = c->event.request_id,
                                         .account = c->event.account,
                                         .key = c->event.key,
+                                        .key_access = key_access_json(c->holder.access),
                                         .currency = c->event.amount.currency,
                                         .tokens =
                                             (int64_t)c->body.len + c->wants.n * output_cap(c)};
@@ -215,6 +225,10 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     struct server *server = c->all->server;
     struct backend_result none = {.outcome = BACKEND_BROKEN};
 
+    if (answer->verdict == VERDICT_KEY_CHANGED && c->key_readings < KEY_READINGS_MAX) {
+        read_key_again(c);
+        return;
+    }
     if (answer->verdict != VERDICT_ADMITTED) {
         if (err && err->code)
             note_unadmitted(c->all, err);
@@ -228,6 +242,39 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     timer_start(c->deadline, server->options->total_timeout);
     if (!try_next_backend(c, &none))
         call_fail(c, &none);
+}
+
+/* What the key opens may have changed since it was read, so all that is asked anew. */
+static void read_key_again(struct paid_call *c)
+{
+    hold_abandon(c->hold);
+    c->hold = NULL;
+    c->key_readings++;
+    c->check = keyring_check_again(c->all->server->ledger.keyring, &c->holder, on_key_again, c);
+}
+
+static void on_key_again(void *arg, enum key_verdict verdict, const struct key_holder *holder)
+{
+    struct paid_call *c = arg;
+    struct gate_refusal why = {.problem = GATEWAY_UNAVAILABLE};
+
+    c->check = NULL;
+    if (verdict == KEY_GOOD) {
+        key_access_free(c->holder.access);
+        c->holder = *holder;
+        key_access_hold(c->holder.access);
+        if (gate_lets_in(&c->holder, SCOPE_CALL, c->request, &why) &&
+            gate_lets_call(&c->holder, c->model->id, &why)) {
+            admit(c);
+            return;
+        }
+    } else {
+        why.problem = gate_problem_of_verdict(verdict);
+        snprintf(why.text, sizeof why.text, "%s", problem_row(why.problem)->message);
+    }
+    journal_unreserve(c->all->server->ledger.journal);
+    refuse(c, why.problem, NULL, why.text);
+    paid_call_free(c);
 }
 
 /* Nothing was begun: the request is told why, or, when its idempotency key was answered before, what came of that. */
@@ -399,7 +446,10 @@ static void on_client_gone(void *arg)
         meter_handed(&c->marks, http_reply_taken(c->request));
     c->request = NULL;
     if (c->state == CALL_ADMITTING) {
-        hold_abandon(c->hold);
+        if (c->check)
+            key_check_cancel(c->check);
+        if (c->hold)
+            hold_abandon(c->hold);
         journal_unreserve(c->all->server->ledger.journal);
         paid_call_free(c);
     } else if (c->backend && !c->model->drain_on_disconnect) {

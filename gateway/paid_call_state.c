@@ -12,6 +12,8 @@ struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
 
     c->all = all;
     c->request = r;
+    c->holder = caller->holder;
+    key_access_hold(c->holder.access);
     memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
     traceparent_take(http_header_get(http_request_head(r), "traceparent"), c->traceparent);
     http_request_take_body(r, &c->body);
@@ -31,6 +33,7 @@ void paid_call_free(struct paid_call *c)
         c->next->link = c->link;
     c->all->open--;
     timer_free(c->deadline);
+    key_access_free(c->holder.access);
     catalogue_free(c->catalogue);
     failure_clear(&c->failure);
     if (c->idempotent)

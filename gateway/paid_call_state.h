@@ -38,6 +38,9 @@ struct paid_call {
     enum stop stop;
 
     struct http_request *request; /* null once the client is gone */
+    struct key_holder holder;     /* holds its access */
+    struct key_check *check;      /* null unless the key is being read again */
+    unsigned key_readings;
     struct buf body;
     struct call_request wants;
 

@@ -63,6 +63,12 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                          -1,
                          "A call with this Idempotency-Key was answered before, and its answer is "
                          "not kept"},
+    [POLICY_KEY_SCOPE] = {"policy_key_scope", 403, "invalid_request_error", "permission_denied", -1,
+                          "This key is not made for this"},
+    [POLICY_KEY_ADDRESS] = {"policy_key_address", 401, "invalid_request_error", "ip_not_authorized",
+                            -1, "This key may not be used from this address"},
+    [POLICY_KEY_MODEL] = {"policy_key_model", 403, "invalid_request_error", "model_not_found", -1,
+                          "This key may not call this model"},
     [POLICY_NO_CREDIT] = {"policy_no_credit", 402, "insufficient_quota", "insufficient_quota", -1,
                           "The account has no credit left for this call"},
     [POLICY_CURRENCY] = {"policy_currency", 403, "invalid_request_error", "permission_denied", -1,

@@ -8,7 +8,9 @@
 enum access {
     ACCESS_UNSTATED,
     ANYONE,
-    CALLER,
+    CALLER,       /* any key of an account */
+    CALLER_CALLS, /* one that may call models */
+    CALLER_READS, /* one that may read usage, receipts and balance */
     CREATOR,
     FINANCE,
     OPERATOR,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/key_gate.h"
 #include "lib/base/mem.h"
 
 /* One request on its way to its handler and while the handler works. */
@@ -29,6 +30,7 @@ static void authorize(struct exchange *x);
 static void check_key(struct exchange *x, char kind);
 static void check_token(struct exchange *x, const struct secret *token);
 static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
+static void pass_gate(struct exchange *x);
 static void enter(struct exchange *x);
 static void on_gone(void *data);
 static void on_done(void *data);
@@ -87,6 +89,7 @@ static void on_done(void *data)
 
     if (x->check)
         key_check_cancel(x->check);
+    key_access_free(x->caller.holder.access);
     free(x);
 }
 
@@ -127,6 +130,8 @@ static void authorize(struct exchange *x)
 {
     switch (x->match.route->access) {
     case CALLER:
+    case CALLER_CALLS:
+    case CALLER_READS:
         check_key(x, 'a');
         return;
     case CREATOR:
@@ -190,24 +195,35 @@ static void check_token(struct exchange *x, const struct secret *token)
 
 static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder)
 {
-    static const enum problem problems[] = {
-        [KEY_UNKNOWN] = CALLER_BAD_KEY,
-        [KEY_REVOKED] = CALLER_KEY_REVOKED,
-        [KEY_EXPIRED] = CALLER_KEY_EXPIRED,
-        [KEY_UNREADABLE] = GATEWAY_UNAVAILABLE,
-    };
+    enum problem problem = gate_problem_of_verdict(verdict);
     struct exchange *x = arg;
 
     x->check = NULL;
     if (verdict == KEY_GOOD) {
         x->caller.holder = *holder;
-        enter(x);
+        key_access_hold(holder->access);
+        pass_gate(x);
         return;
     }
-    problem_reply(x->request, problems[verdict],
+    problem_reply(x->request, problem,
                   &(struct problem_details){.request_id = x->caller.request_id,
                                             .retry_after_ms = verdict == KEY_UNREADABLE ? 1000 : 0},
-                  "%s", problem_row(problems[verdict])->message);
+                  "%s", problem_row(problem)->message);
+}
+
+/* The key is good; whether it is for this, and from here. */
+static void pass_gate(struct exchange *x)
+{
+    static const enum scope scopes[] = {[CALLER_CALLS] = SCOPE_CALL, [CALLER_READS] = SCOPE_USAGE};
+    enum access access = x->match.route->access;
+    struct gate_refusal why;
+
+    if (gate_lets_in(&x->caller.holder,
+                     (size_t)access < ARRAY_LEN(scopes) ? scopes[access] : SCOPE_NONE, x->request,
+                     &why))
+        enter(x);
+    else
+        reply_problem(x->request, why.problem, "%s", why.text);
 }
 
 static void enter(struct exchange *x)

@@ -12,7 +12,7 @@ struct service {
     const struct route *routes;
     size_t route_count;
     void *server;                            /* given to the handlers */
-    struct keyring *keyring;                 /* null: no route asks for CALLER or CREATOR */
+    struct keyring *keyring;                 /* null: no route asks for a key */
     const struct installation *installation; /* tokens of OPERATOR and FINANCE */
     size_t body_bytes_max;                   /* over every route's own */
 };
@@ -26,7 +26,7 @@ struct httpd_limits service_limits(const struct options *o);
 struct caller {
     char request_id[REQUEST_ID_TEXT];
     enum access role;
-    struct key_holder holder; /* of CALLER and CREATOR */
+    struct key_holder holder; /* of callers and creators */
 };
 const struct caller *request_caller(const struct http_request *r);
 

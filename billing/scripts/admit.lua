@@ -2,7 +2,8 @@
 --
 -- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key. ARGV: installation,
 -- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
--- Redis's time counts), currency, tokens (the most that the call can use).
+-- Redis's time counts), currency, tokens (the most that the call can use), what the key opens, as the
+-- caller knows it.
 -- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE, left, open, most, currency, mode}, or one word of the table
 -- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
 -- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
@@ -31,13 +32,15 @@ end
 
 local time = call('TIME')
 local now = ARGV[7] ~= '' and ARGV[7] or time[1] .. string.format('%06d', time[2]) .. '000'
-local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at', 'rpm', 'tpm')
+local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at', 'rpm', 'tpm', 'access')
 if k[1] ~= 'account' or k[2] ~= id then
     return {'KEY_UNKNOWN'}
 elseif k[3] ~= 'active' then
     return {'KEY_REVOKED'}
 elseif k[4] ~= '0' and not less(now, k[4]) then
     return {'KEY_EXPIRED'}
+elseif (k[7] or '') ~= ARGV[10] then
+    return {'KEY_CHANGED'}
 end
 
 local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm')
@@ -62,7 +65,7 @@ end
 if KEYS[10] then
     local c = read_claim(KEYS[10])
     if c and c.request ~= request and not has_ended(c, now) and not (c.state == 'open' and is_orphan(c)) then
-        return {c.body ~= ARGV[10] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
+        return {c.body ~= ARGV[11] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
     end
 end
 
@@ -108,7 +111,7 @@ if open == 0 then
     call('SADD', held, id)
 end
 if KEYS[10] then
-    write_claim(KEYS[10], {state = 'open', request = request, body = ARGV[10], ends = ARGV[11], by = ARGV[5], turn = ARGV[12]},
+    write_claim(KEYS[10], {state = 'open', request = request, body = ARGV[11], ends = ARGV[12], by = ARGV[5], turn = ARGV[13]},
                 CLAIM_MS)
 end
 call('HSET', holds, request, entry .. (rates and rates.book() or ''))

@@ -157,7 +157,7 @@ local function book_account(r)
          'by', at .. ' ' .. writer .. ' ' .. r.n)
 end
 
--- KEYS: key. Fields: owner kind, owner, hash, state, expires at, rpm, tpm, revision, at.
+-- KEYS: key. Fields: owner kind, owner, hash, state, expires at, rpm, tpm, revision, at, access.
 local function book_key(r)
     local key, f = KEYS[r.k], r.f
     local state_wanted, rpm, tpm = ARGV[f + 3], ARGV[f + 5], ARGV[f + 6]
@@ -172,7 +172,7 @@ local function book_key(r)
     end
     if is_newer(r, revision, at, old[1], old[2]) then
         call('HSET', key, 'owner_kind', ARGV[f], 'owner', ARGV[f + 1], 'hash', ARGV[f + 2],
-             'state', state_wanted, 'expires_at', ARGV[f + 4], 'rpm', rpm, 'tpm', tpm,
+             'state', state_wanted, 'expires_at', ARGV[f + 4], 'rpm', rpm, 'tpm', tpm, 'access', ARGV[f + 9],
              'revision', revision, 'by', at .. ' ' .. writer .. ' ' .. r.n)
     elseif state_wanted == 'revoked' then
         call('HSET', key, 'state', 'revoked')

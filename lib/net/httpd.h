@@ -63,6 +63,8 @@ struct span http_request_query(const struct http_request *r); /* after '?', or e
 struct span http_request_body(const struct http_request *r);  /* from on_body on */
 /* Moves the body to `out`, which the caller clears; afterwards http_request_body() is empty. */
 void http_request_take_body(struct http_request *r, struct buf *out);
+/* Whence the client is connected; false when that is no longer known. */
+bool http_request_peer(const struct http_request *r, struct addr *out) MUST_USE;
 void *http_request_data(const struct http_request *r); /* the handler's own pointer */
 void http_request_set_data(struct http_request *r, void *data);
 /* `on_gone`: the client hung up before the end; `on_done`: the request is over, in any way; both may be null. */

@@ -49,6 +49,11 @@ void http_request_take_body(struct http_request *r, struct buf *out)
     buf_init(&r->body, 0);
 }
 
+bool http_request_peer(const struct http_request *r, struct addr *out)
+{
+    return stream_peer(r->conn->stream, out);
+}
+
 void *http_request_data(const struct http_request *r)
 {
     return r->data;

@@ -570,3 +570,13 @@ void stream_reset(struct stream *s)
     wire_reset_on_close(&s->wire);
     stream_free(s);
 }
+
+bool stream_peer(const struct stream *s, struct addr *out)
+{
+    struct addr peer = {.len = sizeof peer.u};
+
+    if (getpeername(s->wire.fd, &peer.u.any, &peer.len) != 0)
+        return false;
+    *out = peer;
+    return true;
+}

@@ -82,5 +82,7 @@ void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
 /* Whether the peer has reset the connection, be it behind its end or behind a failure: it had
  * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);
+/* Who is at the other end; false when the kernel no longer knows. */
+bool stream_peer(const struct stream *s, struct addr *out) MUST_USE;
 
 #endif

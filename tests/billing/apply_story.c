@@ -77,7 +77,7 @@ static void add_key(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 9);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 10);
     snprintf(text, sizeof text, "17key%u", f->subject);
     batch_key(b, "key", text);
     batch_field_text(b, "account");
@@ -89,6 +89,7 @@ static void add_key(struct batch *b, const struct fact *f)
     batch_field_int(b, 1000);
     batch_field_int(b, f->revision);
     batch_field_int(b, f->at);
+    batch_field_text(b, "");
 }
 
 static void add_credit(struct batch *b, const struct fact *f)
@@ -379,9 +380,9 @@ static void expect_key(struct buf *out, unsigned subject)
     buf_printf(out, "%s owner_kind = account\n%s owner = acct0\n%s hash = %s\n%s state = %s\n", key,
                key, key, is->line, key, was_revoked(subject) ? "revoked" : "active");
     buf_printf(out,
-               "%s expires_at = 0\n%s rpm = 60\n%s tpm = 1000\n%s revision = %" PRId64
+               "%s expires_at = 0\n%s rpm = 60\n%s tpm = 1000\n%s access = \n%s revision = %" PRId64
                "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
-               key, key, key, key, is->revision, key, is->at, writers[is->writer], is->n);
+               key, key, key, key, key, is->revision, key, is->at, writers[is->writer], is->n);
 }
 
 static void expect_credits(struct buf *out, unsigned account)

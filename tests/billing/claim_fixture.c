@@ -72,7 +72,7 @@ char *admit(struct call c)
                           "tg:{a17}:live",
                           NULL};
     const char *args[] = {"inst-1", "run-1", "acct", c.request, c.writer, c.amount, now ? now : "",
-                          "CNY",    "0",     c.body, ends,      c.turn,   NULL};
+                          "CNY",    "0",     "",     c.body,    ends,     c.turn,   NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }

@@ -187,6 +187,7 @@ static void draw_key(struct dice *d, struct fact *f)
     f->owner = one_in(d, 8) ? (unsigned)draw(d, ACCOUNTS / 2) * 2 + f->subject % 2 : f->subject;
     f->revision = draw_revision(d);
     f->is_of_creator = one_in(d, 30);
+    f->is_narrowed = one_in(d, 3);
     f->is_revoked = one_in(d, d->theme == CALLS ? 200 : 20);
     draw_rates(d, f);
     if (one_in(d, 6))
@@ -293,6 +294,7 @@ static void draw_rest(struct dice *d, struct op *op)
             one_in(d, 4) ? EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND : 0;
         op->amount = draw_amount(d);
         op->tokens = draw_tokens(d);
+        op->is_outdated = one_in(d, 20);
         op->has_idem = one_in(d, 3);
         op->age_ms = (int64_t)draw(d, 3);
         break;

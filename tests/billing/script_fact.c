@@ -120,6 +120,7 @@ static void key_body(struct buf *body, const struct fact *f)
         add_time(body, "expires_at", f->expires_at);
     else
         buf_add_string(body, ",\"expires_at\":null");
+    buf_printf(body, ",\"access\":%s", f->is_narrowed ? ACCESS : "null");
     if (!f->is_unreadable)
         add_member(body, "state", f->is_revoked ? "revoked" : "active");
 }

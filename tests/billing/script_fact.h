@@ -15,6 +15,7 @@
 #define PERIODS      2
 #define CURRENCIES   2
 #define IDEMS        2 /* idempotency keys of an account */
+#define ACCESS       "{\"models\":[\"a/*\"]}"
 #define STORED       "an-answer"
 #define STORED_MOST  53 /* bytes that an account may store in 24 hours: half of them at once */
 #define DAY_MS       INT64_C(86400000)
@@ -36,7 +37,7 @@ struct fact {
     bool has_idem, is_complete; /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;
     int64_t started_ms;
-    bool is_revoked, is_postpaid, is_of_creator;
+    bool is_revoked, is_postpaid, is_of_creator, is_narrowed;
     char body[48]; /* of the catalogue */
     char line[800];
 };

@@ -336,6 +336,8 @@ static const char *bars(const struct model *m, const struct admit_ask *ask, int6
         return "KEY_REVOKED";
     if (key->expires_at && now >= key->expires_at)
         return "KEY_EXPIRED";
+    if (key->is_narrowed != ask->knows_narrowed)
+        return "KEY_CHANGED";
     return model_account(m, ask->account) ? NULL : "ACCOUNT_UNKNOWN";
 }
 

@@ -89,6 +89,7 @@ struct apply_ask {
 struct admit_ask {
     unsigned account, key, request, writer, currency, run;
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
+    bool knows_narrowed; /* whoever asks takes the key for one that opens ACCESS alone */
     bool has_idem;
     unsigned idem, body, turn;
     int64_t ends_ms;

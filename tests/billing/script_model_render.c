@@ -460,6 +460,7 @@ static void key_lines(const struct page *p, unsigned key)
     snprintf(text, sizeof text, "%" PRId64 " %s %" PRIu64, is->at, writer_texts[is->writer],
              is->n[SIDE_ACCOUNT]);
     key_text(p, key, "by", text);
+    key_text(p, key, "access", is->is_narrowed ? ACCESS : "");
 }
 
 static void gross_line(const struct page *p, unsigned model, unsigned period, unsigned currency)

@@ -35,6 +35,7 @@ struct op {
     enum verb verb;
     enum answer_verb answer;
     enum rebuild_verb rebuild;
+    bool is_outdated; /* whoever admits has read the key before it was changed */
     bool has_idem, is_stored;
     unsigned idem, body;
     int64_t age_ms; /* how long ago the call began */

@@ -283,6 +283,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
         arg(&c, "%s", "");
     arg(&c, "%s", currency_texts[ask->currency]);
     arg(&c, "%" PRId64, ask->tokens);
+    arg(&c, "%s", ask->knows_narrowed ? ACCESS : "");
     if (ask->has_idem) {
         key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
         key(&c, "live");

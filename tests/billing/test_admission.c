@@ -114,7 +114,11 @@ static void on_answer(void *arg, const struct admission_answer *answer, const st
 
 static void ask(struct call *c, const char *request_id, int64_t nanos)
 {
-    struct admission_request request = {request_id, "acct", "17abcdefghij", nanos, "CNY", 0, NULL};
+    struct admission_request request = {.request_id = request_id,
+                                        .account = "acct",
+                                        .key = "17abcdefghij",
+                                        .amount_nanos = nanos,
+                                        .currency = "CNY"};
 
     *c = (struct call){0};
     c->hold = admission_admit(admission, &request, on_answer, c);

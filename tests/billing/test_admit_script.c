@@ -82,8 +82,8 @@ static char *admit(struct admit a)
     AUTO_STRING key_rate = xasprintf("tg:{a17}:rate:key:%s", a.key);
     const char *keys[] = {"tg:{a17}:state", key,      account, holds,    index,
                           "tg:{a17}:held",  released, rate,    key_rate, NULL};
-    const char *args[] = {a.installation, a.run, a.account,  a.request, "w-a",
-                          a.amount,       a.now, a.currency, a.tokens,  NULL};
+    const char *args[] = {a.installation, a.run,      a.account, a.request, "w-a", a.amount,
+                          a.now,          a.currency, a.tokens,  "",        NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -170,6 +170,9 @@ START_TEST(every_refusal_says_why_and_changes_nothing)
         {"HSET tg:{a17}:key:17key expires_at 4000000000000000000",
          {"inst-1", "run-1", "17key", "acct", "r", "40", "4000000000000000000", "CNY", "0"},
          "KEY_EXPIRED"},
+        {"HSET tg:{a17}:key:17key access narrowed",
+         {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
+         "KEY_CHANGED"},
         {"DEL tg:{a17}:account:acct",
          {"inst-1", "run-1", "17key", "acct", "r", "40", "", "CNY", "0"},
          "ACCOUNT_UNKNOWN"},

@@ -85,9 +85,9 @@ static struct answer *admit_for(struct answer *a, const char *request, int64_t t
         SPAN("tg:{a17}:state"),      SPAN("tg:{a17}:key:17key"),  SPAN("tg:{a17}:account:acct"),
         SPAN("tg:{a17}:holds:acct"), SPAN("tg:{a17}:index:acct"), SPAN("tg:{a17}:held"),
         span_of(released),           SPAN("tg:{a17}:rate:acct"),  SPAN("tg:{a17}:rate:key:17key")};
-    const struct span args[] = {SPAN("inst-1"),   SPAN("run-1"), SPAN("acct"),
-                                span_of(request), SPAN("w-a"),   span_of(amount),
-                                SPAN(""),         SPAN("CNY"),   int64_text(tokens, digits)};
+    const struct span args[] = {
+        SPAN("inst-1"),  SPAN("run-1"), SPAN("acct"), span_of(request),           SPAN("w-a"),
+        span_of(amount), SPAN(""),      SPAN("CNY"),  int64_text(tokens, digits), SPAN("")};
     AUTO_STRING text =
         fixture_eval(&redis, SCRIPT_ADMIT, keys, ARRAY_LEN(keys), args, ARRAY_LEN(args));
     char *rest = NULL;

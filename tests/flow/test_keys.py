@@ -93,3 +93,60 @@ def test_an_operation_that_is_repeated_counts_once(gateway: Dev) -> None:
     for _ in range(3):
         gateway.cli("account", "credit", account, "2.5", "--op", f"op-{account}")
     assert gateway.account_state(account)["balance"] == "3.5"
+
+
+def failure(wires: list[Wire], key: str, call: dict[str, object] = CALL) -> tuple[int, str, str]:
+    """Of a call on every connection: all of them say the same."""
+    found = set()
+    for wire in wires:
+        reply = wire.ask(wire.chat(call, {"Authorization": f"Bearer {key}"}))
+        found.add((reply.status, reply.headers["x-tollgate-code"], reply.error["code"]))
+    assert len(found) == 1
+    return found.pop()
+
+
+def models(gateway: Dev, key: str) -> list[str]:
+    return [model["id"] for model in gateway.get("/v1/models", key)["data"]]
+
+
+def test_a_key_calls_and_lists_its_models_alone(gateway: Dev, wires: list[Wire]) -> None:
+    _, mine = new_key(gateway, "--models", "acme/*,demo/ec*")
+    _, others = new_key(gateway, "--models", "acme/*")
+    assert statuses(wires, mine) == {200}
+    assert models(gateway, mine) == ["demo/echo"] and "demo/echo" in models(gateway, gateway.key)
+    assert models(gateway, others) == []
+    assert failure(wires, others) == (403, "policy_key_model", "model_not_found")
+    assert gateway.try_get("/v1/models/demo/echo", others)[0] == 403
+
+
+def test_a_key_is_for_its_scopes_alone(gateway: Dev, wires: list[Wire]) -> None:
+    _, calls = new_key(gateway, "--scope", "call")
+    _, reads = new_key(gateway, "--scope", "usage")
+    assert failure(wires, reads) == (403, "policy_key_scope", "permission_denied")
+    assert gateway.try_get("/v1/balance", reads)[0] == 200
+    assert models(gateway, reads) == []
+    reply = wires[0].ask(wires[0].chat(CALL, {"Authorization": f"Bearer {calls}"}))
+    assert reply.status == 200
+    for path in ("/v1/balance", "/v1/usage", f"/v1/usage/{reply.headers['x-request-id']}"):
+        status, body = gateway.try_get(path, calls)
+        assert status == 403 and "usage" in str(body), path
+
+
+def test_a_key_is_used_from_its_addresses_alone(gateway: Dev, wires: list[Wire]) -> None:
+    _, here = new_key(gateway, "--ip", "10.0.0.0/8,127.0.0.0/8")
+    _, elsewhere = new_key(gateway, "--ip", "10.0.0.0/8,2001:db8::/32")
+    assert statuses(wires, here) == {200}
+    assert failure(wires, elsewhere) == (401, "policy_key_address", "ip_not_authorized")
+    reply = wires[0].ask(wires[0].chat(CALL, {"Authorization": f"Bearer {elsewhere}"}))
+    assert "127.0.0.1;" in reply.error["message"], "who was turned away learns from where it came"
+    assert gateway.try_get("/v1/models", elsewhere)[0] == 401
+
+
+def test_what_a_key_opens_is_listed_and_checked(gateway: Dev) -> None:
+    public_id, _ = new_key(gateway, "--models", "demo/*", "--scope", "call", "--ip", "127.0.0.1")
+    listed = next(line for line in gateway.cli("key", "list") if line["public_id"] == public_id)
+    assert (listed["models"], listed["scopes"], listed["ips"]) == (["demo/*"], ["call"], ["127.0.0.1"])
+    assert "no scope" in gateway.refused("key", "create", "demo", "--scope", "admin")
+    assert "beyond its prefix" in gateway.refused("key", "create", "demo", "--ip", "10.0.0.1/8")
+    assert "no model" in gateway.refused("key", "create", "demo", "--models", "demo/echo,,")
+    assert "no calls" in gateway.refused("key", "create", "demo", "--creator", "--models", "demo/*")
