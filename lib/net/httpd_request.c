@@ -51,7 +51,7 @@ void http_request_take_body(struct http_request *r, struct buf *out)
 
 bool http_request_peer(const struct http_request *r, struct addr *out)
 {
-    return stream_peer(r->conn->stream, out);
+    return stream_peer_addr(r->conn->stream, out);
 }
 
 void *http_request_data(const struct http_request *r)

@@ -571,7 +571,7 @@ void stream_reset(struct stream *s)
     stream_free(s);
 }
 
-bool stream_peer(const struct stream *s, struct addr *out)
+bool stream_peer_addr(const struct stream *s, struct addr *out)
 {
     struct addr peer = {.len = sizeof peer.u};
 

@@ -83,6 +83,6 @@ void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
  * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);
 /* Who is at the other end; false when the kernel no longer knows. */
-bool stream_peer(const struct stream *s, struct addr *out) MUST_USE;
+bool stream_peer_addr(const struct stream *s, struct addr *out) MUST_USE;
 
 #endif

@@ -41,7 +41,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                     [OP_BACK] = 80},
     [CALLS] = {[OP_ANSWER] = 120,
                [OP_TAKE_UP] = 20,
-               [OP_RETIRE] = 12,
+               [OP_RETIRE] = 20,
                [OP_WRITE] = 200,
                [OP_APPLY] = 80,
                [OP_ADMIT] = 350,

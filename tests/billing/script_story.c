@@ -118,13 +118,11 @@ static void compare_lines(struct telling *t, unsigned place, const char *what, s
 
 static void compare_place(struct telling *t, unsigned place)
 {
-    AUTO_CLEAR(buf) expected;
-    AUTO_CLEAR(buf) found;
+    AUTO_CLEAR(buf) expected = {.max = LINES_MAX};
+    AUTO_CLEAR(buf) found = {.max = LINES_MAX};
 
     if (t->wrong)
         return;
-    buf_init(&expected, LINES_MAX);
-    buf_init(&found, LINES_MAX);
     model_render(&t->models[place], t->now_us, &expected);
     world_lines(t->w, places[place], &found);
     compare_lines(t, place, "what Redis keeps", &expected, &found);
