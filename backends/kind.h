@@ -10,7 +10,7 @@
 #include "backends/usage.h"
 #include "lib/base/buf.h"
 #include "lib/base/secret.h"
-#include "lib/net/loop.h"
+#include "lib/net/names.h"
 
 #define BACKEND_REFUSAL_MAX 65536 /* bytes of a refusal's body that are kept */
 
@@ -82,6 +82,8 @@ struct backend_config {
     const char *url;          /* "http://127.0.0.1:8000/v1"; null for built-in ones */
     const struct secret *key; /* null: none is sent */
     const char *ca_file;      /* for https */
+    struct names
+        *names; /* looks up the url's host and outlives the backend; null: opening does, blocking */
     int64_t connect_ms, first_byte_ms, between_bytes_ms;
     int64_t total_ms;        /* of one call; 0: no end is set */
     int64_t reply_bytes_max; /* of a plain reply */

@@ -7,7 +7,7 @@
 #include "lib/net/tls.h"
 
 struct fetch;
-/* `origin` as httpc_new() takes it. `tls` is borrowed; null: plain. */
+/* `origin`: "http://host:port", https or unix:path. `tls` is borrowed; null: plain. */
 struct fetch *fetch_new(const char *origin, struct tls_context *tls, struct err *err) MUST_USE;
 void fetch_free(struct fetch *f);
 DEFINE_AUTO(fetch)

@@ -18,12 +18,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/net/names_server.h"
 
 #define ADMIN_TRIES     100 /* a command's own console may be about to end */
 #define LOCK_TRIES      300
 #define PAUSE_MS        100
 #define WORKER_GRACE_MS 20000
 #define CONSOLE_STOP_MS 20000
+#define NAMES_STOP_MS   1000
 #define ASKED_AGAIN_MS  1000
 #define WORKER_NAME     16
 #define MUSTER_MS       60000 /* for new workers to become ready */
@@ -55,13 +57,14 @@ struct master {
     struct crew *present, *next; /* next: null unless its workers are getting ready */
     struct timer *muster_end;
     bool reload_again; /* asked for while `next` was getting ready */
-    int admin_fd;
+    int admin_fd, names_fd;
+    struct addr names;         /* where names_fd listens */
     int64_t stopping_since_ms; /* 0: not asked to stop */
     int exit_code;
 };
 
 static bool prepare(struct master *m, struct err *err);
-static int open_admin(const char *state, struct err *err);
+static int open_socket(const char *state, const char *name, struct addr *addr, struct err *err);
 static void start_all(struct master *m);
 static struct crew *crew_new(struct master *m, struct generation *generation);
 static void crew_free(struct crew *crew);
@@ -69,6 +72,7 @@ static void start_workers(struct crew *crew);
 static void start_console(struct crew *crew);
 static int64_t worker_stop_ms(const struct options *o);
 static int run_worker(void *arg);
+static int run_names(void *arg);
 static int run_console(void *arg);
 static struct file_lock *wait_for_console_lock(const char *state, struct err *err);
 static void on_forked(void *arg);
@@ -105,7 +109,7 @@ struct file_lock *master_lock(const char *state, struct err *err)
 
 int master_run(const struct master_start *start)
 {
-    struct master m = {.start = start, .admin_fd = -1};
+    struct master m = {.start = start, .admin_fd = -1, .names_fd = -1};
     struct err err;
 
     if (!prepare(&m, &err)) {
@@ -127,8 +131,10 @@ static bool prepare(struct master *m, struct err *err)
 
     log_set_process("master");
     prctl(PR_SET_NAME, "tg-master");
-    m->admin_fd = open_admin(m->start->options->state, err);
-    if (m->admin_fd < 0)
+    m->admin_fd = open_socket(m->start->options->state, "admin.sock", NULL, err);
+    m->names_fd =
+        m->admin_fd < 0 ? -1 : open_socket(m->start->options->state, "names.sock", &m->names, err);
+    if (m->names_fd < 0)
         return false;
     m->loop = loop_new(err);
     if (!m->loop)
@@ -141,10 +147,10 @@ static bool prepare(struct master *m, struct err *err)
     return true;
 }
 
-static int open_admin(const char *state, struct err *err)
+static int open_socket(const char *state, const char *name, struct addr *bound, struct err *err)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_MS * NANOS_PER_MS};
-    AUTO_STRING path = path_join(state, "admin.sock");
+    AUTO_STRING path = path_join(state, name);
     AUTO_STRING text = xasprintf("unix:%s", path);
     struct err why = {.code = ERR_EXISTS};
     struct addr addr;
@@ -155,7 +161,7 @@ static int open_admin(const char *state, struct err *err)
     for (int tries = 0; fd < 0 && why.code == ERR_EXISTS && tries < ADMIN_TRIES; tries++) {
         if (tries > 0)
             nanosleep(&pause, NULL);
-        fd = addr_listen(&addr, NULL, &why);
+        fd = addr_listen(&addr, bound, &why);
     }
     if (fd < 0)
         err_set(err, why.code, "%s", why.text);
@@ -168,6 +174,11 @@ static void start_all(struct master *m)
 
     for (size_t i = 0; i < s->other_count; i++)
         children_add(m->children, &s->others[i]);
+    children_add(m->children, &(struct child_plan){.name = "names",
+                                                   .run = run_names,
+                                                   .arg = m,
+                                                   .rank = RANK_CONSOLE,
+                                                   .stop_ms = NAMES_STOP_MS});
     m->present = crew_new(m, generation_first(s->options, s->installation, s->tls));
     start_console(m->present);
     start_workers(m->present);
@@ -241,12 +252,23 @@ static int run_worker(void *arg)
         .listen_fd = m->start->listeners->api[slot->number],
         .tls = crew->generation->tls,
         .slot = slot->number,
+        .names = &m->names,
         .ready_fd = crew->muster ? muster_join(crew->muster) : -1,
     };
 
     listeners_close_others(m->start->listeners, start.listen_fd, -1);
     close(m->admin_fd);
+    close(m->names_fd);
     return worker_run(&start);
+}
+
+static int run_names(void *arg)
+{
+    struct master *m = arg;
+
+    listeners_close_others(m->start->listeners, -1, -1);
+    close(m->admin_fd);
+    return names_serve(m->names_fd, addr_look_up);
 }
 
 static int run_console(void *arg)
@@ -264,6 +286,7 @@ static int run_console(void *arg)
     };
 
     listeners_close_others(m->start->listeners, -1, start.listen_fd);
+    close(m->names_fd);
     lock = wait_for_console_lock(start.options->state, &err);
     if (!lock) {
         log_error("console_lock", "%s", err.text);
@@ -463,6 +486,8 @@ static void master_clear(struct master *m)
     loop_free(m->loop);
     if (m->admin_fd >= 0)
         close(m->admin_fd);
+    if (m->names_fd >= 0)
+        close(m->names_fd);
 }
 
 int master_serve(const char *config, const struct options *options)

@@ -65,7 +65,7 @@ struct past_client *past_client_new(struct loop *loop, const char *state, struct
 
     c->loop = loop;
     c->is_idle = true;
-    c->httpc = httpc_new(loop, origin, NULL, &limits, err);
+    c->httpc = httpc_new(loop, &(struct httpc_origin){.url = origin}, &limits, err);
     return c->httpc ? KEEP(c) : NULL;
 }
 

@@ -24,6 +24,7 @@ struct server {
     struct past_client *past_client;
     struct history history;   /* by that client */
     struct paid_calls *calls; /* likewise */
+    struct names *names;      /* looked up by another process */
     struct served_backend *backends;
     size_t backend_count;
     bool draining;

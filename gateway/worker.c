@@ -35,6 +35,9 @@ struct worker {
     int exit_code;
 };
 
+static const struct names_times names_times = {
+    .fresh_ms = 30000, .retry_ms = 2000, .answer_ms = 15000};
+
 static bool build(struct worker *w, const struct worker_start *start, struct err *err);
 static bool build_backends(struct server *s, struct err *err);
 static void build_offline(struct server *s);
@@ -86,6 +89,7 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
     w->ready = timer_new(s->loop, on_ready_timer, w);
     w->drain_end = timer_new(s->loop, on_drain_end, w);
     build_offline(s);
+    s->names = names_new(s->loop, start->names, &names_times);
     s->ledger =
         (struct ledger){.options = s->options, .installation = s->installation, .loop = s->loop};
     if (!build_backends(s, err) ||
@@ -114,6 +118,7 @@ static bool build_backends(struct server *s, struct err *err)
             .url = b->url,
             .key = b->key_file ? &key : NULL,
             .ca_file = b->ca_file,
+            .names = s->names,
             .connect_ms = b->connect_timeout,
             .first_byte_ms = b->first_byte_timeout,
             .between_bytes_ms = b->idle_timeout,
@@ -347,6 +352,7 @@ static void dismantle(struct worker *w)
     for (size_t i = 0; i < s->backend_count; i++)
         backend_free(s->backends[i].backend);
     free(s->backends);
+    names_free(s->names);
     signal_watch_free(w->on_term);
     signal_watch_free(w->on_int);
     signal_watch_free(w->on_hup);

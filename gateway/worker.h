@@ -5,6 +5,7 @@
 
 #include "gateway/installation.h"
 #include "gateway/options.h"
+#include "lib/net/addr.h"
 #include "lib/net/tls.h"
 
 struct worker_start {
@@ -12,7 +13,8 @@ struct worker_start {
     const struct installation *installation;
     int listen_fd; /* taken over */
     struct tls_context *tls;
-    unsigned slot; /* 0, 1, 2 … */
+    unsigned slot;            /* 0, 1, 2 … */
+    const struct addr *names; /* where names are looked up */
     int ready_fd; /* of muster_join(): it accepts nothing before it can serve, and then says so; -1:
                       it accepts at once, and answers 503 until it can */
 };

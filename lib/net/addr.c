@@ -26,7 +26,6 @@ struct parts {
 static bool parse_local(const char *path, struct addr *out, struct err *err);
 static bool split(const char *text, struct parts *out, struct err *err);
 static bool set_numeric(const struct parts *p, struct addr *out);
-static bool look_up(const struct parts *p, struct addr *out, struct err *err);
 static bool has_path(const struct addr *a);
 static int open_socket(const struct addr *a, struct err *err);
 static bool listen_on(int fd, const struct addr *a, struct err *err);
@@ -104,26 +103,37 @@ static bool set_numeric(const struct parts *p, struct addr *out)
 
 bool addr_resolve(const char *text, struct addr *out, struct err *err)
 {
-    struct parts p;
+    struct addr_list found;
 
     if (addr_parse(text, out, NULL))
         return true;
     if (strncmp(text, "unix:", 5) == 0)
         return addr_parse(text, out, err);
-    return split(text, &p, err) && look_up(&p, out, err);
+    if (!addr_look_up(text, &found, err))
+        return err_context(err, "cannot look up %s", text);
+    *out = found.addr[0];
+    return true;
 }
 
-static bool look_up(const struct parts *p, struct addr *out, struct err *err)
+bool addr_look_up(const char *text, struct addr_list *out, struct err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    int failed = getaddrinfo(p->host, p->port, &hints, &found);
+    struct parts p;
+    int failed;
 
+    if (!split(text, &p, err))
+        return false;
+    failed = getaddrinfo(p.host, p.port, &hints, &found);
     if (failed)
-        return err_set(err, ERR_UNAVAILABLE, "cannot look up %s: %s", p->host,
-                       gai_strerror(failed));
-    *out = (struct addr){.len = found->ai_addrlen};
-    memcpy(&out->u, found->ai_addr, found->ai_addrlen);
+        return err_set(err, ERR_UNAVAILABLE, "%s", gai_strerror(failed));
+    out->count = 0;
+    for (const struct addrinfo *at = found; at && out->count < ADDR_LIST_MAX; at = at->ai_next) {
+        struct addr *a = &out->addr[out->count++];
+
+        *a = (struct addr){.len = at->ai_addrlen};
+        memcpy(&a->u, at->ai_addr, at->ai_addrlen);
+    }
     freeaddrinfo(found);
     return true;
 }

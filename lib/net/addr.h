@@ -23,10 +23,18 @@ struct addr {
     } u;
 };
 
+#define ADDR_LIST_MAX 8
+struct addr_list {
+    size_t count;
+    struct addr addr[ADDR_LIST_MAX];
+};
+
 /* Numeric addresses, "localhost" (127.0.0.1) and unix: only; never blocks. ERR_INPUT otherwise. */
 bool addr_parse(const char *text, struct addr *out, struct err *err) MUST_USE;
 /* Also resolves names, blocking: only before the loop runs. */
 bool addr_resolve(const char *text, struct addr *out, struct err *err) MUST_USE;
+/* All addresses of a name, the best first; blocking. One at least, or ERR_UNAVAILABLE. */
+bool addr_look_up(const char *text, struct addr_list *out, struct err *err) MUST_USE;
 const char *addr_format(const struct addr *a, char out[ADDR_TEXT]);
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_is_loopback(const struct addr *a);

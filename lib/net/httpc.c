@@ -8,24 +8,27 @@
 #include "lib/base/text.h"
 #include "lib/net/httpc_link.h"
 
-static bool read_origin(struct httpc *c, struct err *err);
-static bool read_authority(struct httpc *c, const char *authority, const char *port,
-                           struct err *err);
+#define NAME_BYTES_MAX 261 /* 255 of a host, a colon and a port */
+
+static bool read_origin(struct httpc *c, struct names *names, struct err *err);
+static bool read_authority(struct httpc *c, const char *port, struct names *names, struct err *err);
+static bool is_name(const char *text, struct err *err);
 static const char *port_of(const char *authority);
 static char *deadline_sentence(const struct httpc *c, const char *what, int64_t ms);
 static void write_head(struct httpc_call *call, struct span target, struct span head_lines);
 static bool states_length(const struct httpc_call *call);
 
-struct httpc *httpc_new(struct loop *loop, const char *origin, struct tls_context *tls,
+struct httpc *httpc_new(struct loop *loop, const struct httpc_origin *origin,
                         const struct httpc_limits *limits, struct err *err)
 {
     AUTO(httpc) c = xcalloc(1, sizeof *c);
 
     c->loop = loop;
-    c->tls = tls;
+    c->tls = origin->tls;
     c->limits = *limits;
-    c->origin = xstrdup(origin);
-    if (!read_origin(c, err))
+    c->origin = xstrdup(origin->url);
+    c->waiting_end = timer_new(loop, waiting_over, c);
+    if (!read_origin(c, origin->names, err))
         return NULL;
     c->connect_sentence =
         deadline_sentence(c, "did not take the connection within", limits->connect_ms);
@@ -36,26 +39,27 @@ struct httpc *httpc_new(struct loop *loop, const char *origin, struct tls_contex
     return KEEP(c);
 }
 
-static bool read_origin(struct httpc *c, struct err *err)
+static bool read_origin(struct httpc *c, struct names *names, struct err *err)
 {
     if (strncmp(c->origin, "unix:", 5) == 0) {
         c->tls = NULL;
         c->host = xstrdup("localhost");
-        return addr_parse(c->origin, &c->addr, err);
+        c->addrs.count = 1;
+        return addr_parse(c->origin, &c->addrs.addr[0], err);
     }
     if (strncmp(c->origin, "https://", 8) == 0 && c->tls)
-        return read_authority(c, c->origin + 8, "443", err);
+        return read_authority(c, "443", names, err);
     if (strncmp(c->origin, "http://", 7) == 0) {
         c->tls = NULL;
-        return read_authority(c, c->origin + 7, "80", err);
+        return read_authority(c, "80", names, err);
     }
     return err_set(err, ERR_INPUT, "'%s' is not http://host:port, https://host:port or unix:path",
                    c->origin);
 }
 
-static bool read_authority(struct httpc *c, const char *authority, const char *port,
-                           struct err *err)
+static bool read_authority(struct httpc *c, const char *port, struct names *names, struct err *err)
 {
+    const char *authority = strstr(c->origin, "://") + 3;
     const char *given = port_of(authority);
     size_t name = given ? (size_t)(given - 1 - authority) : strlen(authority);
     AUTO_STRING text = given ? xstrdup(authority) : xasprintf("%s:%s", authority, port);
@@ -66,7 +70,24 @@ static bool read_authority(struct httpc *c, const char *authority, const char *p
     if (c->tls)
         c->tls_host =
             authority[0] == '[' ? xstrndup(authority + 1, name - 2) : xstrndup(authority, name);
-    return addr_resolve(text, &c->addr, err) || err_context(err, "%s", c->origin);
+    c->addrs.count = 1;
+    if (!names || addr_parse(text, &c->addrs.addr[0], NULL))
+        return addr_resolve(text, &c->addrs.addr[0], err) || err_context(err, "%s", c->origin);
+    if (!is_name(text, err))
+        return err_context(err, "%s", c->origin);
+    c->name = name_watch(names, text, waiting_name_told, c);
+    return true;
+}
+
+/* Else asking for it would be of no use. */
+static bool is_name(const char *text, struct err *err)
+{
+    const char *colon = strchr(text, ':');
+    uint64_t port;
+
+    return (strlen(text) <= NAME_BYTES_MAX && colon && !strchr(text, '[') &&
+            digits_parse(span_of(colon + 1), UINT16_MAX, &port)) ||
+           err_set(err, ERR_INPUT, "that is no host and port");
 }
 
 /* The colons of "[::1]" belong to the address. */
@@ -90,6 +111,8 @@ void httpc_free(struct httpc *c)
     assert(c->call_count == 0);
     while (c->idle)
         link_close(c->idle);
+    name_free(c->name);
+    timer_free(c->waiting_end);
     free(c->origin);
     free(c->host);
     free(c->tls_host);
@@ -155,29 +178,32 @@ bool httpc_may_be_accepted(const struct httpc_call *call)
 
 void httpc_pause(struct httpc_call *call)
 {
-    if (call->is_paused || !call->link)
+    if (call->is_paused || (!call->link && !call->is_waiting))
         return;
     call->is_paused = true;
-    link_pause(call->link);
+    if (call->link)
+        link_pause(call->link);
 }
 
 void httpc_resume(struct httpc_call *call)
 {
-    if (!call->is_paused || !call->link)
+    if (!call->is_paused || (!call->link && !call->is_waiting))
         return;
     call->is_paused = false;
-    link_resume(call->link);
+    if (call->link)
+        link_resume(call->link);
 }
 
 void httpc_cancel(struct httpc_call *call)
 {
     struct link *l = call->link;
 
-    if (!l || call->is_cancelled)
+    if (call->is_cancelled || (!l && !call_stop_waiting(call)))
         return;
     call->is_cancelled = true;
-    call->was_accepted = call->was_accepted || link_has_sent(l);
+    call->was_accepted = call->was_accepted || (l && link_has_sent(l));
     call->link = NULL;
-    link_close(l);
+    if (l)
+        link_close(l);
     turn_end_schedule(call->client->loop, &call->later);
 }

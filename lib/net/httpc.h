@@ -9,21 +9,27 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 #include "lib/net/http1.h"
+#include "lib/net/names.h"
 #include "lib/net/stream.h"
 
 struct httpc_limits {
-    size_t idle_max; /* pooled connections kept per origin */
-    int64_t idle_ms; /* below the server's keep-alive */
-    int64_t connect_ms;
+    size_t idle_max;          /* pooled connections kept per origin */
+    int64_t idle_ms;          /* below the server's keep-alive */
+    int64_t connect_ms;       /* with the name's lookup */
     int64_t first_byte_ms;    /* from the request's last byte to the reply's head */
     int64_t between_bytes_ms; /* silence inside a reply's body */
     struct http_limits head;
 };
 
-/* One "http://host:port" (or https, or unix:path for the admin socket). Copies everything; a name is resolved here, blocking, so
- * only before the loop runs. */
+struct httpc_origin {
+    const char *url;         /* "http://host:port" (or https, or unix:path for the admin socket) */
+    struct tls_context *tls; /* for https */
+    /* Who looks a name up; it outlives the client. Null: httpc_new() does, blocking, so only before the loop runs. */
+    struct names *names;
+};
 struct httpc;
-struct httpc *httpc_new(struct loop *loop, const char *origin, struct tls_context *tls,
+/* Copies everything. A name has several addresses: when one can't be reached the next is tried, within connect_ms in all. */
+struct httpc *httpc_new(struct loop *loop, const struct httpc_origin *origin,
                         const struct httpc_limits *limits, struct err *err) MUST_USE;
 void httpc_free(struct httpc *c); /* calls in flight must have ended, on_end may be running */
 DEFINE_AUTO(httpc)

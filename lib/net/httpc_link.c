@@ -41,6 +41,7 @@ struct link {
 
     uint64_t sent_before; /* bytes taken for earlier calls */
     int64_t begun_ms;     /* of this call, monotonic */
+    size_t address;       /* which one it was to be connected to */
     bool is_open, is_reused;
     bool has_reply; /* any byte of one */
     bool is_eof;
@@ -56,7 +57,9 @@ struct link {
 enum step { GO, WAIT, OVER };
 
 static struct link *take_idle(struct httpc *c);
-static struct link *connect_new(struct httpc *c, struct err *err);
+static struct link *connect_to_any(struct httpc_call *call, const struct addr_list *addrs,
+                                   struct err *err);
+static struct link *connect_new(struct httpc *c, const struct addr *to, struct err *err);
 static void begin(struct link *l, struct httpc_call *call);
 static void feed_request(struct link *l);
 static void arm_for_reply(struct link *l);
@@ -77,9 +80,9 @@ static bool is_reusable(const struct link *l);
 static void put_idle(struct link *l);
 static enum step fail(struct link *l, const struct err *err);
 static void detach(struct link *l);
+static bool move_on(struct link *l);
 static bool is_meeting(const struct link *l);
 static bool may_send_again(const struct link *l, const struct err *err);
-static void end_call(struct httpc_call *call, const struct err *err);
 static void link_free(struct link *l);
 static void at_eof(struct link *l);
 static void on_open(void *arg);
@@ -121,13 +124,42 @@ bool link_carry(struct httpc_call *call, struct err *err)
 {
     struct httpc *c = call->client;
     struct link *l = call->is_sent_again ? NULL : take_idle(c);
+    const struct addr_list *addrs = c->name ? name_addrs(c->name, err) : &c->addrs;
 
+    if (!l && !call->connect_by_ms)
+        call->connect_by_ms = clock_monotonic_ms() + c->limits.connect_ms;
+    if (!l && !addrs) {
+        call_wait(call);
+        return true;
+    }
     if (!l)
-        l = connect_new(c, err);
+        l = connect_to_any(call, addrs, err);
     if (!l)
         return false;
     begin(l, call);
     return true;
+}
+
+/* What can't be connected to at once is passed over; the others share what is left of the call's time. */
+static struct link *connect_to_any(struct httpc_call *call, const struct addr_list *addrs,
+                                   struct err *err)
+{
+    struct httpc *c = call->client;
+
+    while (call->addrs_tried < addrs->count) {
+        int64_t left_ms = call->connect_by_ms - clock_monotonic_ms();
+        int64_t share_ms = left_ms / (int64_t)(addrs->count - call->addrs_tried);
+        struct link *l = connect_new(c, &addrs->addr[c->addr_at % addrs->count], err);
+
+        call->addrs_tried++;
+        if (l) {
+            l->address = c->addr_at;
+            arm(l, share_ms > 0 ? share_ms : 1, c->connect_sentence);
+            return l;
+        }
+        c->addr_at++;
+    }
+    return NULL;
 }
 
 static struct link *take_idle(struct httpc *c)
@@ -141,7 +173,7 @@ static struct link *take_idle(struct httpc *c)
     return l;
 }
 
-static struct link *connect_new(struct httpc *c, struct err *err)
+static struct link *connect_new(struct httpc *c, const struct addr *to, struct err *err)
 {
     static const struct stream_handlers handlers = {
         .on_open = on_open,
@@ -151,7 +183,7 @@ static struct link *connect_new(struct httpc *c, struct err *err)
         .on_failed = on_failed,
     };
     struct link *l = xcalloc(1, sizeof *l);
-    const struct stream_peer peer = {c->addr, c->tls, c->tls_host};
+    const struct stream_peer peer = {*to, c->tls, c->tls_host};
 
     l->client = c;
     buf_init(&l->in, c->limits.head.head_bytes_max + 2 * LOOP_SCRATCH);
@@ -162,7 +194,6 @@ static struct link *connect_new(struct httpc *c, struct err *err)
         link_free(l);
         return NULL;
     }
-    arm(l, c->limits.connect_ms, c->connect_sentence);
     return l;
 }
 
@@ -402,7 +433,7 @@ static enum step finish(struct link *l)
         put_idle(l);
     else
         link_close(l);
-    end_call(call, NULL);
+    call_end(call, NULL);
     return OVER;
 }
 
@@ -429,7 +460,7 @@ static void put_idle(struct link *l)
     arm(l, c->limits.idle_ms, "idle for too long");
 }
 
-static void end_call(struct httpc_call *call, const struct err *err)
+void call_end(struct httpc_call *call, const struct err *err)
 {
     call->client->call_count--;
     call->handlers.on_end(call->arg, err);
@@ -493,7 +524,7 @@ static void on_failed(void *arg, const struct err *err)
 static enum step fail(struct link *l, const struct err *err)
 {
     struct httpc_call *call = l->call;
-    bool again = may_send_again(l, err);
+    bool again = may_send_again(l, err), moves_on = move_on(l);
     struct err why = *err;
 
     if (why.code != ERR_TIMEOUT)
@@ -504,10 +535,23 @@ static enum step fail(struct link *l, const struct err *err)
     call->link = NULL;
     l->call = NULL;
     link_close(l);
-    call->is_sent_again = again;
-    if (!again || !link_carry(call, &why))
-        end_call(call, &why);
+    call->is_sent_again = call->is_sent_again || again;
+    if (!(again || moves_on) || !link_carry(call, &why))
+        call_end(call, &why);
     return OVER;
+}
+
+/* An address that can't be reached is tried last from now on. */
+static bool move_on(struct link *l)
+{
+    struct httpc *c = l->client;
+    const struct addr_list *addrs = c->name ? name_addrs(c->name, &(struct err){0}) : &c->addrs;
+
+    if (l->is_open || l->is_reused || !addrs)
+        return false;
+    if (c->addr_at == l->address)
+        c->addr_at++;
+    return l->call->addrs_tried < addrs->count;
 }
 
 /* Later than that, a peer that goes away without a word may have been at work on the request. */
@@ -585,7 +629,7 @@ static void run_later(void *arg)
 
     if (call->is_cancelled) {
         err_set(&err, ERR_CANCELLED, "%s: the call was cancelled", call->client->origin);
-        end_call(call, &err);
+        call_end(call, &err);
     } else if (call->link && !call->is_paused) {
         run_kept(call->link);
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +27,10 @@ class Several:
         self.servers = {name: Upstream() for name in NAMES}
         served.options = {"workers": 1}
         served.backends = {name: self.backend(name) for name in NAMES}
+        # To the gateway both are names; a lookup makes 127.0.0.1 of the first.
+        served.backends["named"] = {"kind": "openai", "url": f"http://127.1:{self.servers['two'].port}/v1"}
+        served.backends["unknown"] = {"kind": "openai", "url": "http://no-such-host.invalid/v1", "breaker_failures": 0,
+                                      "connect_timeout": "3 s"}
         served.backends["closed"] = {"kind": "openai", "url": f"http://127.0.0.1:{free_port()}/v1"}
 
     def backend(self, name: str, **more: Any) -> dict[str, Any]:
@@ -68,6 +74,9 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Several]:
     models = {"equal": [{"name": "one", "weight": 5}, {"name": "two", "weight": 5}, {"name": "three", "priority": 1}],
               "spare": [{"name": "one"}, {"name": "three", "priority": 1}],
               "half": [{"name": "closed"}, {"name": "two", "priority": 2}],
+              "named": [{"name": "named"}],
+              "unknown": [{"name": "unknown"}],
+              "unknown-first": [{"name": "unknown"}, {"name": "named", "priority": 1}],
               "refusing": [{"name": "refusing"}, {"name": "two", "priority": 1}],
               "refusing-alone": [{"name": "refusing"}],
               "failing": [{"name": "failing"}],
@@ -122,6 +131,28 @@ def test_no_other_is_asked_once_one_may_have_begun(gateway: Several, respond: Ca
 def test_one_that_is_not_there_is_passed_over(gateway: Several) -> None:
     reply = gateway.ask("demo/half")
     assert reply.status == 200 and gateway.event(reply)["backend"] == "two"
+
+
+def test_a_name_is_looked_up_by_a_process_of_its_own_whose_death_no_call_notices(gateway: Several) -> None:
+    assert gateway.ask("demo/named").status == 200
+    (before,) = gateway.served.children("names")
+    os.kill(before, signal.SIGKILL)
+    assert gateway.ask("demo/named", stream=True).status == 200
+    wait_until(lambda: gateway.served.children("names") not in ([], [before]), "it is started again")
+    assert gateway.ask("demo/named").status == 200
+
+
+def test_a_name_that_nobody_knows_holds_up_nobody_else(gateway: Several) -> None:
+    """How long it takes to learn that depends on the machine's name servers, or that there are none."""
+    with gateway.served.wire() as waiting:
+        waiting.send(waiting.chat({"model": "demo/unknown", "messages": MESSAGES}))
+        assert gateway.ask("demo/named").status == 200
+        reply = waiting.reply()
+    assert reply.status in (503, 504), reply
+    event = gateway.event(reply)
+    assert (event["backend"], event["amount"]) == ("unknown", "0")
+    reply = gateway.ask("demo/unknown-first")
+    assert reply.status == 200 and gateway.event(reply)["backend"] == "named"
 
 
 def test_a_retry_after_is_kept_to_by_every_call(gateway: Several) -> None:

@@ -123,6 +123,21 @@ START_TEST(names_are_looked_up_only_by_resolve)
 }
 END_TEST
 
+START_TEST(a_look_up_gives_every_address_and_numbers_are_names_too)
+{
+    struct addr_list found;
+    struct err err;
+
+    ck_assert(addr_look_up("127.1:81", &found, &err));
+    ck_assert_uint_eq(found.count, 1);
+    ck_assert_str_eq(addr_format(&found.addr[0], text), "127.0.0.1:81");
+    ck_assert(!addr_look_up("no-such-host.invalid:81", &found, &err));
+    ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
+    ck_assert(!addr_look_up("no port", &found, &err));
+    ck_assert_int_eq(err.code, ERR_INPUT);
+}
+END_TEST
+
 START_TEST(loopback_is_known_in_every_form)
 {
     static const struct {
@@ -255,6 +270,7 @@ int main(void)
         what_is_no_address_is_refused_with_a_sentence,
         a_socket_path_may_have_107_bytes_and_no_more,
         names_are_looked_up_only_by_resolve,
+        a_look_up_gives_every_address_and_numbers_are_names_too,
         loopback_is_known_in_every_form,
         port_zero_is_replaced_by_the_one_chosen_and_shared_with_the_next_worker,
         accepted_sockets_do_not_delay_small_packets,

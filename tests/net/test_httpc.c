@@ -196,7 +196,7 @@ static void answer(struct peer *p, struct outcome *o)
 static struct httpc *client_to(const char *origin)
 {
     struct err err;
-    struct httpc *c = httpc_new(loop, origin, NULL, &usual, &err);
+    struct httpc *c = httpc_new(loop, &(struct httpc_origin){.url = origin}, &usual, &err);
 
     ck_assert_msg(c, "%s", err.text);
     return c;
@@ -490,7 +490,7 @@ START_TEST(an_idle_connection_is_not_kept_for_ever)
 
     limits.idle_ms = 50;
     limits.idle_max = 2;
-    c = httpc_new(loop, stub.origin, NULL, &limits, &(struct err){0});
+    c = httpc_new(loop, &(struct httpc_origin){.url = stub.origin}, &limits, &(struct err){0});
     begin(&o, c);
     answer(stub_peer(0), &o);
     pass_ms(loop, 30);
@@ -881,7 +881,8 @@ START_TEST(an_origin_is_a_scheme_a_host_and_a_port)
 {
     struct err err = {.code = ERR_NONE};
 
-    ck_assert_ptr_null(httpc_new(loop, bad_origins[_i], NULL, &usual, &err));
+    ck_assert_ptr_null(
+        httpc_new(loop, &(struct httpc_origin){.url = bad_origins[_i]}, &usual, &err));
     ck_assert_int_ne(err.code, ERR_NONE);
     ck_assert_uint_gt(strlen(err.text), 0);
 }
@@ -991,7 +992,8 @@ START_TEST(client_and_server_understand_each_other)
                                                  : "http://",
                                        addr_format(&addr, text));
 
-        c = httpc_new(loop, origin, client_tls, &limits, &err);
+        c = httpc_new(loop, &(struct httpc_origin){.url = origin, .tls = client_tls}, &limits,
+                      &err);
         ck_assert_msg(c, "%s", err.text);
     }
     for (size_t i = 0; i < 3000000; i++)

@@ -1,0 +1,577 @@
+/* test_names.c - names, the process that looks them up, and calls to a name. What a lookup finds stands in a file of that name in
+ * the scratch folder, so a test can change the world between two lookups. */
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/mem.h"
+#include "lib/net/httpc.h"
+#include "lib/net/names.h"
+#include "lib/net/names_server.h"
+#include "tests/net/peer.h"
+
+static char folder[] = "/tmp/tollgate-test-names-XXXXXX";
+static struct loop *loop;
+static struct addr server;
+static int listener;
+static pid_t pid;
+static struct names *names;
+static const struct names_times quick = {.fresh_ms = 30, .retry_ms = 30, .answer_ms = 10000};
+static const struct names_times slow = {.fresh_ms = 60000, .retry_ms = 60000, .answer_ms = 10000};
+
+/* Of "example:80" the file "example": addresses, a line each, or "hang"; no file, no such name. */
+static bool look_up_in_file(const char *text, struct addr_list *out, struct err *err)
+{
+    AUTO_STRING path = xasprintf("%s/%.*s", folder, (int)strcspn(text, ":"), text);
+    FILE *f = fopen(path, "r");
+    char line[ADDR_TEXT];
+
+    out->count = 0;
+    if (!f)
+        return err_set(err, ERR_UNAVAILABLE, "there is no such name");
+    while (fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strcmp(line, "hang") == 0)
+            pause();
+        ck_assert(addr_parse(line, &out->addr[out->count++], err));
+    }
+    fclose(f);
+    return true;
+}
+
+static void put(const char *name, const char *text)
+{
+    AUTO_STRING path = xasprintf("%s/%s", folder, name);
+    AUTO_STRING aside = xasprintf("%s/new", folder);
+    FILE *f = fopen(aside, "w");
+
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+    ck_assert_int_eq(rename(aside, path), 0);
+}
+
+static void take_away(const char *name)
+{
+    AUTO_STRING path = xasprintf("%s/%s", folder, name);
+
+    ck_assert_int_eq(unlink(path), 0);
+}
+
+static void start_server(void)
+{
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(names_serve(listener, look_up_in_file));
+    }
+}
+
+static void stop_server(void)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void setup(void)
+{
+    struct err err;
+    AUTO_STRING path = NULL;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    path = xasprintf("unix:%s/sock", folder);
+    ck_assert(addr_parse(path, &server, &err));
+    listener = addr_listen(&server, NULL, &err);
+    ck_assert_int_ge(listener, 0);
+    start_server();
+    loop = loop_new(&err);
+    names = names_new(loop, &server, &quick);
+}
+
+static void be_slow(void)
+{
+    names_free(names);
+    names = names_new(loop, &server, &slow);
+}
+
+static void teardown(void)
+{
+    AUTO_STRING command = xasprintf("rm -rf -- %s", folder);
+
+    stop_server();
+    names_free(names);
+    loop_free(loop);
+    close(listener);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* --- names --- */
+
+struct watched {
+    struct name *name;
+    int told;
+    bool is_told;
+};
+
+static void on_told(void *arg)
+{
+    struct watched *w = arg;
+
+    w->told++;
+    w->is_told = true;
+}
+
+static void await_told(struct watched *w)
+{
+    w->is_told = false;
+    ck_assert(loop_run_until(loop, &w->is_told, PATIENCE_MS));
+}
+
+/* "127.0.0.1:80 …", or "!why", or "" while nothing is known. */
+static const char *shown(const struct name *name)
+{
+    static char text[1024];
+    const struct addr_list *list;
+    struct err err = {0};
+    char one[ADDR_TEXT];
+
+    text[0] = '\0';
+    list = name_addrs(name, &err);
+    if (!list && err.code)
+        snprintf(text, sizeof text, "!%s", err.text);
+    for (size_t i = 0; list && i < list->count; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "",
+                 addr_format(&list->addr[i], one));
+    return text;
+}
+
+static void await_shown(struct watched *w, const char *text)
+{
+    for (int i = 0; i < 1000 && strcmp(shown(w->name), text) != 0; i++)
+        await_told(w);
+    ck_assert_str_eq(shown(w->name), text);
+}
+
+START_TEST(a_name_has_the_addresses_that_were_found)
+{
+    struct watched w = {0};
+
+    put("example", "127.0.0.1:80\n[::1]:80\n");
+    w.name = name_watch(names, "example:80", on_told, &w);
+    ck_assert_str_eq(shown(w.name), "");
+    await_told(&w);
+    ck_assert_str_eq(shown(w.name), "127.0.0.1:80 [::1]:80");
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(a_name_follows_its_addresses)
+{
+    struct watched w = {0};
+
+    put("example", "127.0.0.1:80\n");
+    w.name = name_watch(names, "example:80", on_told, &w);
+    await_shown(&w, "127.0.0.1:80");
+    put("example", "127.0.0.2:80\n");
+    await_shown(&w, "127.0.0.2:80");
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(the_last_good_answer_stays_while_lookups_fail)
+{
+    struct watched w = {0};
+
+    put("example", "127.0.0.1:80\n");
+    w.name = name_watch(names, "example:80", on_told, &w);
+    await_shown(&w, "127.0.0.1:80");
+    take_away("example");
+    for (int i = 0; i < 5; i++)
+        await_told(&w);
+    ck_assert_str_eq(shown(w.name), "127.0.0.1:80");
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(a_failure_is_told_and_the_name_is_asked_for_again)
+{
+    struct watched w = {0};
+
+    w.name = name_watch(names, "example:80", on_told, &w);
+    await_told(&w);
+    ck_assert_str_eq(shown(w.name), "!cannot look up example:80: there is no such name");
+    put("example", "127.0.0.1:80\n");
+    await_shown(&w, "127.0.0.1:80");
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(a_lookup_that_hangs_delays_no_other)
+{
+    struct watched hanging = {0}, w = {0};
+
+    put("hanging", "hang\n");
+    put("example", "127.0.0.1:80\n");
+    hanging.name = name_watch(names, "hanging:80", on_told, &hanging);
+    w.name = name_watch(names, "example:80", on_told, &w);
+    await_shown(&w, "127.0.0.1:80");
+    await_told(&w);
+    ck_assert_int_eq(hanging.told, 0);
+    name_free(hanging.name);
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(a_process_that_dies_is_asked_again_once_it_is_back)
+{
+    struct watched w = {0};
+
+    put("example", "hang\n");
+    w.name = name_watch(names, "example:80", on_told, &w);
+    pass_ms(loop, 50);
+    stop_server();
+    put("example", "127.0.0.1:80\n");
+    start_server();
+    await_shown(&w, "127.0.0.1:80");
+    stop_server();
+    start_server();
+    put("example", "127.0.0.2:80\n");
+    await_shown(&w, "127.0.0.2:80");
+    name_free(w.name);
+}
+END_TEST
+
+START_TEST(an_answer_that_never_comes_is_a_failure)
+{
+    static const struct names_times hasty = {.fresh_ms = 30, .retry_ms = 30, .answer_ms = 50};
+    struct watched w = {0};
+
+    names_free(names);
+    names = names_new(loop, &server, &hasty);
+    put("example", "hang\n");
+    w.name = name_watch(names, "example:80", on_told, &w);
+    await_told(&w);
+    ck_assert_str_eq(shown(w.name), "!cannot look up example:80: no answer came in time");
+    put("example", "127.0.0.1:80\n");
+    await_shown(&w, "127.0.0.1:80");
+    name_free(w.name);
+}
+END_TEST
+
+static struct watched pair[2];
+
+static void free_both(void *arg UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(pair); i++) {
+        name_free(pair[i].name);
+        pair[i].name = NULL;
+    }
+    pair[0].is_told = true;
+}
+
+START_TEST(whoever_is_told_may_free_every_name)
+{
+    put("example", "127.0.0.1:80\n");
+    for (size_t i = 0; i < ARRAY_LEN(pair); i++)
+        pair[i].name = name_watch(names, "example:80", free_both, NULL);
+    await_told(&pair[0]);
+    ck_assert_ptr_null(pair[0].name);
+}
+END_TEST
+
+/* --- calls to a name --- */
+
+static const struct httpc_limits usual = {
+    .idle_max = 4,
+    .idle_ms = 60000,
+    .connect_ms = 10000,
+    .first_byte_ms = 10000,
+    .between_bytes_ms = 10000,
+    .head = {.head_bytes_max = 16384, .target_bytes_max = 1024},
+};
+
+struct calling {
+    struct httpc *client;
+    struct httpc_call *call;
+    unsigned status;
+    bool is_over, is_accepted;
+    struct err err;
+    struct calling *cancels; /* at its own end */
+};
+
+static void on_head(void *arg, const struct http_head *head)
+{
+    ((struct calling *)arg)->status = head->status;
+}
+
+static void on_end(void *arg, const struct err *err)
+{
+    struct calling *c = arg;
+
+    ck_assert(!c->is_over);
+    c->is_over = true;
+    c->is_accepted = httpc_may_be_accepted(c->call);
+    if (err)
+        c->err = *err;
+    if (c->cancels)
+        httpc_cancel(c->cancels->call);
+}
+
+static struct httpc *client_to(const char *url, const struct httpc_limits *limits)
+{
+    struct err err;
+    struct httpc *c =
+        httpc_new(loop, &(struct httpc_origin){.url = url, .names = names}, limits, &err);
+
+    ck_assert_msg(c, "%s", err.text);
+    return c;
+}
+
+static void begin(struct calling *c, struct httpc *client)
+{
+    static const struct httpc_handlers handlers = {.on_head = on_head, .on_end = on_end};
+    static const struct httpc_request request = {
+        .method = {"GET", 3}, .target = {"/", 1}, .head_lines = {"", 0}, .body = {"", 0}};
+    struct err err;
+
+    *c = (struct calling){.client = client};
+    c->call = httpc_call(client, &request, &handlers, c, &err);
+    ck_assert_msg(c->call, "%s", err.text);
+}
+
+static void finish(struct calling *c)
+{
+    if (!c->is_over)
+        ck_assert(loop_run_until(loop, &c->is_over, PATIENCE_MS));
+}
+
+struct stub {
+    int fd;
+    struct addr addr;
+    struct watch *watch;
+    int taken;
+};
+
+static void on_stub(void *arg)
+{
+    static const char reply[] = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+    struct stub *s = arg;
+    int fd = accept(s->fd, NULL, NULL);
+
+    if (fd < 0)
+        return;
+    s->taken++;
+    ck_assert_int_eq(send(fd, reply, sizeof reply - 1, MSG_NOSIGNAL), sizeof reply - 1);
+    shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+static void stub_open(struct stub *s)
+{
+    struct addr any;
+    struct err err;
+
+    *s = (struct stub){0};
+    ck_assert(addr_parse("127.0.0.1:0", &any, &err));
+    s->fd = addr_listen(&any, &s->addr, &err);
+    s->watch = watch_new(loop, s->fd, on_stub, NULL, s);
+    watch_want(s->watch, true, false);
+}
+
+static void stub_close(struct stub *s)
+{
+    watch_free(s->watch);
+    close(s->fd);
+}
+
+/* An address where nobody listens. */
+static const char *closed_address(void)
+{
+    static char text[ADDR_TEXT];
+    struct stub s;
+
+    stub_open(&s);
+    stub_close(&s);
+    return addr_format(&s.addr, text);
+}
+
+START_TEST(calls_wait_for_the_first_answer_and_go_on)
+{
+    struct stub stub;
+    char text[ADDR_TEXT];
+    AUTO_STRING line = NULL;
+    struct calling calls[3];
+    struct httpc *client;
+
+    stub_open(&stub);
+    line = xasprintf("%s\n", addr_format(&stub.addr, text));
+    put("example", line);
+    client = client_to("http://example:80", &usual);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        begin(&calls[i], client);
+    httpc_pause(calls[2].call);
+    httpc_resume(calls[2].call);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        finish(&calls[i]);
+        ck_assert_uint_eq(calls[i].status, 204);
+    }
+    ck_assert_str_eq(httpc_host(client), "example:80");
+    httpc_free(client);
+    stub_close(&stub);
+}
+END_TEST
+
+START_TEST(calls_to_no_name_end_with_the_reason_and_sent_nothing)
+{
+    struct calling calls[2];
+    struct httpc *client;
+
+    be_slow();
+    client = client_to("http://nobody:80", &usual);
+    begin(&calls[0], client);
+    begin(&calls[1], client);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+        finish(&calls[i]);
+        ck_assert_int_eq(calls[i].err.code, ERR_UNAVAILABLE);
+        ck_assert(strstr(calls[i].err.text, "nobody:80: there is no such name"));
+        ck_assert(!calls[i].is_accepted);
+    }
+    httpc_free(client);
+}
+END_TEST
+
+START_TEST(a_call_waits_no_longer_than_it_may_take_to_connect)
+{
+    struct httpc_limits hasty = usual;
+    struct calling call;
+    struct httpc *client;
+
+    put("example", "hang\n");
+    hasty.connect_ms = 50;
+    client = client_to("http://example:80", &hasty);
+    begin(&call, client);
+    finish(&call);
+    ck_assert_int_eq(call.err.code, ERR_TIMEOUT);
+    httpc_free(client);
+}
+END_TEST
+
+START_TEST(a_waiting_call_can_be_cancelled_also_by_the_end_of_another)
+{
+    struct calling calls[3];
+    struct httpc *client;
+
+    be_slow();
+    client = client_to("http://nobody:80", &usual);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        begin(&calls[i], client);
+    httpc_cancel(calls[0].call);
+    calls[1].cancels = &calls[2];
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        finish(&calls[i]);
+    ck_assert_int_eq(calls[0].err.code, ERR_CANCELLED);
+    ck_assert_int_eq(calls[1].err.code, ERR_UNAVAILABLE);
+    ck_assert_int_eq(calls[2].err.code, ERR_CANCELLED);
+    httpc_free(client);
+}
+END_TEST
+
+START_TEST(an_address_that_refuses_is_passed_over_and_then_tried_last)
+{
+    struct stub stub;
+    char text[ADDR_TEXT];
+    AUTO_STRING lines = NULL;
+    struct calling call;
+    struct httpc *client;
+
+    stub_open(&stub);
+    lines = xasprintf("%s\n%s\n", closed_address(), addr_format(&stub.addr, text));
+    put("example", lines);
+    client = client_to("http://example:80", &usual);
+    for (int i = 0; i < 3; i++) {
+        begin(&call, client);
+        finish(&call);
+        ck_assert_msg(call.status == 204, "%s", call.err.text);
+    }
+    ck_assert_int_eq(stub.taken, 3);
+    httpc_free(client);
+    stub_close(&stub);
+}
+END_TEST
+
+START_TEST(when_every_address_refuses_the_call_ends_and_has_sent_nothing)
+{
+    AUTO_STRING lines = xasprintf("%s\n%s\n", closed_address(), closed_address());
+    struct calling call;
+    struct httpc *client;
+
+    put("example", lines);
+    client = client_to("http://example:80", &usual);
+    begin(&call, client);
+    finish(&call);
+    ck_assert_int_eq(call.err.code, ERR_UNAVAILABLE);
+    ck_assert(!call.is_accepted);
+    httpc_free(client);
+}
+END_TEST
+
+START_TEST(what_is_no_name_is_refused)
+{
+    static const char *const origins[] = {"http://[::1", "http://a:b", "http://a:b:80",
+                                          "http://a:70000"};
+    char long_name[300] = "http://";
+
+    memset(long_name + 7, 'x', sizeof long_name - 8);
+    long_name[sizeof long_name - 1] = '\0';
+    for (size_t i = 0; i <= ARRAY_LEN(origins); i++) {
+        struct err err = {0};
+        const char *url = i < ARRAY_LEN(origins) ? origins[i] : long_name;
+
+        ck_assert_msg(
+            !httpc_new(loop, &(struct httpc_origin){.url = url, .names = names}, &usual, &err),
+            "%s", url);
+        ck_assert_int_eq(err.code, ERR_INPUT);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_name_has_the_addresses_that_were_found,
+        a_name_follows_its_addresses,
+        the_last_good_answer_stays_while_lookups_fail,
+        a_failure_is_told_and_the_name_is_asked_for_again,
+        a_lookup_that_hangs_delays_no_other,
+        a_process_that_dies_is_asked_again_once_it_is_back,
+        an_answer_that_never_comes_is_a_failure,
+        whoever_is_told_may_free_every_name,
+        calls_wait_for_the_first_answer_and_go_on,
+        calls_to_no_name_end_with_the_reason_and_sent_nothing,
+        a_call_waits_no_longer_than_it_may_take_to_connect,
+        a_waiting_call_can_be_cancelled_also_by_the_end_of_another,
+        an_address_that_refuses_is_passed_over_and_then_tried_last,
+        when_every_address_refuses_the_call_ends_and_has_sent_nothing,
+        what_is_no_name_is_refused,
+    };
+    Suite *suite = suite_create("names");
+    TCase *all = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int count;
+
+    tcase_set_timeout(all, 60);
+    tcase_add_checked_fixture(all, setup, teardown);
+    for (size_t i = 0; i < ARRAY_LEN(tests); i++)
+        tcase_add_test(all, tests[i]);
+    suite_add_tcase(suite, all);
+    srunner_run_all(runner, CK_ENV);
+    count = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return count ? EXIT_FAILURE : EXIT_SUCCESS;
+}
