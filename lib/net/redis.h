@@ -4,7 +4,7 @@
  *
  * One `struct redis` is one logical Redis. It keeps one connection to each server that holds keys,
  * and each reconnects by itself (50 ms doubling to 2 s). On every new connection, before anything
- * else, it authenticates, reads INFO (run_id, role, AOF state) and, when the server has AOF on and
+ * else, it authenticates, reads INFO (run_id, replication id, role, AOF state) and, when the server has AOF on and
  * has not finished a rewrite since its start, asks for BGREWRITEAOF and waits for its end: a Redis
  * that restarted may hold an AOF cut inside a script, after which later writes load wrongly. Only
  * then are commands sent to it.
@@ -69,7 +69,9 @@ bool redis_is_partly_ready(const struct redis *r);
  * other connection of this process had. What was read under one term need not hold under another:
  * the server may have restarted, or another may have taken its place. */
 uint64_t redis_term(const struct redis *r, struct span key);
-/* The run_id of the server that holds `key`; "" when it is not ready. */
+/* Which run of which server holds `key` (REDIS_RUN_ID, redis_info.h): another after a restart, and
+ * after it was replaced and took over again; "" when it is not ready. A connection under which it
+ * changes is noticed within a second, and ends. */
 const char *redis_run_id(const struct redis *r, struct span key);
 size_t redis_pending(const struct redis *r);
 

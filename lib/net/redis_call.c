@@ -13,7 +13,8 @@ static size_t encoded_max(const struct redis_words *args);
 static void send_asking(struct redis_link *link, int64_t due_ms);
 static void asking_answered(void *arg, const struct redis_reply *reply, const struct err *err);
 
-static const char run_id_room[] = "----------------------------------------";
+static const char run_id_room[] =
+    "---------------------------------------------------------------------------------";
 const struct span redis_arg_run_id = {run_id_room, sizeof run_id_room - 1};
 static_assert(sizeof run_id_room == REDIS_RUN_ID, "it stands where a run_id will");
 

@@ -7,7 +7,11 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 
-#define REDIS_RUN_ID 41 /* 40 characters, as every Redis has them */
+/* What a server has been since it started, or since it became master: its run_id, '-' and its
+ * replication id, 40 characters each. The first is new with every start, the second also with every
+ * promotion (and, to no harm, when its first replica comes or an hour after its last one left). So a
+ * server that was replaced, and took over again within a moment, is another run. */
+#define REDIS_RUN_ID 82
 
 struct redis_info {
     char run_id[REDIS_RUN_ID];
@@ -20,5 +24,7 @@ struct redis_info {
 
 /* ERR_PROTOCOL when a field is missing or makes no sense. */
 bool redis_info_parse(struct span text, struct redis_info *out, struct err *err) MUST_USE;
+/* Of the section `replication` alone: the server is master, and the run is still that one. */
+bool redis_info_is_run(struct span replication, const char run_id[REDIS_RUN_ID]);
 
 #endif

@@ -9,6 +9,7 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 2000
 #define DISTRUST_MS    50
+#define LOOK_MS        1000
 #define LOADS          16 /* scripts whose loading is remembered */
 #define COMMAND_MAX    ((size_t)1 << 20)
 
@@ -26,7 +27,7 @@ struct redis_node {
 
     struct redis_link *link;       /* null: waiting to try again */
     struct redis_prepare *prepare; /* null: ready, or no link */
-    struct timer *retry, *distrust;
+    struct timer *retry, *distrust, *look;
     struct err why_distrusted;
     int64_t backoff_ms;
     char run_id[REDIS_RUN_ID];
@@ -43,6 +44,8 @@ static void attempt(void *arg);
 static void link_opened(void *arg);
 static void prepared(void *arg, const char *run_id);
 static void refused(void *arg, const struct err *err);
+static void look(void *arg);
+static void looked(void *arg, const struct redis_reply *reply, const struct err *err);
 static void link_broken(void *arg, const struct err *err);
 static void end_distrusted(void *arg);
 static void lose(struct redis_node *n, const struct err *err);
@@ -75,6 +78,7 @@ struct redis_node *redis_node_new(struct redis_setup *setup, const struct redis_
     n->backoff_ms = BACKOFF_MIN_MS;
     n->retry = timer_new(setup->loop, attempt, n);
     n->distrust = timer_new(setup->loop, end_distrusted, n);
+    n->look = timer_new(setup->loop, look, n);
     timer_start(n->retry, 0);
     return n;
 }
@@ -87,6 +91,7 @@ void redis_node_free(struct redis_node *n, const struct err *why)
     n->is_ready = false;
     timer_free(n->retry);
     timer_free(n->distrust);
+    timer_free(n->look);
     enter(n);
     drop_link(n, why);
     leave(n);
@@ -133,7 +138,37 @@ static void prepared(void *arg, const char *run_id)
     n->backoff_ms = BACKOFF_MIN_MS;
     n->term = ++n->setup->terms;
     n->is_ready = true;
+    timer_start(n->look, LOOK_MS);
     n->handlers.on_ready(n->arg);
+}
+
+/* Not every way of taking a server's place, and giving it back, breaks connections. */
+static void look(void *arg)
+{
+    struct redis_node *n = arg;
+    struct span argv[] = {SPAN("INFO"), SPAN("replication")};
+    AUTO_CLEAR(buf) line = {.max = 256};
+
+    if (!redis_node_is_ready(n))
+        return;
+    redis_encode(&line, argv, ARRAY_LEN(argv));
+    redis_link_send(n->link, buf_span(&line), clock_monotonic_ms() + n->setup->login.command_ms,
+                    looked, n);
+}
+
+static void looked(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct redis_node *n = arg;
+    struct err why;
+
+    if (err || !n->is_ready)
+        return;
+    timer_start(n->look, LOOK_MS);
+    if (redis_reply_type(reply) == REDIS_ERROR ||
+        redis_info_is_run(redis_reply_text(reply), n->run_id))
+        return;
+    err_set(&why, ERR_UNAVAILABLE, "its replication id is another than when it was connected");
+    redis_node_distrust(n, &why);
 }
 
 static void refused(void *arg, const struct err *err)
@@ -155,6 +190,7 @@ static void lose(struct redis_node *n, const struct err *err)
     err_set(&unknown, ERR_TIMEOUT, "whether Redis did it is unknown: %s", why.text);
     n->is_ready = false;
     timer_stop(n->distrust);
+    timer_stop(n->look);
     timer_start(n->retry, n->backoff_ms);
     n->backoff_ms = 2 * n->backoff_ms < BACKOFF_MAX_MS ? 2 * n->backoff_ms : BACKOFF_MAX_MS;
     enter(n);

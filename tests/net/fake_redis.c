@@ -54,11 +54,12 @@ static bool take_command(struct buf *in, char words[WORDS_MAX])
 
 static void say_info(const struct fake_redis *f, struct buf *reply)
 {
-    AUTO_STRING info = xasprintf("run_id:%s\r\nrole:%s\r\ncluster_enabled:%d\r\nloading:0\r\n"
+    AUTO_STRING info = xasprintf("run_id:%.40s\r\nmaster_replid:%s\r\nrole:%s\r\n"
+                                 "cluster_enabled:%d\r\nloading:0\r\n"
                                  "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n"
                                  "aof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n"
                                  "aof_last_bgrewrite_status:ok\r\n",
-                                 f->run_id, f->role, f->in_cluster);
+                                 f->run_id, f->run_id + 41, f->role, f->in_cluster);
 
     buf_printf(reply, "$%zu\r\n%s\r\n", strlen(info), info);
 }
@@ -73,7 +74,7 @@ static void on_bytes(void *arg, const char *bytes, size_t n)
     while (take_command(&c->in, words)) {
         AUTO_CLEAR(buf) reply = {.max = 1 << 16};
 
-        if (strcmp(words, "INFO") == 0) {
+        if (strncmp(words, "INFO", 4) == 0) {
             say_info(f, &reply);
         } else {
             f->asked++;
@@ -110,6 +111,7 @@ void fake_redis_start(struct fake_redis *f, struct loop *loop, char letter, bool
     *f = (struct fake_redis){
         .loop = loop, .answer = answer, .role = "master", .in_cluster = in_cluster};
     memset(f->run_id, letter, sizeof f->run_id - 1);
+    f->run_id[40] = '-';
     ck_assert(addr_parse("127.0.0.1:0", &any, &err));
     f->fd = addr_listen(&any, &bound, &err);
     ck_assert_msg(f->fd >= 0, "%s", err.text);

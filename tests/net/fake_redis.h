@@ -16,7 +16,7 @@ struct fake_redis {
     struct loop *loop;
     fake_answer *answer;
     char where[ADDR_TEXT];
-    char run_id[41];  /* all of one letter */
+    char run_id[82];  /* as redis_run_id() has it: all of one letter, '-', and all of it again */
     const char *role; /* "master" unless said otherwise */
     bool in_cluster;
     unsigned asked;       /* commands but for INFO */

@@ -307,7 +307,7 @@ START_TEST(a_killed_redis_is_ready_again_only_after_a_rewrite)
     connect_to(aof, 2000);
     ck_assert_int_ge(info_number("persistence", "aof_last_rewrite_time_sec:"), 0);
     snprintf(before, sizeof before, "%s", redis_run_id(redis, SPAN("")));
-    ck_assert_uint_eq(strlen(before), 40);
+    ck_assert_uint_eq(strlen(before), REDIS_RUN_ID - 1);
     ask("SET kept yes");
     kill(server, SIGSTOP);
     command("SET lost maybe", &a);
@@ -326,6 +326,24 @@ START_TEST(a_killed_redis_is_ready_again_only_after_a_rewrite)
     ck_assert_int_ge(info_number("persistence", "aof_last_rewrite_time_sec:"), 0);
     ck_assert_int_eq(info_number("persistence", "aof_rewrite_in_progress:"), 0);
     ck_assert_str_eq(ask("GET kept")->text, "yes");
+}
+END_TEST
+
+/* Within a moment, so that no command meets the replica that it was; the connection lives on, and so does the process. */
+START_TEST(a_server_that_was_replaced_and_took_over_again_is_another_run)
+{
+    char before[REDIS_RUN_ID];
+    const char *after;
+
+    connect_to(no_options, 2000);
+    snprintf(before, sizeof before, "%s", redis_run_id(redis, SPAN("")));
+    ask("REPLICAOF 127.0.0.1 1");
+    ask("REPLICAOF NO ONE");
+    await_lost();
+    await_ready();
+    after = redis_run_id(redis, SPAN(""));
+    ck_assert(strncmp(before, after, 41) == 0);
+    ck_assert_str_ne(before, after);
 }
 END_TEST
 
@@ -591,6 +609,7 @@ int main(void)
         a_missing_script_is_loaded_once_and_every_command_runs_once,
         a_script_that_loading_does_not_help_is_answered_with_noscript,
         a_killed_redis_is_ready_again_only_after_a_rewrite,
+        a_server_that_was_replaced_and_took_over_again_is_another_run,
         one_rewrite_per_process_is_enough,
         a_redis_that_hangs_ends_what_is_pending_with_timeout,
         a_blocking_command_may_take_longer_by_what_was_stated,

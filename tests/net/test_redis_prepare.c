@@ -56,7 +56,8 @@ struct line {
     const char *reply;
 };
 
-#define INFO_LINE(fields) "run_id:" RUN_ID "\r\nrole:master\r\n" fields
+#define REPLID            "fedcba9876543210fedcba9876543210fedcba98"
+#define INFO_LINE(fields) "run_id:" RUN_ID "\r\nmaster_replid:" REPLID "\r\nrole:master\r\n" fields
 #define AOF_LINE(enabled, loading, running, last, status)                                          \
     INFO_LINE("loading:" loading "\r\naof_enabled:" enabled "\r\naof_rewrite_in_progress:" running \
               "\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:" last                     \
@@ -132,7 +133,7 @@ START_TEST(a_loading_redis_is_waited_for_then_rewritten_then_watched_until_done)
     };
 
     run_fake(table, &is_ready_seen);
-    ck_assert_str_eq(redis_run_id(redis, SPAN("")), RUN_ID);
+    ck_assert_str_eq(redis_run_id(redis, SPAN("")), RUN_ID "-" REPLID);
     ck_assert_ptr_null(lines->command);
     ck_assert(!is_lost_seen);
 }
@@ -236,6 +237,7 @@ END_TEST
 START_TEST(info_without_any_of_its_fields_is_an_error_not_a_guess)
 {
     static const char *const fields[] = {"run_id:" RUN_ID "\r\n",
+                                         "master_replid:" REPLID "\r\n",
                                          "role:master\r\n",
                                          "loading:0\r\n",
                                          "aof_enabled:1\r\n",
@@ -255,7 +257,11 @@ START_TEST(info_without_any_of_its_fields_is_an_error_not_a_guess)
         ck_assert_int_eq(redis_info_parse(span_of(text), &info, &err),
                          missing == ARRAY_LEN(fields));
     }
-    ck_assert_str_eq(info.run_id, RUN_ID);
+    ck_assert_str_eq(info.run_id, RUN_ID "-" REPLID);
+    ck_assert(redis_info_is_run(SPAN("role:master\r\nmaster_replid:" REPLID "\r\n"), info.run_id));
+    ck_assert(!redis_info_is_run(SPAN("role:slave\r\nmaster_replid:" REPLID "\r\n"), info.run_id));
+    ck_assert(!redis_info_is_run(SPAN("role:master\r\nmaster_replid:" RUN_ID "\r\n"), info.run_id));
+    ck_assert(!redis_info_is_run(SPAN("role:master\r\n"), info.run_id));
     ck_assert(info.is_master && info.has_aof && info.has_rewritten);
     ck_assert(!info.is_loading && !info.is_rewriting);
 }
