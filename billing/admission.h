@@ -119,7 +119,6 @@ struct account_state {
     int64_t balance, credit_limit, room; /* nanos; room = balance + credit_limit - holds */
     int64_t concurrency, open;           /* limit (0: none) and calls running */
     int64_t rpm, tpm;                    /* 0: no limit */
-    int64_t revision;
 };
 typedef void account_on_state(void *arg, bool found, const struct account_state *state, const struct err *err);
 void account_read(struct redis *redis, const char *account, account_on_state *on_state, void *arg);

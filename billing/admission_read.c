@@ -169,8 +169,8 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
         SPAN("opened"),       SPAN("currency"),
         SPAN("mode"),         SPAN("balance"),
         SPAN("credit_limit"), SPAN("room"),
-        SPAN("concurrency"),  SPAN("revision"),
-        SPAN("rpm"),          SPAN("tpm")};
+        SPAN("concurrency"),  SPAN("rpm"),
+        SPAN("tpm")};
     const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
 
     a->on_state = on_state;
@@ -205,8 +205,7 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
     out->prepaid = strcmp(mode, "prepaid") == 0;
     return number_at(reply, 3, &out->balance) && number_at(reply, 4, &out->credit_limit) &&
            number_at(reply, 5, &out->room) && number_at(reply, 6, &out->concurrency) &&
-           number_at(reply, 7, &out->revision) && number_at(reply, 8, &out->rpm) &&
-           number_at(reply, 9, &out->tpm);
+           number_at(reply, 7, &out->rpm) && number_at(reply, 8, &out->tpm);
 }
 
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -5,18 +5,19 @@
 #include <stdio.h>
 
 #include "billing/claim.h"
-#include "billing/projection_members.h"
+#include "billing/setting.h"
 #include "lib/base/clock.h"
 #include "lib/base/jscan.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define UNREADABLE   "record-is-unreadable"
-#define OWNERS_TEXT  (OWNERS_MAX * (ID_TEXT + 24))
-#define GROSS_TEXT   (MODEL_TEXT + DAY_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
-#define CLAIM_KEYS   1
-#define CLAIM_FIELDS 4
-#define OBJECT_TEXT  (JSCAN_TEXT + 24)
+#define UNREADABLE     "record-is-unreadable"
+#define OWNERS_TEXT    (OWNERS_MAX * (ID_TEXT + 24))
+#define GROSS_TEXT     (MODEL_TEXT + DAY_TEXT + CURRENCY_TEXT + VERSION_TEXT + 24 + OWNERS_TEXT)
+#define CLAIM_KEYS     1
+#define CLAIM_FIELDS   4
+#define SETTING_FIELDS 5
+#define OBJECT_TEXT    (JSCAN_TEXT + 24)
 
 struct effects {
     struct members *members;
@@ -48,6 +49,7 @@ static void add_claim(struct batch *b, const struct claim_words *words);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
+static void add_setting(struct batch *b, const struct setting *s);
 static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -217,66 +219,44 @@ static bool add_earning(const struct effects *e, struct batch *b, struct record_
 
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    static const char *const modes[] = {"prepaid", "postpaid", NULL};
-    const char *account, *currency, *mode;
-    int64_t limit, concurrency, rpm, tpm, revision, when;
+    const char *account;
+    struct setting setting;
 
     if (!member_id(e->members, P_ACCOUNT, &account) ||
-        !member_id(e->members, P_CURRENCY, &currency) ||
-        !member_word(e->members, P_MODE, modes, &mode) ||
-        !member_amount_or_zero(e->members, P_CREDIT_LIMIT, &limit) ||
-        !member_count_or_zero(e->members, P_CONCURRENCY, &concurrency) ||
-        !member_count_or_zero(e->members, P_RPM, &rpm) ||
-        !member_count_or_zero(e->members, P_TPM, &tpm) ||
-        !member_count(e->members, P_REVISION, &revision) || !member_time(e->members, P_AT, &when))
+        !setting_read(e->members, RECORD_ACCOUNT, &setting))
         return false;
-    batch_record(b, at, "account", e->line, 1, 9);
+    batch_record(b, at, "account", e->line, 2, 1 + SETTING_FIELDS);
     batch_key(b, "account", account);
+    batch_key(b, "terms:account", account);
     batch_field_text(b, account);
-    batch_field_text(b, currency);
-    batch_field_text(b, mode);
-    batch_field_int(b, limit);
-    batch_field_int(b, concurrency);
-    batch_field_int(b, rpm);
-    batch_field_int(b, tpm);
-    batch_field_int(b, revision);
-    batch_field_int(b, when);
+    add_setting(b, &setting);
     batch_change(b, "account", account);
     return true;
 }
 
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    static const char *const kinds[] = {"account", "creator", NULL};
-    static const char *const states[] = {"active", "revoked", NULL};
-    const char *key, *kind, *owner, *hash, *state;
-    struct span access = SPAN("");
-    int64_t expires, rpm, tpm, revision, when;
+    const char *key;
+    struct setting setting;
 
-    if (!member_id(e->members, P_KEY, &key) ||
-        !member_word(e->members, P_OWNER_KIND, kinds, &kind) ||
-        !member_id(e->members, P_OWNER, &owner) || !member_id(e->members, P_HASH, &hash) ||
-        !member_word(e->members, P_STATE, states, &state) ||
-        !member_time_or_zero(e->members, P_EXPIRES_AT, &expires) ||
-        !member_count_or_zero(e->members, P_RPM, &rpm) ||
-        !member_count_or_zero(e->members, P_TPM, &tpm) ||
-        !member_count(e->members, P_REVISION, &revision) || !member_time(e->members, P_AT, &when) ||
-        (!member_is_absent(e->members, P_ACCESS) && !member_value(e->members, P_ACCESS, &access)))
+    if (!member_id(e->members, P_KEY, &key) || !setting_read(e->members, RECORD_KEY, &setting))
         return false;
-    batch_record(b, at, "key", e->line, 1, 10);
+    batch_record(b, at, "key", e->line, 2, SETTING_FIELDS);
     batch_key(b, "key", key);
-    batch_field_text(b, kind);
-    batch_field_text(b, owner);
-    batch_field_text(b, hash);
-    batch_field_text(b, state);
-    batch_field_int(b, expires);
-    batch_field_int(b, rpm);
-    batch_field_int(b, tpm);
-    batch_field_int(b, revision);
-    batch_field_int(b, when);
-    batch_field(b, access);
+    batch_key(b, "terms:key", key);
+    add_setting(b, &setting);
     batch_change(b, "key", key);
     return true;
+}
+
+/* SETTING_FIELDS. */
+static void add_setting(struct batch *b, const struct setting *s)
+{
+    batch_field_text(b, setting_form_name(s->form));
+    batch_field_text(b, s->op);
+    batch_field_int(b, s->revision);
+    batch_field_int(b, s->at);
+    batch_field_text(b, s->values);
 }
 
 static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at)

@@ -136,23 +136,11 @@ bool member_amount(const struct members *m, enum path path, int64_t *out)
     return member_text(m, path, &decimal) && decimal_parse(span_of(decimal), out, NULL);
 }
 
-bool member_amount_or_zero(const struct members *m, enum path path, int64_t *out)
-{
-    *out = 0;
-    return member_is_absent(m, path) || (member_amount(m, path, out) && *out >= 0);
-}
-
 bool member_count(const struct members *m, enum path path, int64_t *out)
 {
     const struct jscan_hit *hit = jscan_get(m->scan, path);
 
     return hit->seen == 1 && jscan_int(hit, out) && *out >= 0;
-}
-
-bool member_count_or_zero(const struct members *m, enum path path, int64_t *out)
-{
-    *out = 0;
-    return member_is_absent(m, path) || member_count(m, path, out);
 }
 
 bool member_time(const struct members *m, enum path path, int64_t *out)
@@ -166,6 +154,11 @@ bool member_time_or_zero(const struct members *m, enum path path, int64_t *out)
 {
     *out = 0;
     return member_is_absent(m, path) || member_time(m, path, out);
+}
+
+bool member_is_named(const struct members *m, enum path path)
+{
+    return jscan_get(m->scan, path)->seen > 0;
 }
 
 bool member_is_absent(const struct members *m, enum path path)

@@ -57,6 +57,7 @@ DEFINE_AUTO(members)
 bool members_read(struct members *m, struct span line);
 
 /* Outputs live as long as the line's scan: until the next members_read(). */
+bool member_is_named(const struct members *m, enum path path);  /* be it null */
 bool member_is_absent(const struct members *m, enum path path); /* or null */
 bool member_value(const struct members *m, enum path path, struct span *out); /* as it stands */
 /* A string without blanks, which part the fields of Redis's values, and short enough for a key. */
@@ -68,8 +69,6 @@ bool member_amount(const struct members *m, enum path path, int64_t *out); /* na
 bool member_count(const struct members *m, enum path path, int64_t *out);  /* 0 or more */
 bool member_time(const struct members *m, enum path path, int64_t *out);   /* nanos */
 /* The same, 0 when it is absent. */
-bool member_amount_or_zero(const struct members *m, enum path path, int64_t *out); /* not negative */
-bool member_count_or_zero(const struct members *m, enum path path, int64_t *out);
 bool member_time_or_zero(const struct members *m, enum path path, int64_t *out);
 /* {"input_tokens":12,…}: the sum of what is counted in tokens, none larger than what a rate can hold. */
 bool member_tokens(const struct members *m, enum path path, int64_t *out);

@@ -5,9 +5,9 @@
  * is part of every cursor. Kinds, and the members of their bodies:
  *
  *   call      account + model   an event (event.h)
- *   account   account           account, currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, revision, at, op
- *   key       account           key (public id), owner_kind account|creator, owner, hash (hex HMAC), state active|revoked, expires_at (or null), rpm, tpm,
- *                               access (or null: it opens all that its owner may do), revision, at, op
+ *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm
+ *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), expires_at (or null), rpm, tpm,
+ *                               access (or null: it opens all that its owner may do); else only what is set; or state revoked
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 #include "gateway/account_terms.h"
-#include "gateway/desk.h"
+#include "gateway/operation.h"
 #include "gateway/scan.h"
+#include "gateway/turn.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -14,81 +15,177 @@
 
 /* An account that is being opened or given other limits, while it is looked what it is. */
 struct change {
-    struct console *console;
-    struct http_request *request;
-    json_t *body;               /* holds the texts of `terms`, and `op` */
-    struct account_terms terms; /* of one that is being opened */
-    char id[ID_TEXT];           /* of one that is given other limits */
-    const char *op;
+    struct turn *turn;
+    json_t *body;               /* holds the texts of `terms` */
+    struct account_terms terms; /* of one that is opened all; else the limits that the body names */
+    char id[ID_TEXT];
+    bool is_opening;
+    bool is_repeated;
+    struct buf record;
 };
 
-static void on_present_account(void *arg, bool found, const struct account_state *state,
-                               const struct err *err);
-static void post_terms(struct change *c, const struct account_terms *t);
-static void change_free(struct change *c);
+static void change_start(struct console *c, struct http_request *r, struct change *change);
+static void on_turn(void *arg);
+static void on_operation(void *arg, enum operation_seen seen, const struct err *err);
+static void on_present(void *arg, bool found, const struct account_state *state,
+                       const struct err *err);
+static bool decide(struct change *c, const struct account_state *state, struct account_terms *out,
+                   struct err *err);
+static bool decide_opening(const struct change *c, const struct account_state *state,
+                           struct err *err);
+static void change_free(void *arg);
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err);
 static void write_account(struct jw *w, const char *id, const struct account_state *state);
 
 void account_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    struct console *c = server;
     const char *op;
-    AUTO_JSON body = desk_body(c, r, &op);
-    struct account_terms t = {.mode = "prepaid"};
-    struct change *o;
+    AUTO_JSON body = desk_body(server, r, &op);
+    struct change change = {.terms.mode = "prepaid", .is_opening = true};
     struct err err;
 
     (void)match;
     if (!body)
         return;
-    if (!read_terms(body, &t, &err)) {
+    if (!read_terms(body, &change.terms, &err)) {
         reply_err(r, &err);
         return;
     }
-    o = xcalloc(1, sizeof *o);
-    *o = (struct change){.console = c, .body = KEEP(body), .terms = t, .op = op};
-    request_keep(r, &o->request);
-    account_read(c->ledger.redis, t.id, on_present_account, o);
+    change.body = KEEP(body);
+    change_start(server, r, &change);
+}
+
+void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
+    const char *op;
+    AUTO_JSON body = desk_body(server, r, &op);
+    struct change change = {.terms = {.id = match->value[0], .mode = "postpaid"}};
+    struct err err;
+
+    if (!body)
+        return;
+    if (!json_only_members(body, members, "the limits", &err) ||
+        !(json_object_size(body) > 1 ||
+          err_set(&err, ERR_INPUT, "no limit was given to be changed")) ||
+        !(id_is_valid(span_of(change.terms.id)) ||
+          err_set(&err, ERR_NOT_FOUND, "there is no account '%.80s'", change.terms.id)) ||
+        !account_limits_read(body, &change.terms, &err)) {
+        reply_err(r, &err);
+        return;
+    }
+    change.body = KEEP(body);
+    change_start(server, r, &change);
+}
+
+/* Takes the body. */
+static void change_start(struct console *c, struct http_request *r, struct change *change)
+{
+    static const struct turn_handlers handlers = {on_turn, change_free};
+    const char *op = json_string_value(json_object_get(change->body, "op"));
+    struct change *kept = xcalloc(1, sizeof *kept);
+
+    *kept = *change;
+    memcpy(kept->id, change->terms.id, strlen(change->terms.id) + 1); /* a valid one fits */
+    kept->terms.id = kept->id;
+    buf_init(&kept->record, RECORD_MAX);
+    turn_new(c, r, &(struct turn_ask){"account", kept->id, op}, &handlers, kept, &kept->turn);
+}
+
+static void on_turn(void *arg)
+{
+    struct change *c = arg;
+    struct console *console = turn_console(c->turn);
+    struct account_stamp stamp = {console_revision(console), journal_now(console->ledger.journal),
+                                  turn_op(c->turn)};
+
+    if (c->is_opening)
+        account_terms_write(&c->terms, &stamp, &c->record);
+    else
+        account_change_write(&c->terms, c->body, &stamp, &c->record);
+    operation_look(console->ledger.redis,
+                   &(struct operation_ask){RECORD_ACCOUNT, c->id,
+                                           partition_of(SIDE_ACCOUNT, span_of(c->id)),
+                                           buf_span(&c->record)},
+                   on_operation, c);
+}
+
+static void on_operation(void *arg, enum operation_seen seen, const struct err *err)
+{
+    struct change *c = arg;
+
+    if (err) {
+        turn_refuse(c->turn, err);
+        return;
+    }
+    if (turn_request(c->turn) && seen == OPERATION_OTHER)
+        operation_reply_other(turn_request(c->turn), turn_op(c->turn));
+    if (!turn_request(c->turn) || seen == OPERATION_OTHER) {
+        turn_end(c->turn);
+        return;
+    }
+    c->is_repeated = seen == OPERATION_SAME;
+    account_read(turn_console(c->turn)->ledger.redis, c->id, on_present, c);
+}
+
+static void on_present(void *arg, bool found, const struct account_state *state,
+                       const struct err *err)
+{
+    struct change *c = arg;
+    AUTO_CLEAR(buf) answer = {.max = RECORD_MAX};
+    struct account_terms terms;
+    struct err wrong;
+
+    if (!err && !decide(c, found && state->opened ? state : NULL, &terms, &wrong))
+        err = &wrong;
+    if (err) {
+        turn_refuse(c->turn, err);
+        return;
+    }
+    account_terms_answer(&terms, turn_op(c->turn), c->is_repeated, &answer);
+    if (c->is_repeated || !turn_request(c->turn))
+        turn_reply(c->turn, &answer);
+    else
+        turn_post(c->turn,
+                  &(struct journal_change){RECORD_ACCOUNT, buf_span(&c->record),
+                                           partition_of(SIDE_ACCOUNT, span_of(c->id))},
+                  buf_span(&answer));
+}
+
+/* Gives the terms that the account has then; `state` is null when it is not open. What is not named stays as it is. */
+static bool decide(struct change *c, const struct account_state *state, struct account_terms *out,
+                   struct err *err)
+{
+    if (!state && !c->is_opening)
+        return err_set(err, ERR_NOT_FOUND, "there is no account '%s'", c->id);
+    if (!c->is_repeated && c->is_opening && state) {
+        if (!decide_opening(c, state, err))
+            return false;
+        c->is_repeated = true;
+    }
+    *out = state ? account_terms_of(c->id, state) : c->terms;
+    return c->is_repeated || account_limits_read(c->body, out, err);
 }
 
 /* Opening an account again with the terms it has is a repetition; with others it would change them behind somebody's back. */
-static void on_present_account(void *arg, bool found, const struct account_state *state,
-                               const struct err *err)
+static bool decide_opening(const struct change *c, const struct account_state *state,
+                           struct err *err)
 {
-    struct change *o = arg;
-    bool is_open = found && state->opened;
-    struct account_terms present = {0};
+    struct account_terms present = account_terms_of(c->id, state);
 
-    if (is_open)
-        present = account_terms_of(o->terms.id, state);
-    if (o->request && err) {
-        reply_err(o->request, err);
-    } else if (o->request && is_open && !account_terms_equal(&present, &o->terms)) {
-        reply_problem(o->request, CALLER_CONFLICT,
-                      "Account '%s' is open already, with other terms; 'tollgate account show %s' "
-                      "prints them",
-                      o->terms.id, o->terms.id);
-    } else if (o->request) {
-        post_terms(o, &o->terms);
-    }
-    change_free(o);
+    return account_terms_equal(&present, &c->terms) ||
+           err_set(err, ERR_EXISTS,
+                   "account '%s' is open already, with other terms; 'tollgate account show %s' "
+                   "prints them",
+                   c->id, c->id);
 }
 
-static void post_terms(struct change *c, const struct account_terms *t)
+static void change_free(void *arg)
 {
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    struct change *c = arg;
 
-    account_terms_write(t, console_revision(c->console), journal_now(c->console->ledger.journal),
-                        c->op, &record);
-    desk_post(c->console, c->request,
-              &(struct journal_change){RECORD_ACCOUNT, buf_span(&record),
-                                       partition_of(SIDE_ACCOUNT, span_of(t->id))},
-              buf_span(&record));
-}
-
-static void change_free(struct change *c)
-{
     json_decref(c->body);
+    buf_clear(&c->record);
     free(c);
 }
 
@@ -111,60 +208,6 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
     if (strcmp(t->mode, "prepaid") != 0 && strcmp(t->mode, "postpaid") != 0)
         return err_set(err, ERR_INPUT, "'mode' must be prepaid or postpaid");
     return account_limits_read(body, t, err);
-}
-
-/* ------------------------------------------------------------------ other limits */
-
-static void on_limited_account(void *arg, bool found, const struct account_state *state,
-                               const struct err *err);
-
-void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
-{
-    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
-    struct console *c = server;
-    const char *op;
-    AUTO_JSON body = desk_body(c, r, &op);
-    struct change *change;
-    struct err err;
-
-    if (!body)
-        return;
-    if (!json_only_members(body, members, "the limits", &err) ||
-        (json_object_size(body) < 2 &&
-         !err_set(&err, ERR_INPUT, "no limit was given to be changed"))) {
-        reply_err(r, &err);
-        return;
-    }
-    change = xcalloc(1, sizeof *change);
-    *change = (struct change){.console = c, .body = KEEP(body), .op = op};
-    if (!span_copy(span_of(match->value[0]), change->id, sizeof change->id))
-        change->id[0] = '\0';
-    request_keep(r, &change->request);
-    account_read(c->ledger.redis, change->id, on_limited_account, change);
-}
-
-/* What is not named stays as it is. */
-static void on_limited_account(void *arg, bool found, const struct account_state *state,
-                               const struct err *err)
-{
-    struct change *c = arg;
-    struct account_terms terms;
-    struct err wrong;
-
-    if (!err && !(found && state->opened)) {
-        err_set(&wrong, ERR_NOT_FOUND, "there is no account '%s'", c->id);
-        err = &wrong;
-    }
-    if (!err) {
-        terms = account_terms_of(c->id, state);
-        if (!account_limits_read(c->body, &terms, &wrong))
-            err = &wrong;
-    }
-    if (c->request && err)
-        reply_err(c->request, err);
-    else if (c->request)
-        post_terms(c, &terms);
-    change_free(c);
 }
 
 /* ------------------------------------------------------------------ showing */

@@ -2,9 +2,13 @@
 #include "gateway/account_terms.h"
 
 #include "gateway/desk.h"
+#include "lib/base/mem.h"
 
 static bool read_limit(const json_t *body, const char *name, int64_t max, int64_t *out,
                        struct err *err);
+static void write_terms(struct jw *w, const struct account_terms *t);
+static void write_limits(struct jw *w, const struct account_terms *t, const json_t *body);
+static void write_stamp(struct jw *w, const struct account_stamp *stamp);
 
 bool account_limits_read(const json_t *body, struct account_terms *t, struct err *err)
 {
@@ -54,23 +58,71 @@ bool account_terms_equal(const struct account_terms *a, const struct account_ter
            a->rpm == b->rpm && a->tpm == b->tpm;
 }
 
-void account_terms_write(const struct account_terms *t, int64_t revision, int64_t at,
-                         const char *op, struct buf *record)
+void account_terms_write(const struct account_terms *t, const struct account_stamp *stamp,
+                         struct buf *record)
 {
-    char limit[DECIMAL_TEXT];
+    struct jw w;
+
+    jw_init(&w, record);
+    jw_object(&w);
+    write_terms(&w, t);
+    write_stamp(&w, stamp);
+}
+
+static void write_terms(struct jw *w, const struct account_terms *t)
+{
+    jw_string_member(w, "account", t->id);
+    jw_string_member(w, "currency", t->currency);
+    jw_string_member(w, "mode", t->mode);
+    write_limits(w, t, NULL);
+}
+
+/* Those that `body` names; null: all. */
+static void write_limits(struct jw *w, const struct account_terms *t, const json_t *body)
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = {{"concurrency", t->concurrency}, {"rpm", t->rpm}, {"tpm", t->tpm}};
+    char decimal[DECIMAL_TEXT];
+
+    if (!body || json_object_get(body, "credit_limit"))
+        jw_string_member(w, "credit_limit", decimal_format(t->credit_limit, decimal));
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        if (!body || json_object_get(body, counts[i].name))
+            jw_int_member(w, counts[i].name, counts[i].value);
+}
+
+static void write_stamp(struct jw *w, const struct account_stamp *stamp)
+{
+    jw_int_member(w, "revision", stamp->revision);
+    jw_time_member(w, "at", stamp->at);
+    jw_string_member(w, "op", stamp->op);
+    jw_object_end(w);
+}
+
+void account_change_write(const struct account_terms *t, const json_t *body,
+                          const struct account_stamp *stamp, struct buf *record)
+{
     struct jw w;
 
     jw_init(&w, record);
     jw_object(&w);
     jw_string_member(&w, "account", t->id);
-    jw_string_member(&w, "currency", t->currency);
-    jw_string_member(&w, "mode", t->mode);
-    jw_string_member(&w, "credit_limit", decimal_format(t->credit_limit, limit));
-    jw_int_member(&w, "concurrency", t->concurrency);
-    jw_int_member(&w, "rpm", t->rpm);
-    jw_int_member(&w, "tpm", t->tpm);
-    jw_int_member(&w, "revision", revision);
-    jw_time_member(&w, "at", at);
+    write_limits(&w, t, body);
+    write_stamp(&w, stamp);
+}
+
+void account_terms_answer(const struct account_terms *t, const char *op, bool is_repeated,
+                          struct buf *out)
+{
+    struct jw w;
+
+    jw_init(&w, out);
+    jw_object(&w);
+    write_terms(&w, t);
     jw_string_member(&w, "op", op);
+    if (is_repeated)
+        jw_bool_member(&w, "repeated", true);
     jw_object_end(&w);
 }

@@ -20,7 +20,17 @@ bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err
 /* The terms that an account has. */
 struct account_terms account_terms_of(const char *id, const struct account_state *state);
 bool account_terms_equal(const struct account_terms *a, const struct account_terms *b);
-/* The body of an account record. */
-void account_terms_write(const struct account_terms *t, int64_t revision, int64_t at, const char *op, struct buf *record);
+/* Who changes what, when. */
+struct account_stamp {
+    int64_t revision, at;
+    const char *op;
+};
+/* The body of a record that opens an account: all its terms. */
+void account_terms_write(const struct account_terms *t, const struct account_stamp *stamp, struct buf *record);
+/* The body of one that changes limits: those that `body` names, with their values in `t`. */
+void account_change_write(const struct account_terms *t, const json_t *body, const struct account_stamp *stamp,
+                          struct buf *record);
+/* What a change is answered with: the terms as they are then; and whether the operation was booked before, so that nothing was changed now. */
+void account_terms_answer(const struct account_terms *t, const char *op, bool is_repeated, struct buf *out);
 
 #endif

@@ -134,7 +134,6 @@ static int change_limits(struct cli *c, const char *target, json_t *body,
 
     if (!reply)
         return CLI_FAILED;
-    json_object_del(reply, "hash");
     name_absent_limits(c, reply);
     cli_print_object(c, reply, columns, count);
     return CLI_DONE;
@@ -303,7 +302,6 @@ int key_revoke(struct cli *c)
     reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
     if (!reply)
         return CLI_FAILED;
-    json_object_del(reply, "hash");
     cli_print_object(c, reply, columns, ARRAY_LEN(columns));
     return CLI_DONE;
 }

@@ -117,6 +117,8 @@ static json_t *call(struct cli *c, const struct admin_request *request, const st
         fprintf(stderr, "%s; trying once more\n", err.text);
         is_last = true;
     }
+    if (json_is_true(json_object_get(reply.json, "repeated")))
+        fprintf(stderr, "nothing was changed: it was done before; this is how it stands now\n");
     if (reply.is_pending)
         fprintf(stderr, "written; it will be applied when Redis is back\n");
     return KEEP(reply.json);

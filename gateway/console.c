@@ -13,7 +13,7 @@
 #include "gateway/fence.h"
 #include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
-#include "gateway/refund_admin.h"
+#include "gateway/turn.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -276,7 +276,7 @@ static void dismantle(struct process *p)
     ledger_close(&c->ledger);
     rebuild_free(c->rebuild);
     desk_close(c);
-    refund_close(c);
+    turns_close(c);
     signal_watch_free(p->on_term);
     signal_watch_free(p->on_int);
     signal_watch_free(p->on_hup);

@@ -16,7 +16,7 @@ struct console {
     struct history history;     /* by that reader */
     struct rebuild *rebuild;
     struct desk_batch *batches; /* changes that wait to be shipped */
-    struct refund_job *refunds; /* one after the other */
+    struct turn *turns;         /* changes that wait for those before them, or are being decided */
     struct adopting *adopting;  /* one at a time: two would each look before the other has booked */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
     int64_t revision; /* the last one given out */

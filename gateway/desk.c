@@ -71,6 +71,13 @@ bool desk_amount(const json_t *body, const char *name, bool required, int64_t *n
            err_set(err, ERR_LIMIT, "'%s' may be at most 9000000", name);
 }
 
+bool desk_reason(const char *reason, char *out, size_t size, struct err *err)
+{
+    return (refund_reason_is_valid(span_of(reason)) && span_copy(span_of(reason), out, size)) ||
+           err_set(err, ERR_INPUT, "'reason' must say why, in 1 to %d printable bytes",
+                   REFUND_REASON_MAX);
+}
+
 void desk_post(struct console *c, struct http_request *r, const struct journal_change *change,
                struct span text)
 {

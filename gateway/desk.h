@@ -18,6 +18,9 @@ json_t *desk_body(struct console *c, struct http_request *r, const char **op) MU
 bool desk_amount(const json_t *body, const char *name, bool required, int64_t *nanos,
                  struct err *err) MUST_USE;
 
+/* Why a change is made: 1 to 200 printable bytes. */
+bool desk_reason(const char *reason, char *out, size_t size, struct err *err) MUST_USE;
+
 /* Writes the record, waits until Redis has it, then answers with `answer` (status 200). When it was journaled but Redis is away, the answer is
  * 202 and says so: it will be shipped by itself. The request may go away meanwhile. */
 void desk_post(struct console *c, struct http_request *r, const struct journal_change *change,

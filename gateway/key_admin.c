@@ -4,11 +4,12 @@
 
 #include <stdlib.h>
 
+#include "billing/setting.h"
 #include "gateway/account_terms.h"
 #include "gateway/catalogue_load.h"
-#include "gateway/desk.h"
-#include "gateway/key_access.h"
+#include "gateway/operation.h"
 #include "gateway/scan.h"
+#include "gateway/turn.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -17,34 +18,62 @@
 
 /* A change of a key, while what it depends on is being read. */
 struct key_change {
-    struct console *console;
-    struct http_request *request;
-    char op[OP_TEXT];
-    char kind; /* 'a' account, 'c' creator */
-    char owner[ID_TEXT];
+    struct turn *turn;
+    enum setting_form form;
+    struct key_state state;   /* as the key is to be */
+    struct key_state present; /* as it is, when it is there */
     char public_id[KEY_ID_PUBLIC];
-    int64_t expires_at, rpm, tpm;
-    struct key_access *access;
-    json_t *limits; /* of a key that is given other ones, or null */
+    struct key_access *access; /* of a new one */
+    json_t *limits;            /* of a key that is given other ones, or null */
+    bool is_repeated;
+    struct buf record;
 };
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err);
-static bool read_limits(const json_t *body, struct key_change *k, struct err *err);
+static bool read_owner(const json_t *body, struct key_state *k, struct err *err);
+static bool read_limits(const json_t *body, struct key_state *k, struct err *err);
 static bool read_access(const json_t *body, struct key_change *k, struct err *err);
+static void change_start(struct console *c, struct http_request *r, const struct key_change *wanted,
+                         const char *op);
+static void on_turn(void *arg);
+static void on_present_key(void *arg, bool found, const struct key_state *state,
+                           const struct err *err);
+static struct partition partition_of_owner(const struct key_change *k);
+static void look(struct key_change *k);
+static void on_operation(void *arg, enum operation_seen seen, const struct err *err);
+static void find_owner(struct key_change *k);
+static void decide_limits(struct key_change *k);
+static void decide_revocation(struct key_change *k);
 static void on_owner(void *arg, bool found, const struct account_state *state,
                      const struct err *err);
 static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err);
-static void create(struct key_change *k);
-static void change_free(struct key_change *k);
-static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
-                         const char *state, struct buf *record);
+static void post(struct key_change *k);
+static void write_record(struct key_change *k);
+static void write_creation(struct jw *w, const struct key_change *k);
+static void write_limits(struct jw *w, const struct key_change *k);
+static void write_revocation(struct jw *w, const struct key_change *k);
+static void write_answer(const struct key_change *k, struct buf *out);
+static void write_secret(const struct key_change *k, struct buf *out);
+static void change_free(void *arg);
+
+static void (*const decide[SETTING_FORMS])(struct key_change *) = {
+    [SETTING_CREATE] = find_owner,
+    [SETTING_LIMIT] = decide_limits,
+    [SETTING_REVOKE] = decide_revocation,
+};
+static void (*const write_values[SETTING_FORMS])(struct jw *, const struct key_change *) = {
+    [SETTING_CREATE] = write_creation,
+    [SETTING_LIMIT] = write_limits,
+    [SETTING_REVOKE] = write_revocation,
+};
 
 void key_post(void *server, struct http_request *r, const struct route_match *match)
 {
     struct console *c = server;
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
-    struct key_change change = {.console = c}, *k;
+    struct key_change change = {.form = SETTING_CREATE};
+    AUTO_CLEAR(api_key) key = {0};
     struct err err;
 
     (void)match;
@@ -55,46 +84,49 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
         reply_err(r, &err);
         return;
     }
-    memcpy(change.op, op, strlen(op) + 1);
-    k = xcalloc(1, sizeof *k);
-    *k = change;
-    request_keep(r, &k->request);
-    if (k->kind == 'a')
-        account_read(c->ledger.redis, k->owner, on_owner, k);
-    else
-        catalogue_load(c->ledger.redis, on_creators, k);
+    api_key_derive(change.state.owner_kind, change.state.owner, op, &c->installation->pepper, &key);
+    api_key_hash(&key, &c->installation->pepper, change.state.hash);
+    memcpy(change.public_id, key.public_id, sizeof change.public_id);
+    change_start(c, r, &change, op);
 }
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err)
 {
     static const char *const members[] = {"account", "creator", "expires_at", "rpm", "tpm",
                                           "scopes",  "models",  "ips",        "op",  NULL};
-    const char *account = NULL, *creator = NULL, *expires = NULL;
+    const char *expires = NULL;
 
-    if (!json_only_members(body, members, "the key", err) ||
-        !json_get_string_or(body, "account", &account, "the key", err) ||
-        !json_get_string_or(body, "creator", &creator, "the key", err) ||
+    if (!json_only_members(body, members, "the key", err) || !read_owner(body, &k->state, err) ||
         !json_get_string_or(body, "expires_at", &expires, "the key", err))
+        return false;
+    if (expires && !clock_parse(span_of(expires), &k->state.expires_at, err))
+        return err_context(err, "'expires_at'");
+    if (expires && k->state.expires_at <= clock_now())
+        return err_set(err, ERR_INPUT, "'expires_at' is not in the future");
+    return read_limits(body, &k->state, err) && read_access(body, k, err);
+}
+
+static bool read_owner(const json_t *body, struct key_state *k, struct err *err)
+{
+    const char *account = NULL, *creator = NULL;
+
+    if (!json_get_string_or(body, "account", &account, "the key", err) ||
+        !json_get_string_or(body, "creator", &creator, "the key", err))
         return false;
     if (!account == !creator)
         return err_set(err, ERR_INPUT, "a key belongs either to an 'account' or to a 'creator'");
-    k->kind = account ? 'a' : 'c';
-    if (!id_is_valid(span_of(account ? account : creator)) ||
-        !span_copy(span_of(account ? account : creator), k->owner, sizeof k->owner))
-        return err_set(err, ERR_INPUT, "'%.80s' is no id: 1 to 64 of A-Z a-z 0-9 . _ -",
-                       account ? account : creator);
-    if (expires && !clock_parse(span_of(expires), &k->expires_at, err))
-        return err_context(err, "'expires_at'");
-    if (expires && k->expires_at <= clock_now())
-        return err_set(err, ERR_INPUT, "'expires_at' is not in the future");
-    return read_limits(body, k, err) && read_access(body, k, err);
+    k->owner_kind = account ? 'a' : 'c';
+    return (id_is_valid(span_of(account ? account : creator)) &&
+            span_copy(span_of(account ? account : creator), k->owner, sizeof k->owner)) ||
+           err_set(err, ERR_INPUT, "'%.80s' is no id: 1 to 64 of A-Z a-z 0-9 . _ -",
+                   account ? account : creator);
 }
 
 static bool read_access(const json_t *body, struct key_change *k, struct err *err)
 {
     if (!key_access_read(body, &k->access, err))
         return false;
-    return k->kind == 'a' ||
+    return k->state.owner_kind == 'a' ||
            !(json_object_get(body, "scopes") || json_object_get(body, "models")) ||
            err_set(
                err, ERR_INPUT,
@@ -102,116 +134,235 @@ static bool read_access(const json_t *body, struct key_change *k, struct err *er
                "given");
 }
 
-static bool read_limits(const json_t *body, struct key_change *k, struct err *err)
+static bool read_limits(const json_t *body, struct key_state *k, struct err *err)
 {
     if (!rate_limits_read(body, &k->rpm, &k->tpm, err))
         return false;
-    return k->kind == 'a' || (!k->rpm && !k->tpm) ||
+    return k->owner_kind == 'a' || (!k->rpm && !k->tpm) ||
            err_set(err, ERR_INPUT, "a creator's key makes no calls, so it has no limits");
+}
+
+/* Takes the limits. */
+static void change_start(struct console *c, struct http_request *r, const struct key_change *wanted,
+                         const char *op)
+{
+    static const struct turn_handlers handlers = {on_turn, change_free};
+    struct key_change *k = xcalloc(1, sizeof *k);
+
+    *k = *wanted;
+    buf_init(&k->record, RECORD_MAX);
+    turn_new(c, r, &(struct turn_ask){"key", k->public_id, op}, &handlers, k, &k->turn);
+}
+
+static void on_turn(void *arg)
+{
+    struct key_change *k = arg;
+
+    if (k->form == SETTING_CREATE)
+        look(k);
+    else
+        key_read(turn_console(k->turn)->ledger.redis, k->public_id, on_present_key, k);
+}
+
+static void look(struct key_change *k)
+{
+    write_record(k);
+    operation_look(turn_console(k->turn)->ledger.redis,
+                   &(struct operation_ask){RECORD_KEY, k->public_id, partition_of_owner(k),
+                                           buf_span(&k->record)},
+                   on_operation, k);
+}
+
+static struct partition partition_of_owner(const struct key_change *k)
+{
+    return partition_of(SIDE_ACCOUNT, span_of(k->state.owner));
+}
+
+static void on_operation(void *arg, enum operation_seen seen, const struct err *err)
+{
+    struct key_change *k = arg;
+    struct http_request *r = turn_request(k->turn);
+
+    if (err) {
+        turn_refuse(k->turn, err);
+    } else if (!r || seen == OPERATION_OTHER) {
+        if (r)
+            operation_reply_other(r, turn_op(k->turn));
+        turn_end(k->turn);
+    } else if (seen == OPERATION_SAME) {
+        k->is_repeated = true;
+        if (k->form != SETTING_CREATE)
+            k->state = k->present;
+        post(k);
+    } else {
+        decide[k->form](k);
+    }
+}
+
+/* A key is made for an owner that there is. A creator's is looked for anew: a catalogue may have been applied a moment ago. */
+static void find_owner(struct key_change *k)
+{
+    struct redis *redis = turn_console(k->turn)->ledger.redis;
+
+    if (k->state.owner_kind == 'a')
+        account_read(redis, k->state.owner, on_owner, k);
+    else
+        catalogue_load(redis, on_creators, k);
 }
 
 static void on_owner(void *arg, bool found, const struct account_state *state,
                      const struct err *err)
 {
     struct key_change *k = arg;
+    struct err absent;
 
-    if (k->request && !err && found && state->opened) {
-        create(k);
-        return;
+    if (!err && !(found && state->opened)) {
+        err_set(&absent, ERR_NOT_FOUND,
+                "there is no account '%s'; open it with 'tollgate account create'", k->state.owner);
+        err = &absent;
     }
-    if (k->request && err)
-        reply_err(k->request, err);
-    else if (k->request)
-        reply_problem(k->request, CALLER_NOT_FOUND,
-                      "There is no account '%s'; open it with 'tollgate account create'", k->owner);
-    change_free(k);
+    if (err)
+        turn_refuse(k->turn, err);
+    else
+        post(k);
 }
 
-/* Read anew, since a catalogue may have been applied a moment ago. */
 static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err)
 {
     struct key_change *k = arg;
+    struct err absent;
 
-    if (k->request && catalogue && catalogue_creator(catalogue, k->owner)) {
-        create(k);
-    } else {
-        if (k->request && err)
-            reply_err(k->request, err);
-        else if (k->request)
-            reply_problem(k->request, CALLER_NOT_FOUND,
-                          "There is no creator '%s'; apply a catalogue that names it", k->owner);
-        change_free(k);
+    if (!err && !(catalogue && catalogue_creator(catalogue, k->state.owner))) {
+        err_set(&absent, ERR_NOT_FOUND, "there is no creator '%s'; apply a catalogue that names it",
+                k->state.owner);
+        err = &absent;
     }
+    if (err)
+        turn_refuse(k->turn, err);
+    else
+        post(k);
     catalogue_free(catalogue);
 }
 
-static void create(struct key_change *k)
+/* Answers; unless it is a repetition, once the record is written. */
+static void post(struct key_change *k)
 {
-    const struct secret *pepper = &k->console->installation->pepper;
-    AUTO_CLEAR(api_key) key = {0};
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
     AUTO_CLEAR(buf) answer = {.max = RECORD_MAX};
-    AUTO_CLEAR(buf) text = {.max = 2 * KEY_TEXT};
-    unsigned char hash[SHA256_LEN];
-    struct jw w;
 
-    api_key_derive(k->kind, k->owner, k->op, pepper, &key);
-    memcpy(k->public_id, key.public_id, sizeof k->public_id);
-    api_key_hash(&key, pepper, hash);
-    write_record(k, hash, "active", &record);
-    api_key_text(&key, &text);
-    jw_init(&w, &answer);
-    jw_object(&w);
-    jw_string_member(&w, "public_id", key.public_id);
-    jw_string_member(&w, k->kind == 'a' ? "account" : "creator", k->owner);
-    jw_span_member(&w, "secret", buf_span(&text));
-    jw_object_end(&w);
-    desk_post(k->console, k->request,
-              &(struct journal_change){RECORD_KEY, buf_span(&record),
-                                       partition_of(SIDE_ACCOUNT, span_of(k->owner))},
-              buf_span(&answer));
-    explicit_bzero(text.data, text.len);
+    if (k->form == SETTING_CREATE)
+        write_secret(k, &answer);
+    else
+        write_answer(k, &answer);
+    if (k->is_repeated || !turn_request(k->turn))
+        turn_reply(k->turn, &answer);
+    else
+        turn_post(k->turn,
+                  &(struct journal_change){RECORD_KEY, buf_span(&k->record), partition_of_owner(k)},
+                  buf_span(&answer));
     explicit_bzero(answer.data, answer.len);
-    change_free(k);
 }
 
-static void write_record(struct key_change *k, const unsigned char hash[SHA256_LEN],
-                         const char *state, struct buf *record)
+static void write_secret(const struct key_change *k, struct buf *out)
 {
-    char hex[SHA256_HEX];
+    const struct secret *pepper = &turn_console(k->turn)->installation->pepper;
+    AUTO_CLEAR(api_key) key = {0};
+    AUTO_CLEAR(buf) text = {.max = 2 * KEY_TEXT};
     struct jw w;
 
-    hex_encode(hash, SHA256_LEN, hex);
-    jw_init(&w, record);
+    api_key_derive(k->state.owner_kind, k->state.owner, turn_op(k->turn), pepper, &key);
+    api_key_text(&key, &text);
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_string_member(&w, "public_id", k->public_id);
+    jw_string_member(&w, k->state.owner_kind == 'a' ? "account" : "creator", k->state.owner);
+    jw_span_member(&w, "secret", buf_span(&text));
+    jw_object_end(&w);
+    explicit_bzero(text.data, text.len);
+}
+
+/* The key as it is then, without its hash. */
+static void write_answer(const struct key_change *k, struct buf *out)
+{
+    struct jw w;
+
+    jw_init(&w, out);
     jw_object(&w);
     jw_string_member(&w, "key", k->public_id);
-    jw_string_member(&w, "owner_kind", k->kind == 'a' ? "account" : "creator");
-    jw_string_member(&w, "owner", k->owner);
-    jw_string_member(&w, "hash", hex);
-    jw_string_member(&w, "state", state);
-    if (k->expires_at) {
-        jw_time_member(&w, "expires_at", k->expires_at);
-    } else {
-        jw_key(&w, "expires_at");
-        jw_null(&w);
-    }
-    jw_int_member(&w, "rpm", k->rpm);
-    jw_int_member(&w, "tpm", k->tpm);
-    jw_key(&w, "access");
-    jw_raw(&w, k->access ? key_access_json(k->access) : SPAN("null"));
-    jw_int_member(&w, "revision", console_revision(k->console));
-    jw_time_member(&w, "at", journal_now(k->console->ledger.journal));
-    jw_string_member(&w, "op", k->op);
+    jw_string_member(&w, "owner_kind", k->state.owner_kind == 'a' ? "account" : "creator");
+    jw_string_member(&w, "owner", k->state.owner);
+    jw_string_member(&w, "state", k->state.revoked ? "revoked" : "active");
+    jw_int_member(&w, "rpm", k->state.rpm);
+    jw_int_member(&w, "tpm", k->state.tpm);
+    jw_string_member(&w, "op", turn_op(k->turn));
+    if (k->is_repeated)
+        jw_bool_member(&w, "repeated", true);
     jw_object_end(&w);
+}
+
+static void write_record(struct key_change *k)
+{
+    struct console *c = turn_console(k->turn);
+    struct jw w;
+
+    jw_init(&w, &k->record);
+    jw_object(&w);
+    jw_string_member(&w, "key", k->public_id);
+    write_values[k->form](&w, k);
+    jw_int_member(&w, "revision", console_revision(c));
+    jw_time_member(&w, "at", journal_now(c->ledger.journal));
+    jw_string_member(&w, "op", turn_op(k->turn));
+    jw_object_end(&w);
+}
+
+static void write_creation(struct jw *w, const struct key_change *k)
+{
+    char hex[SHA256_HEX];
+
+    hex_encode(k->state.hash, SHA256_LEN, hex);
+    jw_string_member(w, "owner_kind", k->state.owner_kind == 'a' ? "account" : "creator");
+    jw_string_member(w, "owner", k->state.owner);
+    jw_string_member(w, "hash", hex);
+    if (k->state.expires_at) {
+        jw_time_member(w, "expires_at", k->state.expires_at);
+    } else {
+        jw_key(w, "expires_at");
+        jw_null(w);
+    }
+    jw_int_member(w, "rpm", k->state.rpm);
+    jw_int_member(w, "tpm", k->state.tpm);
+    jw_key(w, "access");
+    jw_raw(w, k->access ? key_access_json(k->access) : SPAN("null"));
+}
+
+/* What is not named stays. */
+static void write_limits(struct jw *w, const struct key_change *k)
+{
+    if (json_object_get(k->limits, "rpm"))
+        jw_int_member(w, "rpm", k->state.rpm);
+    if (json_object_get(k->limits, "tpm"))
+        jw_int_member(w, "tpm", k->state.tpm);
+}
+
+static void write_revocation(struct jw *w, const struct key_change *k)
+{
+    (void)k;
+    jw_string_member(w, "state", "revoked");
+}
+
+static void change_free(void *arg)
+{
+    struct key_change *k = arg;
+
+    json_decref(k->limits);
+    key_access_free(k->access);
+    buf_clear(&k->record);
+    free(k);
 }
 
 /* ------------------------------------------------------------------ revoking, other limits */
 
 static void change_key(struct console *c, struct http_request *r, const char *public_id,
                        json_t *limits, const char *op);
-static void on_present_key(void *arg, bool found, const struct key_state *state,
-                           const struct err *err);
-static void change_present(struct key_change *k, const struct key_state *state);
 
 void key_revoke_post(void *server, struct http_request *r, const struct route_match *match)
 {
@@ -243,67 +394,60 @@ void key_limit_post(void *server, struct http_request *r, const struct route_mat
 static void change_key(struct console *c, struct http_request *r, const char *public_id,
                        json_t *limits, const char *op)
 {
-    struct key_change *k = xcalloc(1, sizeof *k);
+    struct key_change change = {.form = limits ? SETTING_LIMIT : SETTING_REVOKE};
 
-    k->console = c;
-    k->limits = json_incref(limits);
-    memcpy(k->op, op, strlen(op) + 1);
-    if (!span_copy(span_of(public_id), k->public_id, sizeof k->public_id) ||
-        strlen(k->public_id) != KEY_ID_PUBLIC - 1) {
+    if (!span_copy(span_of(public_id), change.public_id, sizeof change.public_id) ||
+        strlen(change.public_id) != KEY_ID_PUBLIC - 1) {
         reply_problem(r, CALLER_NOT_FOUND,
                       "'%.40s' is no public id of a key: 12 characters, the part after sk-tg-",
                       public_id);
-        change_free(k);
         return;
     }
-    request_keep(r, &k->request);
-    key_read(c->ledger.redis, k->public_id, on_present_key, k);
+    change.limits = json_incref(limits);
+    change_start(c, r, &change, op);
 }
 
 static void on_present_key(void *arg, bool found, const struct key_state *state,
                            const struct err *err)
 {
     struct key_change *k = arg;
+    struct err wrong;
 
-    if (k->request && err) {
-        reply_err(k->request, err);
-    } else if (k->request && !found) {
-        reply_problem(k->request, CALLER_NOT_FOUND, "There is no key %s", k->public_id);
-    } else if (k->request && k->limits && state->revoked) {
-        reply_problem(k->request, CALLER_CONFLICT, "Key %s has been revoked", k->public_id);
-    } else if (k->request) {
-        change_present(k, state);
+    if (!err && !found) {
+        err_set(&wrong, ERR_NOT_FOUND, "there is no key %s", k->public_id);
+        err = &wrong;
     }
-    change_free(k);
+    if (!err) {
+        k->state = *state;
+        k->state.access = SPAN(""); /* the text ends with this call */
+        k->present = k->state;
+        if (k->limits && !read_limits(k->limits, &k->state, &wrong))
+            err = &wrong;
+    }
+    if (err)
+        turn_refuse(k->turn, err);
+    else
+        look(k);
 }
 
-static void change_present(struct key_change *k, const struct key_state *state)
+static void decide_limits(struct key_change *k)
 {
-    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
     struct err err;
 
-    k->kind = state->owner_kind;
-    k->expires_at = state->expires_at;
-    k->rpm = state->rpm;
-    k->tpm = state->tpm;
-    memcpy(k->owner, state->owner, sizeof k->owner);
-    if (!key_access_parse(state->access, &k->access, &err) ||
-        (k->limits && !read_limits(k->limits, k, &err))) {
-        reply_err(k->request, &err);
-        return;
+    if (k->state.revoked) {
+        err_set(&err, ERR_EXISTS, "key %s has been revoked", k->public_id);
+        turn_refuse(k->turn, &err);
+    } else {
+        post(k);
     }
-    write_record(k, state->hash, k->limits ? "active" : "revoked", &record);
-    desk_post(k->console, k->request,
-              &(struct journal_change){RECORD_KEY, buf_span(&record),
-                                       partition_of(SIDE_ACCOUNT, span_of(k->owner))},
-              buf_span(&record));
 }
 
-static void change_free(struct key_change *k)
+/* One that was revoked stays so. */
+static void decide_revocation(struct key_change *k)
 {
-    json_decref(k->limits);
-    key_access_free(k->access);
-    free(k);
+    k->is_repeated = k->state.revoked;
+    k->state.revoked = true;
+    post(k);
 }
 
 /* ------------------------------------------------------------------ listing */

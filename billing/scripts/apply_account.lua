@@ -1,5 +1,5 @@
 -- apply_account.lua - what records do to an account partition. All effects commute between writers:
--- sums, the highest revision, the earliest of a repeated operation, refunds by refund.lua.
+-- sums, the earliest of a repeated operation, terms by terms.lua, refunds by refund.lua.
 --
 -- An amount in the account's own currency moves `balance` and `room`. Any other, and every amount while
 -- the account is not opened yet, is kept in `foreign:<currency>` of the account; once the account is
@@ -96,20 +96,9 @@ local function book_claimed_call(r)
     return reason
 end
 
-local function is_newer(r, revision, at, old_revision, old_by)
-    if not old_revision then
-        return true
-    end
-    if revision ~= old_revision then
-        return less(old_revision, revision)
-    end
-    local old_at, old_writer, old_n = match(old_by, '^(%d+) (%S+) (%d+)$')
-    return is_before(old_at, old_writer, old_n, at, writer, r.n)
-end
-
 -- Moves the balance to the new currency's and says what may now be in the wrong one.
 local function change_currency(id, account, a, currency)
-    local old, new = a[1] and a[3] or '0', a[8] or '0'
+    local old, new = a[1] and a[3] or '0', a[6] or '0'
     if old ~= '0' then
         call('HSET', account, 'foreign:' .. a[2], old)
         call('HINCRBY', account, 'room', negate(old))
@@ -127,55 +116,56 @@ local function change_currency(id, account, a, currency)
     end
 end
 
--- KEYS: account. Fields: account, currency, mode, credit limit, concurrency, rpm, tpm, revision, at.
+-- KEYS: account, its terms. Fields: account, then as setting_of() takes them. It is opened once a creation is there.
 local function book_account(r)
-    local account, f = KEYS[r.k], r.f
-    local id, currency, mode, limit = ARGV[f], ARGV[f + 1], ARGV[f + 2], ARGV[f + 3]
-    local concurrency, rpm, tpm = ARGV[f + 4], ARGV[f + 5], ARGV[f + 6]
-    local revision, at = ARGV[f + 7], ARGV[f + 8]
-    for i = f + 3, f + 7 do
-        if not is_amount(ARGV[i]) then
-            return 'number-is-out-of-range'
-        end
+    local account, terms, id = KEYS[r.k], KEYS[r.k + 1], ARGV[r.f]
+    local new = setting_of(r, r.f + 1)
+    if not new then
+        return 'number-is-out-of-range'
     end
+    local values = values_with(terms, new)
+    if not values then
+        keep(r)
+        return
+    end
+    local currency = values.currency
     local a = call('HMGET', account, 'opened', 'currency', 'balance', 'room', 'credit_limit',
-                   'revision', 'by', 'foreign:' .. currency)
-    if not (can_add(a[3]) and can_add(a[4]) and can_add(a[8])) then
+                   'foreign:' .. (currency or ''))
+    if not (can_add(a[3]) and can_add(a[4]) and can_add(a[6])) then
         return 'sum-is-too-large'
     end
     keep(r)
-    if not is_newer(r, revision, at, a[6], a[7]) then
+    call('HSET', terms, new.op, new.entry)
+    if not currency then
         return
     end
     if not a[1] or a[2] ~= currency then
         change_currency(id, account, a, currency)
     end
     call('HINCRBY', account, 'room', negate(a[5] or '0'))
-    call('HINCRBY', account, 'room', limit)
-    call('HSET', account, 'opened', '1', 'currency', currency, 'mode', mode, 'credit_limit', limit,
-         'concurrency', concurrency, 'rpm', rpm, 'tpm', tpm, 'revision', revision,
-         'by', at .. ' ' .. writer .. ' ' .. r.n)
+    call('HINCRBY', account, 'room', values.credit_limit or '0')
+    call('HSET', account, 'opened', '1')
+    write_values(account, values)
 end
 
--- KEYS: key. Fields: owner kind, owner, hash, state, expires at, rpm, tpm, revision, at, access.
+-- KEYS: key, its terms. Fields: as setting_of() takes them. Only a revocation names the state, so it is final. There is
+-- no key before its creation.
 local function book_key(r)
-    local key, f = KEYS[r.k], r.f
-    local state_wanted, rpm, tpm = ARGV[f + 3], ARGV[f + 5], ARGV[f + 6]
-    local revision, at = ARGV[f + 7], ARGV[f + 8]
-    if not (is_amount(rpm) and is_amount(tpm) and is_amount(revision)) then
+    local key, terms = KEYS[r.k], KEYS[r.k + 1]
+    local new = setting_of(r, r.f)
+    if not new then
         return 'number-is-out-of-range'
     end
-    local old = call('HMGET', key, 'revision', 'by', 'state')
+    local values = values_with(terms, new)
+    call('HEXISTS', key, 'hash')
     keep(r)
-    if old[3] == 'revoked' then
-        state_wanted = 'revoked'
+    if not values then
+        return
     end
-    if is_newer(r, revision, at, old[1], old[2]) then
-        call('HSET', key, 'owner_kind', ARGV[f], 'owner', ARGV[f + 1], 'hash', ARGV[f + 2],
-             'state', state_wanted, 'expires_at', ARGV[f + 4], 'rpm', rpm, 'tpm', tpm, 'access', ARGV[f + 9],
-             'revision', revision, 'by', at .. ' ' .. writer .. ' ' .. r.n)
-    elseif state_wanted == 'revoked' then
-        call('HSET', key, 'state', 'revoked')
+    call('HSET', terms, new.op, new.entry)
+    if values.hash then
+        values.state = values.state or 'active'
+        write_values(key, values)
     end
 end
 

@@ -9,9 +9,12 @@
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
 
+#define VALUES 320
+
 static const char *const kinds[] = {"call", "account", "key", "credit", "catalogue", "refund"};
 const char *const writers[WRITERS] = {"w-a", "w-b", "w-c"};
 const char *const currencies[2] = {"CNY", "USD"};
+static const char *const forms[FORMS] = {"create", "limit", "revoke"};
 static const char *const months[MONTHS] = {"2026-11", "2026-12", "2027-01"};
 
 struct fixture redis;
@@ -55,41 +58,60 @@ static void add_call(struct batch *b, const struct fact *f)
     batch_field_int(b, 0);
 }
 
+static const char *values_of(const struct fact *f, char out[VALUES])
+{
+    if (f->form == REVOKE)
+        snprintf(out, VALUES, "state=revoked");
+    else if (f->form == LIMIT && f->sets_limit)
+        snprintf(out, VALUES, "credit_limit=%" PRId64, f->limit);
+    else if (f->form == LIMIT)
+        snprintf(out, VALUES, "rpm=%" PRId64, f->rpm);
+    else if (f->kind == KEY)
+        snprintf(out, VALUES,
+                 "owner_kind=account owner=acct0 hash=%s expires_at=0 rpm=%" PRId64
+                 " tpm=1000 access=",
+                 f->line, f->rpm);
+    else
+        snprintf(out, VALUES,
+                 "currency=%s mode=%s credit_limit=%" PRId64 " concurrency=7 rpm=%" PRId64
+                 " tpm=1000",
+                 currencies[f->currency], f->limit ? "postpaid" : "prepaid", f->limit, f->rpm);
+    return out;
+}
+
+static void add_setting(struct batch *b, const struct fact *f)
+{
+    char text[VALUES];
+
+    batch_field_text(b, forms[f->form]);
+    snprintf(text, sizeof text, "op%u", f->op);
+    batch_field_text(b, text);
+    batch_field_int(b, f->revision);
+    batch_field_int(b, f->at);
+    batch_field_text(b, values_of(f, text));
+}
+
 static void add_account(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "account", span_of(f->line), 1, 9);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "account", span_of(f->line), 2, 6);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
+    batch_key(b, "terms:account", text);
     batch_field_text(b, text);
-    batch_field_text(b, currencies[f->currency]);
-    batch_field_text(b, f->limit ? "postpaid" : "prepaid");
-    batch_field_int(b, f->limit);
-    batch_field_int(b, 7);
-    batch_field_int(b, 60);
-    batch_field_int(b, 1000);
-    batch_field_int(b, f->revision);
-    batch_field_int(b, f->at);
+    add_setting(b, f);
 }
 
 static void add_key(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 1, 10);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "key", span_of(f->line), 2, 5);
     snprintf(text, sizeof text, "17key%u", f->subject);
     batch_key(b, "key", text);
-    batch_field_text(b, "account");
-    batch_field_text(b, "acct0");
-    batch_field_text(b, f->line);
-    batch_field_text(b, f->revoked ? "revoked" : "active");
-    batch_field_int(b, 0);
-    batch_field_int(b, 60);
-    batch_field_int(b, 1000);
-    batch_field_int(b, f->revision);
-    batch_field_int(b, f->at);
-    batch_field_text(b, "");
+    batch_key(b, "terms:key", text);
+    add_setting(b, f);
 }
 
 static void add_credit(struct batch *b, const struct fact *f)
@@ -324,12 +346,69 @@ static struct sums sum_up(unsigned account)
     return s;
 }
 
+/* Of one form of operation the first counts. */
+static const struct fact *first_of(enum kind kind, unsigned subject, enum form form, unsigned op)
+{
+    const struct fact *found = NULL;
+
+    for (unsigned w = 0; w < WRITERS; w++)
+        for (size_t i = 0; i < story.count[w]; i++) {
+            const struct fact *f = &story.facts[w][i];
+            if (f->kind == kind && f->subject == subject && f->form == form && f->op == op &&
+                (!found || comes_before(f, found)))
+                found = f;
+        }
+    return found;
+}
+
+enum member { WHOLE, CREDIT_LIMIT, RPM, STATE };
+
+static bool names(const struct fact *f, enum member m)
+{
+    if (f->form == CREATE)
+        return m != STATE;
+    return m == STATE ? f->form == REVOKE
+                      : f->form == LIMIT && m == (f->sets_limit ? CREDIT_LIMIT : RPM);
+}
+
+/* Which operation the member has its value of; null: of none. */
+static const struct fact *setter(enum kind kind, unsigned subject, enum member m)
+{
+    const struct fact *found = NULL;
+
+    for (unsigned form = 0; form < FORMS; form++)
+        for (unsigned op = 0; op < OPS; op++) {
+            const struct fact *f = first_of(kind, subject, (enum form)form, op);
+            if (f && names(f, m) && (!found || is_newer(f, found)))
+                found = f;
+        }
+    return found;
+}
+
+static void expect_terms(struct buf *out, enum kind kind, unsigned subject)
+{
+    char values[VALUES];
+
+    for (unsigned form = 0; form < FORMS; form++)
+        for (unsigned op = 0; op < OPS; op++) {
+            const struct fact *f = first_of(kind, subject, (enum form)form, op);
+            if (f)
+                buf_printf(out,
+                           "tg:{a17}:terms:%s%u %s op%u = %" PRId64 " %" PRId64 " %s %" PRIu64
+                           " %s\n",
+                           kind == KEY ? "key:17key" : "account:acct", subject, forms[form], op,
+                           f->revision, f->at, writers[f->writer], f->n, values_of(f, values));
+        }
+}
+
 static void expect_account(struct buf *out, unsigned account)
 {
-    const struct fact *is = best(ACCOUNT, account, 0, is_newer);
+    const struct fact *is = setter(ACCOUNT, account, WHOLE);
     struct sums s = sum_up(account);
     char key[64];
+    int64_t limit;
 
+    expect_terms(out, ACCOUNT, account);
     snprintf(key, sizeof key, "tg:{a17}:account:acct%u", account);
     for (unsigned c = 0; c < ARRAY_LEN(currencies); c++) {
         bool foreign = (!is || is->currency != c) && s.balance[c] != 0;
@@ -348,41 +427,29 @@ static void expect_account(struct buf *out, unsigned account)
     }
     if (!is)
         return;
+    limit = setter(ACCOUNT, account, CREDIT_LIMIT)->limit;
     buf_printf(
         out, "%s opened = 1\n%s currency = %s\n%s mode = %s\n%s credit_limit = %" PRId64 "\n", key,
-        key, currencies[is->currency], key, is->limit ? "postpaid" : "prepaid", key, is->limit);
-    buf_printf(
-        out, "%s concurrency = 7\n%s revision = %" PRId64 "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
-        key, key, is->revision, key, is->at, writers[is->writer], is->n);
-    buf_printf(out, "%s rpm = 60\n%s tpm = 1000\n", key, key);
+        key, currencies[is->currency], key, is->limit ? "postpaid" : "prepaid", key, limit);
+    buf_printf(out, "%s concurrency = 7\n%s rpm = %" PRId64 "\n%s tpm = 1000\n", key, key,
+               setter(ACCOUNT, account, RPM)->rpm, key);
     buf_printf(out, "%s balance = %" PRId64 "\n%s room = %" PRId64 "\n", key,
-               s.balance[is->currency], key, s.balance[is->currency] + is->limit);
-}
-
-static bool was_revoked(unsigned key)
-{
-    for (unsigned w = 0; w < WRITERS; w++)
-        for (size_t i = 0; i < story.count[w]; i++)
-            if (story.facts[w][i].kind == KEY && story.facts[w][i].subject == key &&
-                story.facts[w][i].revoked)
-                return true;
-    return false;
+               s.balance[is->currency], key, s.balance[is->currency] + limit);
 }
 
 static void expect_key(struct buf *out, unsigned subject)
 {
-    const struct fact *is = best(KEY, subject, 0, is_newer);
+    const struct fact *is = setter(KEY, subject, WHOLE);
     char key[64];
 
+    expect_terms(out, KEY, subject);
     if (!is)
         return;
     snprintf(key, sizeof key, "tg:{a17}:key:17key%u", subject);
     buf_printf(out, "%s owner_kind = account\n%s owner = acct0\n%s hash = %s\n%s state = %s\n", key,
-               key, key, is->line, key, was_revoked(subject) ? "revoked" : "active");
-    buf_printf(out,
-               "%s expires_at = 0\n%s rpm = 60\n%s tpm = 1000\n%s access = \n%s revision = %" PRId64
-               "\n%s by = %" PRId64 " %s %" PRIu64 "\n",
-               key, key, key, key, key, is->revision, key, is->at, writers[is->writer], is->n);
+               key, key, is->line, key, setter(KEY, subject, STATE) ? "revoked" : "active");
+    buf_printf(out, "%s expires_at = 0\n%s rpm = %" PRId64 "\n%s tpm = 1000\n%s access = \n", key,
+               key, setter(KEY, subject, RPM)->rpm, key, key);
 }
 
 static void expect_credits(struct buf *out, unsigned account)

@@ -19,14 +19,19 @@
 #define INSTALLATION "inst-1"
 
 enum kind { CALL, ACCOUNT, KEY, CREDIT, CATALOGUE, REFUND };
+enum form { CREATE, LIMIT, REVOKE };
+#define FORMS 3
 struct fact {
     enum kind kind;
     unsigned writer;
     uint64_t n;
     unsigned subject, currency, op; /* which account, key or object; which operation */
+    enum form form;                 /* of an account or a key */
+    bool sets_limit;                /* of one that changes limits: the credit limit, else the rate */
+    int64_t rpm;
     unsigned call, month;           /* of a refund */
     int64_t amount, limit, revision, at;
-    bool revoked, too_large, has_hold;
+    bool too_large, has_hold;
     char line[LINE];
 };
 

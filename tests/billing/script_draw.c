@@ -170,15 +170,46 @@ static void draw_rates(struct dice *d, struct fact *f)
     f->tpm = tpm[draw(d, ARRAY_LEN(tpm))];
 }
 
+/* A creation sets all, a change one thing or two. */
+static void draw_form(struct dice *d, struct fact *f, bool may_revoke)
+{
+    f->op = (unsigned)draw(d, SETTING_OPS);
+    f->form = one_in(d, 3) ? SETTING_CREATE : may_revoke ? SETTING_REVOKE : SETTING_LIMIT;
+    f->sets = f->form == SETTING_CREATE   ? SETS_ALL
+              : f->form == SETTING_REVOKE ? SETS_STATE
+                                          : (SETS_RPM << draw(d, 2)) | (SETS_RPM << draw(d, 2));
+}
+
+/* What is not set is nothing. */
+static void drop_unset(struct fact *f)
+{
+    if (!(f->sets & SETS_LIMIT))
+        f->limit = 0;
+    if (!(f->sets & SETS_CONCURRENCY))
+        f->concurrency = 0;
+    if (!(f->sets & SETS_RPM))
+        f->rpm = 0;
+    if (!(f->sets & SETS_TPM))
+        f->tpm = 0;
+    if (!(f->sets & SETS_EXPIRY))
+        f->expires_at = 0;
+    if (!(f->sets & SETS_ACCESS))
+        f->is_narrowed = false;
+}
+
 static void draw_account(struct dice *d, struct fact *f)
 {
     f->subject = (unsigned)draw(d, ACCOUNTS);
+    draw_form(d, f, false);
+    if (f->form == SETTING_LIMIT && one_in(d, 2))
+        f->sets |= one_in(d, 2) ? SETS_LIMIT : SETS_CONCURRENCY;
     f->revision = draw_revision(d);
     f->currency = one_in(d, 8);
     f->is_postpaid = one_in(d, 3);
     f->limit = f->is_postpaid ? draw_amount(d) : 0;
     f->concurrency = one_in(d, 3) ? 0 : 1 + (int64_t)draw(d, 5);
     draw_rates(d, f);
+    drop_unset(f);
 }
 
 static void draw_key(struct dice *d, struct fact *f)
@@ -187,11 +218,14 @@ static void draw_key(struct dice *d, struct fact *f)
     f->owner = one_in(d, 8) ? (unsigned)draw(d, ACCOUNTS / 2) * 2 + f->subject % 2 : f->subject;
     f->revision = draw_revision(d);
     f->is_of_creator = one_in(d, 30);
+    draw_form(d, f, one_in(d, d->theme == CALLS ? 200 : 20));
+    if (f->form == SETTING_LIMIT && one_in(d, 3))
+        f->sets |= one_in(d, 2) ? SETS_EXPIRY : SETS_ACCESS;
     f->is_narrowed = one_in(d, 3);
-    f->is_revoked = one_in(d, d->theme == CALLS ? 200 : 20);
     draw_rates(d, f);
     if (one_in(d, 6))
         f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND;
+    drop_unset(f);
 }
 
 static void draw_credit(struct dice *d, struct fact *f)
@@ -355,9 +389,13 @@ static size_t open_accounts(struct op *ops)
     size_t n = 0;
 
     for (unsigned a = 0; a < ACCOUNTS; a++) {
-        struct fact account = {
-            .kind = RECORD_ACCOUNT, .subject = a, .at = AT_BASE, .tpm = a % 2 ? 1000 : 0};
-        struct fact key = {.kind = RECORD_KEY, .subject = a, .owner = a, .at = AT_BASE};
+        struct fact account = {.kind = RECORD_ACCOUNT,
+                               .subject = a,
+                               .at = AT_BASE,
+                               .sets = SETS_ALL,
+                               .tpm = a % 2 ? 1000 : 0};
+        struct fact key = {
+            .kind = RECORD_KEY, .subject = a, .owner = a, .at = AT_BASE, .sets = SETS_ALL};
         struct fact credit = {.kind = RECORD_CREDIT,
                               .subject = a,
                               .at = AT_BASE,

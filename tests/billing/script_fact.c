@@ -90,39 +90,80 @@ static void call_body(struct buf *body, const struct fact *f)
         add_member(body, "currency", currency_texts[f->currency]);
 }
 
-static void add_rates(struct buf *body, const struct fact *f)
+static void add_count(struct buf *body, const struct fact *f, enum set member, const char *name,
+                      int64_t n)
 {
-    buf_printf(body, ",\"rpm\":%" PRId64 ",\"tpm\":%" PRId64, f->rpm, f->tpm);
+    if (f->sets & member)
+        buf_printf(body, ",\"%s\":%" PRId64, name, n);
+}
+
+static void add_stamp(struct buf *body, const struct fact *f)
+{
+    add_count(body, f, SETS_RPM, "rpm", f->rpm);
+    add_count(body, f, SETS_TPM, "tpm", f->tpm);
+    add_time(body, "at", f->at);
+    if (!f->is_unreadable)
+        buf_printf(body, ",\"op\":\"op%u\"", f->op);
 }
 
 static void account_body(struct buf *body, const struct fact *f)
 {
     buf_printf(body, "\"account\":\"" ACCOUNT_FMT "\",\"revision\":%" PRId64, f->subject,
                f->revision);
-    buf_printf(body, ",\"concurrency\":%" PRId64, f->concurrency);
-    add_rates(body, f);
-    add_member(body, "currency", currency_texts[f->currency]);
-    add_amount(body, "credit_limit", f->limit);
-    add_time(body, "at", f->at);
-    if (!f->is_unreadable)
+    add_count(body, f, SETS_CONCURRENCY, "concurrency", f->concurrency);
+    if (f->sets & SETS_WHOLE) {
+        add_member(body, "currency", currency_texts[f->currency]);
         add_member(body, "mode", f->is_postpaid ? "postpaid" : "prepaid");
+    }
+    if (f->sets & SETS_LIMIT)
+        add_amount(body, "credit_limit", f->limit);
+    add_stamp(body, f);
 }
 
 static void key_body(struct buf *body, const struct fact *f)
 {
-    buf_printf(body, "\"key\":\"" KEY_FMT "\",\"owner\":\"" ACCOUNT_FMT "\"", f->subject, f->owner);
-    buf_printf(body, ",\"hash\":\"hash-%u-%" PRIu64 "\",\"revision\":%" PRId64, f->writer,
-               f->n[SIDE_ACCOUNT], f->revision);
-    add_rates(body, f);
-    add_member(body, "owner_kind", f->is_of_creator ? "creator" : "account");
-    add_time(body, "at", f->at);
-    if (f->expires_at)
+    buf_printf(body, "\"key\":\"" KEY_FMT "\",\"revision\":%" PRId64, f->subject, f->revision);
+    if (f->sets & SETS_WHOLE) {
+        buf_printf(body, ",\"owner\":\"" ACCOUNT_FMT "\"", f->owner);
+        buf_printf(body, ",\"hash\":\"hash-%u-%" PRIu64 "\"", f->writer, f->n[SIDE_ACCOUNT]);
+        add_member(body, "owner_kind", f->is_of_creator ? "creator" : "account");
+    }
+    if (f->sets & SETS_STATE)
+        add_member(body, "state", "revoked");
+    if (f->sets & SETS_EXPIRY && f->expires_at)
         add_time(body, "expires_at", f->expires_at);
-    else
+    else if (f->sets & SETS_EXPIRY)
         buf_add_string(body, ",\"expires_at\":null");
-    buf_printf(body, ",\"access\":%s", f->is_narrowed ? ACCESS : "null");
-    if (!f->is_unreadable)
-        add_member(body, "state", f->is_revoked ? "revoked" : "active");
+    if (f->sets & SETS_ACCESS)
+        buf_printf(body, ",\"access\":%s", f->is_narrowed ? ACCESS : "null");
+    add_stamp(body, f);
+}
+
+void fact_values(const struct fact *f, struct buf *out)
+{
+    bool is_key = f->kind == RECORD_KEY;
+
+    if (f->sets & SETS_WHOLE && is_key)
+        buf_printf(out, " owner_kind=%s owner=" ACCOUNT_FMT " hash=hash-%u-%" PRIu64,
+                   f->is_of_creator ? "creator" : "account", f->owner, f->writer,
+                   f->n[SIDE_ACCOUNT]);
+    else if (f->sets & SETS_WHOLE)
+        buf_printf(out, " currency=%s mode=%s", currency_texts[f->currency],
+                   f->is_postpaid ? "postpaid" : "prepaid");
+    if (f->sets & SETS_STATE)
+        buf_add_string(out, " state=revoked");
+    if (f->sets & SETS_LIMIT && !is_key)
+        buf_printf(out, " credit_limit=%" PRId64, f->limit);
+    if (f->sets & SETS_CONCURRENCY && !is_key)
+        buf_printf(out, " concurrency=%" PRId64, f->concurrency);
+    if (f->sets & SETS_EXPIRY && is_key)
+        buf_printf(out, " expires_at=%" PRId64, f->expires_at);
+    if (f->sets & SETS_RPM)
+        buf_printf(out, " rpm=%" PRId64, f->rpm);
+    if (f->sets & SETS_TPM)
+        buf_printf(out, " tpm=%" PRId64, f->tpm);
+    if (f->sets & SETS_ACCESS && is_key)
+        buf_printf(out, " access=%s", f->is_narrowed ? ACCESS : "");
 }
 
 static void credit_body(struct buf *body, const struct fact *f)

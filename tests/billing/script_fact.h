@@ -3,7 +3,7 @@
 #ifndef TOLLGATE_TESTS_SCRIPT_FACT_H
 #define TOLLGATE_TESTS_SCRIPT_FACT_H
 
-#include "billing/record.h"
+#include "billing/setting.h"
 
 #define INSTALLATION "inst-1"
 #define WRITERS      3
@@ -11,6 +11,7 @@
 #define KEYS         4
 #define REQUESTS     96
 #define OPS          5
+#define SETTING_OPS  10 /* of an account or a key */
 #define MODELS       4
 #define PERIODS      2
 #define CURRENCIES   2
@@ -20,6 +21,19 @@
 #define STORED_MOST  53 /* bytes that an account may store in 24 hours: half of them at once */
 #define DAY_MS       INT64_C(86400000)
 #define PLACES       4 /* partitions: two of accounts, two of models */
+
+/* What a record of an account or a key sets: a creation all but the state. */
+enum set {
+    SETS_WHOLE = 1, /* what is set at creation alone */
+    SETS_LIMIT = 2,
+    SETS_CONCURRENCY = 4,
+    SETS_RPM = 8,
+    SETS_TPM = 16,
+    SETS_EXPIRY = 32,
+    SETS_ACCESS = 64,
+    SETS_STATE = 128,
+    SETS_ALL = 127
+};
 
 /* A record, as the journal of its writer has it. */
 struct fact {
@@ -37,6 +51,8 @@ struct fact {
     bool has_idem, is_complete; /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;
     int64_t started_ms;
+    enum setting_form form;     /* of an account or a key */
+    unsigned sets;              /* likewise: of enum set */
     bool is_revoked, is_postpaid, is_of_creator, is_narrowed;
     char body[48]; /* of the catalogue */
     char line[800];
@@ -47,6 +63,8 @@ unsigned fact_place(const struct fact *f, enum partition_side side);
 bool fact_is_on(const struct fact *f, enum partition_side side);
 /* The JSON that says it, without the head; needs no numbers yet. */
 void fact_body(const struct fact *f, struct buf *out);
+/* " name=value …" of what an account's or a key's record sets. */
+void fact_values(const struct fact *f, struct buf *out);
 /* Gives `line` and `crc`, once it has its numbers. */
 void fact_compose(struct fact *f);
 /* When the call ended. */

@@ -46,42 +46,6 @@ static bool comes_before(const struct fact *a, const struct fact *b, enum partit
     return a->writer != b->writer ? a->writer < b->writer : a->n[side] < b->n[side];
 }
 
-/* The highest revision that set the account or key; of equal ones the latest. */
-static const struct fact *newest(const struct model *m, enum record_kind kind, unsigned subject)
-{
-    const struct fact *found = NULL;
-
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = booked(m, i, kind);
-        if (!f || f->subject != subject)
-            continue;
-        if (!found || f->revision > found->revision ||
-            (f->revision == found->revision && comes_before(found, f, SIDE_ACCOUNT)))
-            found = f;
-    }
-    return found;
-}
-
-const struct fact *model_account(const struct model *m, unsigned account)
-{
-    return newest(m, RECORD_ACCOUNT, account);
-}
-
-const struct fact *model_key(const struct model *m, unsigned key)
-{
-    return newest(m, RECORD_KEY, key);
-}
-
-bool model_key_is_revoked(const struct model *m, unsigned key)
-{
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = booked(m, i, RECORD_KEY);
-        if (f && f->subject == key && f->is_revoked)
-            return true;
-    }
-    return false;
-}
-
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit)
 {
     for (size_t i = 0; i < m->booked_count; i++) {
@@ -162,8 +126,9 @@ int128 model_balance(const struct model *m, unsigned account, unsigned currency)
 
 int128 model_room(const struct model *m, unsigned account)
 {
-    const struct fact *is = model_account(m, account);
-    int128 room = is ? model_balance(m, account, is->currency) + is->limit : 0;
+    struct fact is;
+    int128 room =
+        model_account(m, account, &is) ? model_balance(m, account, is.currency) + is.limit : 0;
 
     for (unsigned r = 0; r < REQUESTS; r++)
         if (account_of(r) == account && m->holds[r].is_there)
@@ -317,7 +282,8 @@ char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us)
 /* The key's or account's word against the call; null when it may go on. */
 static const char *bars(const struct model *m, const struct admit_ask *ask, int64_t now_us)
 {
-    const struct fact *key = model_key(m, ask->key);
+    struct fact key, account;
+    bool is_key = model_key(m, ask->key, &key);
     int64_t now = ask->now_nanos ? ask->now_nanos : now_us * 1000;
 
     if (!is_number(ask->amount) || ask->amount < 0 || !is_number(ask->tokens))
@@ -330,15 +296,15 @@ static const char *bars(const struct model *m, const struct admit_ask *ask, int6
         return "PARKED";
     if (!m->is_installed || m->run != ask->run)
         return "RECOVERING";
-    if (!key || key->is_of_creator || key->owner != ask->account)
+    if (!is_key || key.is_of_creator || key.owner != ask->account)
         return "KEY_UNKNOWN";
-    if (model_key_is_revoked(m, ask->key))
+    if (key.is_revoked)
         return "KEY_REVOKED";
-    if (key->expires_at && now >= key->expires_at)
+    if (key.expires_at && now >= key.expires_at)
         return "KEY_EXPIRED";
-    if (key->is_narrowed != ask->knows_narrowed)
+    if (key.is_narrowed != ask->knows_narrowed)
         return "KEY_CHANGED";
-    return model_account(m, ask->account) ? NULL : "ACCOUNT_UNKNOWN";
+    return model_account(m, ask->account, &account) ? NULL : "ACCOUNT_UNKNOWN";
 }
 
 static void place(struct model *m, unsigned request, struct model_hold hold)
@@ -351,9 +317,9 @@ static void place(struct model *m, unsigned request, struct model_hold hold)
 static const char *judge(const struct model *m, const struct admit_ask *ask,
                          const struct booking *late, int64_t now_us)
 {
-    const struct fact *account = model_account(m, ask->account);
+    struct fact account;
 
-    if (ask->currency != account->currency)
+    if (!model_account(m, ask->account, &account) || ask->currency != account.currency)
         return "CURRENCY";
     if (m->holds[ask->request].is_there)
         return "OK";
@@ -361,7 +327,7 @@ static const char *judge(const struct model *m, const struct admit_ask *ask,
         return "OVER";
     if (late)
         return late->fits ? "RATE" : "TOO_LARGE";
-    if (account->concurrency && open_holds(m, ask->account) >= account->concurrency)
+    if (account.concurrency && open_holds(m, ask->account) >= account.concurrency)
         return "CONCURRENCY";
     return ask->amount && model_room(m, ask->account) < ask->amount ? "CREDIT" : "OK";
 }
@@ -369,14 +335,15 @@ static const char *judge(const struct model *m, const struct admit_ask *ask,
 static char *admit_answer(const struct model *m, const struct admit_ask *ask, const char *verdict,
                           const struct bookings *all, const struct booking *late)
 {
-    const struct fact *account = model_account(m, ask->account);
+    struct fact account;
     AUTO_CLEAR(buf) answer;
 
+    (void)model_account(m, ask->account, &account); /* it was found by judge() */
     buf_init(&answer, 512);
     buf_printf(&answer, "%s %" PRId64 " %u %" PRId64 " %s %s", verdict,
                (int64_t)model_room(m, ask->account), open_holds(m, ask->account),
-               account->concurrency, currency_texts[account->currency],
-               account->is_postpaid ? "postpaid" : "prepaid");
+               account.concurrency, currency_texts[account.currency],
+               account.is_postpaid ? "postpaid" : "prepaid");
     rates_tell(all, late, &answer);
     return xstrdup(answer.data);
 }

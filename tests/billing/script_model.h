@@ -150,9 +150,9 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out);
 void model_render_hold(const struct model_hold *h, struct buf *out); /* its entry */
 
 /* What the answers and the lines are made of. */
-const struct fact *model_account(const struct model *m, unsigned account); /* null: not opened */
-const struct fact *model_key(const struct model *m, unsigned key);
-bool model_key_is_revoked(const struct model *m, unsigned key);
+/* The account or key as all of its records together set it (script_model_terms.c); false: nothing has created it. */
+bool model_account(const struct model *m, unsigned account, struct fact *out);
+bool model_key(const struct model *m, unsigned key, struct fact *out);
 int128 model_balance(const struct model *m, unsigned account, unsigned currency);
 int128 model_room(const struct model *m, unsigned account);
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit);

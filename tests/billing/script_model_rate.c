@@ -52,16 +52,17 @@ static void weigh(const struct model *m, const struct admit_ask *ask, int64_t no
 void rates_weigh(const struct model *m, const struct admit_ask *ask, int64_t now_us,
                  struct bookings *out)
 {
-    const struct fact *of[] = {
-        [OF_ACCOUNT] = model_account(m, ask->account), [OF_KEY] = model_key(m, ask->key)};
+    struct fact of[SCOPES];
 
     *out = (struct bookings){.count = 0};
+    if (!model_account(m, ask->account, &of[OF_ACCOUNT]) || !model_key(m, ask->key, &of[OF_KEY]))
+        return;
     for (int scope = OF_ACCOUNT; scope <= OF_KEY; scope++) {
-        weigh(m, ask, now_us, (struct booking){.scope = (enum scope)scope, .limit = of[scope]->rpm},
+        weigh(m, ask, now_us, (struct booking){.scope = (enum scope)scope, .limit = of[scope].rpm},
               out);
         weigh(m, ask, now_us,
               (struct booking){
-                  .scope = (enum scope)scope, .is_of_tokens = true, .limit = of[scope]->tpm},
+                  .scope = (enum scope)scope, .is_of_tokens = true, .limit = of[scope].tpm},
               out);
     }
 }

@@ -5,6 +5,7 @@
 #include "lib/base/crypto.h"
 #include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_rate.h"
+#include "tests/billing/script_model_terms.h"
 
 struct page {
     const struct model *m;
@@ -17,7 +18,7 @@ static void writer_lines(const struct page *p);
 static void record_lines(const struct page *p);
 static void mark_line(const struct page *p, unsigned account);
 static void account_lines(const struct page *p, unsigned account);
-static void foreign_lines(const struct page *p, unsigned account, const struct fact *is);
+static void foreign_lines(const struct page *p, unsigned account);
 static void debit_lines(const struct page *p, unsigned account);
 static void hold_lines(const struct page *p, unsigned account);
 static void refund_lines(const struct page *p, unsigned request);
@@ -45,7 +46,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     for (unsigned a = 0; a < ACCOUNTS && m->partition.side == SIDE_ACCOUNT; a++) {
         mark_line(p, a);
         account_lines(p, a);
-        foreign_lines(p, a, model_account(m, a));
+        foreign_lines(p, a);
         debit_lines(p, a);
         hold_lines(p, a);
     }
@@ -198,43 +199,55 @@ static void account_number(const struct page *p, unsigned account, const char *f
     account_text(p, account, field, text);
 }
 
+static void terms_of(const struct page *p, enum record_kind kind, const char *what,
+                     unsigned subject)
+{
+    char id[16], key[PARTITION_KEY + 1];
+    struct span text;
+
+    snprintf(id, sizeof id, kind == RECORD_KEY ? KEY_FMT : ACCOUNT_FMT, subject);
+    text = partition_key(p->m->partition, what, id, key);
+    key[text.len] = ' ';
+    key[text.len + 1] = '\0';
+    terms_lines(p->m, kind, subject, key, p->out);
+}
+
 /* `room` of an account that is not opened is there when something is held, and else it may be there as 0. */
 static void account_lines(const struct page *p, unsigned account)
 {
-    const struct fact *is = model_account(p->m, account);
     int128 room = model_room(p->m, account);
-    char by[64];
+    struct fact is;
+    bool is_open = model_account(p->m, account, &is);
 
-    if (is || room)
+    terms_of(p, RECORD_ACCOUNT, "terms:account", account);
+    if (is_open || room)
         account_number(p, account, "room", room);
-    if (!is)
+    if (!is_open)
         return;
     account_text(p, account, "opened", "1");
-    account_text(p, account, "currency", currency_texts[is->currency]);
-    account_text(p, account, "mode", is->is_postpaid ? "postpaid" : "prepaid");
-    account_number(p, account, "credit_limit", is->limit);
-    account_number(p, account, "concurrency", is->concurrency);
-    account_number(p, account, "rpm", is->rpm);
-    account_number(p, account, "tpm", is->tpm);
-    account_number(p, account, "revision", is->revision);
-    account_number(p, account, "balance", model_balance(p->m, account, is->currency));
-    snprintf(by, sizeof by, "%" PRId64 " %s %" PRIu64, is->at, writer_texts[is->writer],
-             is->n[SIDE_ACCOUNT]);
-    account_text(p, account, "by", by);
+    account_text(p, account, "currency", currency_texts[is.currency]);
+    account_text(p, account, "mode", is.is_postpaid ? "postpaid" : "prepaid");
+    account_number(p, account, "credit_limit", is.limit);
+    account_number(p, account, "concurrency", is.concurrency);
+    account_number(p, account, "rpm", is.rpm);
+    account_number(p, account, "tpm", is.tpm);
+    account_number(p, account, "balance", model_balance(p->m, account, is.currency));
 }
 
 /* Currencies that are not the account's, or that came before it was opened. */
-static void foreign_lines(const struct page *p, unsigned account, const struct fact *is)
+static void foreign_lines(const struct page *p, unsigned account)
 {
+    struct fact is;
+    bool is_open = model_account(p->m, account, &is);
     char field[24];
 
     for (unsigned c = 0; c < CURRENCIES; c++) {
         int128 sum = model_balance(p->m, account, c);
-        if (!sum || (is && is->currency == c))
+        if (!sum || (is_open && is.currency == c))
             continue;
         snprintf(field, sizeof field, "foreign:%s", currency_texts[c]);
         account_number(p, account, field, sum);
-        if (!is)
+        if (!is_open)
             continue;
         name(p, "suspense", NULL);
         buf_printf(p->out,
@@ -440,27 +453,24 @@ static void key_number(const struct page *p, unsigned key, const char *field, in
 
 static void key_lines(const struct page *p, unsigned key)
 {
-    const struct fact *is = model_key(p->m, key);
+    struct fact is;
     char text[64];
 
     snprintf(text, sizeof text, KEY_FMT, key);
     rate_lines(p, "rate:key", text, &p->m->rates[OF_KEY][key]);
-    if (!is)
+    terms_of(p, RECORD_KEY, "terms:key", key);
+    if (!model_key(p->m, key, &is))
         return;
-    key_number(p, key, "rpm", is->rpm);
-    key_number(p, key, "tpm", is->tpm);
-    key_number(p, key, "revision", is->revision);
-    key_number(p, key, "expires_at", is->expires_at);
-    key_text(p, key, "owner_kind", is->is_of_creator ? "creator" : "account");
-    snprintf(text, sizeof text, ACCOUNT_FMT, is->owner);
+    key_number(p, key, "rpm", is.rpm);
+    key_number(p, key, "tpm", is.tpm);
+    key_number(p, key, "expires_at", is.expires_at);
+    key_text(p, key, "owner_kind", is.is_of_creator ? "creator" : "account");
+    snprintf(text, sizeof text, ACCOUNT_FMT, is.owner);
     key_text(p, key, "owner", text);
-    snprintf(text, sizeof text, "hash-%u-%" PRIu64, is->writer, is->n[SIDE_ACCOUNT]);
+    snprintf(text, sizeof text, "hash-%u-%" PRIu64, is.writer, is.n[SIDE_ACCOUNT]);
     key_text(p, key, "hash", text);
-    key_text(p, key, "state", model_key_is_revoked(p->m, key) ? "revoked" : "active");
-    snprintf(text, sizeof text, "%" PRId64 " %s %" PRIu64, is->at, writer_texts[is->writer],
-             is->n[SIDE_ACCOUNT]);
-    key_text(p, key, "by", text);
-    key_text(p, key, "access", is->is_narrowed ? ACCESS : "");
+    key_text(p, key, "access", is.is_narrowed ? ACCESS : "");
+    key_text(p, key, "state", is.is_revoked ? "revoked" : "active");
 }
 
 static void gross_line(const struct page *p, unsigned model, unsigned period, unsigned currency)

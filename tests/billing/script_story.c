@@ -192,9 +192,10 @@ static void admit(struct telling *t, const struct op *op)
                             .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
                             .now_nanos = op->now_nanos,
                             .is_stranger = op->is_stranger};
-    const struct fact *key = model_key(&t->models[op->place], op->key);
+    struct fact key;
+    bool is_narrowed = model_key(&t->models[op->place], op->key, &key) && key.is_narrowed;
 
-    ask.knows_narrowed = (key && key->is_narrowed) != op->is_outdated;
+    ask.knows_narrowed = is_narrowed != op->is_outdated;
     compare(t, model_admit(&t->models[op->place], &ask, t->now_us),
             world_admit(t->w, places[op->place], &ask));
 }

@@ -515,7 +515,6 @@ START_TEST(an_accounts_state_is_read_with_its_open_calls)
     ck_assert_int_eq(s.account.balance, -INT64_MAX);
     ck_assert_int_eq(s.account.room, 5000000000);
     ck_assert_int_eq(s.account.open, 1);
-    ck_assert_int_eq(s.account.revision, 3);
     ck_assert(!read_account("nobody").found);
     set("HDEL tg:{%s}:account:acct opened", partition);
     s = read_account("acct");

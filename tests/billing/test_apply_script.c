@@ -42,6 +42,16 @@ static void draw_refund(struct fact *f)
         f->amount = CHARGED + 1;
 }
 
+static void draw_setting(struct fact *f)
+{
+    unsigned die = (unsigned)draw(6);
+
+    f->form = die < 2 ? CREATE : die == 5 && f->kind == KEY ? REVOKE : LIMIT;
+    f->sets_limit = f->kind == ACCOUNT && draw(2);
+    f->limit = f->kind == ACCOUNT ? (int64_t)draw(3) * 1000000000 : 0;
+    f->rpm = (int64_t)draw(4) * 60;
+}
+
 static struct fact draw_fact(unsigned writer)
 {
     struct fact f = {.writer = writer, .subject = (unsigned)draw(ACCOUNTS), .at = (int64_t)draw(6)};
@@ -59,9 +69,9 @@ static struct fact draw_fact(unsigned writer)
         f.amount = -f.amount;
     f.too_large = f.kind == CALL && f.amount > 0 && draw(40) == 0;
     f.has_hold = f.kind == CALL && !f.too_large && story.side == SIDE_ACCOUNT && draw(2);
-    f.limit = f.kind == ACCOUNT ? (int64_t)draw(3) * 1000000000 : 0;
-    f.revoked = f.kind == KEY && draw(6) == 0;
-    f.op = f.kind == CREDIT || f.kind == REFUND ? (unsigned)draw(OPS) : 0;
+    f.op = f.kind == CALL || f.kind == CATALOGUE ? 0 : (unsigned)draw(OPS);
+    if (f.kind == ACCOUNT || f.kind == KEY)
+        draw_setting(&f);
     if (f.kind == REFUND)
         draw_refund(&f);
     return f;
@@ -571,14 +581,88 @@ START_TEST(a_revoked_key_never_comes_back)
 {
     open_account();
     tell((struct fact){.kind = KEY, .revision = 1});
-    tell((struct fact){.kind = KEY, .writer = 1, .revision = 2, .revoked = true});
-    tell((struct fact){.kind = KEY, .writer = 2, .revision = 3});
+    tell((struct fact){.kind = KEY, .writer = 1, .revision = 2, .form = REVOKE});
+    tell((struct fact){.kind = KEY, .writer = 2, .revision = 3, .op = 1});
     for (unsigned i = 0; i < WRITERS; i++) {
         unsigned w = (i + (unsigned)_i) % WRITERS;
         apply(w, 1, story.count[w], "OK");
     }
     expect_field("tg:{a17}:key:17key0", "state", "revoked");
     compare_with_model("a revoked key", 0);
+}
+END_TEST
+
+/* Whichever order their records come in. */
+static void apply_from(unsigned first)
+{
+    for (unsigned i = 0; i < WRITERS; i++) {
+        unsigned w = (i + first) % WRITERS;
+        apply(w, 1, story.count[w], "OK");
+    }
+}
+
+START_TEST(two_changes_of_different_limits_both_stand)
+{
+    begin_story(SIDE_ACCOUNT);
+    tell((struct fact){.kind = ACCOUNT, .revision = 1, .rpm = 60, .limit = 5});
+    tell((struct fact){
+        .kind = ACCOUNT, .form = LIMIT, .writer = 1, .revision = 7, .op = 1, .rpm = 90});
+    tell((struct fact){.kind = ACCOUNT,
+                       .form = LIMIT,
+                       .writer = 2,
+                       .revision = 7,
+                       .op = 2,
+                       .sets_limit = true,
+                       .limit = 70});
+    apply_from((unsigned)_i);
+    expect_field("tg:{a17}:account:acct0", "rpm", "90");
+    expect_field("tg:{a17}:account:acct0", "credit_limit", "70");
+    expect_field("tg:{a17}:account:acct0", "room", "70");
+    compare_with_model("two limits", 0);
+}
+END_TEST
+
+/* Two consoles wrote the operation; between them another one set the limit anew. */
+START_TEST(a_repeated_change_does_not_set_the_old_limit_again)
+{
+    begin_story(SIDE_ACCOUNT);
+    tell((struct fact){.kind = ACCOUNT, .revision = 1, .rpm = 60});
+    tell((struct fact){
+        .kind = ACCOUNT, .form = LIMIT, .writer = 0, .revision = 10, .at = 1, .op = 1, .rpm = 5});
+    tell((struct fact){
+        .kind = ACCOUNT, .form = LIMIT, .writer = 1, .revision = 20, .at = 2, .op = 2, .rpm = 7});
+    tell((struct fact){
+        .kind = ACCOUNT, .form = LIMIT, .writer = 2, .revision = 30, .at = 3, .op = 1, .rpm = 5});
+    apply_from((unsigned)_i);
+    expect_field("tg:{a17}:account:acct0", "rpm", "7");
+    compare_with_model("a repeated change", 0);
+}
+END_TEST
+
+START_TEST(a_repeated_creation_does_not_set_the_first_limits_again)
+{
+    begin_story(SIDE_ACCOUNT);
+    tell((struct fact){.kind = ACCOUNT, .writer = 0, .revision = 1, .at = 1, .rpm = 60});
+    tell((struct fact){
+        .kind = ACCOUNT, .form = LIMIT, .writer = 1, .revision = 20, .at = 2, .op = 2, .rpm = 7});
+    tell((struct fact){.kind = ACCOUNT, .writer = 2, .revision = 30, .at = 3, .rpm = 60});
+    apply_from((unsigned)_i);
+    expect_field("tg:{a17}:account:acct0", "rpm", "7");
+    compare_with_model("a repeated creation", 0);
+}
+END_TEST
+
+START_TEST(what_only_a_repetition_named_is_set_no_longer)
+{
+    begin_story(SIDE_ACCOUNT);
+    tell((struct fact){.kind = KEY, .revision = 1, .rpm = 60});
+    tell((struct fact){
+        .kind = KEY, .form = LIMIT, .writer = 1, .revision = 9, .at = 9, .op = 1, .rpm = 7});
+    tell((struct fact){
+        .kind = KEY, .form = LIMIT, .writer = 2, .revision = 8, .at = 8, .op = 1, .rpm = 8});
+    apply_from((unsigned)_i);
+    expect_field("tg:{a17}:key:17key0", "rpm", "8");
+    compare_with_model("the first of two", 0);
 }
 END_TEST
 
@@ -619,6 +703,10 @@ static Suite *suite(void)
     tcase_add_test(t, the_earliest_of_a_repeated_credit_counts_also_when_it_comes_last);
     tcase_add_test(t, a_sum_in_another_currency_is_in_suspense_until_it_is_zero);
     tcase_add_loop_test(t, a_revoked_key_never_comes_back, 0, WRITERS);
+    tcase_add_loop_test(t, two_changes_of_different_limits_both_stand, 0, WRITERS);
+    tcase_add_loop_test(t, a_repeated_change_does_not_set_the_old_limit_again, 0, WRITERS);
+    tcase_add_loop_test(t, a_repeated_creation_does_not_set_the_first_limits_again, 0, WRITERS);
+    tcase_add_loop_test(t, what_only_a_repetition_named_is_set_no_longer, 0, WRITERS);
     tcase_add_test(t, any_order_with_losses_and_repeats_ends_as_the_model_says);
     tcase_add_test(t, earnings_and_catalogue_end_as_the_model_says_in_any_order);
     suite_add_tcase(s, t);

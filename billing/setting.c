@@ -1,0 +1,134 @@
+/* setting.c - the members that accounts and keys have, each a row: what is added here is applied, kept and shown to
+ * admit under its name. */
+#include "billing/setting.h"
+
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+/* How a member is spelled in a record, and what becomes of it. */
+enum shape { WORD, ID, AMOUNT, COUNT, TIME, JSON };
+
+struct row {
+    const char *name;
+    enum path path;
+    enum shape shape;
+    const char *words[3]; /* of a WORD */
+};
+
+static const struct row account_rows[] = {
+    {"currency", P_CURRENCY, ID, {NULL}},
+    {"mode", P_MODE, WORD, {"prepaid", "postpaid", NULL}},
+    {"credit_limit", P_CREDIT_LIMIT, AMOUNT, {NULL}},
+    {"concurrency", P_CONCURRENCY, COUNT, {NULL}},
+    {"rpm", P_RPM, COUNT, {NULL}},
+    {"tpm", P_TPM, COUNT, {NULL}},
+};
+static const struct row key_rows[] = {
+    {"owner_kind", P_OWNER_KIND, WORD, {"account", "creator", NULL}},
+    {"owner", P_OWNER, ID, {NULL}},
+    {"hash", P_HASH, ID, {NULL}},
+    {"state", P_STATE, WORD, {"revoked", NULL}},
+    {"expires_at", P_EXPIRES_AT, TIME, {NULL}},
+    {"rpm", P_RPM, COUNT, {NULL}},
+    {"tpm", P_TPM, COUNT, {NULL}},
+    {"access", P_ACCESS, JSON, {NULL}},
+};
+
+static enum setting_form form_of(const struct members *m, enum record_kind kind);
+static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form);
+static bool add_values(const struct members *m, const struct row *rows, size_t count,
+                       struct buf *out);
+static bool add_value(const struct members *m, const struct row *row, struct buf *out);
+
+const char *setting_form_name(enum setting_form form)
+{
+    static const char *const names[SETTING_FORMS] = {"create", "limit", "revoke"};
+
+    return names[form];
+}
+
+bool setting_read(const struct members *m, enum record_kind kind, struct setting *out)
+{
+    struct buf values = {
+        .data = out->values, .cap = sizeof out->values, .max = sizeof out->values - 1};
+    bool is_account = kind == RECORD_ACCOUNT;
+
+    out->form = form_of(m, kind);
+    return is_whole(m, kind, out->form) && member_id(m, P_OP, &out->op) &&
+           member_count(m, P_REVISION, &out->revision) && member_time(m, P_AT, &out->at) &&
+           add_values(m, is_account ? account_rows : key_rows,
+                      is_account ? ARRAY_LEN(account_rows) : ARRAY_LEN(key_rows), &values);
+}
+
+static enum setting_form form_of(const struct members *m, enum record_kind kind)
+{
+    if (member_is_named(m, kind == RECORD_ACCOUNT ? P_CURRENCY : P_HASH))
+        return SETTING_CREATE;
+    return kind == RECORD_KEY && member_is_named(m, P_STATE) ? SETTING_REVOKE : SETTING_LIMIT;
+}
+
+/* Without these there is no object, and nothing but a revocation names the state. */
+static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form)
+{
+    if (form != SETTING_CREATE)
+        return true;
+    if (kind == RECORD_ACCOUNT)
+        return member_is_named(m, P_MODE);
+    return member_is_named(m, P_OWNER_KIND) && member_is_named(m, P_OWNER) &&
+           !member_is_named(m, P_STATE);
+}
+
+static bool add_values(const struct members *m, const struct row *rows, size_t count,
+                       struct buf *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!member_is_named(m, rows[i].path))
+            continue;
+        if (out->len)
+            buf_add_char(out, ' ');
+        buf_add_string(out, rows[i].name);
+        buf_add_char(out, '=');
+        if (!add_value(m, &rows[i], out))
+            return false;
+    }
+    return out->len > 0 && !out->failed;
+}
+
+/* A time that is null is "0": never. JSON that is null is empty; else it stands as it is, which is without blanks. */
+static bool add_value(const struct members *m, const struct row *row, struct buf *out)
+{
+    char digits[INT64_TEXT];
+    struct span text = SPAN("");
+    const char *word;
+    int64_t number = 0;
+    bool good = false;
+
+    switch (row->shape) {
+    case WORD:
+        good = member_word(m, row->path, row->words, &word);
+        text = span_of(good ? word : "");
+        break;
+    case ID:
+        good = member_id(m, row->path, &word);
+        text = span_of(good ? word : "");
+        break;
+    case AMOUNT:
+        good = member_amount(m, row->path, &number) && number >= 0;
+        break;
+    case COUNT:
+        good = member_count(m, row->path, &number);
+        break;
+    case TIME:
+        good = member_time_or_zero(m, row->path, &number);
+        break;
+    case JSON:
+        good = member_is_absent(m, row->path) ||
+               (member_value(m, row->path, &text) && !memchr(text.data, ' ', text.len));
+        break;
+    }
+    if (row->shape == WORD || row->shape == ID || row->shape == JSON)
+        buf_add_span(out, text);
+    else
+        buf_add_span(out, int64_text(number, digits));
+    return good;
+}

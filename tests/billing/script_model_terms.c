@@ -1,0 +1,98 @@
+/* script_model_terms.c - of each form of operation the first record counts; of those, each member is as the highest revision
+ * that names it says. */
+#include "tests/billing/script_model_terms.h"
+
+#include <inttypes.h>
+
+#define CELLS (SETTING_FORMS * SETTING_OPS)
+
+/* The first of each operation. */
+struct operations {
+    const struct fact *first[CELLS];
+};
+
+static bool comes_before(const struct fact *a, const struct fact *b)
+{
+    if (a->at != b->at)
+        return a->at < b->at;
+    return a->writer != b->writer ? a->writer < b->writer : a->n[SIDE_ACCOUNT] < b->n[SIDE_ACCOUNT];
+}
+
+static struct operations operations_of(const struct model *m, enum record_kind kind,
+                                       unsigned subject)
+{
+    struct operations all = {{NULL}};
+
+    for (size_t i = 0; i < m->booked_count; i++) {
+        const struct fact *f = m->booked[i].fact;
+        unsigned cell = (unsigned)f->form * SETTING_OPS + f->op;
+        if (f->kind == kind && f->subject == subject && !m->booked[i].reason &&
+            (!all.first[cell] || comes_before(f, all.first[cell])))
+            all.first[cell] = f;
+    }
+    return all;
+}
+
+static const struct fact *setter(const struct operations *all, enum set member)
+{
+    const struct fact *found = NULL;
+
+    for (unsigned i = 0; i < CELLS; i++) {
+        const struct fact *f = all->first[i];
+        if (f && f->sets & member &&
+            (!found || f->revision > found->revision ||
+             (f->revision == found->revision && comes_before(found, f))))
+            found = f;
+    }
+    return found;
+}
+
+static bool compose(const struct operations *all, struct fact *out)
+{
+    const struct fact *whole = setter(all, SETS_WHOLE);
+
+    if (!whole)
+        return false;
+    *out = *whole;
+    out->limit = setter(all, SETS_LIMIT)->limit;
+    out->concurrency = setter(all, SETS_CONCURRENCY)->concurrency;
+    out->rpm = setter(all, SETS_RPM)->rpm;
+    out->tpm = setter(all, SETS_TPM)->tpm;
+    out->expires_at = setter(all, SETS_EXPIRY)->expires_at;
+    out->is_narrowed = setter(all, SETS_ACCESS)->is_narrowed;
+    return true;
+}
+
+bool model_account(const struct model *m, unsigned account, struct fact *out)
+{
+    struct operations all = operations_of(m, RECORD_ACCOUNT, account);
+
+    return compose(&all, out);
+}
+
+bool model_key(const struct model *m, unsigned key, struct fact *out)
+{
+    struct operations all = operations_of(m, RECORD_KEY, key);
+
+    if (!compose(&all, out))
+        return false;
+    out->is_revoked = setter(&all, SETS_STATE);
+    return true;
+}
+
+void terms_lines(const struct model *m, enum record_kind kind, unsigned subject, const char *key,
+                 struct buf *out)
+{
+    struct operations all = operations_of(m, kind, subject);
+
+    for (unsigned i = 0; i < CELLS; i++) {
+        const struct fact *f = all.first[i];
+        if (!f)
+            continue;
+        buf_printf(out, "%s%s op%u = %" PRId64 " %" PRId64 " %s %" PRIu64, key,
+                   setting_form_name(f->form), f->op, f->revision, f->at, writer_texts[f->writer],
+                   f->n[SIDE_ACCOUNT]);
+        fact_values(f, out);
+        buf_add_char(out, '\n');
+    }
+}
