@@ -117,9 +117,17 @@ def no_call_is_served_twice(books: Books) -> Iterator[str]:
     """A call goes to a second server only when the first had refused it or can't have taken it: docs of lib/net/httpc.h,
     a reused connection that is reset within half a second of the request."""
     for request_id, served in books.served.items():
+        books.counts["calls that another model server took over"] += len({one.server for one in served}) > 1
         for before, after in itertools.pairwise(served):
             if not before.refused and after.began - before.began > 1:
                 yield f"{request_id}: served by {before.server}, and {after.began - before.began:.1f} s later by {after.server}"
+
+
+def every_billed_event_names_the_server_that_served(books: Books) -> Iterator[str]:
+    for event in books.all_events:
+        served = {one.server for one in books.served.get(event["request_id"], []) if not one.refused}
+        if world.nanos(event["amount"]) and event["backend"] not in served:
+            yield f"{event['request_id']}: it names {event['backend'] or 'no server'}, and {sorted(served)} served it"
 
 
 def no_event_without_a_call(books: Books) -> Iterator[str]:
@@ -254,6 +262,7 @@ CHECKS = [
     every_other_call_has_one_resolution,
     an_errand_is_done_once,
     no_call_is_served_twice,
+    every_billed_event_names_the_server_that_served,
     no_event_without_a_call,
     every_amount_is_the_price_of_its_units,
     accounts_add_up,

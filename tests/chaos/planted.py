@@ -75,6 +75,7 @@ PLANTED: dict[str, Callable[[Books], None]] = {
         books, True, amount=spell(world.nanos(billed(books, True)[1]["amount"]) + 1)),
     "a whole call is billed a token more": lambda books: more_tokens(books, True, 1),
     "a call that was cut off is billed more than was made": lambda books: more_tokens(books, False, 300),
+    "a whole call names another server": lambda books: change(books, True, backend="nobody"),
     "a credit counts twice": lambda books: books.credits.update({"plenty": 1}),
     "a balance is a nano higher": lambda books: setattr(
         books, "redis", SpoiledRedis(books.redis, "tg:{a??}:account:plenty", one_nano_more)),

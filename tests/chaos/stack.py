@@ -93,7 +93,8 @@ class Instance(Gateway):
         text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
         for name, link in self.model_links.items():
             text += (f'backend "{name}" {{\n    kind = openai\n    url = "http://127.0.0.1:{link.port}/v1"\n'
-                     '    connect_timeout = "2 s"\n    first_byte_timeout = "8 s"\n    idle_timeout = "8 s"\n}\n')
+                     '    connect_timeout = "2 s"\n    first_byte_timeout = "8 s"\n    idle_timeout = "8 s"\n'
+                     '    breaker_time = "2 s"\n}\n')
         self.config.write_text(text)
 
     @property

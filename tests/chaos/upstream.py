@@ -14,11 +14,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .proxy import reset
+from .world import SERVERS
 
 # words (least, most), seconds before each (least, most), bytes of each
 PACE = {"quick": ((1, 12), (0.0, 0.004), 6), "words": ((5, 60), (0.003, 0.02), 12),
         "long": ((40, 200), (0.02, 0.05), 20), "wide": ((80, 250), (0.0, 0.0), 4000)}
-TROUBLE = ["error"] * 2 + ["busy"] * 2 + ["break"] * 3 + ["short"]      # of 100 calls
+REFUSALS = {"error": "500 Broken\r\n", "failing": "500 Broken\r\n", "taken": "503 Taken\r\n",
+            "busy": "429 Busy\r\nretry-after: 1\r\n"}
+MOODS = [None] * 5 + ["busy"] * 2 + ["failing"]     # of a server, for the first seconds of each while
+WHILE_SECONDS, MOOD_SECONDS = 10.0, 3.0
+TROUBLE = ["error"] * 2 + ["taken"] * 2 + ["break"] * 3 + ["short"]      # of 100 calls
 
 
 @dataclass
@@ -66,6 +71,13 @@ def plan(seed: int, trace: str, model: str, body_bytes: int) -> Plan:
                 draw.choice([0, 0, draw.randint(1, prompt - 1)]), draw.choice([0, 0, draw.randint(1, 40)]))
 
 
+def mood(seed: int, server: str, seconds: float) -> str | None:
+    """How a server is at that time of the run, to every call: well, busy (429, with a Retry-After), or failing (500)."""
+    if server == "spare" or seconds % WHILE_SECONDS > MOOD_SECONDS:
+        return None
+    return random.Random(f"{seed}/mood/{server}/{seconds // WHILE_SECONDS}").choice(MOODS)
+
+
 @dataclass
 class Served:
     """One request as a model server saw it."""
@@ -84,15 +96,16 @@ class Served:
 
 
 class Upstream:
-    """Two servers on one loop, and one record of both."""
+    """Model servers on one loop, and one record of all."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.began = time.monotonic()
         self.served: dict[str, list[Served]] = {}
         self.ports: dict[str, int] = {}
 
     async def start(self) -> Upstream:
-        for name in ("first", "second"):
+        for name in SERVERS:
             server = await asyncio.start_server(lambda r, w, name=name: self._serve(name, r, w), "127.0.0.1", 0)
             self.ports[name] = server.sockets[0].getsockname()[1]
         return self
@@ -117,10 +130,12 @@ class Upstream:
                         time.time())
         self.served.setdefault(served.request_id, []).append(served)
         drawn = plan(self.seed, trace, served.model, len(body))
-        if drawn.trouble in ("error", "busy") and len(self.served[served.request_id]) == 1:
-            status = "500 Broken" if drawn.trouble == "error" else "429 Busy"
+        trouble = mood(self.seed, name, time.monotonic() - self.began)
+        if not trouble and len(self.served[served.request_id]) == 1:
+            trouble = drawn.trouble
+        if trouble in REFUSALS:
             served.refused = True
-            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+            writer.write(f"HTTP/1.1 {REFUSALS[trouble]}content-length: 2\r\n\r\n{{}}".encode())
             await writer.drain()
             return True
         answer = _stream if served.is_stream else _plain

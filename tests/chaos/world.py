@@ -18,6 +18,10 @@ PARENTS = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_to
 PER_ONE = {"call"}
 
 
+# Model servers, of which each serves every model: weight, priority.
+SERVERS = {"first": (3, 0), "second": (2, 0), "spare": (1, 1)}
+
+
 @dataclass(frozen=True)
 class Model:
     """`backend` is what the model servers know it by, and how they behave: upstream.py."""
@@ -137,7 +141,8 @@ def write_catalogue(path: Path) -> Path:
             "id": model.name, "owners": [{"creator": name, "weight": weight} for name, weight in model.owners.items()],
             "surfaces": ["chat"], "price": model.price, "max_output_tokens": model.max_output,
             "on_disconnect": "drain" if model.drains else "cancel",
-            "backends": [{"name": "first", "model": model.backend}, {"name": "second", "model": model.backend}],
+            "backends": [{"name": name, "model": model.backend, "weight": weight, "priority": priority}
+                         for name, (weight, priority) in SERVERS.items()],
         } for model in MODELS],
     }
     path.write_text(json.dumps(catalogue, indent=1))
