@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backends/openai_reply.h"
@@ -55,7 +56,9 @@ static void on_http_head(void *arg, const struct http_head *head);
 static void on_http_bytes(void *arg, const char *bytes, size_t n);
 static void on_http_end(void *arg, const struct err *err);
 static void keep_header(const struct http_head *head, const char *name, char out[HEADER_TEXT]);
+static bool is_encoded(const struct http_head *head);
 static bool is_event_stream(const char *content_type);
+static bool is_json(const char *content_type);
 static void begin_stream(struct openai_call *c);
 static void keep(struct openai_call *c, const char *bytes, size_t n);
 static void feed_stream(struct openai_call *c, const char *bytes, size_t n);
@@ -225,6 +228,9 @@ static void on_http_head(void *arg, const struct http_head *head)
     } else if (head->status < 200 || head->status >= 300) {
         err_set(&why, ERR_PROTOCOL, "the backend answers with status %u", head->status);
         fail(c, &why);
+    } else if (is_encoded(head)) {
+        err_set(&why, ERR_PROTOCOL, "the backend's answer is encoded, which was not asked for");
+        fail(c, &why);
     } else if (c->wants_stream && is_event_stream(c->content_type)) {
         begin_stream(c);
     } else {
@@ -240,11 +246,26 @@ static void keep_header(const struct http_head *head, const char *name, char out
         out[0] = '\0';
 }
 
+static bool is_encoded(const struct http_head *head)
+{
+    struct span coding = http_header_get(head, "content-encoding");
+
+    return coding.len > 0 && !span_equal_nocase(coding, SPAN("identity"));
+}
+
 static bool is_event_stream(const char *content_type)
 {
     struct span type = {content_type, strcspn(content_type, "; \t")};
 
     return span_equal_nocase(type, SPAN("text/event-stream"));
+}
+
+/* Some servers name none. A page that happens to be JSON is no answer. */
+static bool is_json(const char *content_type)
+{
+    struct span type = {content_type, strcspn(content_type, "; \t")};
+
+    return type.len == 0 || span_equal_nocase(type, SPAN("application/json"));
 }
 
 static void begin_stream(struct openai_call *c)
@@ -401,11 +422,13 @@ static void end_reply(struct openai_call *c, struct backend_result *result)
         set_broken(&why, result);
     } else if (reply.refused_status) {
         set_refused(c, reply.refused_status, result);
-    } else if (c->wants_stream) {
-        err_set(&why, ERR_PROTOCOL, "the backend answers \"%s\" where a stream was asked for",
-                c->content_type);
+    } else if (c->wants_stream || !is_json(c->content_type)) {
+        err_set(&why, ERR_PROTOCOL, "the backend answers \"%s\" where %s was asked for",
+                c->content_type, c->wants_stream ? "a stream" : "JSON");
         set_broken(&why, result);
     } else {
+        if (!c->content_type[0])
+            snprintf(c->content_type, sizeof c->content_type, "application/json");
         c->base.usage = usage;
         refresh_usage(c);
         note_contradiction(c, reply.usage_as_stated);

@@ -320,6 +320,17 @@ def test_a_plain_answer_that_is_no_answer_is_an_error_and_free(gateway: Served, 
     check_free(gateway, reply)
 
 
+@pytest.mark.parametrize("fields", [{"content_type": "text/html"}, {"content_type": "text/event-stream"},
+                                    {"content_encoding": "gzip"}], ids=["a page", "a stream", "encoded"])
+def test_a_plain_answer_that_says_it_is_something_else_is_an_error_and_free(
+        gateway: Served, upstream: Upstream, fields: dict[str, str]) -> None:
+    good = {"id": "1", "object": "chat.completion", "choices": [{"index": 0, "message": {"content": "a"}, "finish_reason": "stop"}]}
+    upstream.respond = lambda call: call.reply(200, good, **fields)
+    reply = ask(gateway, stream=False)
+    assert (reply.status, reply.headers["x-tollgate-code"]) == (502, "upstream_broken")
+    check_free(gateway, reply)
+
+
 def test_what_is_passed_on_is_the_callers_body_and_none_of_its_credentials(gateway: Served, upstream: Upstream) -> None:
     upstream.respond = lambda call: call.complete("fine")
     body = b'{"messages" : [ {"role":"user","content":"caf\\u00e9 \xc3\xa9 0.1"} ],"temperature":0.1,' \

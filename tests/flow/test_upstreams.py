@@ -12,8 +12,8 @@ import pytest
 
 import money
 from tollgate import Served, free_port, wait_until
-from upstream import Call, Upstream
-from wire import Reply
+from upstream import Call, Upstream, chunk, sse, usage_chunk
+from wire import Reply, content_chunks
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello upstream"}]
 NAMES = ("one", "two", "three")
@@ -201,6 +201,26 @@ def test_an_answer_that_trickles_for_too_long_times_out(gateway: Several) -> Non
     assert "[DONE]" not in reply.events() and '"upstream_timeout"' in reply.events()[-1]
     event = gateway.event(reply)
     assert event["outcome"] == "timeout" and event["units"]["output_tokens"] > 0
+
+
+def test_a_stream_that_ends_at_any_byte_is_never_taken_for_whole(gateway: Several) -> None:
+    """Nor billed for more than it brought: one call for each byte of an answer, which ends there."""
+    parts = [sse(chunk("one ")), sse(chunk("two", "stop")), sse(usage_chunk((5, 2))), "data: [DONE]\n\n", ""]
+    answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + \
+        "".join(f"{len(part):x}\r\n{part}\r\n" for part in parts)
+    done = answer.index("[DONE]\n\n") + len("[DONE]\n\n")
+    replies = []
+    for cut in range(0, len(answer), 3):
+        gateway.servers["one"].respond = lambda call, cut=cut: call.send(answer[:cut])
+        replies.append((cut, gateway.ask("demo/spare", stream=True)))
+    gateway.served.ship()
+    events = {event["request_id"]: event for event in gateway.served.events()}
+    for cut, reply in replies:
+        event, is_whole = events[reply.headers["x-request-id"]], "[DONE]" in reply.body.decode()
+        assert (event["outcome"] == "complete") == is_whole == (cut >= done), (cut, reply, event)
+        assert event["backend"] == "one"
+        handed = content_chunks(reply.events()) if reply.status == 200 else 0
+        assert event["units"].get("output_tokens", 0) == handed, (cut, reply, event)
 
 
 def test_the_accounts_of_all_this_add_up(gateway: Several) -> None:
