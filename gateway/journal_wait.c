@@ -122,7 +122,8 @@ static bool is_archived(struct journal_wait *w)
     return false;
 }
 
-/* The segment that was open with records then is sealed now. */
+/* The segment that was open with records then is sealed now. A writer begins the next one before it seals it, so until then
+ * two are open. */
 static bool is_sealed(const struct journal_entry *then, const struct journal_report *now)
 {
     if (then->is_damaged || then->last_is_sealed || !then->unsealed_records)
@@ -131,7 +132,8 @@ static bool is_sealed(const struct journal_entry *then, const struct journal_rep
         const struct journal_entry *e = &now->entries[i];
 
         if (strcmp(e->dir, then->dir) == 0)
-            return e->last_segment > then->last_segment || e->last_is_sealed;
+            return e->sealed == e->segments ||
+                   (e->last_segment > then->last_segment && e->sealed + 1 == e->segments);
     }
     return true;
 }
