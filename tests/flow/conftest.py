@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,29 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(f"the flows need {', '.join(missing)}: sh conf/install-deps --test", 2)
     if not Path(tollgate.BINARY).is_file():
         pytest.exit(f"there is no {tollgate.BINARY}: build it, or name it in $TOLLGATE", 2)
+
+
+# What takes longest begins first, so that no process is left with it at the end.
+LONGEST = ("test_lost_host", "test_limits", "test_idempotency", "test_worker_killed", "test_cluster", "test_rebuild",
+           "test_redis_kinds", "test_redis_lost", "test_bad_clients", "test_bounded", "test_month_end")
+# Files whose tests share nothing.
+ANYWHERE = ("test_lost_host",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Several processes (-n) take a file each, as its tests share what they started."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).stem in ANYWHERE else file
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)

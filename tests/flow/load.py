@@ -48,9 +48,9 @@ class Load:
             self.refused.append(reply)
             time.sleep(0.05)
 
-    def wait_for_more(self, count: int, timeout: float = 25) -> None:
+    def wait_for_more(self, count: int) -> None:
         before = len(self.answered)
-        wait_until(lambda: len(self.answered) >= before + count, f"{count} more calls are answered", timeout)
+        wait_until(lambda: len(self.answered) >= before + count, f"{count} more calls are answered")
 
 
 def check_refused(replies: list[Reply]) -> None:
@@ -62,7 +62,7 @@ def check_refused(replies: list[Reply]) -> None:
 
 def check_billed(gateway: Gateway, account: str, key: str, answered: set[str], credit: int = 10) -> None:
     """Every answered call is there once, complete; the balance is what all events leave."""
-    state = gateway.settle_down(account, 40)
+    state = gateway.settle_down(account)
     gateway.ship()
     events = list(pages(gateway, key))
     complete = {event["request_id"] for event in events if event["outcome"] == "complete"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tollgate import Process, free_port, wait_until
+from tollgate import PATIENCE, Process, free_port, wait_until
 
 SLOTS = 16384
 DURABLE = {"appendonly": "yes", "appendfsync": "everysec", "save": '""', "maxmemory-policy": "noeviction"}
@@ -82,7 +82,7 @@ class Server:
     def answers(self) -> bool:
         return self.command("PING") == "PONG"
 
-    def command(self, *words: str, timeout: float = 20) -> str:
+    def command(self, *words: str, timeout: float = PATIENCE) -> str:
         cli = ["redis-cli", "-p", str(self.port)]
         if self.tls:
             cli += ["--tls", "--cacert", str(self.tls["ca"]), "--cert", str(self.tls["client"]),

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 import money
-from tollgate import DEMO_PRICE, Served, free_port
+from tollgate import DEMO_PRICE, PATIENCE, Served, free_port
 from upstream import Call, Upstream, chunk, sse, usage_chunk
 from wire import Reply, content_chunks
 
@@ -27,13 +27,14 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
         key_file = own.state.parent / "upstream.key"
         key_file.write_text(SECRET + "\n")
         key_file.chmod(0o600)
-        quick = {"kind": "openai", "connect_timeout": "500 ms", "first_byte_timeout": "900 ms", "idle_timeout": "900 ms",
-                 "breaker_failures": 0}
-        own.backends = {"scripted": {**quick, "url": upstream.url, "key_file": str(key_file)},
-                        "closed": {**quick, "url": f"http://127.0.0.1:{free_port()}/v1"},
+        scripted = {"kind": "openai", "url": upstream.url, "key_file": str(key_file), "breaker_failures": 0}
+        own.backends = {"scripted": scripted,
+                        "hasty": {**scripted, "first_byte_timeout": "900 ms", "idle_timeout": "900 ms"},
+                        "closed": {**scripted, "url": f"http://127.0.0.1:{free_port()}/v1"},
                         "echo": {"kind": "echo"}}
         own.options = {"reply_bytes": "1 MiB"}
         models = [{"id": "demo/scripted", "backends": [{"name": "scripted", "model": "its-own-name"}]},
+                  {"id": "demo/hasty", "backends": [{"name": "hasty"}]},
                   {"id": "demo/closed", "backends": [{"name": "closed"}]},
                   {"id": "demo/second", "backends": [{"name": "closed", "priority": 0}, {"name": "echo", "priority": 1}]}]
         yield own.start().set_up("100", models)
@@ -48,6 +49,11 @@ def upstream(gateway: Served) -> Upstream:
 def ask(gateway: Served, *, stream: bool, model: str = "demo/scripted", **more: Any) -> Reply:
     with gateway.wire() as wire:
         return wire.ask(wire.chat({"model": model, "messages": MESSAGES, "stream": stream, **more}))
+
+
+def model_for(name: str) -> str:
+    """Only who stalls is not waited for."""
+    return "demo/hasty" if name == "stalls" else "demo/scripted"
 
 
 def event_of(gateway: Served, reply: Reply) -> Any:
@@ -68,7 +74,7 @@ def refuse(status: int, body: Any = None, **fields: str) -> Callable[[Call], Non
 
 
 def stall(call: Call) -> None:
-    call.wait_for_hang_up(5)
+    call.wait_for_hang_up(PATIENCE)
 
 
 def close_after(text: str) -> Callable[[Call], None]:
@@ -101,7 +107,7 @@ BEFORE = {
 def test_an_upstream_that(gateway: Served, upstream: Upstream, name: str, stream: bool) -> None:
     """... fails before its answer gives a real status and OpenAI's error, and costs nothing."""
     upstream.respond, status, code = BEFORE[name]
-    reply = ask(gateway, stream=stream)
+    reply = ask(gateway, stream=stream, model=model_for(name))
     assert (reply.status, reply.headers["x-tollgate-code"]) == (status, code), reply
     assert reply.is_whole and reply.error["message"]
     assert SECRET not in str(reply) and upstream.url not in str(reply)
@@ -168,7 +174,7 @@ def reset_in_stream(call: Call) -> None:
 
 def stall_in_stream(call: Call) -> None:
     cut(call)
-    call.wait_for_hang_up(5)
+    call.wait_for_hang_up(PATIENCE)
 
 
 def garbage_in_stream(call: Call) -> None:
@@ -180,7 +186,7 @@ def garbage_in_stream(call: Call) -> None:
 def garbage_framing(call: Call) -> None:
     cut(call)
     call.send("zz\r\nnonsense\r\n")
-    call.wait_for_hang_up(2)
+    call.wait_for_hang_up(PATIENCE)
 
 
 def error_event(call: Call) -> None:
@@ -205,7 +211,7 @@ def test_a_stream_that_its_upstream(gateway: Served, upstream: Upstream, name: s
     """... breaks is billed for the chunks that were handed out, and raises in the SDK."""
     upstream.respond = IN_STREAM[name]
     raw = gateway.client().chat.completions.with_raw_response.create(
-        model="demo/scripted", messages=MESSAGES, stream=True)
+        model=model_for(name), messages=MESSAGES, stream=True)
     seen = 0
     with pytest.raises(openai.APIError) as caught:
         for part in raw.parse():
@@ -222,7 +228,7 @@ def test_a_stream_that_its_upstream(gateway: Served, upstream: Upstream, name: s
 @pytest.mark.parametrize("name", IN_STREAM)
 def test_no_done_is_seen_by_a_raw_client_when_its_upstream(gateway: Served, upstream: Upstream, name: str) -> None:
     upstream.respond = IN_STREAM[name]
-    reply = ask(gateway, stream=True)
+    reply = ask(gateway, stream=True, model=model_for(name))
     assert "[DONE]" not in reply.events()
     errors = [event for event in reply.events() if "error" in json.loads(event)]
     assert errors or not reply.is_whole, "it looks like a whole answer"

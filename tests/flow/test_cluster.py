@@ -58,7 +58,7 @@ class Books:
     def wait_admitted(self) -> None:
         """Until calls of each account are admitted again."""
         for key in self.keys.values():
-            wait_until(lambda key=key: self.is_admitted(key), "calls are admitted again", 40)
+            wait_until(lambda key=key: self.is_admitted(key), "calls are admitted again")
 
     def is_admitted(self, key: str) -> bool:
         with self.gateway.wire(key) as wire:
@@ -83,7 +83,7 @@ class Books:
     def insist(self, *words: str) -> None:
         words = (*words, "--op", f"op-{uuid.uuid4()}")
         for _ in range(2):
-            wait_until(lambda: tollgate.run(*words, config=self.gateway.config).returncode == 0, " ".join(words), 40)
+            wait_until(lambda: tollgate.run(*words, config=self.gateway.config).returncode == 0, " ".join(words))
 
     def events(self) -> list[Any]:
         self.gateway.ship()
@@ -93,7 +93,7 @@ class Books:
         """The calls that were answered, and no others, are there as complete ones, each once; each balance, and what creators
         earned, is what all calls leave."""
         for account in self.keys:
-            self.gateway.settle_down(account, 40)
+            self.gateway.settle_down(account)
         events = self.events()
         complete = [event["request_id"] for event in events if event["outcome"] == "complete"]
         assert len(set(complete)) == len(complete) and self.answered == set(complete)
@@ -121,7 +121,7 @@ class Books:
         self.gateway.stop_serving()
         self.gateway.options |= options
         self.gateway.write_config()
-        self.gateway.serve().wait_ready(40)
+        self.gateway.serve().wait_ready()
 
 
 class Repeats:
@@ -218,13 +218,13 @@ def test_while_a_master_dies_calls_credits_and_refunds_count_once(books: Books) 
         victim.kill()
         books.credit(account)
         books.refund(next(event for event in events if event["account"] == account))
-        wait_until(lambda: replica.info("replication").get("role") == "master", "a replica takes over", 30)
+        wait_until(lambda: replica.info("replication").get("role") == "master", "a replica takes over")
         for load in loads:
             load.wait_for_more(10)
         seen = len(repeats.answered)
-        wait_until(lambda: len(repeats.answered) > seen + 5, "calls are repeated", 30)
+        wait_until(lambda: len(repeats.answered) > seen + 5, "calls are repeated")
         victim.start()
-    wait_until(lambda: victim.info("replication").get("master_link_status") == "up", "it follows the new one", 30)
+    wait_until(lambda: victim.info("replication").get("master_link_status") == "up", "it follows the new one")
     for load in loads:
         check_refused(load.refused)
         books.answered |= load.answered
@@ -260,7 +260,7 @@ def test_what_is_archived_leaves_every_master_and_is_listed_on(books: Books) -> 
     before = books.events()
     books.gateway.cli("settle", "preview", before[0]["period"])
     for account in books.keys:
-        wait_until(lambda account=account: length(books, account) == KEPT, "the stream is trimmed", 60)
+        wait_until(lambda account=account: length(books, account) == KEPT, "the stream is trimmed")
     assert identified(books.events()) == identified(before)
     for account in books.keys:
         listed = books.gateway.cli("usage", "list", "--account", account, "--limit", "1000")
@@ -301,6 +301,6 @@ def test_months_close(books: Books, tmp_path: Path) -> None:
 
 def close(gateway: Served, period: str, out: Path, archive: str, *options: str) -> Any:
     """What `settle verify` says of it."""
-    wait_until(lambda: not gateway.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 60)
+    wait_until(lambda: not gateway.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
     gateway.cli("settle", "close", period, "--out", str(out))
     return gateway.cli_one("settle", "verify", str(out), "--archive", archive, *options)

@@ -98,7 +98,8 @@ def test_a_postpaid_account_may_owe_its_limit_and_no_more(gateway: Served) -> No
 def test_a_call_over_the_concurrency_limit_gets_429_and_the_sdk_waits_and_succeeds(gateway: Served) -> None:
     account, key = gateway.new_account("1", "--prepaid", "--concurrency", "2")
     with ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(call, gateway, key) for _ in range(2)]
+        long = {**CALL, "messages": [{"role": "user", "content": "w " * 100}]}
+        running = [pool.submit(call, gateway, key, long) for _ in range(2)]
         wait_until(lambda: gateway.account_state(account)["open_calls"] == 2, "both run")
         refused = call(gateway, key)
         assert refused.status == 429 and refused.error["code"] == "rate_limit_exceeded", refused
@@ -106,7 +107,7 @@ def test_a_call_over_the_concurrency_limit_gets_429_and_the_sdk_waits_and_succee
         assert refused.headers["x-tollgate-code"] == "policy_concurrency"
         with pytest.raises(openai.RateLimitError):
             gateway.client(key).chat.completions.create(model="demo/fast", messages=CALL["messages"])
-        answer = gateway.client(key, max_retries=8).chat.completions.create(
+        answer = gateway.client(key, max_retries=100).chat.completions.create(
             model="demo/fast", messages=CALL["messages"])
         assert answer.usage.completion_tokens == WORDS
         assert [reply.result().status for reply in running] == [200, 200]
@@ -121,5 +122,5 @@ def test_a_client_that_hangs_up_gives_its_place_back(gateway: Served) -> None:
             reply = Reply()
             next(wire.stream(reply))
             assert reply.status == 200
-        gateway.settle_down(account, 5)
+        gateway.settle_down(account)
     assert gateway.balance(account) >= Decimal("0.7")

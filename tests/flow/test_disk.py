@@ -88,7 +88,7 @@ def test_a_full_disk_refuses_calls_and_loses_none(served: Served, small_disk: Pa
         assert reply.is_whole and reply.events()[-1] == "[DONE]", "the stream that was admitted ends well"
     assert served.workers() == workers, "a worker died of the full disk"
     filler.unlink()
-    wait_until(lambda: all(call(served).status == 200 for _ in range(10)), "calls are admitted again", 20)
+    wait_until(lambda: all(call(served).status == 200 for _ in range(10)), "calls are admitted again")
     served.settle_down()
     events = served.events("demo")
     assert answered <= {event["request_id"] for event in events}
@@ -108,7 +108,7 @@ def test_a_read_only_disk_refuses_calls_until_it_can_be_written(served: Served, 
     assert status == 503 and "journal" in body["reason"]
     assert "journal" in served.refused("account", "credit", "demo", "1")
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    wait_until(lambda: all(call(served).status == 200 for _ in range(4)), "calls are admitted again", 30)
+    wait_until(lambda: all(call(served).status == 200 for _ in range(4)), "calls are admitted again")
     served.settle_down()
     assert served.balance() == 100 - money.total(served.events("demo")) <= 100 - 5 * ONE
 
@@ -121,7 +121,7 @@ def test_a_damaged_journal_is_named_and_the_worker_goes_on_in_a_fresh_one(served
     served.kill()
     damaged = damage_a_call(served.state / "journal")
     served.serve()
-    served.wait_ready(40)
+    served.wait_ready()
     answered.add(call(served).headers["x-request-id"])
     log = served.log_text()
     assert "journal_damaged" in log and damaged.parent.name in log, log[-2000:]
@@ -159,7 +159,7 @@ def test_a_torn_tail_is_accepted(served: Served) -> None:
             file.seek(end)
             file.write(b"\x50\0\0\0torn")
     served.serve()
-    served.wait_ready(40)
+    served.wait_ready()
     answered.add(call(served).headers["x-request-id"])
     assert "journal_damaged" not in served.log_text()
     served.settle_down()

@@ -19,7 +19,7 @@ import openai
 import pytest
 
 import money
-from tollgate import DEMO_PRICE, Dev, Served, run, wait_until
+from tollgate import DEMO_PRICE, PATIENCE, Dev, Served, run, wait_until
 from upstream import Call, Upstream
 from wire import Reply
 
@@ -68,7 +68,7 @@ def ask(gateway: Served | Dev, key: str, body: Any, fields: dict[str, str] | Non
 
 def check_books(gateway: Served, account: str, count: int, credit: int = 1) -> list[Any]:
     """So many events cost something; the balance is what all leave, and nothing is held."""
-    state = gateway.settle_down(account, 40)
+    state = gateway.settle_down(account)
     events = gateway.events(account)
     assert len([event for event in events if event["amount"] != "0"]) == count, events
     assert state["balance"] == money.spelled(credit - money.total(events))
@@ -266,7 +266,7 @@ def test_a_second_call_waits_for_the_first(gateway: Served, scripted: Upstream, 
     scripted.respond = gate = Gate(complete)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, gateway, key, PLAIN, fields)
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         second = ask(gateway, key, PLAIN, fields)
         assert second.status == 409 and int(second.headers["retry-after"]) >= 1, second
         assert second.headers["x-should-retry"] == "true" and second.error["code"] == "idempotency_key_in_use"
@@ -292,7 +292,7 @@ def test_the_sdk_waits_for_the_first_by_itself(gateway: Served, scripted: Upstre
 
         client._client.event_hooks["response"].append(note)
         first = pool.submit(create)
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         second = pool.submit(create)
         wait_until(lambda: 409 in refusals, "the second was told to wait")
         gate.may_go.set()
@@ -339,7 +339,7 @@ def test_a_client_that_hung_up_can_ask_again(gateway: Served, scripted: Upstream
     scripted.respond = gate = Gate(lambda call: None)
     with gateway.wire(key) as wire:
         wire.send(wire.chat(PLAIN, fields))
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
     gate.may_go.set()
     scripted.respond = complete
     wait_until(lambda: ask(gateway, key, PLAIN, fields).status == 200, "the key is free again")
@@ -355,7 +355,7 @@ def test_a_client_that_hung_up_on_a_draining_model_gets_the_answer_that_it_paid(
     scripted.respond = gate = Gate(complete)
     with gateway.wire(key) as wire:
         wire.send(wire.chat(body, fields))
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
     assert ask(gateway, key, body, fields).status == 409
     gate.may_go.set()
     again = wait_until(lambda: (reply := ask(gateway, key, body, fields)).status == 200 and reply, "it is answered")
@@ -398,7 +398,7 @@ def test_a_worker_killed_in_mid_call_frees_the_key_when_its_end_is_known(
     scripted.respond = gate = Gate(lambda call: None)
     with gateway.wire(key) as wire:
         wire.send(wire.chat(PLAIN, fields))
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         killed = gateway.workers()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -407,7 +407,7 @@ def test_a_worker_killed_in_mid_call_frees_the_key_when_its_end_is_known(
     wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()), "they are started again")
     gateway.wait_ready()
     statuses: list[int] = []
-    wait_until(lambda: statuses.append(ask(gateway, key, PLAIN, fields).status) or statuses[-1] == 200, "it is answered", 30)
+    wait_until(lambda: statuses.append(ask(gateway, key, PLAIN, fields).status) or statuses[-1] == 200, "it is answered")
     assert set(statuses) <= {409, 503, 200}
     assert ask(gateway, key, PLAIN, fields).headers[REPLAY] == "true"
     assert len(scripted.calls) == 2
@@ -440,7 +440,7 @@ def test_a_worker_that_dies_between_claim_and_record_leaves_the_key_free(
     wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()), "they are started again")
     wait_until(lambda: any(":idem:" in line and name in line for line in gateway.redis.command("KEYS", "*").splitlines()),
                "the claim was placed")
-    reply = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status == 200 and reply, "it is answered", 40)
+    reply = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status == 200 and reply, "it is answered")
     assert REPLAY not in reply.headers and len(scripted.calls) == ran + 1
 
 
@@ -456,7 +456,7 @@ def test_a_key_stays_taken_while_its_host_is_lost_and_is_free_when_it_is_back(
     scripted.respond = gate = Gate(lambda call: None)
     with served.wire() as wire:
         wire.send(wire.chat(PLAIN, fields))
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         served.kill()
     gate.may_go.set()
     scripted.respond = complete
@@ -465,7 +465,7 @@ def test_a_key_stays_taken_while_its_host_is_lost_and_is_free_when_it_is_back(
         assert ask(second, second.key, PLAIN, fields).status == 409
         time.sleep(0.1)
     served.serve()
-    served.wait_ready(30)
+    served.wait_ready()
     reply = wait_until(lambda: (reply := ask(second, second.key, PLAIN, fields)).status == 200 and reply, "it is free again")
     assert REPLAY not in reply.headers
     second.stop_serving()
@@ -501,20 +501,21 @@ def test_workers_that_die_again_and_again_bill_each_key_once(gateway: Served, sc
     killed: list[int] = []
     try:
         for turn in range(3):
-            time.sleep(0.7)
+            before = len(done)
+            wait_until(lambda before=before: len(done) >= before + 12, "keys are answered")
             victim = gateway.workers()[turn % 2]
             killed.append(victim)
             os.kill(victim, signal.SIGKILL)
-            wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()), "it is back", 20)
+            wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()), "it is back")
     finally:
         is_over.set()
         for thread in threads:
             thread.join()
-    gateway.settle_down(account, 140)
+    gateway.settle_down(account, 240)
     gateway.ship()
     events = gateway.events(account)
     whole = [event for event in events if event["outcome"] == "complete"]
-    assert len(done) > 30 and len(whole) == len(done), (len(whole), len(done))
+    assert len(whole) == len(done), (len(whole), len(done))
     assert len({event["idempotency"]["key"] for event in whole}) == len(whole)
     assert not [event for event in events if event["outcome"] != "complete" and event["amount"] != "0"]
     assert gateway.balance(account) == 10 - money.total(events)
@@ -531,7 +532,7 @@ def test_redis_away_is_503_and_nothing_is_guessed(gateway: Served, scripted: Ups
         assert reply.status == 503 and int(reply.headers["retry-after"]) >= 1, reply
     assert len(scripted.calls) == 1
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     assert ask(gateway, key, PLAIN, fields).headers[REPLAY] == "true"
 
 
@@ -544,7 +545,7 @@ def test_a_redis_that_lost_everything_knows_what_was_answered_after_a_rebuild(
     gateway.settle_down(name)
     gateway.redis.command("FLUSHALL")
     gateway.cli("journal", "rebuild")
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     again = wait_until(lambda: (reply := ask(gateway, key, PLAIN, plain)).status != 503 and reply, "calls are admitted")
     assert again.status == 410 and again.error["request_id"] == first.headers["x-request-id"], again
     assert ask(gateway, key, STREAM, stream).headers[REPLAY] == "true"
@@ -559,11 +560,11 @@ def test_a_claim_of_a_running_call_survives_the_loss_of_redis(
     scripted.respond = gate = Gate(complete)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, gateway, key, PLAIN, fields)
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         gateway.redis.kill()
         gateway.redis.cut_tail(10 ** 9)
         gateway.redis.start()
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         second = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status != 503 and reply, "calls are admitted")
         assert second.status == 409
         gate.may_go.set()
@@ -580,12 +581,12 @@ def test_an_answer_that_redis_does_not_take_is_given_all_the_same(
     scripted.respond = gate = Gate(complete)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, gateway, key, PLAIN, fields)
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         gateway.redis.kill()
         gate.may_go.set()
         assert first.result().status == 200 and first.result().json()["choices"][0]["message"]["content"] == "an answer"
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     again = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status not in (409, 503) and reply, "it is known")
     assert again.status == 410 and again.error["request_id"] == first.result().headers["x-request-id"]
     assert len(scripted.calls) == 1
@@ -615,7 +616,7 @@ def test_a_worker_that_lost_a_key_while_it_slept_does_not_answer_too(
     with ThreadPoolExecutor(1) as pool:
         try:
             first = pool.submit(ask, gateway, key, PLAIN, fields)
-            assert gate.has_come.wait(30)
+            assert gate.has_come.wait(PATIENCE)
             source = scripted.calls[-1].connection.getpeername()[1]
             sleeping = [pid for pid in gateway.workers() if has_connection(pid, source)]
             assert len(sleeping) == 1
@@ -625,7 +626,7 @@ def test_a_worker_that_lost_a_key_while_it_slept_does_not_answer_too(
             gateway.redis.start()
             scripted.respond = complete
             again = wait_until(lambda: (reply := try_ask(gateway, key, PLAIN, fields)) and reply.status == 200 and reply,
-                               "another worker runs it", 60)
+                               "another worker runs it")
             gate.may_go.set()
         finally:
             for pid in sleeping:
@@ -634,7 +635,7 @@ def test_a_worker_that_lost_a_key_while_it_slept_does_not_answer_too(
     assert late.status in (409, 503), late
     assert try_ask(gateway, key, PLAIN, fields).body == again.body
     assert len(scripted.calls) == 2
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     check_books(gateway, name, 1)
 
 
@@ -666,14 +667,14 @@ def test_a_redis_that_hangs_at_the_end_delays_the_answer_no_longer_than_its_time
     assert gateway.redis.process
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, gateway, key, PLAIN, fields)
-        assert gate.has_come.wait(30)
+        assert gate.has_come.wait(PATIENCE)
         os.kill(gateway.redis.process.pid, signal.SIGSTOP)
         try:
             gate.may_go.set()
-            assert first.result(20).status == 200
+            assert first.result(PATIENCE).status == 200
         finally:
             os.kill(gateway.redis.process.pid, signal.SIGCONT)
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     again = wait_until(lambda: (reply := ask(gateway, key, PLAIN, fields)).status not in (409, 503) and reply, "it is known")
     assert again.headers[REPLAY] == "true" and again.headers["x-request-id"] == first.result().headers["x-request-id"]
     assert len(scripted.calls) == 1
@@ -732,7 +733,7 @@ def test_the_books_of_all_this_add_up(gateway: Served) -> None:
     accounts = gateway.cli("account", "list")
     assert len(accounts) > 20
     for account in accounts:
-        gateway.settle_down(account["account"], 140)
+        gateway.settle_down(account["account"], 240)
     (newest,) = gateway.cli("usage", "list", "--limit", "1")
     bundle = gateway.state.parent / "preview"
     run("settle", "preview", newest["period"], "--out", str(bundle), config=gateway.config, check=True)

@@ -23,7 +23,7 @@ from test_two_hosts import offset_to
 from tollgate import Served, wait_until
 
 FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}]}
-SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 20}]}
+SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 60}]}
 MODELS = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("fast", "slow")]
 
 
@@ -54,7 +54,7 @@ def destroy(host: Served) -> list[str]:
 def retire(host: Served, writer: str) -> Any:
     words = ("journal", "retire", writer, "--reason", "rack 7 burnt")
     wait_until(lambda: "another person confirms" in host.refused_or_done(*words, "--by", "ann"),
-               f"{writer} is silent, and it is proposed", 60)
+               f"{writer} is silent, and it is proposed")
     assert "takes another person" in host.refused(*words, "--by", "ann")
     return host.cli_one(*words, "--by", "bob")["record"]
 
@@ -65,7 +65,7 @@ def close(host: Served, period: str, out: Path) -> Any:
     host.options["clock_offset"] = offset_to(noon_of_the_second(after(period)))
     host.write_config()
     host.serve()
-    wait_until(lambda: not host.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 40)
+    wait_until(lambda: not host.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
     host.cli("settle", "close", period, "--out", str(out))
     return host.cli_one("settle", "verify", str(out), "--archive", str(host.archive))
 
@@ -132,9 +132,17 @@ def test_redis_is_not_emptied_of_what_a_lost_host_left_only_there(hosts: tuple[S
     assert all(line["where"] == "retired" for line in first.cli("journal", "show") if line["writer"] in writers)
     assert sum(record["saved"] for record in records) >= len(answered)
     first.cli("journal", "rebuild")
-    first.wait_ready(30)
+    first.wait_ready()
     assert answered <= {event["request_id"] for event in first.events("demo")}
     assert first.balance() == 100 - money.total(first.events("demo"))
+
+
+def go_on(host: Served) -> None:
+    """Redis takes writes again. What a killed host had asked, and Redis had not begun, goes with its connections."""
+    own = 2 * len(host.workers() + host.children("console"))
+    wait_until(lambda: len(host.redis.command("CLIENT", "LIST").splitlines()) <= own + 1, "the other's connections are gone")
+    assert host.redis.command("CLIENT", "UNPAUSE") == "OK"
+    host.wait_ready()
 
 
 def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple[Served, Served], tmp_path: Path) -> None:
@@ -146,16 +154,15 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(stream, second) for _ in range(4)]
         wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
-        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
         replies = [run.result() for run in running]
         lost = {reply.headers["x-request-id"] for reply in replies}
         assert all(reply.is_whole for reply in replies), "their ends were seen"
-        second.kill()       # what it had sent and Redis had not begun goes with its connection
+        second.kill()
     writers = [json.loads(path.read_text())["writer"] for path in second.state.glob("journal/*/writer")]
     period = period_of_now(second)
     shutil.rmtree(second.state)
-    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
-    first.wait_ready(30)
+    go_on(first)
     records = [retire(first, writer) for writer in writers]
     named = {call["request_id"] for record in records for call in record["open"]}
     assert named == lost and sum(record["open_calls"] for record in records) == 4
@@ -209,13 +216,14 @@ def test_a_directory_that_turns_up_again_is_not_written_to(hosts: tuple[Served, 
     second.settle_down()
     second.ship()
     second.kill()
-    for writer in [line["writer"] for line in first.cli("journal", "show") if line["where"] != "here"]:
+    writers = [line["writer"] for line in first.cli("journal", "show") if line["where"] != "here"]
+    for writer in writers:
         retire(first, writer)
     second.serve()
-    wait_until(lambda: "was retired" in second.log_text(), "its directories are refused")
-    second.wait_ready(30)
+    wait_until(lambda: second.log_text().count("was retired") >= len(writers), "its directories are refused")
+    second.wait_ready()
     assert call(second, 2), "it goes on with fresh ones"
-    assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == 3
+    assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == len(writers)
 
 
 def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tuple[Served, Served], tmp_path: Path) -> None:
@@ -306,12 +314,11 @@ def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(host
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(stream, second) for _ in range(4)]
         wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
-        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
         lost = {run.result().headers["x-request-id"] for run in running}
         second.kill()
     period = period_of_now(second)
-    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
-    first.wait_ready(30)
+    go_on(first)
     directories = sorted(second.state.glob("journal/*"))
     assert "was not retired" in first.refused("journal", "adopt", str(directories[0]))
     for directory in directories:

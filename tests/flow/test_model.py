@@ -103,7 +103,7 @@ def test_an_aborted_stream_stops_the_model_and_is_billed_for_what_was_handed_out
             seen += bool(chunk.choices[0].delta.content)
             if seen == 8:
                 break
-    wait_until(lambda: server.busy_slots() == 0, "the model is stopped", 10)
+    wait_until(lambda: server.busy_slots() == 0, "the model is stopped")
     event = event_of(gateway, raw.headers["x-request-id"])
     assert event["outcome"] == "client_closed"
     assert event["provenance"]["output_tokens"] == "counted"

@@ -66,7 +66,7 @@ class Months:
 
     def close(self, period: str, out: Path) -> None:
         """As soon as every writer has sealed the period and its seal is archived."""
-        wait_until(lambda: not self.dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 30)
+        wait_until(lambda: not self.dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
         self.dev.cli("settle", "close", period, "--out", str(out))
 
 
@@ -248,8 +248,8 @@ def test_calls_across_midnight_fall_into_the_month_in_which_they_ended(served: S
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: datetime.now(UTC) + offset > first_of_next + timedelta(seconds=2), "the next month has come", 20)
-        wait_until(lambda: not served.cli_one("settle", "status", ended)["reasons"], f"{ended} can be closed", 30)
+        wait_until(lambda: datetime.now(UTC) + offset > first_of_next + timedelta(seconds=2), "the next month has come")
+        wait_until(lambda: not served.cli_one("settle", "status", ended)["reasons"], f"{ended} can be closed")
         served.cli("settle", "close", ended, "--out", str(tmp_path / "bundle"))
         time.sleep(0.5)
     finally:

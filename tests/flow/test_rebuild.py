@@ -47,7 +47,7 @@ def settled_dump(gateway: Served) -> dict[str, Any]:
 
 
 def check_same(before: dict[str, Any], gateway: Served) -> None:
-    wait_until(lambda: not differences(before, settled_dump(gateway)) or None, "it is what it was", 20)
+    wait_until(lambda: not differences(before, settled_dump(gateway)) or None, "it is what it was")
 
 
 def partition_of(gateway: Served, what: str) -> str:
@@ -70,7 +70,7 @@ def test_after_everything_is_lost_redis_becomes_what_it_was(gateway: Served) -> 
     gateway.redis.command("FLUSHALL")
     gateway.cli("journal", "rebuild")
     assert differences(before, settled_dump(gateway)) == []
-    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again", 30)
+    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again")
 
 
 def test_under_load_everything_is_lost_and_no_call(gateway: Served) -> None:
@@ -93,14 +93,14 @@ def test_an_old_backup_is_brought_up_to_the_journals(gateway: Served) -> None:
     backup = gateway.redis.folder / "appendonlydir"
     shutil.copytree(backup, gateway.redis.folder / "kept")
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     fill(gateway)
     before = settled_dump(gateway)
     gateway.redis.kill()
     shutil.rmtree(backup)
     shutil.move(gateway.redis.folder / "kept", backup)
     gateway.redis.start()
-    gateway.wait_ready(40)
+    gateway.wait_ready()
     gateway.cli("journal", "rebuild")
     assert differences(before, settled_dump(gateway)) == []
 
@@ -211,4 +211,4 @@ def test_writers_that_only_the_archive_has_are_replayed(gateway: Served, tmp_pat
     (result,) = gateway.cli("journal", "rebuild")
     assert result["archived_writers"] >= 3
     check_same(before, gateway)
-    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again", 30)
+    wait_until(lambda: call_once(gateway) == 200, "calls are admitted again")

@@ -59,10 +59,10 @@ class Customers:
         for load in self.loads:
             load.__exit__()
 
-    def wait_for_more(self, count: int, timeout: float = 30) -> None:
+    def wait_for_more(self, count: int) -> None:
         before = [len(load.answered) for load in self.loads]
         wait_until(lambda: all(len(load.answered) >= was + count for load, was in zip(self.loads, before)),
-                   f"each account has {count} more calls", timeout)
+                   f"each account has {count} more calls")
 
     def check(self) -> None:
         """Each call that was answered is billed once; no hold is left; and what accounts paid is what creators earned."""
@@ -105,7 +105,7 @@ def test_tls_and_a_user_of_few_rights_are_enough(
             customers.wait_for_more(20)
         customers.check()
         gateway.cli("journal", "rebuild")
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         customers.check()
         refused = [line for line in redis.must("ACL", "LOG").splitlines() if line.strip() == "object"]
         assert not refused, redis.must("ACL", "LOG")
@@ -133,10 +133,10 @@ def test_calls_follow_the_master_that_sentinel_names(
         with Customers(gateway, 2) as customers:
             customers.wait_for_more(20)
             group.master.kill()
-            wait_until(lambda: group.replica.info("replication").get("role") == "master", "the replica was promoted", 30)
+            wait_until(lambda: group.replica.info("replication").get("role") == "master", "the replica was promoted")
             customers.wait_for_more(20)
             group.master.start()
-            wait_until(lambda: group.master.info("replication").get("role") == "slave", "the old master was demoted", 30)
+            wait_until(lambda: group.master.info("replication").get("role") == "slave", "the old master was demoted")
             customers.wait_for_more(20)
         customers.check()
         assert group.master.info("commandstats").get("cmdstat_evalsha") is None, "a demoted master was written to"
@@ -153,7 +153,7 @@ def test_a_cluster_whose_slots_move_and_whose_master_dies(tmp_path: Path, point_
                 move(cluster, cluster.slot_of(partition))
             customers.wait_for_more(20)
             cluster.servers[0].kill()
-            wait_until(lambda: cluster.servers[3].info("replication").get("role") == "master", "a replica takes over", 30)
+            wait_until(lambda: cluster.servers[3].info("replication").get("role") == "master", "a replica takes over")
             customers.wait_for_more(20)
             cluster.servers[0].start()
             customers.wait_for_more(20)
@@ -174,12 +174,12 @@ def test_while_a_slot_is_half_moved_the_others_go_on(tmp_path: Path, point_at: C
                 for load in apart:
                     load.wait_for_more(2)
                 if not moving.refused:
-                    wait_until(lambda: moving.refused, "calls of the slot are refused", 30)
+                    wait_until(lambda: moving.refused, "calls of the slot are refused")
             move(cluster, cluster.slot_of(customers.partitions[0]), at_half)
             customers.wait_for_more(20)
         customers.check()
         gateway.cli("journal", "rebuild")
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         customers.check()
 
 
@@ -263,8 +263,8 @@ def test_what_lasts_refuses_calls_and_loses_none(moody: Served, trouble: Any) ->
     with Load(moody, key) as load:
         load.wait_for_more(10)
         with trouble(moody.redis):
-            wait_until(lambda: len(load.refused) >= 4, "calls are refused", 30)
-        load.wait_for_more(10, 40)
+            wait_until(lambda: len(load.refused) >= 4, "calls are refused")
+        load.wait_for_more(10)
     check_refused(load.refused)
     check_billed(moody, account, key, load.answered)
 
@@ -296,7 +296,7 @@ def test_a_file_cut_inside_a_script_is_right_again_only_after_a_rewrite(
 
         redis.start()
         gateway.serve()
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         with gateway.wire(key) as wire:
             answered |= {wire.ask(wire.chat(FAST)).headers["x-request-id"] for _ in range(5)}
         check_billed(gateway, account, key, answered)
@@ -305,7 +305,7 @@ def test_a_file_cut_inside_a_script_is_right_again_only_after_a_rewrite(
         kill_and_start(redis)
         assert books(redis) == held
         gateway.serve()
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         check_billed(gateway, account, key, answered)
 
 

@@ -33,7 +33,7 @@ def wait_until_it_is_well(gateway: Served) -> Iterator[None]:
     yield
     if not gateway.redis.process:
         gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
 
 
 @pytest.mark.parametrize("lost", [1, 700, 20000, 10 ** 9], ids=["one byte", "a tail", "a long tail", "everything"])
@@ -78,7 +78,7 @@ def test_redis_that_was_emptied_gets_everything_back(gateway: Served) -> None:
     for part in (gateway.redis.folder / "appendonlydir").iterdir():
         part.unlink()
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     check_billed(gateway, account, key, answered)
     assert gateway.account_state("demo")["balance"] == "100"
 
@@ -90,7 +90,7 @@ def test_a_rebuild_changes_nothing(gateway: Served) -> None:
     gateway.settle_down(account)
     before, earned = gateway.cli("account", "list"), gateway.cli_one("creator", "show", "demo")
     gateway.cli("journal", "rebuild")
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     assert sorted(map(str, gateway.cli("account", "list"))) == sorted(map(str, before))
     assert gateway.cli_one("creator", "show", "demo") == earned
     check_billed(gateway, account, key, answered)
@@ -112,7 +112,7 @@ def test_a_stream_in_flight_when_redis_dies_finishes_and_is_billed(gateway: Serv
         replies = [run.result() for run in running]
     assert all(reply.status == 200 and reply.is_whole and reply.events()[-1] == "[DONE]" for reply in replies)
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     check_billed(gateway, account, key, {reply.headers["x-request-id"] for reply in replies})
     assert gateway.balance(account) == 10 - 6 * money.rate(DEMO_PRICE, {"input_tokens": 40, "output_tokens": 40})
 
@@ -126,7 +126,7 @@ def test_a_hold_is_put_again_after_redis_lost_it(gateway: Served) -> None:
         gateway.redis.kill()
         gateway.redis.cut_tail(10 ** 9)
         gateway.redis.start()
-        gateway.wait_ready(30)
+        gateway.wait_ready()
         assert gateway.account_state(account)["open_calls"] == 1
         assert second.ask(second.chat(FAST)).status == 429
     gateway.settle_down(account)
@@ -139,7 +139,7 @@ def test_redis_that_hangs_refuses_calls_in_time_and_nothing_is_counted_twice(gat
         load.wait_for_more(30)
         os.kill(gateway.redis.process.pid, signal.SIGSTOP)
         try:
-            wait_until(lambda: len(load.refused) >= 4, "calls are refused meanwhile", 10)
+            wait_until(lambda: len(load.refused) >= 4, "calls are refused meanwhile")
         finally:
             os.kill(gateway.redis.process.pid, signal.SIGCONT)
         load.wait_for_more(30)
@@ -158,7 +158,7 @@ def test_a_gateway_that_starts_without_redis_refuses_calls_until_it_comes(gatewa
     with gateway.wire(key) as wire:
         check_refused([wire.ask(wire.chat({**FAST, "stream": stream})) for stream in (False, True)])
     gateway.redis.start()
-    gateway.wait_ready(30)
+    gateway.wait_ready()
     with gateway.wire(key) as wire:
         reply = wire.ask(wire.chat(FAST))
     assert reply.status == 200
@@ -172,7 +172,7 @@ def test_a_command_says_soon_that_redis_is_away(gateway: Served, words: list[str
     gateway.redis.kill()
     began = time.monotonic()
     done = tollgate.run(*words, config=gateway.config)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40, "it is no sooner than what it waits for otherwise"
     assert says in done.stderr, done
     assert done.returncode == (0 if "it will be applied" in done.stderr else 1), done
 
@@ -195,7 +195,7 @@ def test_dev_starts_its_redis_again(dev: Dev) -> None:
     (redis,) = dev.children("redis")
     os.kill(redis, signal.SIGKILL)
     time.sleep(0.3)
-    dev.wait_ready(30)
+    dev.wait_ready()
     with dev.wire() as wire:
         assert wire.ask(wire.chat({**FAST, "model": "demo/echo"})).status == 200
     dev.settle_down()

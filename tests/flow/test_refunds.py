@@ -187,7 +187,7 @@ class Months:
         self.close(self.third)
 
     def close(self, period: str) -> None:
-        wait_until(lambda: not self.dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 30)
+        wait_until(lambda: not self.dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
         self.dev.cli("settle", "close", period, "--out", str(self.bundles[period]))
 
     def shown(self, period: str) -> Any:

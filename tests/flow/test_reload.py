@@ -56,7 +56,7 @@ def reload(served: Served) -> None:
     """Asks for it, and waits until the new workers serve."""
     before = logged(served, "reloaded")
     os.kill(served.pid, signal.SIGHUP)
-    wait_until(lambda: logged(served, "reloaded") > before, "the new config is in force", 60)
+    wait_until(lambda: logged(served, "reloaded") > before, "the new config is in force")
 
 
 class Caller(threading.Thread):
@@ -96,7 +96,7 @@ def test_calls_that_go_on_through_reloads_see_no_error_and_are_billed_once(runni
         done = [len(caller.replies) for caller in callers]
         wait_until(lambda done=done: all(len(caller.replies) > n for caller, n in zip(callers, done, strict=True)),
                    "every client is answered again")
-        wait_until(lambda old=served_by: all(is_gone(pid) for pid in old), "the earlier workers have ended", 40)
+        wait_until(lambda old=served_by: all(is_gone(pid) for pid in old), "the earlier workers have ended")
     for caller in callers:
         caller.over.set()
     for caller in callers:
@@ -120,7 +120,7 @@ def test_a_stream_in_flight_goes_on_while_others_serve(running: Served, release:
         release.set()
         replies = [stream.result() for stream in streams]
     assert all(reply.is_whole and reply.events()[-1] == "[DONE]" for reply in replies)
-    wait_until(lambda: all(is_gone(pid) for pid in old), "the earlier workers have ended", 40)
+    wait_until(lambda: all(is_gone(pid) for pid in old), "the earlier workers have ended")
     running.settle_down()
     assert {event["outcome"] for event in running.events("demo")} == {"complete"}
 
@@ -160,7 +160,7 @@ def test_a_reload_brings_new_backends_options_and_the_new_certificate(running: S
     with socket.create_connection(running.address) as raw, running.tls.wrap_socket(raw, server_hostname="127.0.0.1") as tls:
         assert tls.getpeercert(binary_form=True) != first
     running.cli("apply", str(running.write_catalogue([{"id": "demo/late", "backends": [{"name": "late"}]}])))
-    wait_until(lambda: ask(running, {**FAST, "model": "demo/late"}).status == 200, "the new backend serves", 40)
+    wait_until(lambda: ask(running, {**FAST, "model": "demo/late"}).status == 200, "the new backend serves")
     assert ask(running, {**FAST, "user": "x" * 2000}).status == 413
     context = ssl.create_default_context(cafile=str(certificate))
     assert context.verify_mode == ssl.CERT_REQUIRED
@@ -200,7 +200,7 @@ def test_new_workers_that_cannot_serve_leave_the_old_in_place(running: Served) -
         wait_until(lambda: logged(running, "reload_given_up") == 1, "the reload is given up")
     finally:
         os.kill(running.redis.process.pid, signal.SIGCONT)
-    wait_until(lambda: running.workers() == old, "only the old workers are left", 40)
+    wait_until(lambda: running.workers() == old, "only the old workers are left")
     running.wait_ready()
     assert ask(running, FAST).status == 200
 
@@ -216,5 +216,5 @@ def test_a_reload_asked_for_during_another_is_done_after_it(running: Served) -> 
         os.kill(running.pid, signal.SIGHUP)
     finally:
         os.kill(running.redis.process.pid, signal.SIGCONT)
-    wait_until(lambda: logged(running, "reloaded") == 2, "both have come into force", 60)
+    wait_until(lambda: logged(running, "reloaded") == 2, "both have come into force")
     assert ask(running, {**FAST, "user": "x" * 2000}).status == 413

@@ -38,7 +38,7 @@ def event_of(gateway: Dev, request_id: str) -> Any:
         status, body = gateway.try_get(f"/v1/usage/{request_id}")
         assert status in (200, 404), body
         return body if status == 200 else None
-    return wait_until(look, f"the usage of {request_id} can be fetched", 5)
+    return wait_until(look, f"the usage of {request_id} can be fetched")
 
 
 def test_a_plain_answer_carries_its_usage_its_cost_and_its_receipt(gateway: Dev, client: openai.OpenAI) -> None:
@@ -144,7 +144,7 @@ def test_a_stream_that_the_client_aborts_is_billed_for_what_it_was_handed(gatewa
         seen = [chunk for chunk, _ in zip(stream, range(10))]
     event = event_of(gateway, raw.headers["x-request-id"])
     call = scripted.calls[-1]
-    wait_until(lambda: call.hung_up_at, "the upstream is hung up on", 5)
+    wait_until(lambda: call.hung_up_at, "the upstream is hung up on")
     assert event["outcome"] == "client_closed"
     assert len(seen) <= event["units"]["output_tokens"] <= call.sent_chunks < 400
     assert event["provenance"] == {"input_tokens": "estimated", "output_tokens": "counted"}

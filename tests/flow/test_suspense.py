@@ -49,7 +49,7 @@ def test_what_is_dropped_stays_dropped_when_redis_is_rebuilt(served: Served) -> 
     before = canonical_dump(served.redis)
     served.redis.command("FLUSHALL")
     served.cli("journal", "rebuild")
-    wait_until(lambda: not differences(before, canonical_dump(served.redis)) or None, "it is what it was", 20)
+    wait_until(lambda: not differences(before, canonical_dump(served.redis)) or None, "it is what it was")
 
 
 def test_what_is_not_in_suspense_is_not_resolved(served: Served) -> None:

@@ -106,7 +106,7 @@ def test_a_month_with_both_hosts_closes_and_can_be_proven(hosts: tuple[Served, S
     reasons = first.cli_one("settle", "status", period)["reasons"]
     assert any("has not sealed" in reason for reason in reasons), "the other host's writers are waited for"
     second.serve()
-    wait_until(lambda: not first.cli_one("settle", "status", period)["reasons"], "both hosts have sealed", 30)
+    wait_until(lambda: not first.cli_one("settle", "status", period)["reasons"], "both hosts have sealed")
     bundle = tmp_path / "bundle"
     second.cli("settle", "close", period, "--out", str(bundle))
     first.cli("settle", "export", period, "--out", str(tmp_path / "same"))

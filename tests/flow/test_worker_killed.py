@@ -13,6 +13,7 @@ from decimal import Decimal
 import pytest
 
 import money
+from load import pages
 from tollgate import DEMO_PRICE, Served, wait_until
 from wire import Reply, content_chunks
 
@@ -43,7 +44,7 @@ def stream(gateway: Served, key: str, words: int) -> Reply:
 
 def wait_for_workers(gateway: Served, killed: list[int]) -> None:
     wait_until(lambda: len(gateway.workers()) == 2 and not set(killed) & set(gateway.workers()),
-               "killed workers are started again", 20)
+               "killed workers are started again")
     gateway.wait_ready()
 
 
@@ -74,22 +75,20 @@ def test_whoever_saw_the_end_of_an_answer_was_billed_however_often_workers_die(
     killed: list[int] = []
     try:
         for turn in range(4):
-            time.sleep(0.7)
+            before = len(answered)
+            wait_until(lambda before=before: len(answered) >= before + 30, "calls are answered")
             victim = gateway.workers()[turn % 2]
             killed.append(victim)
             os.kill(victim, signal.SIGKILL)
             wait_for_workers(gateway, killed)
     finally:
-        time.sleep(0.5)
         is_over.set()
         for thread in threads:
             thread.join()
     gateway.ship()
-    assert len(answered) > 100
-    billed = gateway.get("/v1/usage?limit=1", key)["data"]
-    assert billed
-    for request_id in sorted(answered):
-        event = gateway.get(f"/v1/usage/{request_id}", key)
+    billed = {event["request_id"]: event for event in pages(gateway, key)}
+    for request_id in answered:
+        event = billed[request_id]
         assert event["outcome"] == "complete" and event["units"] == {"input_tokens": 3, "output_tokens": 3}
     one = money.rate(DEMO_PRICE, {"input_tokens": 3, "output_tokens": 3})
     spent = 10 - gateway.balance(account)
@@ -97,22 +96,22 @@ def test_whoever_saw_the_end_of_an_answer_was_billed_however_often_workers_die(
     assert spent <= one * (len(answered) + 6 * len(killed) + 6), "more was billed than calls can have been cut"
 
 
-@pytest.mark.parametrize("kill_after", [0.45, 1.0, 2.35])
+@pytest.mark.parametrize("ended", [0, 3, 10])
 @pytest.mark.parametrize("both", [False, True], ids=["one worker", "both workers"])
 def test_a_worker_killed_in_twenty_streams_bills_no_more_than_was_handed_out(
-        gateway: Served, kill_after: float, both: bool) -> None:
+        gateway: Served, ended: int, both: bool) -> None:
     account, key = gateway.new_account("10")
-    lengths = [3 + 2 * number for number in range(20)]      # the shortest have ended when the worker dies
+    lengths = [8 + 3 * number for number in range(20)]      # the shortest may have ended when the worker dies
     with ThreadPoolExecutor(20) as pool:
         running = [pool.submit(stream, gateway, key, words) for words in lengths]
-        wait_until(lambda: gateway.account_state(account)["open_calls"] >= 15, "the streams run")
-        time.sleep(kill_after)
+        wait_until(lambda: gateway.account_state(account)["open_calls"] >= 8, "the streams run")
+        wait_until(lambda: sum(run.done() for run in running) >= ended, "the shortest have ended")
         killed = gateway.workers()[:2 if both else 1]
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         replies = [run.result() for run in running]
     wait_for_workers(gateway, killed)
-    gateway.settle_down(account, 30)
+    gateway.settle_down(account)
 
     events = {event["request_id"]: event for event in gateway.events(account)}
     broken = 0
@@ -142,28 +141,29 @@ def test_a_worker_killed_in_twenty_streams_bills_no_more_than_was_handed_out(
 
 
 def test_a_killed_worker_leaves_something_to_bill_of_a_long_stream(gateway: Served) -> None:
-    """PROGRESS is written every second, so a stream of three seconds is not free."""
+    """PROGRESS is written every second, so a stream of some seconds is not free."""
     account, key = gateway.new_account("10")
     with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(stream, gateway, key, 100) for _ in range(4)]
-        time.sleep(3.5)
+        running = [pool.submit(stream, gateway, key, 300) for _ in range(4)]
+        wait_until(lambda: gateway.account_state(account)["open_calls"] == 4, "they run")
+        time.sleep(6)
         killed = gateway.workers()
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         replies = [run.result() for run in running]
     wait_for_workers(gateway, killed)
-    gateway.settle_down(account, 30)
+    gateway.settle_down(account)
     events = {event["request_id"]: event for event in gateway.events(account)}
     for reply in replies:
         event, received = events[reply.headers["x-request-id"]], content_chunks(reply.events())
         assert event["outcome"] == "killed"
-        assert received - 2 / DELAY <= event["units"]["output_tokens"] <= received, (event, received)
+        assert received - 5 / DELAY <= event["units"]["output_tokens"] <= received, (event, received)
 
 
 def test_a_hold_without_a_begin_is_swept_in_the_end(gateway: Served, often_killed: list[str]) -> None:
     """The sweeper's two looks are 60 s apart, by one console; the tests before have used up some of that."""
     for account in often_killed:
-        gateway.settle_down(account, 140)
+        gateway.settle_down(account, 240)
 
 
 def test_a_killed_console_comes_back_and_calls_do_not_notice(gateway: Served) -> None:

@@ -6,11 +6,13 @@ so that a test can choose every option and do to Redis what it likes. Both are a
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import http.client
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -34,8 +36,11 @@ BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
 SLOWER = 4 if "ASAN_OPTIONS" in os.environ else 1       # a sanitizer build may take that much longer
 # What a host copies from another to belong to its installation.
 JOINING_FILES = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
-START_SECONDS = 30 * SLOWER
-STOP_SECONDS = 30 * SLOWER
+# How long a test waits for what must come, before it says that it does not: no claim about speed, as several tests and their
+# gateways share a slow machine. Where a time is the claim itself, the test states it.
+PATIENCE = 90.0
+START_SECONDS = STOP_SECONDS = PATIENCE * SLOWER
+LEAVING_SECONDS = 20        # from a process's end to that of its last child
 
 T = TypeVar("T")
 
@@ -43,7 +48,7 @@ T = TypeVar("T")
 DEMO_PRICE = {"input_tokens": "2.00", "output_tokens": "8.00"}
 
 
-def wait_until(ask: Callable[[], T], what: str, timeout: float = 15.0) -> T:
+def wait_until(ask: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
     """Asks until the answer is true, and returns it; what it waited for stands in the failure."""
     deadline = time.monotonic() + timeout * SLOWER
     while not (answer := ask()):
@@ -52,10 +57,22 @@ def wait_until(ask: Callable[[], T], what: str, timeout: float = 15.0) -> T:
     return answer
 
 
+PORTS = range(10000, 30000)             # below those that the kernel hands out
+claimed_ports: collections.deque[socket.socket] = collections.deque(maxlen=100)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port to be listened on later. Other tests run at the same time, so it is none that the kernel gives to somebody
+    in between, and a name of its own says that it is claimed, until this process has claimed a hundred more."""
+    while True:
+        port = random.choice(PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            claim.bind(f"\0tollgate-tests-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            claimed_ports.append(claim)
+            return port
+        claim.close()
 
 
 class Process:
@@ -93,7 +110,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill_all()
             raise AssertionError(f"it did not end within {timeout:g} s of signal {sign}") from None
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + LEAVING_SECONDS
         while (left := self.family()) and time.monotonic() < deadline:
             time.sleep(0.02)
         names = {pid: command_of(pid) for pid in left}
@@ -149,7 +166,7 @@ class CommandFailed(AssertionError):
         self.stderr = done.stderr
 
 
-def run(*words: str, config: Path | str | None = None, timeout: float = 60,
+def run(*words: str, config: Path | str | None = None, timeout: float = PATIENCE,
         environment: dict[str, str] | None = None, check: bool = False) -> subprocess.CompletedProcess[str]:
     """One command of the program, whatever becomes of it."""
     command = [BINARY, *words, *(["-c", str(config)] if config else [])]
@@ -178,12 +195,12 @@ class Gateway:
 
     # --- the command line
 
-    def cli(self, *words: str, timeout: float = 60) -> list[Any]:
+    def cli(self, *words: str, timeout: float = PATIENCE) -> list[Any]:
         """A command with --json: what it printed, one object for each line."""
         done = run(*words, "--json", config=self.config, timeout=timeout, check=True)
         return [json.loads(line, parse_float=reject_float) for line in done.stdout.splitlines()]
 
-    def cli_one(self, *words: str, timeout: float = 60) -> Any:
+    def cli_one(self, *words: str, timeout: float = PATIENCE) -> Any:
         lines = self.cli(*words, timeout=timeout)
         assert len(lines) == 1, f"tollgate {' '.join(words)} --json printed {len(lines)} lines, not one"
         return lines[0]
@@ -217,7 +234,7 @@ class Gateway:
     def balance(self, account: str | None = None) -> Decimal:
         return Decimal(self.account_state(account)["balance"])
 
-    def settle_down(self, account: str | None = None, timeout: float = 20) -> Any:
+    def settle_down(self, account: str | None = None, timeout: float = PATIENCE) -> Any:
         """Waits until no call of the account is open and no hold is left; returns its state."""
         def idle() -> Any:
             state = self.account_state(account)
@@ -247,7 +264,7 @@ class Gateway:
         options = {"max_retries": 0, "timeout": 60.0, **options}
         return openai.OpenAI(base_url=f"{self.api}/v1", api_key=key or self.key, http_client=http_client, **options)
 
-    def wire(self, key: str | None = None, timeout: float = 30.0) -> Wire:
+    def wire(self, key: str | None = None, timeout: float = PATIENCE) -> Wire:
         """A connection on which a test writes bytes as it likes."""
         host, port = self.address
         return Wire(host, port, self.tls, key or self.key, timeout * SLOWER)
@@ -265,7 +282,7 @@ class Gateway:
     def try_get(self, path: str, key: str | None = None, base: str | None = None) -> tuple[int, Any]:
         """Status and body of a GET on the API, or on the console when `base` says so."""
         host, _, port = (base or self.api).removeprefix("https://").rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=self.tls)
+        connection = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE, context=self.tls)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Authorization": f"Bearer {key or self.key}"})
             answer = connection.getresponse()
@@ -280,9 +297,9 @@ class Gateway:
         except OSError:
             return False
 
-    def wait_ready(self, timeout: float = 20.0) -> None:
+    def wait_ready(self) -> None:
         """A connection reaches any of the workers, so several in a row must say so."""
-        wait_until(lambda: all(self.is_ready() for _ in range(6)), "every worker is ready", timeout)
+        wait_until(lambda: all(self.is_ready() for _ in range(6)), "every worker is ready")
 
     # --- processes
 
@@ -309,7 +326,7 @@ class Gateway:
         """SIGKILL to the first process alone; its children must die with it."""
         assert self.process
         process, self.process = self.process, None
-        process.stop(10, signal.SIGKILL)
+        process.stop(sign=signal.SIGKILL)
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -395,7 +412,7 @@ class Redis:
 
     def command(self, *words: str) -> str:
         done = subprocess.run(["redis-cli", "-s", str(self.socket), *words], capture_output=True, text=True,
-                              timeout=20, check=False)
+                              timeout=PATIENCE, check=False)
         return done.stdout.strip()
 
     def has_rewritten(self) -> bool:
@@ -407,7 +424,7 @@ class Redis:
     def kill(self) -> None:
         assert self.process
         process, self.process = self.process, None
-        process.stop(10, signal.SIGKILL)
+        process.stop(sign=signal.SIGKILL)
 
     def cut_tail(self, size: int) -> int:
         """Cuts up to `size` bytes from the end of the append-only file, as a crash of the machine would; how many."""
@@ -420,7 +437,7 @@ class Redis:
     def stop(self) -> None:
         if self.process:
             process, self.process = self.process, None
-            process.stop(10)
+            process.stop()
 
 
 class Served(Gateway):
@@ -491,7 +508,7 @@ class Served(Gateway):
                prices: dict[str, dict[str, str]] | None = None) -> Served:
         """Catalogue, the account demo with its credit, a key for it and one for the creator demo."""
         wait_until(lambda: run("apply", str(self.write_catalogue(models, prices)), config=self.config).returncode == 0,
-                   "the catalogue can be applied", 20)
+                   "the catalogue can be applied")
         self.cli("account", "create", "demo", "--currency", "CNY", "--prepaid")
         self.cli("account", "credit", "demo", credit)
         self.key = self.cli_one("key", "create", "demo")["secret"]

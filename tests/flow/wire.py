@@ -121,7 +121,7 @@ class Wire:
                 raise
             return b""
 
-    def is_closed(self, seconds: float = 10.0) -> bool:
+    def is_closed(self, seconds: float = 90.0) -> bool:
         """The other side closes within that time, and sends nothing before."""
         self.socket.settimeout(seconds)
         try:
