@@ -6,6 +6,7 @@
 
 #include "billing/claim.h"
 #include "billing/setting.h"
+#include "billing/spending.h"
 #include "lib/base/clock.h"
 #include "lib/base/jscan.h"
 #include "lib/base/mem.h"
@@ -26,7 +27,8 @@ struct effects {
     uint32_t crc;
     bool is_json;
     int64_t recent_since;
-    struct known_day *day; /* of the record read last, most often that of the next */
+    struct known_day *day;      /* of the record read last, most often that of the next */
+    struct known_day *began_on; /* likewise, of the call's beginning */
 };
 
 /* Members of a refund that both of its sides take. */
@@ -84,6 +86,7 @@ struct effects *effects_new(void)
 
     e->members = members_new();
     e->day = xcalloc(1, sizeof *e->day);
+    e->began_on = xcalloc(1, sizeof *e->began_on);
     return e;
 }
 
@@ -93,6 +96,7 @@ void effects_free(struct effects *e)
         return;
     members_free(e->members);
     free(e->day);
+    free(e->began_on);
     free(e);
 }
 
@@ -155,18 +159,22 @@ static bool add_lost(const struct effects *e, struct batch *b, struct record_cur
 
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    const char *account, *key, *request, *currency, *period;
-    int64_t nanos, tokens;
+    const char *account, *key, *request, *currency, *period, *model, *day;
+    int64_t nanos, tokens, started;
     struct claim_words claim;
+    char spent[SPENT_TEXT];
 
     if (!member_id(e->members, P_ACCOUNT, &account) || !member_id(e->members, P_KEY, &key) ||
         !member_id(e->members, P_REQUEST_ID, &request) ||
         !member_id(e->members, P_CURRENCY, &currency) ||
         !member_id(e->members, P_PERIOD, &period) || !member_amount(e->members, P_AMOUNT, &nanos) ||
-        !member_tokens(e->members, P_UNITS, &tokens) || !claim_words(e, &claim))
+        !member_tokens(e->members, P_UNITS, &tokens) || !claim_words(e, &claim) ||
+        !member_text(e->members, P_MODEL, &model) ||
+        !member_time(e->members, P_STARTED_AT, &started))
         return false;
+    day = known_day_of(e->began_on, started);
     batch_record(b, at, claim.is_there ? "claimed_call" : "call", e->line,
-                 7 + (claim.is_there ? CLAIM_KEYS : 0), 5 + (claim.is_there ? CLAIM_FIELDS : 0));
+                 8 + (claim.is_there ? CLAIM_KEYS : 0), 8 + (claim.is_there ? CLAIM_FIELDS : 0));
     batch_key(b, "account", account);
     batch_key(b, "holds", account);
     batch_key(b, "debits", period);
@@ -174,11 +182,15 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
     batch_key(b, "index", account);
     batch_key(b, "rate", account);
     batch_key(b, "rate:key", key);
+    batch_key(b, "spent", spent_name(account, day, currency, spent));
     batch_field_text(b, account);
     batch_field_text(b, request);
     batch_field_text(b, currency);
     batch_field_int(b, nanos);
     batch_field_int(b, tokens);
+    batch_field_text(b, day);
+    batch_field_text(b, key);
+    batch_field_text(b, model);
     if (claim.is_there) {
         claim.account = account;
         add_claim(b, &claim);

@@ -41,14 +41,14 @@ local function pay(p, amount)
     end
 end
 
--- KEYS: account, holds, debits, events, index, rate of the account, rate of the key. Fields: account, request id,
--- currency, amount, tokens used.
+-- KEYS: account, holds, debits, events, index, rate of the account, rate of the key, spent. Fields: account, request id,
+-- currency, amount, tokens used, the day on which it began, key, model.
 local function book_call(r)
     local account, holds, debits = KEYS[r.k], KEYS[r.k + 1], KEYS[r.k + 2]
     local events, index = KEYS[r.k + 3], KEYS[r.k + 4]
     local id, request, currency, amount = ARGV[r.f], ARGV[r.f + 1], ARGV[r.f + 2], ARGV[r.f + 3]
     local used = tonumber(ARGV[r.f + 4])
-    if not is_amount(amount) or not used then
+    if not is_amount(amount) or find(amount, '-', 1, true) or not used then
         return 'amount-is-out-of-range'
     end
     if call('HEXISTS', index, request) == 1 then
@@ -66,7 +66,8 @@ local function book_call(r)
         return 'hold-is-malformed'
     end
     local back = unused(tail, KEYS[r.k + 5], KEYS[r.k + 6], used)
-    if not (purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
+    local spend = spending(KEYS[r.k + 7], ARGV[r.f + 5], ARGV[r.f + 6], ARGV[r.f + 7], amount)
+    if not (spend and purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
     end
     if r.past == '0' then
@@ -82,6 +83,7 @@ local function book_call(r)
     end
     call('HINCRBY', debits, field, amount)
     call('HINCRBY', debits, field .. ' calls', 1)
+    call(unpack(spend))
 end
 
 -- The same of a call that carried an idempotency key. The last of its KEYS: claim. The last of its fields: answered|failed,

@@ -27,6 +27,33 @@ local function less(a, b)
     return a < b
 end
 
+-- Nine digits at a time are exact. Neither number is negative, both have at most 18 digits.
+local function halves(s)
+    return tonumber(sub(s, 1, -10)) or 0, tonumber(sub(s, -9))
+end
+
+local function joined(high, low)
+    return high > 0 and string.format('%d%09d', high, low) or string.format('%d', low)
+end
+
+local function plus(a, b)
+    local a_high, a_low = halves(a)
+    local b_high, b_low = halves(b)
+    local carry = a_low + b_low >= 1e9 and 1 or 0
+    return joined(a_high + b_high + carry, a_low + b_low - carry * 1e9)
+end
+
+-- With its sign.
+local function minus(a, b)
+    if less(a, b) then
+        return negate(minus(b, a))
+    end
+    local a_high, a_low = halves(a)
+    local b_high, b_low = halves(b)
+    local borrow = a_low < b_low and 1 or 0
+    return joined(a_high - b_high - borrow, a_low - b_low + borrow * 1e9)
+end
+
 -- Up to when (an id of a stream, of which the milliseconds count) an account's calls may be in the archive alone.
 local function raise_mark(trimmed, account, id)
     local old = call('HGET', trimmed, account)

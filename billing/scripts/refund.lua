@@ -7,34 +7,7 @@
 -- the ones that the call's amount still covers. So what counts follows from the set of records alone,
 -- in both partitions alike, and a period's figures stand once all records up to its end are there.
 local REFUND_FIELDS = 7
-local format, sort = string.format, table.sort
-
--- Nine digits at a time are exact. Neither number is negative, both have at most 18 digits.
-local function halves(s)
-    return tonumber(sub(s, 1, -10)) or 0, tonumber(sub(s, -9))
-end
-
-local function joined(high, low)
-    return high > 0 and format('%d%09d', high, low) or format('%d', low)
-end
-
-local function plus(a, b)
-    local a_high, a_low = halves(a)
-    local b_high, b_low = halves(b)
-    local carry = a_low + b_low >= 1e9 and 1 or 0
-    return joined(a_high + b_high + carry, a_low + b_low - carry * 1e9)
-end
-
--- With its sign.
-local function minus(a, b)
-    if less(a, b) then
-        return negate(minus(b, a))
-    end
-    local a_high, a_low = halves(a)
-    local b_high, b_low = halves(b)
-    local borrow = a_low < b_low and 1 or 0
-    return joined(a_high - b_high - borrow, a_low - b_low + borrow * 1e9)
-end
+local sort = table.sort
 
 -- What the hash says of each operation: "period at writer n amount charged", then the record or nothing.
 local function refunds_of(key)

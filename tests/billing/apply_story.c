@@ -30,7 +30,7 @@ uint32_t fact_crc(const struct fact *f)
 
 static void add_call(struct batch *b, const struct fact *f)
 {
-    char text[64], amount[32];
+    char text[64], amount[32], spent[96];
 
     snprintf(amount, sizeof amount, f->too_large ? "%" PRId64 "0000000000000000" : "%" PRId64,
              f->amount);
@@ -42,7 +42,7 @@ static void add_call(struct batch *b, const struct fact *f)
         batch_field_text(b, amount);
         return;
     }
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 7, 5);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 8, 8);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
     batch_key(b, "holds", text);
@@ -51,11 +51,16 @@ static void add_call(struct batch *b, const struct fact *f)
     batch_key(b, "index", text);
     batch_key(b, "rate", text);
     batch_key(b, "rate:key", "17key");
+    snprintf(spent, sizeof spent, "%s:2026-11:%s", text, currencies[f->currency]);
+    batch_key(b, "spent", spent);
     batch_field_text(b, text);
     batch_field_text(b, f->line);
     batch_field_text(b, currencies[f->currency]);
     batch_field_text(b, amount);
     batch_field_int(b, 0);
+    batch_field_text(b, "2026-11-22");
+    batch_field_text(b, "17key");
+    batch_field_text(b, "demo/m");
 }
 
 static const char *values_of(const struct fact *f, char out[VALUES])
@@ -401,6 +406,19 @@ static void expect_terms(struct buf *out, enum kind kind, unsigned subject)
         }
 }
 
+static void expect_spent(struct buf *out, unsigned account, unsigned currency, const struct sums *s)
+{
+    static const char *const fields[] = {"2026-11-22 account",      "2026-11 account",
+                                         "2026-11-22 key:17key",    "2026-11 key:17key",
+                                         "2026-11-22 model:demo/m", "2026-11 model:demo/m"};
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        buf_printf(out, "tg:{a17}:spent:acct%u:2026-11:%s %s = %" PRId64 "\n", account,
+                   currencies[currency], fields[i], s->debits[currency]);
+    buf_printf(out, "tg:{a17}:spent:acct%u:2026-11:%s 2026-11-22 model:demo/m calls = %zu\n",
+               account, currencies[currency], s->calls[currency]);
+}
+
 static void expect_account(struct buf *out, unsigned account)
 {
     const struct fact *is = setter(ACCOUNT, account, WHOLE);
@@ -424,6 +442,8 @@ static void expect_account(struct buf *out, unsigned account)
                        "tg:{a17}:debits:2026-11 acct%u %s = %" PRId64 "\n"
                        "tg:{a17}:debits:2026-11 acct%u %s calls = %zu\n",
                        account, currencies[c], s.debits[c], account, currencies[c], s.calls[c]);
+        if (s.calls[c])
+            expect_spent(out, account, c, &s);
     }
     if (!is)
         return;

@@ -5,6 +5,7 @@
 #include "lib/base/crypto.h"
 #include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_rate.h"
+#include "tests/billing/script_model_spent.h"
 #include "tests/billing/script_model_terms.h"
 
 struct page {
@@ -56,6 +57,8 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     claim_lines(m, now_us, out);
     for (unsigned k = 0; k < KEYS; k++)
         key_lines(p, k);
+    if (m->partition.side == SIDE_ACCOUNT)
+        model_render_spent(m, out);
     if (m->partition.side == SIDE_MODEL) {
         gross_lines(p);
         catalogue_lines(p);
