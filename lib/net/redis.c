@@ -73,7 +73,9 @@ static void wait_in_line(struct redis_call *c);
 static struct redis_call *first_in_line(struct redis *r);
 static void send_again(void *arg);
 static int64_t pause_ms(const struct redis *r);
+static bool has_time(const struct redis_call *c);
 static void give_up(struct redis_call *c);
+static bool has_time(const struct redis_call *c);
 static void answer(struct redis_call *c, const struct redis_reply *reply, const struct err *err);
 static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
                          const struct err *err);
@@ -426,7 +428,7 @@ static bool redirect(struct redis_call *c, enum redis_refusal refusal, const cha
         redis_cluster_moved(cluster, (unsigned)c->slot, full);
     c->has_loaded = false;
     node = find_node(c);
-    if (++c->redirects > REDIRECTS_MAX || !redis_node_is_ready(node))
+    if (++c->redirects > REDIRECTS_MAX || !redis_node_is_ready(node) || !has_time(c))
         send_later(c, error);
     else
         redis_call_send(c, node, answered);
@@ -473,14 +475,13 @@ static struct redis_call *first_in_line(struct redis *r)
 static void send_again(void *arg)
 {
     struct redis *r = arg;
-    int64_t now = clock_monotonic_ms();
 
     enter(r);
     for (size_t n = r->waiting_count; n && !r->is_freed; n--) {
         struct redis_call *c = first_in_line(r);
         struct redis_node *node = find_node(c);
 
-        if (now >= c->due_ms)
+        if (!has_time(c))
             give_up(c);
         else if (redis_node_is_ready(node))
             redis_call_send(c, node, answered);
@@ -498,6 +499,13 @@ static int64_t pause_ms(const struct redis *r)
     size_t ms = AGAIN_MS + r->waiting_count / 4;
 
     return ms < AGAIN_MS_MAX ? (int64_t)ms : AGAIN_MS_MAX;
+}
+
+/* A server that is late breaks off all that it was asked. One that is sent a command in the command's last moments is not
+ * late, so it gets none then: what is not done by now is known not to be done. */
+static bool has_time(const struct redis_call *c)
+{
+    return clock_monotonic_ms() + c->redis->setup.login.command_ms / 4 < c->due_ms;
 }
 
 static void give_up(struct redis_call *c)

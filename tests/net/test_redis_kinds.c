@@ -24,6 +24,8 @@ static unsigned refusals_left;
 static unsigned ready_count;
 static bool is_ready_seen, is_lost_seen;
 static struct err lost;
+static int64_t ahead_ms; /* so much later the clock is than it was */
+static int64_t late_ms;  /* what a refusal takes */
 
 struct answer {
     bool done;
@@ -32,6 +34,14 @@ struct answer {
     char text[256];
     struct err err;
 };
+
+int64_t __real_clock_monotonic_ms(void);
+int64_t __wrap_clock_monotonic_ms(void);
+
+int64_t __wrap_clock_monotonic_ms(void)
+{
+    return __real_clock_monotonic_ms() + ahead_ms;
+}
 
 static void on_ready(void *arg UNUSED)
 {
@@ -121,6 +131,7 @@ static void answer_as_member(struct fake_redis *f, const char *words, struct buf
         buf_add_string(reply, "+OK\r\n");
     } else if (refusals_left && f == &a) {
         refusals_left--;
+        ahead_ms += late_ms;
         if (redirect)
             buf_printf(reply, "-%s %u %s\r\n", refusal, redis_slot_of(SPAN("key")),
                        redirect->where);
@@ -226,6 +237,22 @@ START_TEST(what_is_refused_for_too_long_was_not_done)
     ck_assert_ptr_nonnull(strstr(answer->err.text, "TRYAGAIN Multiple keys"));
     ck_assert_uint_gt(a.asked, 3);
     ck_assert_uint_le(a.asked, COMMAND_MS / 20 + 10);
+}
+END_TEST
+
+/* The rest of its time is too short for any server, and a server that is late loses all that it was asked. */
+START_TEST(what_is_refused_late_is_not_sent_again)
+{
+    const struct answer *answer;
+
+    connect_to_cluster();
+    late_ms = COMMAND_MS * 4 / 5;
+    refuse(1, "TRYAGAIN Multiple keys", NULL);
+    answer = ask("key");
+    ck_assert_int_eq(answer->err.code, ERR_UNAVAILABLE);
+    ck_assert_uint_eq(a.asked, 1);
+    ck_assert(!is_lost_seen);
+    ck_assert_str_eq(ask("key")->text, "a");
 }
 END_TEST
 
@@ -429,6 +456,7 @@ int main(void)
         a_key_that_may_be_elsewhere_is_asked_for_there_once,
         what_is_refused_for_now_is_sent_again_until_it_is_done,
         what_is_refused_for_too_long_was_not_done,
+        what_is_refused_late_is_not_sent_again,
         servers_that_point_at_each_other_end_in_a_refusal,
         a_server_that_is_no_master_any_more_is_looked_at_anew,
         every_other_error_is_a_reply,
