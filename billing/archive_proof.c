@@ -10,6 +10,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
+static bool check_is_archive(const struct archive_proof *p, struct err *err);
 static bool check_registered(const struct archive_proof *p, struct err *err);
 static bool check_scan(const struct archive_proof *p, const struct archive_scan *scan,
                        struct err *err);
@@ -43,9 +44,9 @@ bool archive_proof_check(const struct archive_proof *p, struct err *err)
     event_pass_init(&pass, &terms);
     scan.terms = &terms;
     return fact_list_init(&facts, p->manifest->period, true, NULL, err) &&
-           check_registered(p, err) && archive_scan_run(&scan, err) && check_scan(p, &scan, err) &&
-           find_priors(p, &facts, &terms, err) && compare_facts(p, &facts, &pass, err) &&
-           compare_terms(p, &pass, err);
+           check_is_archive(p, err) && check_registered(p, err) && archive_scan_run(&scan, err) &&
+           check_scan(p, &scan, err) && find_priors(p, &facts, &terms, err) &&
+           compare_facts(p, &facts, &pass, err) && compare_terms(p, &pass, err);
 }
 
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err)
@@ -70,6 +71,20 @@ static bool find_priors(const struct archive_proof *p, struct fact_list *facts, 
 
     fact_list_decide(facts);
     return prior_nets_read(&sources, terms->priors, err);
+}
+
+static bool check_is_archive(const struct archive_proof *p, struct err *err)
+{
+    AUTO_STRING writers = xasprintf("%s/writers", p->archive);
+
+    if (!file_exists(p->archive))
+        return err_set(err, ERR_NOT_FOUND, "there is no archive %s", p->archive);
+    return file_exists(writers) ||
+           err_set(
+               err, ERR_INPUT,
+               "%s is no archive: it has no folder writers; name the directory that `archive` of "
+               "the config names",
+               p->archive);
 }
 
 static bool check_registered(const struct archive_proof *p, struct err *err)

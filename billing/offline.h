@@ -1,8 +1,8 @@
 /* offline.h - what postpaid accounts may spend while Redis is away.
  *
  * One per worker. It remembers what Redis last said of each account, and lets a postpaid one go on within its allowance, an amount in its
- * own currency for each outage: the most that its calls can cost, less what they turned out not to cost. It also never spends more than was
- * free of the credit when Redis last said so. What is older than `age_ms` counts as unknown, and unknown and prepaid accounts may not go on.
+ * own currency for each outage: the most that its calls can cost, less what they turned out not to cost. It also never takes more than was
+ * free of the credit when Redis last told this worker; others don't know of it, so together they may. What is older than `age_ms` counts as unknown, and unknown and prepaid accounts may not go on.
  * So overspend is at most the allowance for each such account, worker and outage. Rates and concurrency are not counted meanwhile. */
 #ifndef TOLLGATE_BILLING_OFFLINE_H
 #define TOLLGATE_BILLING_OFFLINE_H

@@ -8,6 +8,7 @@
 /* "n crc": a decimal number and 8 hex digits. */
 bool cursor_word_parse(struct span word, struct record_cursor *out) MUST_USE;
 
+#define LIVE_SILENT_MS 30000 /* three times what a living writer lets pass between two words */
 struct live_word {
     bool is_behind;   /* it has not applied all that it has */
     int64_t heard_ms; /* when it last said so, by Redis's clock */

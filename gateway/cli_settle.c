@@ -35,6 +35,7 @@ static int run(struct cli *c,
                               struct settlement_report *report, struct err *err));
 static bool read_period(struct cli *c, struct period *out);
 static bool archive_all(struct cli *c, const struct settling *s, bool needs_redis);
+static void name_other_hosts(struct cli *c);
 static bool prepare(struct cli *c, struct settling *s, struct err *err);
 static bool read_ledger(void *arg, struct period p, struct ledger_sums *out, struct err *err);
 static bool wait_for_redis(const struct ledger_redis *l, int64_t most_ms);
@@ -83,6 +84,8 @@ static int run(struct cli *c,
     } else {
         print_report(c, &report);
         exit_code = CLI_DONE;
+        if (!is_closed && settle == settlement_preview)
+            name_other_hosts(c);
     }
     settling_clear(&s);
     return exit_code;
@@ -114,6 +117,26 @@ static bool archive_all(struct cli *c, const struct settling *s, bool needs_redi
     if (!reply && !is_there)
         fprintf(stderr, "without Redis not all that was written can be archived: start it first\n");
     return reply != NULL;
+}
+
+/* A console asks its own host's writers to seal; what the others have not archived yet a preview lacks. */
+static void name_other_hosts(struct cli *c)
+{
+    AUTO_JSON reply = cli_get(c, "/admin/v1/journal");
+    size_t others = 0, i;
+    json_t *writer;
+
+    json_array_foreach(json_object_get(reply, "data"), i, writer)
+    {
+        const char *where = json_string_value(json_object_get(writer, "where"));
+
+        others += where && (strcmp(where, "elsewhere") == 0 || strcmp(where, "silent") == 0);
+    }
+    if (others)
+        fprintf(stderr,
+                "%zu writers of other hosts are in it as far as they have archived, which they do "
+                "at least once an hour; preview there first, and this one has all of it\n",
+                others);
 }
 
 static bool prepare(struct cli *c, struct settling *s, struct err *err)

@@ -13,8 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define ANSWER_MAX   (4 * 1024 * 1024)
-#define SILENT_NANOS (60 * NANOS_PER_SECOND) /* live writers say so every 10 s */
+#define ANSWER_MAX (4 * 1024 * 1024)
 
 /* One answer. Every writer says the same in all partitions, so one of them is asked. */
 struct show {
@@ -153,13 +152,15 @@ static void write_writer(const struct show *s, const struct archive_writer *writ
     jw_object_end(w);
 }
 
-/* Another host's writer that said nothing for a minute has stopped, or is lost. Of one that was
+/* Another host's writer that said nothing for 30 s has stopped, or is lost. Of one that was
  * retired nothing is waited for. */
 static const char *where_it_is(const struct show *s, const struct archive_writer *writer)
 {
     if (retirement_is_final(s->archive, writer->writer))
         return "retired";
-    return s->redis_time - s->heard_at[writer - s->writers] < SILENT_NANOS ? "elsewhere" : "silent";
+    return s->redis_time - s->heard_at[writer - s->writers] < LIVE_SILENT_MS * NANOS_PER_MS
+               ? "elsewhere"
+               : "silent";
 }
 
 static void write_registration(const struct show *s, const struct archive_writer *writer,

@@ -9,7 +9,6 @@
 #include "gateway/journal_report.h"
 #include "lib/base/mem.h"
 
-#define SILENT_MS 30000 /* three times what a living writer lets pass between two words */
 
 struct guarded {
     char writer[WRITER_TEXT];
@@ -88,7 +87,7 @@ static bool is_safe(const struct rebuild_guard *g, const struct guarded *w,
                     const struct journal_report *here)
 {
     return journal_report_has(here, w->writer) ||
-           (w->heard_ms > 0 && g->latest_ms - w->heard_ms < SILENT_MS);
+           (w->heard_ms > 0 && g->latest_ms - w->heard_ms < LIVE_SILENT_MS);
 }
 
 static bool is_archived(const struct guarded *w, const char *archive, struct err *err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "billing/archive_retire.h"
+#include "billing/writer_words.h"
 #include "gateway/fence.h"
 #include "gateway/journal_report.h"
 #include "gateway/rebuild.h"
@@ -16,7 +17,6 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define SILENT_MS  30000 /* three times what a living writer lets pass between two words */
 #define ANSWER_MAX (256 * 1024)
 
 struct retiring {
@@ -114,11 +114,11 @@ static bool agree(struct retiring *t, int64_t silent_ms, struct err *err)
 {
     const char *archive = t->console->options->archive;
 
-    if (!retirement_is_final(archive, t->wanted.writer) && silent_ms < SILENT_MS)
+    if (!retirement_is_final(archive, t->wanted.writer) && silent_ms < LIVE_SILENT_MS)
         return err_set(err, ERR_EXISTS,
                        "writer %s lives: it was heard of %lld s ago; a writer may be retired when "
                        "it has been silent for %d s",
-                       t->wanted.writer, (long long)(silent_ms / 1000), SILENT_MS / 1000);
+                       t->wanted.writer, (long long)(silent_ms / 1000), LIVE_SILENT_MS / 1000);
     return retirement_ask(archive, &t->wanted, &t->agreed, err);
 }
 

@@ -53,6 +53,15 @@ def test_both_serve_one_account_and_its_credit(hosts: tuple[Served, Served]) -> 
     assert {event["request_id"] for event in second.events(account)} == answered and len(answered) == 20
 
 
+def test_a_preview_says_that_other_hosts_are_in_it_as_far_as_they_have_archived(
+        hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    call(second, 1)
+    period = second.events()[-1]["period"]
+    said = tollgate.run("settle", "preview", period, config=first.config, check=True).stderr
+    assert "writers of other hosts are in it as far as they have archived" in said
+
+
 def test_changes_through_both_consoles_are_seen_by_both(hosts: tuple[Served, Served]) -> None:
     first, second = hosts
     account, key = second.new_account("1")
