@@ -19,6 +19,8 @@ static const struct stream_limits stream_limits = {
     .low = 64 << 10,
 };
 
+static const struct err no_memory = {.code = ERR_MEMORY, .text = "no memory for the reply"};
+
 enum link_state {
     LINK_IDLE, /* in the pool */
     LINK_HEAD,
@@ -57,8 +59,7 @@ struct link {
 enum step { GO, WAIT, OVER };
 
 static struct link *take_idle(struct httpc *c);
-static struct link *connect_to_any(struct httpc_call *call, const struct addr_list *addrs,
-                                   struct err *err);
+static struct link *connect_any(struct httpc_call *call, struct err *err);
 static struct link *connect_new(struct httpc *c, const struct addr *to, struct err *err);
 static void begin(struct link *l, struct httpc_call *call);
 static void feed_request(struct link *l);
@@ -90,7 +91,6 @@ static void on_bytes(void *arg, const char *bytes, size_t n);
 static void on_eof(void *arg);
 static void on_drained(void *arg);
 static void on_failed(void *arg, const struct err *err);
-static void run_later(void *arg);
 
 static enum step (*const steps[LINK_NSTATES])(struct link *) = {
     [LINK_HEAD] = read_head, /* -> BODY */
@@ -100,66 +100,18 @@ static enum step (*const steps[LINK_NSTATES])(struct link *) = {
 
 /* --- a call gets a connection --- */
 
-struct httpc_call *call_new(struct httpc *c, const struct httpc_handlers *handlers, void *arg)
-{
-    struct httpc_call *call = xcalloc(1, sizeof *call);
-
-    call->client = c;
-    call->handlers = *handlers;
-    call->arg = arg;
-    call->later = (struct turn_end){.run = run_later, .arg = call};
-    buf_init(&call->head, SIZE_MAX);
-    c->call_count++;
-    return call;
-}
-
-void call_free(struct httpc_call *call)
-{
-    turn_end_cancel(&call->later);
-    buf_clear(&call->head);
-    free(call);
-}
-
 bool link_carry(struct httpc_call *call, struct err *err)
 {
-    struct httpc *c = call->client;
-    struct link *l = call->is_sent_again ? NULL : take_idle(c);
-    const struct addr_list *addrs = c->name ? name_addrs(c->name, err) : &c->addrs;
+    struct link *l = call->is_sent_again ? NULL : take_idle(call->client);
 
-    if (!l && !call->connect_by_ms)
-        call->connect_by_ms = clock_monotonic_ms() + c->limits.connect_ms;
-    if (!l && !addrs) {
+    if (!l && !httpc_addrs(call->client, err)) {
         call_wait(call);
         return true;
     }
-    if (!l)
-        l = connect_to_any(call, addrs, err);
-    if (!l)
+    if (!l && !(l = connect_any(call, err)))
         return false;
     begin(l, call);
     return true;
-}
-
-/* What can't be connected to at once is passed over; the others share what is left of the call's time. */
-static struct link *connect_to_any(struct httpc_call *call, const struct addr_list *addrs,
-                                   struct err *err)
-{
-    struct httpc *c = call->client;
-
-    while (call->addrs_tried < addrs->count) {
-        int64_t left_ms = call->connect_by_ms - clock_monotonic_ms();
-        int64_t share_ms = left_ms / (int64_t)(addrs->count - call->addrs_tried);
-        struct link *l = connect_new(c, &addrs->addr[c->addr_at % addrs->count], err);
-
-        call->addrs_tried++;
-        if (l) {
-            l->address = c->addr_at;
-            arm(l, share_ms > 0 ? share_ms : 1, c->connect_sentence);
-            return l;
-        }
-        c->addr_at++;
-    }
-    return NULL;
 }
 
 static struct link *take_idle(struct httpc *c)
@@ -171,6 +123,27 @@ static struct link *take_idle(struct httpc *c)
     detach(l);
     l->is_reused = true;
     return l;
+}
+
+/* What can't be connected to at once is passed over; the others share what is left of the call's time. */
+static struct link *connect_any(struct httpc_call *call, struct err *err)
+{
+    struct httpc *c = call->client;
+    const struct addr_list *addrs = httpc_addrs(c, err);
+    int64_t left_ms = call_connect_ms(call);
+
+    while (call->addrs_tried < addrs->count) {
+        int64_t share_ms = left_ms / (int64_t)(addrs->count - call->addrs_tried++);
+        struct link *l = connect_new(c, &addrs->addr[c->addr_at % addrs->count], err);
+
+        if (l) {
+            l->address = c->addr_at;
+            arm(l, share_ms + 1, c->connect_sentence); /* 0 would be no end */
+            return l;
+        }
+        c->addr_at++;
+    }
+    return NULL;
 }
 
 static struct link *connect_new(struct httpc *c, const struct addr *to, struct err *err)
@@ -265,7 +238,6 @@ static void on_drained(void *arg)
 
 static void on_bytes(void *arg, const char *bytes, size_t n)
 {
-    static const struct err full = {.code = ERR_MEMORY, .text = "no memory for the reply"};
     struct link *l = arg;
 
     if (!l->call) { /* nobody asked: such a connection can't be trusted */
@@ -275,7 +247,7 @@ static void on_bytes(void *arg, const char *bytes, size_t n)
     l->has_reply = true;
     l->is_input_kept = l->in.len > 0;
     if (l->is_input_kept && !buf_add(&l->in, bytes, n)) {
-        fail(l, &full);
+        fail(l, &no_memory);
         return;
     }
     l->input = l->is_input_kept ? buf_span(&l->in) : (struct span){bytes, n};
@@ -293,7 +265,6 @@ static void run_kept(struct link *l)
 
 static void run(struct link *l)
 {
-    static const struct err full = {.code = ERR_MEMORY, .text = "no memory for the reply"};
     enum step step = l->call->is_paused ? WAIT : GO;
 
     l->is_running = true;
@@ -305,7 +276,7 @@ static void run(struct link *l)
     if (l->is_dead)
         link_free(l);
     else if (!keep_rest(l))
-        fail(l, &full);
+        fail(l, &no_memory);
     else if (l->is_eof && !l->call->is_paused)
         at_eof(l);
 }
@@ -460,13 +431,6 @@ static void put_idle(struct link *l)
     arm(l, c->limits.idle_ms, "idle for too long");
 }
 
-void call_end(struct httpc_call *call, const struct err *err)
-{
-    call->client->call_count--;
-    call->handlers.on_end(call->arg, err);
-    call_free(call);
-}
-
 /* --- connections end --- */
 
 static void on_eof(void *arg)
@@ -545,7 +509,7 @@ static enum step fail(struct link *l, const struct err *err)
 static bool move_on(struct link *l)
 {
     struct httpc *c = l->client;
-    const struct addr_list *addrs = c->name ? name_addrs(c->name, &(struct err){0}) : &c->addrs;
+    const struct addr_list *addrs = httpc_addrs(c, &(struct err){0});
 
     if (l->is_open || l->is_reused || !addrs)
         return false;
@@ -622,7 +586,7 @@ void link_resume(struct link *l)
         turn_end_schedule(l->client->loop, &l->call->later);
 }
 
-static void run_later(void *arg)
+void call_run_later(void *arg)
 {
     struct httpc_call *call = arg;
     struct err err;

@@ -47,8 +47,14 @@ struct httpc_call {
 
 struct httpc_call *call_new(struct httpc *c, const struct httpc_handlers *handlers, void *arg);
 void call_free(struct httpc_call *call);
+void call_run_later(void *call); /* what was put off to the turn's end */
+/* What is left of its time to connect, 1 at least; it begins with the first connection that it needs. */
+int64_t call_connect_ms(struct httpc_call *call);
 /* The last thing that happens to a call. */
 void call_end(struct httpc_call *call, const struct err *err);
+
+/* The origin's; null while its name has none. */
+const struct addr_list *httpc_addrs(const struct httpc *c, struct err *err);
 
 /* Gives the call a connection and begins to send, or puts it among the waiting. */
 bool link_carry(struct httpc_call *call, struct err *err) MUST_USE;
@@ -58,7 +64,7 @@ void link_pause(struct link *l);
 void link_resume(struct link *l);
 void link_close(struct link *l); /* its call is no longer its own */
 
-/* httpc_wait.c: until the name has addresses, or the call's time to connect is over. */
+/* Until the name has addresses, or the call's time to connect is over. */
 void call_wait(struct httpc_call *call);
 /* False: it did not wait. */
 bool call_stop_waiting(struct httpc_call *call);

@@ -140,6 +140,10 @@ def test_a_name_is_looked_up_by_a_process_of_its_own_whose_death_no_call_notices
     assert gateway.ask("demo/named", stream=True).status == 200
     wait_until(lambda: gateway.served.children("names") not in ([], [before]), "it is started again")
     assert gateway.ask("demo/named").status == 200
+    reloaded = gateway.logged("reloaded")
+    os.kill(gateway.served.pid, signal.SIGHUP)
+    wait_until(lambda: gateway.logged("reloaded") > reloaded, "new workers serve", 60)
+    assert gateway.ask("demo/named").status == 200
 
 
 def test_a_name_that_nobody_knows_holds_up_nobody_else(gateway: Several) -> None:

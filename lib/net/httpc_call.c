@@ -1,6 +1,7 @@
-/* httpc_wait.c - calls to a name that nobody has looked up yet. Those that come first have the earliest end, so one timer is
- * enough. */
+/* httpc_call.c - a call's memory, and its wait while nobody has looked up its origin's name. Those that come first have the
+ * earliest end, so one timer is enough. */
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "lib/net/httpc_link.h"
 
 static struct httpc_call **find(struct httpc_call **list, const struct httpc_call *call);
@@ -8,10 +9,54 @@ static void arm(struct httpc *c);
 static void make_due(struct httpc *c, int64_t by_ms);
 static void end_due(struct httpc *c, const struct err *why);
 
+struct httpc_call *call_new(struct httpc *c, const struct httpc_handlers *handlers, void *arg)
+{
+    struct httpc_call *call = xcalloc(1, sizeof *call);
+
+    call->client = c;
+    call->handlers = *handlers;
+    call->arg = arg;
+    call->later = (struct turn_end){.run = call_run_later, .arg = call};
+    buf_init(&call->head, SIZE_MAX);
+    c->call_count++;
+    return call;
+}
+
+void call_free(struct httpc_call *call)
+{
+    turn_end_cancel(&call->later);
+    buf_clear(&call->head);
+    free(call);
+}
+
+void call_end(struct httpc_call *call, const struct err *err)
+{
+    call->client->call_count--;
+    call->handlers.on_end(call->arg, err);
+    call_free(call);
+}
+
+int64_t call_connect_ms(struct httpc_call *call)
+{
+    int64_t now = clock_monotonic_ms();
+
+    if (!call->connect_by_ms)
+        call->connect_by_ms = now + call->client->limits.connect_ms;
+    return call->connect_by_ms > now ? call->connect_by_ms - now : 1;
+}
+
+const struct addr_list *httpc_addrs(const struct httpc *c, struct err *err)
+{
+    return c->name ? name_addrs(c->name, err) : &c->addrs;
+}
+
+/* --- waiting --- */
+
 void call_wait(struct httpc_call *call)
 {
     struct httpc *c = call->client;
 
+    (void)call_connect_ms(call);
     call->is_waiting = true;
     call->next = NULL;
     *find(&c->waiting, NULL) = call;
@@ -42,10 +87,8 @@ static struct httpc_call **find(struct httpc_call **list, const struct httpc_cal
 
 static void arm(struct httpc *c)
 {
-    int64_t ms = c->waiting ? c->waiting->connect_by_ms - clock_monotonic_ms() : 0;
-
     if (c->waiting)
-        timer_start(c->waiting_end, ms > 0 ? ms : 0);
+        timer_start(c->waiting_end, call_connect_ms(c->waiting));
     else
         timer_stop(c->waiting_end);
 }
