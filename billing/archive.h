@@ -47,7 +47,5 @@ int archive_reader_enter(struct archive_reader *r, struct err *err) MUST_USE;
 int archive_reader_line(struct archive_reader *r, struct record_head *head, struct span *line, uint32_t *crc, struct err *err) MUST_USE;
 void archive_reader_pass(struct archive_reader *r);
 const struct archive_header *archive_reader_header(const struct archive_reader *r); /* of the file entered last */
-/* SHA-256 (hex) of the last whole segment read. */
-const char *archive_reader_chain(const struct archive_reader *r);
 
 #endif

@@ -175,8 +175,3 @@ static bool refuse(const struct archive_reader *r, struct err *err)
     return err_context(err, "%s, line %llu", r->path,
                        (unsigned long long)zstd_reader_line_number(r->file));
 }
-
-const char *archive_reader_chain(const struct archive_reader *r)
-{
-    return r->chain;
-}

@@ -12,7 +12,6 @@ static int64_t find_minor(struct span code);
 static const char *read_decimal(struct span text, int64_t *nanos);
 static size_t count_digits(struct span text, size_t from);
 static uint64_t read_digits(struct span digits);
-static const char *format(int128 nanos, size_t decimals_min, char out[DECIMAL_TEXT]);
 static char *put_digits_before(char *end, uint128 value);
 
 /* ISO 4217's codes of circulating money by the size of the minor unit; four bytes a code. */
@@ -125,24 +124,8 @@ static uint64_t read_digits(struct span digits)
     return value;
 }
 
+/* Nine decimals, less the trailing zeros; written from the end of `out`, then moved to its front. */
 const char *decimal_format(int128 nanos, char out[DECIMAL_TEXT])
-{
-    return format(nanos, 0, out);
-}
-
-const char *money_format_minor(int128 nanos, const char *currency, char out[DECIMAL_TEXT])
-{
-    int64_t minor = currency_minor_nanos(currency);
-    size_t decimals = 0;
-
-    for (int64_t scale = minor; scale < NANOS_PER_UNIT; scale *= 10)
-        decimals++;
-    return format(nanos - nanos % minor, decimals, out);
-}
-
-/* Nine decimals, less the trailing zeros beyond `decimals_min`; written from the end of `out`, then
- * moved to its front. */
-static const char *format(int128 nanos, size_t decimals_min, char out[DECIMAL_TEXT])
 {
     uint128 magnitude = nanos < 0 ? -(uint128)nanos : (uint128)nanos;
     uint64_t fraction = (uint64_t)(magnitude % NANOS_PER_UNIT);
@@ -150,7 +133,7 @@ static const char *format(int128 nanos, size_t decimals_min, char out[DECIMAL_TE
     size_t decimals = DECIMALS;
 
     *end = '\0';
-    for (; decimals > decimals_min && fraction % 10 == 0; decimals--)
+    for (; decimals > 0 && fraction % 10 == 0; decimals--)
         fraction /= 10;
     for (size_t i = 0; i < decimals; i++) {
         *--at = (char)('0' + fraction % 10);

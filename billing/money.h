@@ -33,9 +33,6 @@ int64_t currency_minor_nanos(const char *currency);
 bool decimal_parse(struct span text, int64_t *nanos, struct err *err) MUST_USE;
 /* The shortest decimal: "12", "-0.000000001", "0". Returns `out`. */
 const char *decimal_format(int128 nanos, char out[DECIMAL_TEXT]);
-/* With exactly as many decimals as the currency's minor unit has, for people: "12.30". Rounds
- * toward zero; what becomes zero has no sign. */
-const char *money_format_minor(int128 nanos, const char *currency, char out[DECIMAL_TEXT]);
 
 /* numerator / denominator (> 0), halves away from zero: the only rounding in the project besides
  * payouts' floor. */

@@ -453,11 +453,6 @@ void conf_places_clear(struct conf_places *places)
     *places = (struct conf_places){0};
 }
 
-void conf_defaults(const struct conf_table *table, void *out)
-{
-    fill_options(table->options, table->option_count, NULL, out);
-}
-
 void conf_clear(const struct conf_table *table, void *out)
 {
     clear_options(table->options, table->option_count, out);

@@ -65,8 +65,6 @@ bool conf_read_places(const struct conf_table *table, const char *path, void *ou
 int conf_places_line(const struct conf_places *places, const char *title, const char *name);
 void conf_places_clear(struct conf_places *places);
 DEFINE_AUTO_CLEAR(conf_places)
-/* The defaults alone. */
-void conf_defaults(const struct conf_table *table, void *out);
 void conf_clear(const struct conf_table *table, void *out);
 /* A config file with every option at its default, each under its comment. */
 void conf_print_reference(const struct conf_table *table, struct buf *out);

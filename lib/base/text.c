@@ -6,13 +6,9 @@
 
 #define ID_MAX 64
 
-static const char alphabet_url[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-static const char alphabet_plain[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static int hex_value(char c);
-static bool base64_add(struct buf *out, struct span in, const char *alphabet, bool padded);
 static int base64url_value(char c);
 static bool is_base64url(struct span text);
 static bool is_letter_or_digit(char c);
@@ -56,24 +52,14 @@ static int hex_value(char c)
     return -1;
 }
 
-bool base64url_encode(struct buf *out, const void *bytes, size_t n)
+bool base64url_encode(struct buf *out, const void *in, size_t n)
 {
-    return base64_add(out, (struct span){bytes, n}, alphabet_url, false);
-}
+    const unsigned char *bytes = in;
 
-bool base64_encode(struct buf *out, const void *bytes, size_t n)
-{
-    return base64_add(out, (struct span){bytes, n}, alphabet_plain, true);
-}
-
-static bool base64_add(struct buf *out, struct span in, const char *alphabet, bool padded)
-{
-    const unsigned char *bytes = (const unsigned char *)in.data;
-
-    for (size_t i = 0; i < in.len; i += 3) {
-        size_t have = in.len - i < 3 ? in.len - i : 3;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t have = n - i < 3 ? n - i : 3;
         uint32_t group = (uint32_t)bytes[i] << 16;
-        char text[4] = {'=', '=', '=', '='};
+        char text[4];
 
         if (have > 1)
             group |= (uint32_t)bytes[i + 1] << 8;
@@ -81,7 +67,7 @@ static bool base64_add(struct buf *out, struct span in, const char *alphabet, bo
             group |= bytes[i + 2];
         for (size_t k = 0; k <= have; k++)
             text[k] = alphabet[group >> (18 - 6 * k) & 63];
-        buf_add(out, text, padded ? 4 : have + 1);
+        buf_add(out, text, have + 1);
     }
     return !out->failed;
 }

@@ -12,7 +12,6 @@ bool hex_decode(struct span text, void *out, size_t n) MUST_USE;
 
 bool base64url_encode(struct buf *out, const void *bytes, size_t n);
 bool base64url_decode(struct buf *out, struct span text) MUST_USE;
-bool base64_encode(struct buf *out, const void *bytes, size_t n); /* section 4, padded */
 
 /* The whole span is a decimal integer without leading '+', blanks or leading zeros (but "0"), within int64. */
 bool int64_parse(struct span text, int64_t *out) MUST_USE;

@@ -212,22 +212,6 @@ START_TEST(only_whole_codes_are_currencies)
 }
 END_TEST
 
-START_TEST(people_read_exactly_the_minor_units)
-{
-    char out[DECIMAL_TEXT];
-
-    ck_assert_str_eq(money_format_minor(12300000000, "CNY", out), "12.30");
-    ck_assert_str_eq(money_format_minor(12309999999, "CNY", out), "12.30");
-    ck_assert_str_eq(money_format_minor(-12309999999, "CNY", out), "-12.30");
-    ck_assert_str_eq(money_format_minor(0, "CNY", out), "0.00");
-    ck_assert_str_eq(money_format_minor(-9999999, "CNY", out), "0.00");
-    ck_assert_str_eq(money_format_minor(12 * NANOS_PER_UNIT + 5, "JPY", out), "12");
-    ck_assert_str_eq(money_format_minor(-NANOS_PER_UNIT + 1, "JPY", out), "0");
-    ck_assert_str_eq(money_format_minor(1234567891, "KWD", out), "1.234");
-    ck_assert_str_eq(money_format_minor(INT64_MIN, "CNY", out), "-9223372036.85");
-}
-END_TEST
-
 START_TEST(halves_round_away_from_zero)
 {
     static const struct {
@@ -317,7 +301,6 @@ int main(void)
     tcase_add_test(tcase, random_texts_are_read_rightly_or_refused);
     tcase_add_test(tcase, currencies_have_the_minor_units_of_iso_4217);
     tcase_add_test(tcase, only_whole_codes_are_currencies);
-    tcase_add_test(tcase, people_read_exactly_the_minor_units);
     tcase_add_test(tcase, halves_round_away_from_zero);
     tcase_add_test(tcase, rounding_reaches_to_the_ends_of_128_bits);
     tcase_add_test(tcase, rounding_is_to_the_nearest);
