@@ -47,9 +47,6 @@ static void on_hash(void *arg, const struct redis_reply *reply, const struct err
 
 static bool take_all(const struct redis_reply *reply, struct refund_set *out, struct err *err)
 {
-    if (redis_reply_type(reply) == REDIS_ERROR)
-        return err_set(err, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                       SPAN_FMT(redis_reply_text(reply)));
     for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2)
         if (!take_record(redis_reply_text(redis_reply_at(reply, i + 1)), out, err))
             return err_context(err, "what Redis holds of a refund can't be read");

@@ -28,12 +28,12 @@ static void read_mark(struct redis *redis, const char *account, redis_on_reply *
 static bool mark_of(const struct redis_reply *reply, const struct err *err, struct span *mark,
                     struct err *why)
 {
+    struct err refused;
+
     *mark = SPAN("");
+    err = redis_failure(reply, err, &refused);
     if (err)
         return err_set(why, err->code, "%s", err->text);
-    if (redis_reply_type(reply) == REDIS_ERROR)
-        return err_set(why, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                       SPAN_FMT(redis_reply_text(reply)));
     if (redis_reply_type(reply) == REDIS_TEXT)
         *mark = redis_reply_text(reply);
     return true;

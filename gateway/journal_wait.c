@@ -157,12 +157,11 @@ static void read_cursors(struct journal_wait *w)
 static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct journal_wait *w = arg;
+    struct err refused;
 
+    err = redis_failure(reply, err, &refused);
     if (err)
         w->redis = *err;
-    else if (redis_reply_type(reply) == REDIS_ERROR)
-        err_set(&w->redis, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                SPAN_FMT(redis_reply_text(reply)));
     for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
         take_cursor(w, redis_reply_text(redis_reply_at(reply, i)),
                     redis_reply_text(redis_reply_at(reply, i + 1)));

@@ -69,11 +69,11 @@ static void on_part(void *arg, const struct redis_reply *reply, const struct err
 {
     struct part *p = arg;
     struct reading *r = p->reading;
+    struct err refused;
 
+    err = redis_failure(reply, err, &refused);
     if (err)
         r->err = *err;
-    else if (redis_reply_type(reply) == REDIS_ERROR)
-        err_set(&r->err, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(reply)));
     for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
         take_field(p, redis_reply_text(redis_reply_at(reply, i)),
                    redis_reply_text(redis_reply_at(reply, i + 1)));

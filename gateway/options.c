@@ -246,7 +246,8 @@ static void sort_problems(const char *path, struct buf *problems, size_t read_le
 static long line_of(const char *path, const char *problem)
 {
     size_t n = strlen(path);
-    long line = strncmp(problem, path, n) == 0 && problem[n] == ':' ? atol(problem + n + 1) : 0;
+    long line =
+        strncmp(problem, path, n) == 0 && problem[n] == ':' ? strtol(problem + n + 1, NULL, 10) : 0;
 
     return line > 0 ? line : LONG_MAX;
 }

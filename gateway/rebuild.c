@@ -533,16 +533,15 @@ static struct rebuild *take(struct question *q, const struct redis_reply *reply,
                             const struct err *err, unsigned *lane)
 {
     struct rebuild *r = q->round == q->rebuild->round ? q->rebuild : NULL;
+    struct err refused;
 
     *lane = q->lane;
     free(q);
     if (!r)
         return NULL;
+    err = redis_failure(reply, err, &refused);
     if (err && r->failure.code == ERR_NONE)
         r->failure = *err;
-    else if (!err && redis_reply_type(reply) == REDIS_ERROR && r->failure.code == ERR_NONE)
-        err_set(&r->failure, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                SPAN_FMT(redis_reply_text(reply)));
     if (r->failure.code == ERR_NONE)
         return r;
     answered(r);

@@ -69,16 +69,6 @@ static void find_index(void *arg)
     redis_command(f->redis, argv, ARRAY_LEN(argv), on_index, f);
 }
 
-/* What Redis refuses is no answer about what is there. */
-static const struct err *failure_of(const struct redis_reply *reply, const struct err *err,
-                                    struct err *refused)
-{
-    if (err || redis_reply_type(reply) != REDIS_ERROR)
-        return err;
-    err_set(refused, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(reply)));
-    return refused;
-}
-
 static void on_index(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct find *f = arg;
@@ -86,7 +76,7 @@ static void on_index(void *arg, const struct redis_reply *reply, const struct er
     struct span id, argv[4];
     struct err refused;
 
-    err = failure_of(reply, err, &refused);
+    err = redis_failure(reply, err, &refused);
     if (err) {
         find_end(f, NULL, err);
         return;
@@ -110,7 +100,7 @@ static void on_entry(void *arg, const struct redis_reply *reply, const struct er
     struct err refused;
     struct span line;
 
-    err = failure_of(reply, err, &refused);
+    err = redis_failure(reply, err, &refused);
     if (err || redis_reply_type(reply) != REDIS_ARRAY || !redis_reply_count(reply)) {
         find_end(arg, NULL, err);
         return;
@@ -185,7 +175,7 @@ static void on_before(void *arg, const struct redis_reply *reply, const struct e
     char from[STREAM_ID_TEXT];
     struct err unknown;
 
-    err = failure_of(reply, err, &unknown);
+    err = redis_failure(reply, err, &unknown);
     if (err) {
         list_end(arg, NULL, 0, false, err);
     } else if (redis_reply_type(reply) != REDIS_TEXT) {
@@ -219,7 +209,7 @@ static void on_page(void *arg, const struct redis_reply *reply, const struct err
     struct span *lines;
     size_t count;
 
-    err = failure_of(reply, err, &refused);
+    err = redis_failure(reply, err, &refused);
     if (err || redis_reply_type(reply) != REDIS_ARRAY) {
         list_end(l, NULL, 0, false, err);
         return;

@@ -66,11 +66,7 @@ static void on_entries(void *arg, const struct redis_reply *reply, const struct 
     struct list *l = arg;
     struct err refused;
 
-    if (!err && redis_reply_type(reply) == REDIS_ERROR) {
-        err_set(&refused, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                SPAN_FMT(redis_reply_text(reply)));
-        err = &refused;
-    }
+    err = redis_failure(reply, err, &refused);
     if (err) {
         list_end(l, err);
         return;

@@ -83,13 +83,10 @@ static bool is_answer(struct reading *r, const struct redis_reply *reply, const 
 {
     struct err refused;
 
-    if (!err && redis_reply_type(reply) != REDIS_ERROR)
-        return true;
-    if (!err)
-        err_set(&refused, ERR_UNAVAILABLE, "Redis refused: %.*s",
-                SPAN_FMT(redis_reply_text(reply)));
-    end(r, err ? err : &refused);
-    return false;
+    err = redis_failure(reply, err, &refused);
+    if (err)
+        end(r, err);
+    return !err;
 }
 
 /* ------------------------------------------------------------------ how far */

@@ -67,12 +67,12 @@ static void on_word(void *arg, const struct redis_reply *reply, const struct err
 
 static bool is_answer(const struct redis_reply *reply, const struct err *err, struct err *why)
 {
-    if (err) {
+    struct err refused;
+
+    err = redis_failure(reply, err, &refused);
+    if (err)
         *why = *err;
-        return false;
-    }
-    return redis_reply_type(reply) != REDIS_ERROR ||
-           err_set(why, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(reply)));
+    return !err;
 }
 
 static void end(struct listening *l, int64_t silent_ms, const struct err *err)

@@ -44,6 +44,10 @@ int64_t redis_reply_int(const struct redis_reply *r);
 /* TEXT, STATUS, ERROR; empty for others. */
 struct span redis_reply_text(const struct redis_reply *r);
 size_t redis_reply_count(const struct redis_reply *r); /* elements of an ARRAY */
+/* Of what a callback got: null when the server did what was asked, else `err`, or `room` with what
+ * the server refused (ERR_UNAVAILABLE). */
+const struct err *redis_failure(const struct redis_reply *r, const struct err *err,
+                                struct err *room) MUST_USE;
 const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i);
 
 /* Resolves a name in the address, blocking: with one, only before the loop runs. Copies the

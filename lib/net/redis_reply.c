@@ -52,3 +52,12 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i)
 {
     return i < redis_reply_count(r) ? (const void *)tree(r)->element[i] : NULL;
 }
+
+const struct err *redis_failure(const struct redis_reply *r, const struct err *err,
+                                struct err *room)
+{
+    if (err || redis_reply_type(r) != REDIS_ERROR)
+        return err;
+    err_set(room, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(r)));
+    return room;
+}
