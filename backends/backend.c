@@ -3,6 +3,7 @@
 
 #include "backends/echo.h"
 #include "backends/openai.h"
+#include "backends/translated_call.h"
 
 static const struct backend_kind *find(const char *name);
 
@@ -15,18 +16,22 @@ static const char *const dialect_names[DIALECTS] = {
     [DIALECT_OPENAI_CHAT] = "chat",
     [DIALECT_OPENAI_COMPLETIONS] = "completions",
     [DIALECT_OPENAI_EMBEDDINGS] = "embeddings",
+    [DIALECT_ANTHROPIC_MESSAGES] = "messages",
 };
 
 struct backend *backend_open(struct loop *loop, const struct backend_config *config,
                              struct err *err)
 {
     const struct backend_kind *kind = find(config->kind);
+    struct backend *b;
 
     if (!kind) {
         err_set(err, ERR_INPUT, "no kind of backend is called \"%s\"", config->kind);
         return NULL;
     }
-    return kind->open(loop, config, err);
+    if ((b = kind->open(loop, config, err)))
+        b->loop = loop;
+    return b;
 }
 
 static const struct backend_kind *find(const char *name)
@@ -52,12 +57,13 @@ struct backend_call *backend_start(struct backend *b, const struct backend_reque
                                    const struct backend_handlers *handlers, void *arg,
                                    struct err *err)
 {
-    if (!(b->kind->speaks & dialect_bit(request->dialect))) {
-        err_set(err, ERR_INPUT, "a backend of kind %s serves no %s", b->kind->name,
-                dialect_names[request->dialect]);
-        return NULL;
-    }
-    return b->kind->start(b, request, handlers, arg, err);
+    if (b->kind->speaks & dialect_bit(request->dialect))
+        return b->kind->start(b, request, handlers, arg, err);
+    if (translation_exists(b->kind, request->dialect))
+        return translated_call_start(b, request, handlers, arg, err);
+    err_set(err, ERR_INPUT, "a backend of kind %s serves no %s", b->kind->name,
+            dialect_names[request->dialect]);
+    return NULL;
 }
 
 void backend_pause(struct backend_call *call)

@@ -19,6 +19,7 @@ enum dialect {
     DIALECT_OPENAI_CHAT,
     DIALECT_OPENAI_COMPLETIONS,
     DIALECT_OPENAI_EMBEDDINGS,
+    DIALECT_ANTHROPIC_MESSAGES,
     DIALECTS
 };
 static inline unsigned dialect_bit(enum dialect d)
@@ -95,6 +96,7 @@ struct backend_config {
 struct backend_kind;
 struct backend { /* shared by all its calls in a process */
     const struct backend_kind *kind;
+    struct loop *loop; /* set by backend_open() */
 };
 struct backend_call {
     const struct backend_kind *kind;

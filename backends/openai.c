@@ -99,7 +99,8 @@ static void set_targets(struct openai *o, const char *path)
     const char *slash = path[0] && path[strlen(path) - 1] == '/' ? "" : "/";
 
     for (enum dialect d = 0; d < DIALECTS; d++)
-        o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
+        if (names[d])
+            o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
 }
 
 /* "http://host:port" of "http://host:port/v1", and the path; null when it is no such URL. */

@@ -8,6 +8,7 @@ const char *usage_bucket_name(enum usage_bucket b)
     static const char *const names[USAGE_BUCKETS] = {
         [USAGE_INPUT] = "input_tokens",
         [USAGE_CACHED_INPUT] = "cached_input_tokens",
+        [USAGE_CACHE_WRITE] = "cache_write_tokens",
         [USAGE_AUDIO_INPUT] = "audio_input_tokens",
         [USAGE_OUTPUT] = "output_tokens",
         [USAGE_REASONING] = "reasoning_tokens",

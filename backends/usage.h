@@ -1,5 +1,5 @@
 /* usage.h - what a provider says a call used, in disjoint buckets (OpenTelemetry GenAI and OpenAI names, cached input
- * taken out of input, reasoning out of output). All zero is a usage of which nothing is known. */
+ * and what was written to a cache taken out of input, reasoning out of output). All zero is a usage of which nothing is known. */
 #ifndef TOLLGATE_BACKENDS_USAGE_H
 #define TOLLGATE_BACKENDS_USAGE_H
 
@@ -8,6 +8,7 @@
 enum usage_bucket {
     USAGE_INPUT,
     USAGE_CACHED_INPUT,
+    USAGE_CACHE_WRITE,
     USAGE_AUDIO_INPUT,
     USAGE_OUTPUT,
     USAGE_REASONING,

@@ -1,41 +1,62 @@
 /* answer.c - the wire form of answers that were paid for. */
 #include "gateway/answer.h"
 
+#include <assert.h>
 #include <stdio.h>
 
+#include "gateway/problem.h"
 #include "gateway/rate_headers.h"
 #include "lib/base/text.h"
 
 #define RECEIPT_TEXT (REQUEST_ID_TEXT + 32)
 #define NOTE_MAX     256
-#define OWN_FIELDS   4
-#define AGAIN_FIELDS (OWN_FIELDS + 3)
+#define FIELDS_MAX   (RATE_HEADERS + 8)
 
-static size_t add_rates(struct http_field fields[OWN_FIELDS + RATE_HEADERS],
-                        struct rate_headers *headers, const struct rate_left rates[RATES]);
+/* A head being put together. */
+struct head {
+    size_t count;
+    struct http_field field[FIELDS_MAX];
+    struct rate_headers rates;
+};
+
+static void begin_head(struct head *head, const struct http_request *r, const char *request_id);
+static void add_field(struct head *head, const char *name, const char *value);
+static void add_rates(struct head *head, const struct rate_left rates[RATES]);
 static const char *receipt_path(const char *request_id, char out[RECEIPT_TEXT]);
 
 void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id,
                          const struct rate_left rates[RATES])
 {
-    struct http_field fields[OWN_FIELDS + RATE_HEADERS] = {
-        {"content-type", content_type},
-        {"cache-control", "no-cache"},
-        {"x-accel-buffering", "no"},
-        {"x-request-id", request_id},
-    };
-    struct rate_headers headers;
+    struct head head;
 
-    http_reply_start(r, 200, fields, add_rates(fields, &headers, rates));
+    begin_head(&head, r, request_id);
+    add_field(&head, "content-type", content_type);
+    add_field(&head, "cache-control", "no-cache");
+    add_field(&head, "x-accel-buffering", "no");
+    add_rates(&head, rates);
+    http_reply_start(r, 200, head.field, head.count);
 }
 
-/* Behind the answer's own fields; how many there are then. */
-static size_t add_rates(struct http_field fields[OWN_FIELDS + RATE_HEADERS],
-                        struct rate_headers *headers, const struct rate_left rates[RATES])
+/* Under both names to who speaks Anthropic's dialect. */
+static void begin_head(struct head *head, const struct http_request *r, const char *request_id)
 {
-    rate_headers_fill(headers, rates);
-    memcpy(fields + OWN_FIELDS, headers->field, headers->count * sizeof *fields);
-    return OWN_FIELDS + headers->count;
+    head->count = 0;
+    add_field(head, "x-request-id", request_id);
+    if (error_shape_of(r) == ERROR_ANTHROPIC)
+        add_field(head, "request-id", request_id);
+}
+
+static void add_field(struct head *head, const char *name, const char *value)
+{
+    assert(head->count < FIELDS_MAX);
+    head->field[head->count++] = (struct http_field){name, value};
+}
+
+static void add_rates(struct head *head, const struct rate_left rates[RATES])
+{
+    rate_headers_fill(&head->rates, rates);
+    for (size_t i = 0; i < head->rates.count; i++)
+        add_field(head, head->rates.field[i].name, head->rates.field[i].value);
 }
 
 void answer_end_stream(struct http_request *r, const struct event *e, struct span closing)
@@ -54,35 +75,32 @@ void answer_plain(struct http_request *r, const struct event *e, const char *con
                   const struct rate_left rates[RATES], struct span body)
 {
     char cost[DECIMAL_TEXT], receipt[RECEIPT_TEXT];
-    struct rate_headers headers;
-    struct http_field fields[OWN_FIELDS + RATE_HEADERS] = {
-        {"content-type", content_type},
-        {"x-request-id", e->request_id},
-        {"x-tollgate-cost", decimal_format(e->amount.nanos, cost)},
-        {"x-tollgate-receipt", receipt_path(e->request_id, receipt)},
-    };
+    struct head head;
 
-    http_reply(r, 200, fields, add_rates(fields, &headers, rates), body);
+    begin_head(&head, r, e->request_id);
+    add_field(&head, "content-type", content_type);
+    add_field(&head, "x-tollgate-cost", decimal_format(e->amount.nanos, cost));
+    add_field(&head, "x-tollgate-receipt", receipt_path(e->request_id, receipt));
+    add_rates(&head, rates);
+    http_reply(r, 200, head.field, head.count, body);
 }
 
 void answer_again(struct http_request *r, const struct answered *a)
 {
     char receipt[RECEIPT_TEXT];
-    struct http_field fields[AGAIN_FIELDS] = {
-        {"content-type", a->content_type},
-        {"x-request-id", a->request_id},
-        {"x-tollgate-receipt", receipt_path(a->request_id, receipt)},
-        {"x-tollgate-idempotent-replay", "true"},
-    };
-    size_t n = OWN_FIELDS;
+    struct head head;
 
+    begin_head(&head, r, a->request_id);
+    add_field(&head, "content-type", a->content_type);
+    add_field(&head, "x-tollgate-receipt", receipt_path(a->request_id, receipt));
+    add_field(&head, "x-tollgate-idempotent-replay", "true");
     if (a->cost)
-        fields[n++] = (struct http_field){"x-tollgate-cost", a->cost};
+        add_field(&head, "x-tollgate-cost", a->cost);
     if (a->code) {
-        fields[n++] = (struct http_field){"x-tollgate-code", a->code};
-        fields[n++] = (struct http_field){"x-should-retry", "false"};
+        add_field(&head, "x-tollgate-code", a->code);
+        add_field(&head, "x-should-retry", "false");
     }
-    http_reply(r, a->status, fields, n, a->body);
+    http_reply(r, a->status, head.field, head.count, a->body);
 }
 
 static const char *receipt_path(const char *request_id, char out[RECEIPT_TEXT])

@@ -2,6 +2,7 @@
 #include "gateway/api_routes.h"
 
 #include "billing/receipt.h"
+#include "gateway/message_routes.h"
 #include "gateway/model_routes.h"
 #include "gateway/paid_call.h"
 #include "gateway/readiness.h"
@@ -10,6 +11,7 @@
 static void chat_post(void *server, struct http_request *r, const struct route_match *match);
 static void completion_post(void *server, struct http_request *r, const struct route_match *match);
 static void embedding_post(void *server, struct http_request *r, const struct route_match *match);
+static void message_post(void *server, struct http_request *r, const struct route_match *match);
 static void paid_post(struct server *s, struct http_request *r, enum surface surface);
 static void health_get(void *server, struct http_request *r, const struct route_match *match);
 static void ready_get(void *server, struct http_request *r, const struct route_match *match);
@@ -19,6 +21,8 @@ const struct route api_routes[] = {
     {"POST", "/v1/chat/completions", CALLER_CALLS, SIZE_MAX / 1024, true, chat_post},
     {"POST", "/v1/completions", CALLER_CALLS, SIZE_MAX / 1024, true, completion_post},
     {"POST", "/v1/embeddings", CALLER_CALLS, SIZE_MAX / 1024, true, embedding_post},
+    {"POST", "/v1/messages", CALLER_CALLS, SIZE_MAX / 1024, true, message_post},
+    {"POST", "/v1/messages/count_tokens", CALLER_CALLS, SIZE_MAX / 1024, false, count_tokens_post},
     {"GET", "/v1/models", CALLER, 0, false, models_get},
     {"GET", "/v1/models/:id+", CALLER, 0, false, model_get},
     {"GET", "/v1/usage", CALLER_READS, 0, false, usage_list_get},
@@ -48,6 +52,12 @@ static void embedding_post(void *server, struct http_request *r, const struct ro
 {
     (void)match;
     paid_post(server, r, SURFACE_EMBEDDINGS);
+}
+
+static void message_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    (void)match;
+    paid_post(server, r, SURFACE_MESSAGES);
 }
 
 static void paid_post(struct server *s, struct http_request *r, enum surface surface)

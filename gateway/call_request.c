@@ -85,11 +85,10 @@ bool call_request_read(struct jscan *scanner, enum surface surface, struct span 
         !read_answers(scanner, &request, param, err) || !read_caps(scanner, &request, param, err))
         return false;
     request.model_value = value_in(body, jscan_get(scanner, MODEL));
-    if (looks_at(surface, STREAM)) {
-        request.stream = jscan_get(scanner, STREAM)->type == JSCAN_TRUE;
+    request.stream = looks_at(surface, STREAM) && jscan_get(scanner, STREAM)->type == JSCAN_TRUE;
+    if (looks_at(surface, OPTIONS) && jscan_get(scanner, OPTIONS)->seen) {
         request.usage_wanted = jscan_get(scanner, INCLUDE_USAGE)->type == JSCAN_TRUE;
-        if (jscan_get(scanner, OPTIONS)->seen)
-            request.stream_options = value_in(body, jscan_get(scanner, OPTIONS));
+        request.stream_options = value_in(body, jscan_get(scanner, OPTIONS));
     }
     *param = paths[ECHO_PROMPT];
     if (looks_at(surface, ECHO_PROMPT) && request.stream &&
@@ -165,6 +164,11 @@ static const struct field_rule rules[SURFACES][FIELDS] = {
                                        .fits = is_text_or_list},
                             [ENCODING_FORMAT] = {.type = "a string", .fits = is_string},
                             [DIMENSIONS] = {.type = "an integer", .fits = is_number}},
+    [SURFACE_MESSAGES] = {ANY_CALL, [STREAM] = {.type = "a boolean", .fits = is_bool},
+                          [MAX_TOKENS] = {.required = true,
+                                          .type = "an integer",
+                                          .fits = is_number},
+                          [MESSAGES] = {.required = true, .type = "an array", .fits = is_array}},
 };
 
 static bool looks_at(enum surface surface, enum field f)
@@ -254,11 +258,11 @@ static bool read_caps(const struct jscan *scanner, struct call_request *out, con
 {
     static const enum field order[] = {MAX_TOKENS, MAX_COMPLETION_TOKENS};
 
-    if (!looks_at(out->surface, MAX_TOKENS))
-        return true;
     for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         const struct jscan_hit *hit = jscan_get(scanner, order[i]);
 
+        if (!looks_at(out->surface, order[i]))
+            continue;
         *param = paths[order[i]];
         if (is_given(hit) && out->cap)
             return err_set(err, ERR_INPUT,

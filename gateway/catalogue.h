@@ -35,7 +35,7 @@ struct model {
 };
 static inline bool model_serves(const struct model *m, enum surface s)
 {
-    return m->surfaces & surface_bit(s);
+    return m->surfaces & surface_bit(surface_row(s)->of);
 }
 struct creator {
     char id[ID_TEXT];

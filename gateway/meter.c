@@ -62,7 +62,8 @@ bool meter_whole(struct event *e, const struct price *price, const struct usage 
 bool meter_cut(struct event *e, const struct price *price, const struct usage *usage,
                int64_t body_bytes, int64_t handed, struct err *err)
 {
-    static const enum usage_bucket inputs[] = {USAGE_INPUT, USAGE_CACHED_INPUT, USAGE_AUDIO_INPUT};
+    static const enum usage_bucket inputs[] = {USAGE_INPUT, USAGE_CACHED_INPUT, USAGE_CACHE_WRITE,
+                                               USAGE_AUDIO_INPUT};
     bool stated = false;
 
     meter_nothing(e);

@@ -218,7 +218,7 @@ static void finish_failure(struct paid_call *c)
         http_reply_break(c->request);
         return;
     }
-    failure_event(&c->failure, &event);
+    failure_event(c->request, &c->failure, c->event.request_id, &event);
     http_reply_write(c->request, buf_span(&event));
     http_reply_end(c->request);
 }

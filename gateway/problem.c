@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "backends/anthropic_form.h"
 #include "lib/base/json.h"
 
 #define BODY_MAX   8192
@@ -112,6 +113,10 @@ struct field_list {
     struct http_field field[FIELDS_MAX];
 };
 
+static void write_anthropic(struct buf *out, enum problem p, const struct problem_details *details,
+                            const char *message);
+static void write_openai(struct buf *out, enum problem p, const struct problem_details *details,
+                         const char *message);
 static void add_field(struct field_list *list, const char *name, const char *value);
 
 const struct problem_row *problem_row(enum problem p)
@@ -120,7 +125,37 @@ const struct problem_row *problem_row(enum problem p)
     return &rows[p];
 }
 
-void problem_write(struct buf *out, enum problem p, const char *param, const char *message)
+enum error_shape error_shape_of(const struct http_request *r)
+{
+    static const struct span messages = {"/v1/messages", 12};
+    struct span version = http_header_get(http_request_head(r), "anthropic-version");
+
+    return version.len || span_starts(http_request_path(r), messages) ? ERROR_ANTHROPIC
+                                                                      : ERROR_OPENAI;
+}
+
+void problem_write(struct buf *out, enum problem p, const struct problem_details *details,
+                   const char *message)
+{
+    if (details->shape == ERROR_ANTHROPIC)
+        write_anthropic(out, p, details, message);
+    else
+        write_openai(out, p, details, message);
+}
+
+static void write_anthropic(struct buf *out, enum problem p, const struct problem_details *details,
+                            const char *message)
+{
+    AUTO_CLEAR(buf) literal = {.max = BODY_MAX};
+    struct jw w;
+
+    jw_init(&w, &literal);
+    jw_string(&w, message);
+    anthropic_write_error(problem_row(p)->status, buf_span(&literal), details->request_id, out);
+}
+
+static void write_openai(struct buf *out, enum problem p, const struct problem_details *details,
+                         const char *message)
 {
     const struct problem_row *row = problem_row(p);
     struct jw w;
@@ -132,7 +167,7 @@ void problem_write(struct buf *out, enum problem p, const char *param, const cha
     jw_string_member(&w, "message", message);
     jw_string_member(&w, "type", row->type);
     jw_key(&w, "param");
-    param ? jw_string(&w, param) : jw_null(&w);
+    details->param ? jw_string(&w, details->param) : jw_null(&w);
     jw_key(&w, "code");
     row->code ? jw_string(&w, row->code) : jw_null(&w);
     jw_object_end(&w);
@@ -143,6 +178,7 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
                    const char *format, ...)
 {
     const struct problem_row *row = problem_row(p);
+    struct problem_details shaped = *details;
     char message[ERR_TEXT_MAX * 2], seconds[24], ms[24];
     struct field_list list = {0};
     AUTO_CLEAR(buf) body = {.max = BODY_MAX};
@@ -151,11 +187,14 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    problem_write(&body, p, details->param, message);
+    shaped.shape = error_shape_of(r);
+    problem_write(&body, p, &shaped, message);
     add_field(&list, "content-type", "application/json");
     add_field(&list, "x-tollgate-code", row->name);
     if (details->request_id)
         add_field(&list, "x-request-id", details->request_id);
+    if (details->request_id && shaped.shape == ERROR_ANTHROPIC)
+        add_field(&list, "request-id", details->request_id);
     if (details->allow)
         add_field(&list, "allow", details->allow);
     if (row->retry)

@@ -58,8 +58,14 @@ struct problem_row {
 };
 const struct problem_row *problem_row(enum problem p);
 
-/* Replies in OpenAI's shape: {"error":{"message","type","param","code"}}. `request_id` and `param` may be null; retry_after_ms 0: none. */
+/* Two shapes of an error: OpenAI's {"error":{"message","type","param","code"}}, and Anthropic's {"type":"error","error":{"type","message"},
+ * "request_id"}, for who calls /v1/messages or states an anthropic-version. */
+enum error_shape { ERROR_OPENAI, ERROR_ANTHROPIC };
+enum error_shape error_shape_of(const struct http_request *r);
+
+/* `request_id` and `param` may be null; retry_after_ms 0: none. */
 struct problem_details {
+    enum error_shape shape; /* for problem_write(); a reply has the shape of its request */
     const char *request_id, *param;
     const char *allow; /* the methods that a path takes, for 405 */
     int64_t retry_after_ms;
@@ -68,8 +74,9 @@ struct problem_details {
 };
 void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details,
                    const char *format, ...) PRINTF_LIKE(4, 5);
-/* The same object as bytes, for an error event inside a stream. */
-void problem_write(struct buf *out, enum problem p, const char *param, const char *message);
+/* The error object alone. */
+void problem_write(struct buf *out, enum problem p, const struct problem_details *details,
+                   const char *message);
 /* The parser's refusal by its status. */
 enum problem problem_of_status(unsigned status);
 

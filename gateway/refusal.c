@@ -192,10 +192,12 @@ void failure_reply(struct http_request *r, const struct failure *f, const char *
         {"content-type", "application/json"},
         {"x-request-id", request_id},
         {"x-tollgate-code", problem_row(f->problem)->name},
+        {"request-id", request_id}, /* as Anthropic calls it */
     };
+    size_t count = ARRAY_LEN(fields) - (error_shape_of(r) != ERROR_ANTHROPIC);
 
     if (f->status)
-        http_reply(r, f->status, fields, ARRAY_LEN(fields), buf_span(&f->body));
+        http_reply(r, f->status, fields, count, buf_span(&f->body));
     else
         problem_reply(r, f->problem,
                       &(struct problem_details){.request_id = request_id,
@@ -203,9 +205,14 @@ void failure_reply(struct http_request *r, const struct failure *f, const char *
                       "%s", f->text);
 }
 
-void failure_event(const struct failure *f, struct buf *out)
+void failure_event(const struct http_request *r, const struct failure *f, const char *request_id,
+                   struct buf *out)
 {
+    const struct problem_details details = {.shape = error_shape_of(r), .request_id = request_id};
+
+    if (details.shape == ERROR_ANTHROPIC)
+        buf_add_string(out, "event: error\n");
     buf_add_string(out, "data: ");
-    problem_write(out, f->problem, NULL, f->text);
+    problem_write(out, f->problem, &details, f->text);
     buf_add_string(out, "\n\n");
 }

@@ -19,7 +19,7 @@ struct failure {
 };
 void failure_clear(struct failure *f);
 /* From a result that is no complete answer. The provider's words reach the caller only where the fault is the caller's (400, 404, 409, 413, 422) and
- * the body is an OpenAI error object; what concerns our account with the provider (401, 402, 403) never does. */
+ * the body is an error object; what concerns our account with the provider (401, 402, 403) never does. */
 void failure_from(struct failure *f, const struct backend_result *result);
 /* We stopped it ourselves: a deadline (UPSTREAM_TIMEOUT), the end of our own time (GATEWAY_DRAINING), or the cap that it was
  * admitted for (UPSTREAM_BROKEN). */
@@ -27,6 +27,7 @@ void failure_of_stop(struct failure *f, enum problem p);
 /* The whole reply, when no byte of an answer was sent yet. */
 void failure_reply(struct http_request *r, const struct failure *f, const char *request_id);
 /* An error event for a stream that had begun. */
-void failure_event(const struct failure *f, struct buf *out);
+void failure_event(const struct http_request *r, const struct failure *f, const char *request_id,
+                   struct buf *out);
 
 #endif

@@ -130,7 +130,8 @@ static void reply_receipt(struct repetition *p, const struct span *line)
                     receipt_sign(*line, p->server->installation->signing_key, &receipt, NULL);
 
     if (p->stream)
-        buf_add_string(&body, "data: ");
+        buf_add_string(&body, error_shape_of(p->request) == ERROR_ANTHROPIC ? "event: error\ndata: "
+                                                                            : "data: ");
     write_object(p, is_known ? &e : NULL, receipt.data, &body);
     if (p->stream)
         buf_add_string(&body, "\n\n");
@@ -145,23 +146,28 @@ static void reply_receipt(struct repetition *p, const struct span *line)
                            .body = buf_span(&body)});
 }
 
-/* An error object, on which SDKs raise, with two members more: request_id and, when it could be had, receipt. */
+/* An error object, on which SDKs raise, with two members more in its inner one: request_id and, when it could be had, receipt. */
 static void write_object(const struct repetition *p, const struct event *e, const char *receipt,
                          struct buf *out)
 {
     const struct problem_row *row = problem_row(CALLER_ANSWERED);
+    bool is_anthropic = error_shape_of(p->request) == ERROR_ANTHROPIC;
     AUTO_CLEAR(buf) message = {.max = MESSAGE_MAX};
     struct jw w;
 
     describe(p, e, &message);
     jw_init(&w, out);
     jw_object(&w);
+    if (is_anthropic)
+        jw_string_member(&w, "type", "error");
     jw_key(&w, "error");
     jw_object(&w);
     jw_string_member(&w, "message", message.data);
     jw_string_member(&w, "type", row->type);
-    jw_key(&w, "param");
-    jw_null(&w);
+    if (!is_anthropic) {
+        jw_key(&w, "param");
+        jw_null(&w);
+    }
     jw_string_member(&w, "code", row->code);
     jw_string_member(&w, "request_id", p->request_id);
     if (e)

@@ -4,11 +4,15 @@
 #include <assert.h>
 
 static const struct surface_row rows[SURFACES] = {
-    [SURFACE_CHAT] = {"chat", "/v1/chat/completions", DIALECT_OPENAI_CHAT, .has_output = true},
+    [SURFACE_CHAT] = {"chat", SURFACE_CHAT, "/v1/chat/completions", DIALECT_OPENAI_CHAT,
+                      .has_output = true},
     /* Who gives no cap here expects the few tokens that OpenAI gives. */
-    [SURFACE_COMPLETIONS] = {"completions", "/v1/completions", DIALECT_OPENAI_COMPLETIONS,
-                             .has_output = true, .cap_default = 16},
-    [SURFACE_EMBEDDINGS] = {"embeddings", "/v1/embeddings", DIALECT_OPENAI_EMBEDDINGS},
+    [SURFACE_COMPLETIONS] = {"completions", SURFACE_COMPLETIONS, "/v1/completions",
+                             DIALECT_OPENAI_COMPLETIONS, .has_output = true, .cap_default = 16},
+    [SURFACE_EMBEDDINGS] = {"embeddings", SURFACE_EMBEDDINGS, "/v1/embeddings",
+                            DIALECT_OPENAI_EMBEDDINGS},
+    [SURFACE_MESSAGES] = {"messages", SURFACE_CHAT, "/v1/messages", DIALECT_ANTHROPIC_MESSAGES,
+                          .has_output = true},
 };
 
 const struct surface_row *surface_row(enum surface s)
@@ -20,7 +24,7 @@ const struct surface_row *surface_row(enum surface s)
 bool surface_find(struct span name, enum surface *out)
 {
     for (enum surface s = 0; s < SURFACES; s++) {
-        if (span_equal(name, span_of(rows[s].name))) {
+        if (rows[s].of == s && span_equal(name, span_of(rows[s].name))) {
             *out = s;
             return true;
         }

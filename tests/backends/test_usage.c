@@ -34,6 +34,7 @@ START_TEST(every_bucket_has_the_name_of_a_unit)
 {
     ck_assert_str_eq(usage_bucket_name(USAGE_INPUT), "input_tokens");
     ck_assert_str_eq(usage_bucket_name(USAGE_CACHED_INPUT), "cached_input_tokens");
+    ck_assert_str_eq(usage_bucket_name(USAGE_CACHE_WRITE), "cache_write_tokens");
     ck_assert_str_eq(usage_bucket_name(USAGE_AUDIO_INPUT), "audio_input_tokens");
     ck_assert_str_eq(usage_bucket_name(USAGE_OUTPUT), "output_tokens");
     ck_assert_str_eq(usage_bucket_name(USAGE_REASONING), "reasoning_tokens");
@@ -59,12 +60,15 @@ START_TEST(buckets_are_disjoint_and_add_up_to_the_stated_total)
                   "\"prompt_tokens_details\":{\"cached_tokens\":60,\"audio_tokens\":10},"
                   "\"completion_tokens_details\":{\"reasoning_tokens\":20,\"audio_tokens\":5}}}");
     struct usage u = {0};
-    static const int64_t want[] = {30, 60, 10, 25, 20, 5};
+    static const int64_t want[USAGE_BUCKETS] = {
+        [USAGE_INPUT] = 30,  [USAGE_CACHED_INPUT] = 60, [USAGE_AUDIO_INPUT] = 10,
+        [USAGE_OUTPUT] = 25, [USAGE_REASONING] = 20,    [USAGE_AUDIO_OUTPUT] = 5};
 
     ck_assert(openai_counts_to_usage(&c, &u));
     for (size_t i = 0; i < USAGE_BUCKETS; i++) {
         ck_assert_int_eq(u.bucket[i].n, want[i]);
-        ck_assert_int_eq(u.bucket[i].source, USAGE_UPSTREAM);
+        ck_assert_int_eq(u.bucket[i].source,
+                         i == USAGE_CACHE_WRITE ? USAGE_MISSING : USAGE_UPSTREAM);
     }
 }
 END_TEST

@@ -223,6 +223,6 @@ def test_a_backend_that_cannot_do_what_its_model_promises_is_an_error_and_free(g
 
 def test_models_say_what_they_serve(client: openai.OpenAI) -> None:
     served = {model.id: model.model_dump()["surfaces"] for model in client.models.list()}
-    assert served == {"demo/embed": ["embeddings"], "demo/write": ["chat", "completions"], "demo/echo": ["chat"],
-                      "demo/mistaken": ["embeddings"]}
+    assert served == {"demo/embed": ["embeddings"], "demo/write": ["chat", "completions", "messages"],
+                      "demo/echo": ["chat", "messages"], "demo/mistaken": ["embeddings"]}
     assert client.models.retrieve("demo/embed").model_dump()["price"]["units"] == {"input_tokens": "0.5"}

@@ -44,7 +44,8 @@ START_TEST(an_error_is_openais_object_whatever_it_says)
     AUTO_CLEAR(buf) text = {.max = 4096};
     struct err err;
 
-    problem_write(&text, CALLER_BAD_REQUEST, "model", "a \"quote\", a \n line and 中文");
+    problem_write(&text, CALLER_BAD_REQUEST, &(struct problem_details){.param = "model"},
+                  "a \"quote\", a \n line and 中文");
     AUTO_JSON json = json_parse(buf_span(&text), &err);
     ck_assert_msg(json, "%s", err.text);
     const json_t *error = json_object_get(json, "error");
