@@ -216,14 +216,15 @@ static bool add_earning(const struct effects *e, struct batch *b, struct record_
 {
     char bytes[GROSS_TEXT];
     struct buf field = {.data = bytes, .cap = sizeof bytes, .max = sizeof bytes - 1};
-    const char *period;
+    const char *period, *model;
     int64_t nanos;
 
     if (!member_id(e->members, P_PERIOD, &period) || !member_amount(e->members, P_AMOUNT, &nanos) ||
-        !gross_field(e, &field))
+        !member_text(e->members, P_MODEL, &model) || !gross_field(e, &field))
         return false;
-    batch_record(b, at, "call", e->line, 1, 2);
+    batch_record(b, at, "call", e->line, 2, 2);
     batch_key(b, "gross", period);
+    batch_key(b, "calls", model);
     batch_field(b, buf_span(&field));
     batch_field_int(b, nanos);
     return true;

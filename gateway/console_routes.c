@@ -7,12 +7,14 @@
 #include "gateway/catalogue_admin.h"
 #include "gateway/client_routes.h"
 #include "gateway/console_state.h"
+#include "gateway/creator_calls.h"
 #include "gateway/creator_routes.h"
 #include "gateway/credit_admin.h"
 #include "gateway/finance_routes.h"
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
+#include "gateway/pages.h"
 #include "gateway/past_admin.h"
 #include "gateway/refund_admin.h"
 #include "gateway/retire_admin.h"
@@ -27,8 +29,12 @@ static void health_get(void *server, struct http_request *r, const struct route_
 static void status_get(void *server, struct http_request *r, const struct route_match *match);
 
 const struct route console_routes[] = {
+    {"GET", "/", ANYONE, 0, false, page_index_get},
+    {"GET", "/pages/:name", ANYONE, 0, false, page_get},
     {"GET", "/api/v1/client/balance", CALLER, 0, false, client_balance_get},
+    {"GET", "/api/v1/client/usage", CALLER, 0, false, client_usage_get},
     {"GET", "/api/v1/client/calls", CALLER, 0, false, client_calls_get},
+    {"GET", "/api/v1/creator/events", CREATOR, 0, false, creator_events_get},
     {"GET", "/api/v1/creator/earnings", CREATOR, 0, false, creator_earnings_get},
     {"GET", "/api/v1/finance/periods", FINANCE, 0, false, finance_periods_get},
     {"GET", "/api/v1/finance/periods/:period/statements", FINANCE, 0, false,

@@ -2,15 +2,20 @@
 -- given back, and the catalogue.
 local catalogue = KEYS[5]
 
--- KEYS: gross. Fields: model day currency contract share_bp owners (one text), amount.
+local RECENT_CALLS = 200
+
+-- KEYS: gross, calls. Fields: model day currency contract share_bp owners (one text), amount.
 local function book_call(r)
-    local gross, field, amount = KEYS[r.k], ARGV[r.f], ARGV[r.f + 1]
+    local gross, calls, field, amount = KEYS[r.k], KEYS[r.k + 1], ARGV[r.f], ARGV[r.f + 1]
     if not is_amount(amount) then
         return 'amount-is-out-of-range'
     end
     local sums = call('HMGET', gross, field, field .. ' calls')
     if not (can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
+    end
+    if r.past == '0' then
+        call('XADD', calls, 'MAXLEN', '~', RECENT_CALLS, '*', 'r', r.line)
     end
     call('HINCRBY', gross, field, amount)
     call('HINCRBY', gross, field .. ' calls', 1)

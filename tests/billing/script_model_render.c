@@ -138,7 +138,16 @@ static void call_line(const struct page *p, const struct fact *f)
     buf_printf(p->out, REQUEST_FMT " =\n", f->request);
 }
 
-/* Where each record stands whole: in suspense, among the calls of its account, or among what is not a call. */
+static void model_call_line(const struct page *p, const struct fact *f)
+{
+    char model[16];
+
+    snprintf(model, sizeof model, MODEL_FMT, f->model);
+    name(p, "calls", model);
+    buf_printf(p->out, "+ %s\n", f->line);
+}
+
+/* Where each record stands whole: in suspense, among the calls of its account and of its model, or among what is not a call. */
 static void record_lines(const struct page *p)
 {
     enum partition_side side = p->m->partition.side;
@@ -154,8 +163,8 @@ static void record_lines(const struct page *p)
         } else if (f->kind != RECORD_CALL && (f->kind != RECORD_REFUND || side == SIDE_ACCOUNT)) {
             name(p, "records", NULL);
             buf_printf(p->out, "+ %s\n", f->line);
-        } else if (f->kind == RECORD_CALL && side == SIDE_ACCOUNT) {
-            call_line(p, f);
+        } else if (f->kind == RECORD_CALL) {
+            side == SIDE_ACCOUNT ? call_line(p, f) : model_call_line(p, f);
         }
         if (f->kind == RECORD_CREDIT && !p->m->booked[i].reason &&
             model_is_first_of_its_op(p->m, f)) {

@@ -1,0 +1,49 @@
+/* client.js - an account's page: what is left, its limits, where the money went. */
+
+import { get } from "./api.js";
+import { calls } from "./calls.js";
+import { figure, h } from "./dom.js";
+import { amount, count } from "./format.js";
+import { t } from "./text.js";
+
+export async function load(month) {
+    const [balance, usage, events] = await Promise.all([
+        get("client/balance"),
+        get(month ? `client/usage?period=${month}` : "client/usage"),
+        get("client/calls?limit=20"),
+    ]);
+    return {month: usage.period, owner: balance.account, balance, usage, events};
+}
+
+export function draw(data, more) {
+    return [balance(data.balance), data.usage.currencies.map((c) => spent(c, data.month)), limits(data.balance), calls(data.events, {withClient: false}, more)];
+}
+
+export function older(before) {
+    return get(`client/calls?limit=20&before=${before}`);
+}
+
+function balance(b) {
+    return h("div", {class: "figures"},
+        figure(t("available"), amount(b.available, 6), b.currency, true),
+        figure(`${t("balance")} (${t(b.mode)})`, amount(b.balance, 6), b.currency),
+        figure(t("held"), amount(b.held, 6), b.currency),
+        figure(t("openCalls"), count(b.open_calls)));
+}
+
+function spent(c, month) {
+    return h("section", {class: "figures", "aria-label": month},
+        figure(`${t("spent")}, ${month}`, amount(c.amount, 6), c.currency),
+        figure(`${t("calls")}, ${month}`, count(c.calls)));
+}
+
+function limits(b) {
+    const rows = [
+        [t("creditLimit"), b.mode === "postpaid" ? `${amount(b.credit_limit)} ${b.currency}` : t("none")],
+        ...["concurrency", "rpm", "tpm"].map((name) => [t(name), b.limits[name] === null ? t("none") : count(b.limits[name])]),
+    ];
+    return h("section", {class: "card"}, h("h2", {}, t("limits")),
+        h("dl", {class: "facts"}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {class: "number"}, value)])));
+}
+
+export const heading = () => ({title: t("account"), under: t("accountOf")});
