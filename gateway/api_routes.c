@@ -63,7 +63,7 @@ static void message_post(void *server, struct http_request *r, const struct rout
 static void paid_post(struct server *s, struct http_request *r, enum surface surface)
 {
     struct caller caller = *request_caller(r);
-    AUTO(key_access) access = key_access_hold(caller.holder.access);
+    AUTO(key_access) access UNUSED = key_access_hold(caller.holder.access);
 
     if (!s->calls || s->ledger.is_stopped || !s->ledger.catalogue) {
         enum problem p = !s->calls              ? GATEWAY_JOURNAL_FULL

@@ -10,7 +10,7 @@ static const struct surface_row rows[SURFACES] = {
     [SURFACE_COMPLETIONS] = {"completions", SURFACE_COMPLETIONS, "/v1/completions",
                              DIALECT_OPENAI_COMPLETIONS, .has_output = true, .cap_default = 16},
     [SURFACE_EMBEDDINGS] = {"embeddings", SURFACE_EMBEDDINGS, "/v1/embeddings",
-                            DIALECT_OPENAI_EMBEDDINGS},
+                            DIALECT_OPENAI_EMBEDDINGS, .has_output = false},
     [SURFACE_MESSAGES] = {"messages", SURFACE_CHAT, "/v1/messages", DIALECT_ANTHROPIC_MESSAGES,
                           .has_output = true},
 };
