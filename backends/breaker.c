@@ -7,7 +7,6 @@
 #include "lib/base/log.h"
 
 #define FIRST_PAUSE_MS INT64_C(1000)
-#define TRIAL_WAIT_MS  INT64_C(1000) /* what others are told while a trial runs */
 
 enum verdict { GOOD, BAD, NEITHER };
 
@@ -25,29 +24,25 @@ void breaker_init(struct breaker *b, const char *name, int64_t failures_max, int
 
 bool breaker_admits(const struct breaker *b, int64_t now_ms, int64_t *wait_ms)
 {
-    switch (b->state) {
-    case BREAKER_OPEN:
-        *wait_ms = b->open_until_ms - now_ms;
-        return *wait_ms <= 0;
-    case BREAKER_HALF_OPEN:
-        *wait_ms = TRIAL_WAIT_MS;
-        return false;
-    default:
+    if (b->state == BREAKER_CLOSED)
         return true;
-    }
+    *wait_ms = b->open_until_ms - now_ms;
+    return *wait_ms <= 0;
 }
 
+/* An answer may take minutes, so a trial that says nothing is not waited for by all the others. */
 void breaker_begin(struct breaker *b, struct breaker_try *t, int64_t now_ms)
 {
-    *t = (struct breaker_try){.is_trial = b->state == BREAKER_OPEN && b->open_until_ms <= now_ms};
-    if (t->is_trial)
-        b->state = BREAKER_HALF_OPEN;
+    *t = (struct breaker_try){.is_trial = b->state != BREAKER_CLOSED};
+    if (!t->is_trial)
+        return;
+    b->state = BREAKER_HALF_OPEN;
+    b->open_until_ms = now_ms + (b->pause_ms ? b->pause_ms : FIRST_PAUSE_MS);
 }
 
 /* The next failure opens it again, and for longer, until an answer has come to its end. */
-void breaker_answering(struct breaker *b, struct breaker_try *t)
+void breaker_answering(struct breaker *b, const struct breaker_try *t)
 {
-    t->has_answered = true;
     if (!t->is_trial || b->state != BREAKER_HALF_OPEN)
         return;
     close_again(b);

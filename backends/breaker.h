@@ -1,8 +1,8 @@
 /* breaker.h - whether a backend is asked at all, judged only by how its calls go: nothing is sent to find out.
  *
  * Closed, calls pass. Some failures in a row open it: for 1 s, doubled with each trial that fails. A refusal with a Retry-After
- * (429, 503) opens it for as long as that says. Afterwards it is half open: one call passes as a trial, and how that goes closes
- * or opens it. There is one for each backend in each worker; the workers judge by themselves. Times are monotonic ms. */
+ * (429, 503) opens it for as long as that says. Afterwards it is half open: one call passes as a trial, another when
+ * that takes as long as the pause was, and how they go closes or opens it. There is one for each backend in each worker; the workers judge by themselves. Times are monotonic ms. */
 #ifndef TOLLGATE_BACKENDS_BREAKER_H
 #define TOLLGATE_BACKENDS_BREAKER_H
 
@@ -20,13 +20,12 @@ struct breaker {
     enum breaker_state state;
     int64_t failures;      /* in a row */
     int64_t pause_ms;      /* the latest one; 0 while all is well */
-    int64_t open_until_ms; /* while open */
+    int64_t open_until_ms; /* the next trial; unless it is closed */
 };
 
 /* One call's part in it; zero when it begins. */
 struct breaker_try {
     bool is_trial;
-    bool has_answered;
 };
 
 void breaker_init(struct breaker *b, const char *name, int64_t failures_max, int64_t pause_ms_max);
@@ -35,7 +34,7 @@ bool breaker_admits(const struct breaker *b, int64_t now_ms, int64_t *wait_ms) M
 /* A call that was admitted is about to be sent. Each is followed by one breaker_end(). */
 void breaker_begin(struct breaker *b, struct breaker_try *t, int64_t now_ms);
 /* Its answer has begun, which of a trial is enough to let others follow. */
-void breaker_answering(struct breaker *b, struct breaker_try *t);
+void breaker_answering(struct breaker *b, const struct breaker_try *t);
 /* What was cancelled, or refused for what the caller sent, says nothing against the backend. */
 void breaker_end(struct breaker *b, const struct breaker_try *t,
                  const struct backend_result *result, int64_t now_ms);

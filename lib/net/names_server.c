@@ -16,7 +16,7 @@
 #include "lib/base/mem.h"
 
 #define CLIENTS_MAX    1024
-#define LOOKUPS_MAX    32 /* at once; what is asked meanwhile waits in its socket */
+#define LOOKUPS_MAX    256 /* at once; what is asked meanwhile waits in its socket */
 #define LOOKUP_SECONDS 10
 #define QUESTION_MAX   512
 #define ANSWER_MAX     2048
@@ -111,7 +111,7 @@ static bool read_client(struct names_server *s, struct client *c)
     return c->len < sizeof c->line;
 }
 
-/* A read brings less than a hundred lines, so LOOKUPS_MAX is passed by no more than that. */
+/* LOOKUPS_MAX is passed by what one read brings at most. */
 static void take_lines(struct names_server *s, struct client *c)
 {
     char *end;

@@ -138,6 +138,24 @@ START_TEST(one_call_is_the_trial_and_the_others_wait_for_it)
 }
 END_TEST
 
+START_TEST(a_trial_that_says_nothing_is_followed_by_another_after_the_same_pause)
+{
+    struct breaker_try first, second;
+
+    open_it();
+    pass_pause();
+    breaker_begin(&b, &first, now);
+    ck_assert_int_eq(pass_pause(), 1000);
+    breaker_begin(&b, &second, now);
+    ck_assert(second.is_trial);
+    ck_assert(!admits());
+    breaker_end(&b, &second, &complete, now);
+    ck_assert(admits());
+    breaker_end(&b, &first, &late, now); /* one failure, of a breaker that is closed */
+    ck_assert(admits());
+}
+END_TEST
+
 START_TEST(a_trial_that_breaks_in_its_answer_opens_it_for_longer)
 {
     struct breaker_try trial;
@@ -215,6 +233,7 @@ int main(void)
     tcase_add_test(t, a_hang_up_neither_counts_nor_makes_good);
     tcase_add_test(t, pauses_double_up_to_the_longest_and_a_good_answer_resets_them);
     tcase_add_test(t, one_call_is_the_trial_and_the_others_wait_for_it);
+    tcase_add_test(t, a_trial_that_says_nothing_is_followed_by_another_after_the_same_pause);
     tcase_add_test(t, a_trial_that_breaks_in_its_answer_opens_it_for_longer);
     tcase_add_test(t, a_trial_whose_client_hangs_up_leaves_it_to_the_next_call);
     tcase_add_test(t, calls_from_before_it_opened_are_old_news);

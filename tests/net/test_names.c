@@ -348,7 +348,7 @@ static void begin(struct calling *c, struct httpc *client)
 static void finish(struct calling *c)
 {
     if (!c->is_over)
-        ck_assert(loop_run_until(loop, &c->is_over, PATIENCE_MS));
+        ck_assert(loop_run_until(loop, &c->is_over, 4 * PATIENCE_MS));
 }
 
 struct stub {
@@ -505,6 +505,52 @@ START_TEST(an_address_that_refuses_is_passed_over_and_then_tried_last)
 }
 END_TEST
 
+#define QUEUE 8
+
+/* A socket that answers no more connections: it listens, its queue is full, and nobody accepts. */
+static void stub_fill(struct stub *s, int fds[QUEUE])
+{
+    struct addr any;
+    struct err err;
+
+    *s = (struct stub){0};
+    ck_assert(addr_parse("127.0.0.1:0", &any, &err));
+    s->fd = addr_listen(&any, &s->addr, &err);
+    ck_assert_int_eq(listen(s->fd, 0), 0);
+    for (size_t i = 0; i < QUEUE; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        ck_assert(connect(fds[i], &s->addr.u.any, s->addr.len) == 0 || errno == EINPROGRESS);
+    }
+}
+
+START_TEST(an_address_that_is_silent_takes_only_its_share_of_the_time)
+{
+    struct httpc_limits hasty = usual;
+    int fds[QUEUE];
+    struct stub silent, stub;
+    char first[ADDR_TEXT], second[ADDR_TEXT];
+    AUTO_STRING lines = NULL;
+    struct calling call;
+    struct httpc *client;
+
+    stub_fill(&silent, fds);
+    stub_open(&stub);
+    lines =
+        xasprintf("%s\n%s\n", addr_format(&silent.addr, first), addr_format(&stub.addr, second));
+    put("example", lines);
+    hasty.connect_ms = 3000;
+    client = client_to("http://example:80", &hasty);
+    begin(&call, client);
+    finish(&call);
+    ck_assert_msg(call.status == 204, "%s", call.err.text);
+    httpc_free(client);
+    stub_close(&stub);
+    close(silent.fd);
+    for (size_t i = 0; i < QUEUE; i++)
+        close(fds[i]);
+}
+END_TEST
+
 START_TEST(when_every_address_refuses_the_call_ends_and_has_sent_nothing)
 {
     AUTO_STRING lines = xasprintf("%s\n%s\n", closed_address(), closed_address());
@@ -557,6 +603,7 @@ int main(void)
         a_call_waits_no_longer_than_it_may_take_to_connect,
         a_waiting_call_can_be_cancelled_also_by_the_end_of_another,
         an_address_that_refuses_is_passed_over_and_then_tried_last,
+        an_address_that_is_silent_takes_only_its_share_of_the_time,
         when_every_address_refuses_the_call_ends_and_has_sent_nothing,
         what_is_no_name_is_refused,
     };
