@@ -162,6 +162,13 @@ static bool use_contract(struct terms *t, const struct parties *p, const char *w
     return true;
 }
 
+const struct price *terms_price(const struct terms *t, const char *version)
+{
+    const struct term_price *found = find_price(t, version);
+
+    return found ? &found->price : NULL;
+}
+
 static struct term_price *find_price(const struct terms *t, const char *version)
 {
     size_t from = 0, to = t->price_count;

@@ -56,6 +56,8 @@ bool terms_add(struct terms *t, const char *object, const char *id, int64_t revi
                const json_t *body, struct err *err) MUST_USE;
 /* After the last terms_add(), before the first event. */
 void terms_sort(struct terms *t);
+/* The price of that version; null when it is nowhere stated. */
+const struct price *terms_price(const struct terms *t, const char *version);
 /* ERR_CORRUPT unless the price that the event names, applied to its units, gives its amount, and
  * the contract its share. Marks both as used, and its owners. */
 bool terms_take_event(struct terms *t, const struct event *e, struct err *err) MUST_USE;

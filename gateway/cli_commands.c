@@ -6,6 +6,7 @@
 #include "gateway/cli_catalogue.h"
 #include "gateway/cli_check.h"
 #include "gateway/cli_journal.h"
+#include "gateway/cli_price.h"
 #include "gateway/cli_receipt.h"
 #include "gateway/cli_serve.h"
 #include "gateway/cli_settle.h"
@@ -147,6 +148,9 @@ const struct command cli_commands[] = {
      OPTIONS(creator_show_options), CLI_COMMON, creator_show},
     {"model list", "", "Lists models and their prices.", NO_OPTIONS, CLI_COMMON, model_list},
     {"model show", "ID", "Shows a model.", NO_OPTIONS, CLI_COMMON, model_show},
+    {"price rerate", "PERIOD",
+     "Rates a month's archived events again, by the price versions that they name.", NO_OPTIONS,
+     CLI_COMMON, price_rerate},
     {"usage list", "", "Lists calls, the newest first.", OPTIONS(usage_list_options), CLI_COMMON,
      usage_list},
     {"usage show", "REQUEST_ID",

@@ -14,7 +14,7 @@ from tollgate import Dev, Served
 
 COMMANDS = ("serve", "dev", "check", "apply", "account create", "account credit", "account limit", "account show",
             "account list", "key create", "key limit", "key revoke", "key list", "creator list", "creator show", "model list", "model show",
-            "usage list", "usage show", "usage refund", "journal show", "journal ship", "journal retire", "journal adopt",
+            "price rerate", "usage list", "usage show", "usage refund", "journal show", "journal ship", "journal retire", "journal adopt",
             "journal rebuild", "suspense list", "suspense resolve", "receipt verify", "settle preview", "settle close", "settle status", "settle export", "settle verify")
 
 

@@ -146,6 +146,14 @@ def test_closing_and_exporting_again_give_the_kept_bytes(months: Months) -> None
     assert "notes.txt" in months.dev.refused("settle", "export", months.first, "--out", str(out))
 
 
+def test_rated_again_by_the_versions_that_they_name_the_calls_cost_what_was_charged(months: Months) -> None:
+    rows = months.dev.cli("price", "rerate", months.first)
+    (totals,) = statements(months.bundle)[-1]["totals"]
+    assert rows and sum(Decimal(row["amount"]) for row in rows) == Decimal(totals["gross"])
+    assert {(row["rerated"] == row["amount"], row["difference"], row["different"]) for row in rows} == {(True, "0", 0)}
+    assert months.dev.cli("price", "rerate", "2020-01") == []
+
+
 def test_a_bundle_verifies_with_the_key_and_the_archive(months: Months) -> None:
     archive = str(months.dev.state / "archive")
     for options in ([], ["--key", str(months.jwks)], ["--archive", archive], ["--key", str(months.jwks), "--archive", archive]):
