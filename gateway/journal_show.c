@@ -152,13 +152,14 @@ static void write_writer(const struct show *s, const struct archive_writer *writ
     jw_object_end(w);
 }
 
-/* Another host's writer that said nothing for 30 s has stopped, or is lost. Of one that was
+/* Another host's writer that said nothing for a minute has stopped, or is lost: twice what retiring asks for, so that
+ * every partition's last word is old enough for a rebuild to take it for lost too. Of one that was
  * retired nothing is waited for. */
 static const char *where_it_is(const struct show *s, const struct archive_writer *writer)
 {
     if (retirement_is_final(s->archive, writer->writer))
         return "retired";
-    return s->redis_time - s->heard_at[writer - s->writers] < LIVE_SILENT_MS * NANOS_PER_MS
+    return s->redis_time - s->heard_at[writer - s->writers] < 2 * LIVE_SILENT_MS * NANOS_PER_MS
                ? "elsewhere"
                : "silent";
 }
