@@ -137,7 +137,7 @@ static struct journal *open_path(const struct journal_config *config, const char
         !journal_recover(&log, &j->home, (uint64_t)config->segment_bytes, clock_now(), err) ||
         !register_writer(j, config, log.state.totals.period, err) || !start_from(j, &log, err))
         return NULL;
-    j->thread = journal_thread_new(&log);
+    j->thread = journal_thread_new(&log, config->sync_times);
     return KEEP(j);
 }
 

@@ -12,6 +12,7 @@
 #include "billing/refund.h"
 #include "billing/segment.h"
 #include "lib/base/file.h"
+#include "lib/base/metric.h"
 
 struct journal;
 
@@ -21,6 +22,7 @@ struct journal_config {
     const char *installation;
     int64_t segment_bytes;     /* 16 MiB: sealed when full, after an hour when it has numbered records, at a period's end, when asked */
     int64_t segment_age_ms;
+    struct histogram *sync_times; /* of its thread's writes with fdatasync; null: they are not taken */
 };
 
 /* Takes the lowest directory whose lock is free, or makes one. Recovers it: accepts a torn tail only above the last stated sync, rewrites what stands above that

@@ -20,7 +20,8 @@ struct journal_thread {
     bool spare_refused;          /* not tried again before the next tick */
     bool is_short;               /* was reported */
 
-    int notify_fd; /* borrowed, -1 while there is no thread */
+    struct histogram *sync_times; /* borrowed, or null */
+    int notify_fd;                /* borrowed, -1 while there is no thread */
     pthread_t id;
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t wake;
@@ -38,6 +39,7 @@ static void *run(void *arg);
 static struct journal_batch *take_queue(struct journal_thread *t, bool *ticked);
 static bool has_work(const struct journal_thread *t);
 static void work(struct journal_thread *t, struct journal_batch *b, bool ticked);
+static void write_batch(struct journal_thread *t, struct journal_batch *b);
 static void must(bool ok, const struct err *err);
 static void keep_seal_requests(struct journal_thread *t, struct journal_batch *b);
 static void publish(struct journal_thread *t, struct journal_batch *b);
@@ -53,10 +55,11 @@ static void report_room(struct journal_thread *t, const struct err *err);
 static void wake(struct journal_thread *t);
 static struct journal_batch *fresh_batch(struct journal_thread *t);
 
-struct journal_thread *journal_thread_new(struct journal_log *log)
+struct journal_thread *journal_thread_new(struct journal_log *log, struct histogram *sync_times)
 {
     struct journal_thread *t = xcalloc(1, sizeof *t);
 
+    t->sync_times = sync_times;
     t->log = *log;
     *log = (struct journal_log){.out.fd = -1};
     t->notify_fd = -1;
@@ -177,7 +180,7 @@ static void work(struct journal_thread *t, struct journal_batch *b, bool ticked)
     struct err err;
 
     if (b->count > 0)
-        must(journal_log_write(&t->log, b, &err), &err);
+        write_batch(t, b);
     else if (ticked)
         must(journal_log_state_synced(&t->log, &err), &err);
     keep_seal_requests(t, b);
@@ -187,6 +190,16 @@ static void work(struct journal_thread *t, struct journal_batch *b, bool ticked)
     if (ticked)
         t->spare_refused = false;
     prepare_spares(t);
+}
+
+static void write_batch(struct journal_thread *t, struct journal_batch *b)
+{
+    int64_t began = clock_monotonic();
+    struct err err;
+
+    must(journal_log_write(&t->log, b, &err), &err);
+    if (b->wants_sync && t->sync_times)
+        histogram_add(t->sync_times, clock_monotonic() - began);
 }
 
 /* Once a write or a sync has failed, nobody can say what a crash would leave of it. */

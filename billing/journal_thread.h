@@ -6,13 +6,15 @@
 #define TOLLGATE_BILLING_JOURNAL_THREAD_H
 
 #include "billing/journal_log.h"
+#include "lib/base/metric.h"
 
 #define JOURNAL_EXIT 74 /* the exit status of a process that its journal ended */
 
 struct journal_thread;
 
-/* Takes over what `log` holds, which the caller then leaves alone. */
-struct journal_thread *journal_thread_new(struct journal_log *log) MUST_USE;
+/* Takes over what `log` holds, which the caller then leaves alone. `sync_times` (may be null) outlives it. */
+struct journal_thread *journal_thread_new(struct journal_log *log,
+                                          struct histogram *sync_times) MUST_USE;
 bool journal_thread_start(struct journal_thread *t, int notify_fd, struct err *err) MUST_USE;
 /* Writes what is queued and ends the thread; seals what there is to seal. */
 void journal_thread_free(struct journal_thread *t);

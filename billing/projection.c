@@ -525,6 +525,18 @@ bool projection_is_recovered(const struct projection *p)
     return p->is_recovered;
 }
 
+uint64_t projection_lag(const struct projection *p)
+{
+    uint64_t lag = 0;
+
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++) {
+        uint64_t head = lane_cursor(l, projection_heads(p)).n;
+
+        lag += head > l->applied.n ? head - l->applied.n : 0;
+    }
+    return lag;
+}
+
 bool projection_is_current(const struct projection *p)
 {
     return p->stage == STAGE_SHIPPING && has_applied(p, projection_heads(p), true);

@@ -61,6 +61,8 @@ bool projection_is_recovered(const struct projection *p);
 void projection_read_again(struct projection *p);
 /* How many partitions take nothing until they are rebuilt. */
 unsigned projection_parked(const struct projection *p);
+/* How many durable records Redis has not applied, as far as it has answered. */
+uint64_t projection_lag(const struct projection *p);
 /* Everything durable now has been applied. */
 bool projection_is_current(const struct projection *p);
 /* Calls back once everything that is durable at this moment has been applied. */

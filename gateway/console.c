@@ -17,6 +17,7 @@
 #include "gateway/service.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/net/addr.h"
 
 #define TICK_MS        1000
 #define ADOPTION_TICKS 3
@@ -32,6 +33,7 @@ struct process {
     struct console console;
     bool for_one_command;
     struct service api, admin;
+    struct reporter reporter;
     struct httpd *api_httpd, *admin_httpd;
     struct sweeper *sweeper;
     struct trimmer *trimmer;
@@ -75,9 +77,14 @@ int console_run(const struct console_start *start)
 
 static bool build(struct process *p, const struct console_start *start, struct err *err)
 {
-    static const struct ledger_handlers handlers = {.on_redis = on_redis, .on_rebuild = on_rebuild};
+    struct ledger_handlers handlers = {.on_redis = on_redis, .on_rebuild = on_rebuild};
     struct console *c = &p->console;
 
+    if (start->board) {
+        p->reporter.seat = board_sit(start->board);
+        handlers.sync_times = &p->reporter.seat->syncs;
+    }
+    c->board = start->board;
     c->options = start->options;
     c->installation = start->installation;
     if (!route_table_is_complete(console_routes, console_route_count, err) ||
@@ -141,6 +148,13 @@ static void wait_for_redis(struct process *p)
     c->last_request_ms = clock_monotonic_ms();
 }
 
+static bool is_here(const char *listen)
+{
+    struct addr addr;
+
+    return addr_parse(listen, &addr, NULL) && addr_is_loopback(&addr);
+}
+
 static void build_doors(struct process *p, const struct console_start *start)
 {
     struct httpd_limits limits = service_limits(p->console.options);
@@ -150,6 +164,8 @@ static void build_doors(struct process *p, const struct console_start *start)
     p->api.server = p->admin.server = &p->console;
     p->api.keyring = p->admin.keyring = p->console.ledger.keyring;
     p->api.installation = p->admin.installation = p->console.installation;
+    p->api.is_here = is_here(start->options->console_listen);
+    p->api.reporter = p->reporter.seat ? &p->reporter : NULL;
     p->api.body_bytes_max = p->admin.body_bytes_max = limits.body_bytes_max;
     if (start->listen_fd >= 0)
         p->api_httpd = httpd_new(p->console.loop, start->listen_fd, start->tls, &limits,
@@ -171,12 +187,17 @@ int64_t console_revision(struct console *c)
 static void archive_now(struct process *p)
 {
     const struct options *o = p->console.options;
+    struct console *c = &p->console;
     size_t count;
     struct err err;
 
-    if (!archive_add_sealed(o->archive, o->journal, &count, &err) ||
-        !archive_release_segments(o->archive, o->journal, RELEASE_NANOS, &count, &err))
+    c->archive_fails =
+        !archive_add_sealed(o->archive, o->journal, &count, &err) ||
+        !archive_release_segments(o->archive, o->journal, RELEASE_NANOS, &count, &err);
+    if (c->archive_fails)
         log_error("archive_failed", "it is tried again: %s", err.text);
+    else
+        c->archived_at = clock_now();
 }
 
 static void on_tick(void *arg)
@@ -187,6 +208,8 @@ static void on_tick(void *arg)
     timer_start(p->tick, TICK_MS);
     p->ticks++;
     ledger_tick(&c->ledger);
+    if (p->reporter.seat && c->ledger.projection)
+        metric_set(&p->reporter.seat->unshipped, projection_lag(c->ledger.projection));
     if (p->ticks % ADOPTION_TICKS == 0)
         adoption_look(c->adoption);
     if (p->ticks % ARCHIVE_TICKS == 0)

@@ -3,6 +3,7 @@
 #ifndef TOLLGATE_GATEWAY_CONSOLE_H
 #define TOLLGATE_GATEWAY_CONSOLE_H
 
+#include "gateway/board.h"
 #include "gateway/installation.h"
 #include "gateway/options.h"
 #include "lib/net/tls.h"
@@ -13,6 +14,7 @@ struct console_start {
     int listen_fd; /* -1: none; else taken over */
     struct tls_context *tls;
     int admin_fd;         /* listening unix socket; taken over */
+    struct board *board;  /* null: /metrics is not served */
     bool for_one_command; /* exits after 2 s without a request */
 };
 

@@ -14,6 +14,7 @@
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
+#include "gateway/metrics_text.h"
 #include "gateway/pages.h"
 #include "gateway/past_admin.h"
 #include "gateway/refund_admin.h"
@@ -25,8 +26,11 @@
 #define SMALL_KIB     64
 #define CATALOGUE_KIB 4096
 
+#define METRICS_BYTES_MAX (64 << 20)
+
 static void health_get(void *server, struct http_request *r, const struct route_match *match);
 static void status_get(void *server, struct http_request *r, const struct route_match *match);
+static void metrics_get(void *server, struct http_request *r, const struct route_match *match);
 
 const struct route console_routes[] = {
     {"GET", "/", ANYONE, 0, false, page_index_get},
@@ -41,6 +45,7 @@ const struct route console_routes[] = {
      finance_statements_get},
     {"GET", "/api/v1/finance/periods/:period/files/:name", FINANCE, 0, false, finance_file_get},
     {"GET", "/healthz", ANYONE, 0, false, health_get},
+    {"GET", "/metrics", OPERATOR_OR_HERE, 0, false, metrics_get},
 };
 const size_t console_route_count = ARRAY_LEN(console_routes);
 
@@ -102,4 +107,25 @@ static void status_get(void *server, struct http_request *r, const struct route_
     jw_bool_member(&w, "catalogue", c->ledger.catalogue != NULL);
     jw_object_end(&w);
     reply_built(r, &json);
+}
+
+static void metrics_get(void *server, struct http_request *r, const struct route_match *match)
+{
+    static const struct http_field type = {"content-type", METRICS_TYPE};
+    const struct console *c = server;
+    AUTO_CLEAR(buf) text = {.max = METRICS_BYTES_MAX};
+    const struct console_numbers numbers = {
+        .has_redis = redis_is_ready(c->ledger.redis),
+        .partitions_parked = c->ledger.projection ? projection_parked(c->ledger.projection) : 0,
+        .archived_at = c->archived_at,
+        .archive_fails = c->archive_fails,
+    };
+    struct err err;
+
+    (void)match;
+    metrics_write(c->board, &numbers, &text);
+    if (buf_ok(&text, "the metrics", &err))
+        http_reply(r, 200, &type, 1, buf_span(&text));
+    else
+        reply_problem(r, GATEWAY_INTERNAL, "%s", err.text);
 }

@@ -197,6 +197,8 @@ static void try_journal(struct ledger *l)
     struct journal_config config = ledger_journal_config(l->options, l->installation);
     AUTO_CLEAR(buf) damaged = {.max = 4096};
     struct err err;
+
+    config.sync_times = l->link->handlers.sync_times;
     AUTO(journal) journal = journal_open(&config, &damaged, &err);
 
     if (!journal || !journal_start(journal, l->link->journal_fd, &err) ||

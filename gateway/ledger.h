@@ -14,7 +14,8 @@ struct ledger_handlers {
     void (*on_redis)(void *arg, bool is_ready); /* null: not told */
     void (*on_journal)(void *arg);              /* a journal was opened; null: not told */
     void (*on_put_holds)(void *arg);            /* null: there are none */
-    void (*on_rebuild)(void *arg);              /* partitions were emptied, to be filled again; null: not told */
+    void (*on_rebuild)(void *arg); /* partitions were emptied, to be filled again; null: not told */
+    struct histogram *sync_times;  /* of the journal; null: not taken */
 };
 
 /* Read by everybody, changed by ledger.c alone. */

@@ -57,6 +57,8 @@ struct master {
     struct crew *present, *next; /* next: null unless its workers are getting ready */
     struct timer *muster_end;
     bool reload_again; /* asked for while `next` was getting ready */
+    struct board *board;
+    struct seat *seat;
     int admin_fd, names_fd;
     struct addr names;         /* where names_fd listens */
     int64_t stopping_since_ms; /* 0: not asked to stop */
@@ -65,9 +67,11 @@ struct master {
 
 static bool prepare(struct master *m, struct err *err);
 static int open_socket(const char *state, const char *name, struct addr *addr, struct err *err);
+static size_t seat_count(size_t workers);
 static void start_all(struct master *m);
 static struct crew *crew_new(struct master *m, struct generation *generation);
 static void crew_free(struct crew *crew);
+DEFINE_AUTO(crew)
 static void start_workers(struct crew *crew);
 static void start_console(struct crew *crew);
 static int64_t worker_stop_ms(const struct options *o);
@@ -83,6 +87,7 @@ static void on_stop_signal(void *arg);
 static void stop(struct master *m);
 static void on_hup(void *arg);
 static void reload(struct master *m);
+static struct crew *crew_load(struct master *m, struct err *err);
 static void log_problems(struct span problems);
 static void on_muster(void *arg);
 static void on_muster_end(void *arg);
@@ -137,14 +142,22 @@ static bool prepare(struct master *m, struct err *err)
     if (m->names_fd < 0)
         return false;
     m->loop = loop_new(err);
-    if (!m->loop)
+    m->board = m->loop ? board_new(seat_count(m->start->listeners->count), err) : NULL;
+    if (!m->board)
         return false;
+    m->seat = board_sit(m->board);
     m->children = children_new(m->loop, &handlers, m);
     for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
         m->stop_watches[i] = signal_watch_new(m->loop, stop_signals[i], on_stop_signal, m);
     m->on_hup = signal_watch_new(m->loop, SIGHUP, m->start->config ? on_hup : on_stop_signal, m);
     m->muster_end = timer_new(m->loop, on_muster_end, m);
     return true;
+}
+
+/* For the workers and the console of every crew that may run beside another, and the master. */
+static size_t seat_count(size_t workers)
+{
+    return 1 + (workers + 1) * (RETIRING_CREWS + 2);
 }
 
 static int open_socket(const char *state, const char *name, struct addr *bound, struct err *err)
@@ -253,6 +266,7 @@ static int run_worker(void *arg)
         .tls = crew->generation->tls,
         .slot = slot->number,
         .names = &m->names,
+        .seat = board_sit(m->board),
         .ready_fd = crew->muster ? muster_join(crew->muster) : -1,
     };
 
@@ -283,6 +297,7 @@ static int run_console(void *arg)
         .listen_fd = m->start->listeners->console,
         .tls = crew->generation->tls,
         .admin_fd = m->admin_fd,
+        .board = m->board,
     };
 
     listeners_close_others(m->start->listeners, -1, start.listen_fd);
@@ -376,34 +391,42 @@ static void on_hup(void *arg)
 /* The new workers accept nothing until all of them can serve: the old are there until then. */
 static void reload(struct master *m)
 {
-    AUTO_CLEAR(buf) problems = {.max = PROBLEM_BYTES};
-    AUTO(generation)
-    generation = generation_load(m->start->config, m->present->generation, &problems);
-    AUTO(muster) muster = NULL;
-    size_t count = m->start->listeners->count;
     struct err err;
 
-    if (!generation) {
-        log_problems(buf_span(&problems));
+    m->next = crew_load(m, &err);
+    if (!m->next) {
+        metric_add(&m->seat->reloads_refused, 1);
+        log_error("reload_refused", "the old config stays: %s", err.text);
         return;
     }
-    if (children_retiring(m->children) > RETIRING_CREWS * count) {
-        log_error("reload_refused",
-                  "the workers of %d earlier reloads have not ended; reload again "
-                  "when their calls have, after drain_timeout at the latest",
-                  RETIRING_CREWS);
-        return;
-    }
-    muster = muster_new(m->loop, count, on_muster, m, &err);
-    if (!muster) {
-        log_error("reload_refused", "%s", err.text);
-        return;
-    }
-    m->next = crew_new(m, KEEP(generation));
-    m->next->muster = KEEP(muster);
     log_info("reloading", "%s is good: its workers start", m->start->config);
     start_workers(m->next);
     timer_start(m->muster_end, MUSTER_MS);
+}
+
+static struct crew *crew_load(struct master *m, struct err *err)
+{
+    AUTO_CLEAR(buf) problems = {.max = PROBLEM_BYTES};
+    size_t count = m->start->listeners->count;
+    AUTO(generation) generation = NULL;
+    AUTO(crew) crew = NULL;
+
+    if (children_retiring(m->children) > RETIRING_CREWS * count) {
+        err_set(err, ERR_LIMIT,
+                "the workers of %d earlier reloads have not ended; reload again "
+                "when their calls have, after drain_timeout at the latest",
+                RETIRING_CREWS);
+        return NULL;
+    }
+    generation = generation_load(m->start->config, m->present->generation, &problems);
+    if (!generation) {
+        log_problems(buf_span(&problems));
+        err_set(err, ERR_INPUT, "%s has mistakes", m->start->config);
+        return NULL;
+    }
+    crew = crew_new(m, KEEP(generation));
+    crew->muster = muster_new(m->loop, count, on_muster, m, err);
+    return crew->muster ? KEEP(crew) : NULL;
 }
 
 static void log_problems(struct span problems)
@@ -412,7 +435,7 @@ static void log_problems(struct span problems)
         const char *end = memchr(problems.data, '\n', problems.len);
         size_t n = end ? (size_t)(end - problems.data) : problems.len;
 
-        log_error("reload_refused", "%.*s; the old config stays", (int)n, problems.data);
+        log_error("reload_problem", "%.*s", (int)n, problems.data);
         n += end != NULL;
         problems = (struct span){problems.data + n, problems.len - n};
     }
@@ -427,6 +450,7 @@ static void on_muster(void *arg)
     m->next = NULL;
     children_retire(m->children, old->generation->number, SIGHUP);
     start_console(m->present);
+    metric_add(&m->seat->reloads, 1);
     log_info("reloaded", "the new config is in force; earlier workers finish their calls");
     crew_free(old);
     end_reload(m);
@@ -445,6 +469,7 @@ static void give_up_next(struct master *m, const char *why)
     struct crew *next = m->next;
 
     m->next = NULL;
+    metric_add(&m->seat->reloads_refused, 1);
     log_error("reload_given_up", "%s: the old config stays", why);
     children_retire(m->children, next->generation->number, SIGTERM);
     crew_free(next);
@@ -484,6 +509,7 @@ static void master_clear(struct master *m)
     crew_free(m->next);
     crew_free(m->present);
     loop_free(m->loop);
+    board_free(m->board);
     if (m->admin_fd >= 0)
         close(m->admin_fd);
     if (m->names_fd >= 0)

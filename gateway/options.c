@@ -95,6 +95,10 @@ static const struct conf_option main_options[] = {
     {"log_level", CONF_STRING, "info", 0, 0, FIELD(log_level),
      "What is logged to standard error, as lines of JSON: debug, info, warn or error and what is "
      "worse."},
+    {"access_log", CONF_STRING, NULL, 0, 0, FIELD(access_log),
+     "A file to which a line of JSON is written for each request, named as OpenTelemetry does, or "
+     "\"stderr\". It holds no prompt, no answer, no secret. Not set: none. After renaming it, "
+     "reload."},
     {"workers", CONF_INT, "0", 0, 256, FIELD(workers),
      "How many worker processes serve the API; 0 is one for each processor."},
     {"connections", CONF_INT, "10000", 1, 1000000, FIELD(connections),

@@ -27,7 +27,8 @@ struct options {
     char *zone; /* Asia/Shanghai */
     char *user; /* root is dropped to this after binding; may be absent */
     char *log_level;
-    int64_t workers; /* 0: one per core */
+    char *access_log; /* a path, or "stderr"; null: none */
+    int64_t workers;  /* 0: one per core */
     int64_t head_bytes, target_bytes, body_bytes, reply_bytes, event_bytes;
     int64_t stored_answer;  /* bytes; 0: none is stored */
     int64_t stored_answers; /* bytes of an account in any 24 h */

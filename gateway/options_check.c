@@ -51,6 +51,7 @@ static void check_directory(struct check *c, const char *option, const char *pat
 static bool is_directory(const char *path);
 static void check_redis(struct check *c);
 static void check_process(struct check *c);
+static void check_access_log(struct check *c);
 static void check_limits(struct check *c);
 static void check_allowance(struct check *c);
 static void check_backend(struct check *c, const struct backend_options *b);
@@ -70,6 +71,7 @@ bool options_check(const struct options *o, const struct options *before, const 
     check_directories(&c);
     check_redis(&c);
     check_process(&c);
+    check_access_log(&c);
     check_limits(&c);
     for (size_t i = 0; i < o->backend_count; i++)
         check_backend(&c, &o->backends[i]);
@@ -287,6 +289,19 @@ static void check_process(struct check *c)
     if (o->clock_offset != 0 && !o->testing)
         problem(c, NULL, "clock_offset",
                 "clock_offset is for tests only: it needs `testing = true`");
+}
+
+static void check_access_log(struct check *c)
+{
+    const char *path = c->options->access_log;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    AUTO_STRING dir = slash && slash > path ? xstrndup(path, (size_t)(slash - path)) : xstrdup("/");
+
+    if (!slash || (is_directory(dir) && !is_directory(path) &&
+                   access(file_exists(path) ? path : dir, W_OK) == 0))
+        return;
+    problem(c, NULL, "access_log", "access_log = \"%s\" cannot be written: %s", path,
+            is_directory(path) ? "it is a directory" : strerror(errno));
 }
 
 static void check_limits(struct check *c)

@@ -229,6 +229,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         read_key_again(c);
         return;
     }
+    c->log->admitted = clock_monotonic();
     if (answer->verdict != VERDICT_ADMITTED) {
         if (err && err->code)
             note_unadmitted(c->all, err);
@@ -373,6 +374,7 @@ static void on_backend_start(void *arg, unsigned status, struct span content_typ
     (void)status;
     breaker_answering(&c->served->breaker, &c->trial);
     c->state = CALL_ANSWERING;
+    c->log->first_byte = clock_monotonic();
     buf_init(&c->held,
              c->wants.stream ? CLOSING_BYTES_MAX : (size_t)c->all->server->options->reply_bytes);
     if (!span_copy(content_type, c->content_type, sizeof c->content_type))

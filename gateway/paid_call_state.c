@@ -5,6 +5,8 @@
 
 #include "lib/base/mem.h"
 
+static void tell(struct paid_call *c);
+
 struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
                                 const struct caller *caller)
 {
@@ -14,6 +16,8 @@ struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
     c->request = r;
     c->holder = caller->holder;
     key_access_hold(c->holder.access);
+    c->log = request_log_of(r);
+    request_log_hold(c->log);
     memcpy(c->event.request_id, caller->request_id, sizeof c->event.request_id);
     traceparent_take(http_header_get(http_request_head(r), "traceparent"), c->traceparent);
     http_request_take_body(r, &c->body);
@@ -26,12 +30,23 @@ struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
     return c;
 }
 
+/* One that was refused before its BEGIN is a request like any other. */
+static void tell(struct paid_call *c)
+{
+    if (c->state == CALL_SETTLING) {
+        request_log_event(c->log, &c->event);
+        c->log->is_stream = c->wants.stream;
+    }
+    request_log_release(c->log);
+}
+
 void paid_call_free(struct paid_call *c)
 {
     *c->link = c->next;
     if (c->next)
         c->next->link = c->link;
     c->all->open--;
+    tell(c);
     timer_free(c->deadline);
     key_access_free(c->holder.access);
     catalogue_free(c->catalogue);

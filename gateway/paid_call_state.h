@@ -41,6 +41,7 @@ struct paid_call {
     struct key_holder holder;     /* holds its access */
     struct key_check *check;      /* null unless the key is being read again */
     unsigned key_readings;
+    struct request_log *log;
     struct buf body;
     struct call_request wants;
 
@@ -67,9 +68,10 @@ struct paid_call {
     struct usage usage; /* of an answer that is about to be billed; and as what, when it is cut */
     enum outcome cut_outcome;
     int64_t cut_by_ms; /* monotonic */
-    bool is_confirming; /* its answer is whole, and whether it still has its idempotency key is asked */
+    bool
+        is_confirming; /* its answer is whole, and whether it still has its idempotency key is asked */
     int64_t confirm_by_ms; /* monotonic */
-    bool answered;     /* an answer had begun when it settled */
+    bool answered;         /* an answer had begun when it settled */
     bool has_failed;
     struct failure failure;
 };

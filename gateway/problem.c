@@ -209,6 +209,7 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
     }
     for (size_t i = 0; i < details->more_count; i++)
         add_field(&list, details->more[i].name, details->more[i].value);
+    http_request_set_mark(r, PROBLEM_MARK(p));
     http_reply(r, row->status, list.field, list.count, buf_span(&body));
 }
 

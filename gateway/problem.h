@@ -58,6 +58,9 @@ struct problem_row {
 };
 const struct problem_row *problem_row(enum problem p);
 
+/* What http_request_mark() says of a request that was answered with it. */
+#define PROBLEM_MARK(problem) ((int)(problem) + 1)
+
 /* Two shapes of an error: OpenAI's {"error":{"message","type","param","code"}}, and Anthropic's {"type":"error","error":{"type","message"},
  * "request_id"}, for who calls /v1/messages or states an anthropic-version. */
 enum error_shape { ERROR_OPENAI, ERROR_ANTHROPIC };

@@ -14,7 +14,8 @@ enum access {
     CREATOR,
     FINANCE,
     OPERATOR,
-    LOCAL /* admin.sock: whoever may open it */
+    OPERATOR_OR_HERE, /* without a token where only this machine can connect */
+    LOCAL             /* admin.sock: whoever may open it */
 };
 
 #define ROUTE_PARAMS     3

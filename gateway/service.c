@@ -21,16 +21,20 @@ struct exchange {
 static void on_head(void *arg, struct http_request *r);
 static void on_body(void *arg, struct http_request *r);
 static void on_refused(void *arg, struct http_request *r, unsigned status, const struct err *err);
+static void on_over(void *arg, struct http_request *r);
 
-const struct httpd_handler service_handler = {on_head, on_body, on_refused};
+const struct httpd_handler service_handler = {on_head, on_body, on_refused, on_over};
 
 static struct exchange *exchange_new(struct service *service, struct http_request *r);
+static struct request_log *begin_log(const struct exchange *x);
+static void span_cut(struct span s, char *out, size_t size);
 static bool find_route(struct exchange *x);
 static void authorize(struct exchange *x);
 static void check_key(struct exchange *x, char kind);
 static void check_token(struct exchange *x, const struct secret *token);
 static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
 static void pass_gate(struct exchange *x);
+static void log_holder(const struct exchange *x);
 static void enter(struct exchange *x);
 static void on_gone(void *data);
 static void on_done(void *data);
@@ -66,7 +70,54 @@ static struct exchange *exchange_new(struct service *service, struct http_reques
     request_id_make(x->caller.request_id);
     http_request_set_data(r, x);
     http_request_watch(r, on_gone, on_done);
+    if (service->reporter)
+        http_request_set_note(r, begin_log(x));
     return x;
+}
+
+static struct request_log *begin_log(const struct exchange *x)
+{
+    struct request_log *l = request_log_new(x->service->reporter, x->caller.request_id);
+    struct span path = http_request_path(x->request);
+    struct addr peer;
+    char *port;
+
+    span_cut(http_request_head(x->request)->method, l->method, sizeof l->method);
+    span_cut(path, l->path, sizeof l->path);
+    if (http_request_peer(x->request, &peer)) {
+        addr_format(&peer, l->client);
+        port = strrchr(l->client, ':');
+        if (port)
+            *port = '\0';
+    }
+    return l;
+}
+
+static void span_cut(struct span s, char *out, size_t size)
+{
+    size_t n = s.len < size ? s.len : size - 1;
+
+    memcpy(out, s.data, n);
+    out[n] = '\0';
+}
+
+struct request_log *request_log_of(const struct http_request *r)
+{
+    return http_request_note(r);
+}
+
+static void on_over(void *arg UNUSED, struct http_request *r)
+{
+    struct request_log *l = http_request_note(r);
+
+    if (!l)
+        return;
+    l->status = http_reply_status(r);
+    l->problem = http_request_mark(r) - PROBLEM_MARK(0);
+    l->request_bytes = http_request_body_bytes(r);
+    l->reply_bytes = http_reply_offered(r);
+    l->is_broken = !http_reply_is_whole(r);
+    request_log_release(l);
 }
 
 /* From here on the request may not be answered. */
@@ -102,6 +153,7 @@ static bool find_route(struct exchange *x)
     struct span method = http_request_head(x->request)->method;
     struct span path = http_request_path(x->request);
     struct problem_details details = {.request_id = x->caller.request_id};
+    struct request_log *log = request_log_of(x->request);
     char allowed[ROUTE_METHODS_TEXT];
     int shown = (int)(path.len < PATH_SHOWN ? path.len : PATH_SHOWN);
 
@@ -109,6 +161,8 @@ static bool find_route(struct exchange *x)
         method = SPAN("GET");
     switch (route_find(service->routes, service->route_count, method, path, &x->match)) {
     case ROUTE_FOUND:
+        if (log)
+            log->route = x->match.route->pattern;
         return true;
     case ROUTE_WRONG_METHOD:
         details.allow = route_methods(service->routes, service->route_count, path, allowed);
@@ -137,6 +191,11 @@ static void authorize(struct exchange *x)
     case CREATOR:
         check_key(x, 'c');
         return;
+    case OPERATOR_OR_HERE:
+        if (x->service->is_here) {
+            enter(x);
+            return;
+        } /* fall through */
     case OPERATOR:
         check_token(x, &x->service->installation->operator_token);
         return;
@@ -202,6 +261,7 @@ static void on_verdict(void *arg, enum key_verdict verdict, const struct key_hol
     if (verdict == KEY_GOOD) {
         x->caller.holder = *holder;
         key_access_hold(holder->access);
+        log_holder(x);
         pass_gate(x);
         return;
     }
@@ -224,6 +284,16 @@ static void pass_gate(struct exchange *x)
         enter(x);
     else
         reply_problem(x->request, why.problem, "%s", why.text);
+}
+
+static void log_holder(const struct exchange *x)
+{
+    struct request_log *l = request_log_of(x->request);
+
+    if (!l)
+        return;
+    span_cut(span_of(x->caller.holder.owner), l->account, sizeof l->account);
+    span_cut(span_of(x->caller.holder.public_id), l->key, sizeof l->key);
 }
 
 static void enter(struct exchange *x)

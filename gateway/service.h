@@ -6,6 +6,7 @@
 #include "gateway/keyring.h"
 #include "gateway/options.h"
 #include "gateway/problem.h"
+#include "gateway/request_log.h"
 #include "gateway/route.h"
 
 struct service {
@@ -14,7 +15,9 @@ struct service {
     void *server;                            /* given to the handlers */
     struct keyring *keyring;                 /* null: no route asks for a key */
     const struct installation *installation; /* tokens of OPERATOR and FINANCE */
+    bool is_here;                            /* its socket is a loopback's */
     size_t body_bytes_max;                   /* over every route's own */
+    struct reporter *reporter;               /* null: its requests are neither counted nor logged */
 };
 /* For httpd_new(), with the service as its argument. */
 extern const struct httpd_handler service_handler;
@@ -34,6 +37,9 @@ const struct caller *request_caller(const struct http_request *r);
  * request_caller() may not be asked. */
 void request_release(struct http_request *r);
 
+/* What is told of the request when it is over; null where nothing is. */
+struct request_log *request_log_of(const struct http_request *r);
+
 /* For handlers that answer later: `*slot` is set to null when the request is over before they do. One slot a request. */
 void request_keep(struct http_request *r, struct http_request **slot);
 
@@ -41,7 +47,8 @@ void request_keep(struct http_request *r, struct http_request **slot);
 void reply_json(struct http_request *r, unsigned status, struct span json);
 /* The same for JSON that was just built: 500 if the buffer failed. */
 void reply_built(struct http_request *r, const struct buf *json);
-void reply_problem(struct http_request *r, enum problem p, const char *format, ...) PRINTF_LIKE(3, 4);
+void reply_problem(struct http_request *r, enum problem p, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 /* An err as a problem: its code chooses the status (INPUT 400, NOT_FOUND 404, EXISTS 409, UNAVAILABLE/TIMEOUT 503, else 500). */
 void reply_err(struct http_request *r, const struct err *err);
 

@@ -23,6 +23,7 @@ struct worker {
     const struct worker_start *start;
     struct server server;
     struct service service;
+    struct reporter reporter;
     struct httpd *httpd; /* null while it waits to be ready */
     struct timer *tick;
     struct timer *ready;
@@ -39,6 +40,7 @@ static const struct names_times names_times = {
     .fresh_ms = 30000, .retry_ms = 2000, .answer_ms = 15000};
 
 static bool build(struct worker *w, const struct worker_start *start, struct err *err);
+static bool open_reporter(struct worker *w, struct err *err);
 static bool build_backends(struct server *s, struct err *err);
 static void build_offline(struct server *s);
 static void open_door(struct worker *w);
@@ -73,8 +75,8 @@ int worker_run(const struct worker_start *start)
 
 static bool build(struct worker *w, const struct worker_start *start, struct err *err)
 {
-    static const struct ledger_handlers handlers = {.on_journal = on_journal,
-                                                    .on_put_holds = on_put_holds};
+    const struct ledger_handlers handlers = {
+        .on_journal = on_journal, .on_put_holds = on_put_holds, .sync_times = &start->seat->syncs};
     struct server *s = &w->server;
 
     s->options = start->options;
@@ -92,7 +94,7 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
     s->names = names_new(s->loop, start->names, &names_times);
     s->ledger =
         (struct ledger){.options = s->options, .installation = s->installation, .loop = s->loop};
-    if (!build_backends(s, err) ||
+    if (!open_reporter(w, err) || !build_backends(s, err) ||
         !(s->past_client = past_client_new(s->loop, s->options->state, err)) ||
         !ledger_open(&s->ledger, &handlers, w, err))
         return false;
@@ -103,6 +105,18 @@ static bool build(struct worker *w, const struct worker_start *start, struct err
         timer_start(w->ready, READY_MS);
     timer_start(w->tick, TICK_MS);
     return true;
+}
+
+static bool open_reporter(struct worker *w, struct err *err)
+{
+    const char *path = w->start->options->access_log;
+
+    w->reporter.seat = w->start->seat;
+    metric_set(&w->reporter.seat->is_worker, 1);
+    if (!path)
+        return true;
+    w->reporter.access = access_log_open(path, err);
+    return w->reporter.access != NULL;
 }
 
 static bool build_backends(struct server *s, struct err *err)
@@ -164,6 +178,7 @@ static void open_door(struct worker *w)
         .keyring = w->server.ledger.keyring,
         .installation = w->server.installation,
         .body_bytes_max = limits.body_bytes_max,
+        .reporter = &w->reporter,
     };
     w->httpd = httpd_new(w->server.loop, w->start->listen_fd, w->start->tls, &limits,
                          &service_handler, &w->service);
@@ -218,6 +233,7 @@ static void on_ready_timer(void *arg)
 /* ------------------------------------------------------------------ once a second, and signals */
 
 static void watch_outage(struct worker *w);
+static void show(struct worker *w);
 static void on_redis_has_all(void *arg);
 static void stop_if_over(struct worker *w);
 static size_t connection_count(const struct worker *w);
@@ -233,7 +249,19 @@ static void on_tick(void *arg)
     if (w->server.calls)
         paid_calls_progress(w->server.calls);
     watch_outage(w);
+    show(w);
     stop_if_over(w);
+}
+
+static void show(struct worker *w)
+{
+    const struct server *s = &w->server;
+    struct seat *seat = w->reporter.seat;
+
+    metric_set(&seat->is_ready, !readiness_reason(s));
+    metric_set(&seat->open_calls, s->calls ? paid_calls_open(s->calls) : 0);
+    metric_set(&seat->connections, connection_count(w));
+    metric_set(&seat->unshipped, s->ledger.projection ? projection_lag(s->ledger.projection) : 0);
 }
 
 /* Its end is when Redis has all that was journaled, and nothing more was spent without it meanwhile. */
@@ -353,6 +381,7 @@ static void dismantle(struct worker *w)
         backend_free(s->backends[i].backend);
     free(s->backends);
     names_free(s->names);
+    access_log_free(w->reporter.access);
     signal_watch_free(w->on_term);
     signal_watch_free(w->on_int);
     signal_watch_free(w->on_hup);

@@ -3,6 +3,7 @@
 #ifndef TOLLGATE_GATEWAY_WORKER_H
 #define TOLLGATE_GATEWAY_WORKER_H
 
+#include "gateway/board.h"
 #include "gateway/installation.h"
 #include "gateway/options.h"
 #include "lib/net/addr.h"
@@ -15,6 +16,7 @@ struct worker_start {
     struct tls_context *tls;
     unsigned slot;            /* 0, 1, 2 … */
     const struct addr *names; /* where names are looked up */
+    struct seat *seat;        /* on the board, of this process */
     int ready_fd; /* of muster_join(): it accepts nothing before it can serve, and then says so; -1:
                       it accepts at once, and answers 503 until it can */
 };

@@ -37,6 +37,8 @@ struct httpd_handler {
     /* The parser refused what a client sent: reply with this status in your own error shape (keep-alive is over). Of a refused
      * head only what stood before the fault is known; a request whose body is refused was in on_head before. */
     void (*on_refused)(void *arg, struct http_request *r, unsigned status, const struct err *err);
+    /* The request is over, in any way, and this is the last of it; of a head that never came whole, the first too. May be null. */
+    void (*on_over)(void *arg, struct http_request *r);
 };
 
 /* Serves an already listening socket, which it takes over. `tls` null: plain (unix sockets). Copies limits and handler. */
@@ -67,6 +69,13 @@ void http_request_take_body(struct http_request *r, struct buf *out);
 bool http_request_peer(const struct http_request *r, struct addr *out) MUST_USE;
 void *http_request_data(const struct http_request *r); /* the handler's own pointer */
 void http_request_set_data(struct http_request *r, void *data);
+/* Another pointer of the handler's, for on_over(); null to begin with. */
+void *http_request_note(const struct http_request *r);
+void http_request_set_note(struct http_request *r, void *note);
+/* A number of the handler's, likewise; 0 to begin with. */
+int http_request_mark(const struct http_request *r);
+void http_request_set_mark(struct http_request *r, int mark);
+uint64_t http_request_body_bytes(const struct http_request *r); /* that came */
 /* `on_gone`: the client hung up before the end; `on_done`: the request is over, in any way; both may be null. */
 void http_request_watch(struct http_request *r, void (*on_gone)(void *data),
                         void (*on_done)(void *data));
@@ -86,6 +95,8 @@ void http_reply_end(struct http_request *r);
 /* The answer can't be completed: closes without a clean end, so that no client takes it for whole. */
 void http_reply_break(struct http_request *r);
 
+unsigned http_reply_status(const struct http_request *r); /* 0: no answer was begun */
+bool http_reply_is_whole(const struct http_request *r);   /* it was ended, and not broken */
 /* Payload bytes of this answer given to http_reply_write() (or http_reply()), and a lower bound of those that the socket has
  * taken; exact when it took all. */
 uint64_t http_reply_offered(const struct http_request *r);

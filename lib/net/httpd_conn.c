@@ -313,6 +313,7 @@ static enum step add_to_body(struct conn *c, struct span bytes)
                 r->body_max);
         return refuse(c, 413, &err);
     }
+    r->body_bytes += bytes.len;
     if (!buf_add_span(&r->body, bytes) && !buf_ok(&r->body, "the request's body", &err))
         return refuse(c, 503, &err);
     return WAIT;
@@ -383,8 +384,12 @@ static enum step end_request(struct conn *c)
 
 static void request_end(struct http_request *r)
 {
+    const struct httpd *h = r->conn->httpd;
+
     if (r->on_done)
         r->on_done(r->data);
+    if (h->handler.on_over)
+        h->handler.on_over(h->arg, r);
     buf_clear(&r->text);
     buf_clear(&r->body);
     free(r);

@@ -21,8 +21,8 @@ struct httpd {
     struct conn *conns;
     size_t conn_count;
     size_t finishing_count; /* streams that have no connection any more but are not yet closed */
-    bool is_retiring; /* no connection is kept alive */
-    bool is_draining; /* and idle ones are closed */
+    bool is_retiring;       /* no connection is kept alive */
+    bool is_draining;       /* and idle ones are closed */
     bool is_freed;
     void (*on_idle)(void *);
     void *on_idle_arg;
@@ -80,20 +80,23 @@ struct http_request {
     struct buf text;
     struct buf body;
     size_t body_max;
-    uint64_t body_left; /* of a Content-Length */
+    uint64_t body_left;  /* of a Content-Length */
+    uint64_t body_bytes; /* that came */
     struct http1_chunks chunks;
     int64_t body_start_nanos; /* monotonic */
     bool is_accepted, is_continued, is_body_whole, is_refused;
 
-    bool is_begun; /* the answer's head was written */
-    bool is_over;  /* ended or broken by the handler */
+    unsigned status; /* of the answer; 0: not begun */
+    bool is_begun;   /* the answer's head was written */
+    bool is_over;    /* ended or broken by the handler */
     bool is_broken;
     bool keeps_alive;
     bool is_bodiless;          /* the answer has no body, whatever is written */
     enum http_body reply_body; /* how the answer is framed */
     struct handover handover;
 
-    void *data;
+    void *data, *note;
+    int mark;
     void (*on_gone)(void *data);
     void (*on_done)(void *data);
     void (*on_drained)(void *data);

@@ -64,6 +64,31 @@ void http_request_set_data(struct http_request *r, void *data)
     r->data = data;
 }
 
+void *http_request_note(const struct http_request *r)
+{
+    return r->note;
+}
+
+void http_request_set_note(struct http_request *r, void *note)
+{
+    r->note = note;
+}
+
+int http_request_mark(const struct http_request *r)
+{
+    return r->mark;
+}
+
+void http_request_set_mark(struct http_request *r, int mark)
+{
+    r->mark = mark;
+}
+
+uint64_t http_request_body_bytes(const struct http_request *r)
+{
+    return r->body_bytes;
+}
+
 void http_request_watch(struct http_request *r, void (*on_gone)(void *data),
                         void (*on_done)(void *data))
 {
@@ -110,6 +135,7 @@ static void write_head(struct http_request *r, unsigned status, const struct htt
 
     assert(!r->is_begun && !r->is_over);
     r->is_begun = true;
+    r->status = status;
     r->keeps_alive = may_keep_alive(r);
     r->is_bodiless = r->reply_body == HTTP_BODY_NONE || span_equal(r->head.method, SPAN("HEAD"));
     if (!r->keeps_alive)
@@ -202,6 +228,16 @@ void http_reply_break(struct http_request *r)
     assert(!r->is_over);
     r->is_broken = true;
     end(r);
+}
+
+unsigned http_reply_status(const struct http_request *r)
+{
+    return r->status;
+}
+
+bool http_reply_is_whole(const struct http_request *r)
+{
+    return r->is_over && !r->is_broken;
 }
 
 uint64_t http_reply_offered(const struct http_request *r)

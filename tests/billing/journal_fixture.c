@@ -31,7 +31,11 @@ void fixture_open(struct journal_fixture *f)
     f->top = xstrdup(top);
     f->root = path_join(top, "journal");
     f->archive = path_join(top, "archive");
-    f->config = (struct journal_config){f->root, f->archive, "inst-test", FIXTURE_SEGMENT, 3600000};
+    f->config = (struct journal_config){.root = f->root,
+                                        .archive = f->archive,
+                                        .installation = "inst-test",
+                                        .segment_bytes = FIXTURE_SEGMENT,
+                                        .segment_age_ms = 3600000};
     f->notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ck_assert_int_ge(f->notify_fd, 0);
 }

@@ -103,7 +103,11 @@ static void on_done(void *arg)
 
 static void rig_journal(struct rig *r)
 {
-    struct journal_config config = {r->journal_root, r->archive, INSTALLATION, 128 * 1024, 3600000};
+    struct journal_config config = {.root = r->journal_root,
+                                    .archive = r->archive,
+                                    .installation = INSTALLATION,
+                                    .segment_bytes = 128 * 1024,
+                                    .segment_age_ms = 3600000};
     struct err err;
 
     r->journal = journal_open(&config, NULL, &err);

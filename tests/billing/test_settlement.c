@@ -555,7 +555,11 @@ START_TEST(what_journals_wrote_and_sealed_is_closed)
     struct world *w = world_new("2026-11-10T00:00:00Z");
     AUTO_STRING root = world_path(w, "journal");
     AUTO_STRING dir = close_dir(w->archive, period_text("2026-11"));
-    const struct journal_config config = {root, w->archive, WORLD_INSTALLATION, 1 << 20, 3600000};
+    const struct journal_config config = {.root = root,
+                                          .archive = w->archive,
+                                          .installation = WORLD_INSTALLATION,
+                                          .segment_bytes = 1 << 20,
+                                          .segment_age_ms = 3600000};
     struct settlement_verdict v;
     struct err err;
 

@@ -180,7 +180,7 @@ def test_a_config_that_is_refused_changes_nothing_and_is_named_with_its_line(run
     running.config.write_text("\n".join([line, *kept]) + "\n")
     os.kill(running.pid, signal.SIGHUP)
     wait_until(lambda: logged(running, "reload_refused") == 1, "it is refused")
-    (refusal,) = [entry for entry in running.log_text().splitlines() if "reload_refused" in entry]
+    (refusal,) = [entry for entry in running.log_text().splitlines() if "reload_problem" in entry]
     assert f"{running.config}:1: " in refusal and says in refusal, refusal
     assert running.workers() == workers
     assert ask(running, FAST).status == 200

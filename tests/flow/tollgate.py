@@ -579,4 +579,4 @@ def forget_stopped() -> None:
 
 
 def missing_programs() -> list[str]:
-    return [name for name in ("redis-server", "redis-cli", "openssl", "setpriv") if not shutil.which(name)]
+    return [name for name in ("redis-server", "redis-cli", "openssl", "promtool", "setpriv") if not shutil.which(name)]

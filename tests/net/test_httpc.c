@@ -960,7 +960,7 @@ static void read_certificates(const char *dir, struct tls_context **server,
 
 START_TEST(client_and_server_understand_each_other)
 {
-    static const struct httpd_handler echo = {echo_head, echo_body, echo_refused};
+    static const struct httpd_handler echo = {echo_head, echo_body, echo_refused, NULL};
     static const size_t sizes[] = {0, 1, 2, 5000, 16384, 65537, 300000, 2000001, 3000000};
     char dir[] = "/tmp/tollgate-test-httpc-XXXXXX";
     struct outcome outcomes[3 * ARRAY_LEN(sizes)] = {{0}};

@@ -127,7 +127,7 @@ static void on_refused(void *arg UNUSED, struct http_request *r, unsigned status
     http_reply(r, status, NULL, 0, span_of(err->text));
 }
 
-static const struct httpd_handler handler = {on_head, on_body, on_refused};
+static const struct httpd_handler handler = {on_head, on_body, on_refused, NULL};
 
 static void serve_with(const struct httpd_limits *limits)
 {
