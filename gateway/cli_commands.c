@@ -5,6 +5,7 @@
 #include "gateway/cli_account.h"
 #include "gateway/cli_catalogue.h"
 #include "gateway/cli_check.h"
+#include "gateway/cli_doctor.h"
 #include "gateway/cli_journal.h"
 #include "gateway/cli_price.h"
 #include "gateway/cli_receipt.h"
@@ -124,6 +125,8 @@ const struct command cli_commands[] = {
      OPTIONS(dev_options), 0, dev},
     {"check", "", "Reads the config and says every mistake in it, with its line.",
      OPTIONS(check_options), CLI_COMMON, check},
+    {"doctor", "", "Looks at the machine and at Redis; names what is unsafe, and the remedy.",
+     NO_OPTIONS, CLI_COMMON, doctor},
     {"apply", "CATALOGUE.json", "Makes creators, contracts, models and prices what the file says.",
      OPTIONS(apply_options), CLI_COMMON, apply},
     {"account create", "ID", "Opens an account that pays.", OPTIONS(account_create_options),

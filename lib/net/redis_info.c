@@ -63,6 +63,11 @@ static bool find_id(struct span text, const char *name, struct span *value, stru
 
 static bool find(struct span text, const char *name, struct span *value, struct err *err)
 {
+    return redis_info_find(text, name, value) || err_set(err, ERR_PROTOCOL, "INFO has no %s", name);
+}
+
+bool redis_info_find(struct span text, const char *name, struct span *value)
+{
     size_t len = strlen(name);
 
     while (text.len) {
@@ -78,7 +83,7 @@ static bool find(struct span text, const char *name, struct span *value, struct 
         line += end != NULL;
         text = (struct span){text.data + line, text.len - line};
     }
-    return err_set(err, ERR_PROTOCOL, "INFO has no %s", name);
+    return false;
 }
 
 static bool find_flag(struct span text, const char *name, bool *out, struct err *err)

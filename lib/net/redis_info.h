@@ -22,6 +22,8 @@ struct redis_info {
     bool has_rewritten; /* since its start, and the last one went well */
 };
 
+/* The value of a field, up to its line's end; false when INFO has none of that name. */
+bool redis_info_find(struct span text, const char *name, struct span *value);
 /* ERR_PROTOCOL when a field is missing or makes no sense. */
 bool redis_info_parse(struct span text, struct redis_info *out, struct err *err) MUST_USE;
 /* Of the section `replication` alone: the server is master, and the run is still that one. */

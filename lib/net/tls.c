@@ -5,15 +5,18 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
-#define HOST_MAX 256
+#define HOST_MAX      256
+#define SECONDS_A_DAY INT64_C(86400)
 
 #define HOSTS_MAX 16 /* whose sessions a client remembers */
 
@@ -159,6 +162,26 @@ static bool load_trust(SSL_CTX *ctx, const char *ca_file, struct err *err)
                      : SSL_CTX_set_default_verify_paths(ctx);
 
     return ok == 1 || tls_error(err, ERR_INPUT, ca_file ? ca_file : "the system's certificates");
+}
+
+bool tls_certificate_end(const char *path, int64_t *out, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    X509 *certificate = file ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
+    int days = 0, seconds = 0;
+    bool ok;
+
+    if (!file)
+        return err_sys(err, "%s", path);
+    fclose(file);
+    ok = certificate && ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate));
+    X509_free(certificate);
+    ERR_clear_error();
+    if (!ok)
+        return err_set(err, ERR_INPUT, "%s holds no certificate in PEM", path);
+    *out = clock_now() - clock_offset() +
+           (days * SECONDS_A_DAY + seconds) * NANOS_PER_SECOND;
+    return true;
 }
 
 void tls_context_free(struct tls_context *c)

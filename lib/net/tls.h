@@ -20,6 +20,8 @@ struct tls_context *tls_client_new(const char *ca_file, struct err *err) MUST_US
 /* What the client shows when it is asked for a certificate. */
 bool tls_client_identify(struct tls_context *c, const char *certificate_file, const char *key_file,
                          struct err *err) MUST_USE;
+/* Until when the first certificate of a PEM file holds: nanoseconds since 1970. */
+bool tls_certificate_end(const char *path, int64_t *out, struct err *err) MUST_USE;
 void tls_context_free(struct tls_context *c);
 DEFINE_AUTO(tls_context)
 
