@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tollgate import is_gone
+
 from .stack import Stack
 
 
@@ -73,6 +75,19 @@ def restart(stack: Stack, target: str, given: dict[str, Any], over: threading.Ev
     over.wait(given["seconds"])
     instance.serve()
     return "stopped and started again"
+
+
+def reload(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """SIGHUP: new workers take over, and what the old still stream is cut when their drain is over."""
+    instance = stack.instances[target]
+    instance.wait_alive()
+    old = instance.children("worker")
+    os.kill(instance.pid, signal.SIGHUP)
+    deadline = time.monotonic() + given["seconds"]
+    while (left := [pid for pid in old if not is_gone(pid)]) and time.monotonic() < deadline:
+        if over.wait(0.1):
+            break
+    return f"reloaded, {len(left)} of {len(old)} workers are still there"
 
 
 # --- its disk and its clock
