@@ -14,6 +14,7 @@
 #include "gateway/generation.h"
 #include "gateway/muster.h"
 #include "gateway/privileges.h"
+#include "gateway/supervisor.h"
 #include "gateway/worker.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -197,6 +198,7 @@ static void start_all(struct master *m)
     start_workers(m->present);
     log_info("started", "the API is at https://%s, the console at https://%s, with %zu workers",
              s->listeners->api_address, s->listeners->console_address, s->listeners->count);
+    supervisor_tell("READY=1");
 }
 
 static struct crew *crew_new(struct master *m, struct generation *generation)
@@ -370,6 +372,7 @@ static void on_stop_signal(void *arg)
 /* The sockets are closed, so that what comes now goes elsewhere; workers finish what they have. */
 static void stop(struct master *m)
 {
+    supervisor_tell("STOPPING=1");
     m->stopping_since_ms = clock_monotonic_ms();
     listeners_clear(m->start->listeners);
     children_stop(m->children);
@@ -393,8 +396,10 @@ static void reload(struct master *m)
 {
     struct err err;
 
+    supervisor_tell_reloading();
     m->next = crew_load(m, &err);
     if (!m->next) {
+        supervisor_tell("READY=1");
         metric_add(&m->seat->reloads_refused, 1);
         log_error("reload_refused", "the old config stays: %s", err.text);
         return;
@@ -482,6 +487,7 @@ static void end_reload(struct master *m)
 {
     bool again = m->reload_again;
 
+    supervisor_tell("READY=1");
     timer_stop(m->muster_end);
     muster_free(m->present->muster);
     m->present->muster = NULL;
