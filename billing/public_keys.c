@@ -3,8 +3,10 @@
 #include "billing/public_keys.h"
 
 #include "lib/base/file.h"
+#include "lib/base/mem.h"
 #include "lib/base/text.h"
 
+#define KEPT      "keys"
 #define PEM_BEGIN "-----BEGIN PUBLIC KEY-----"
 #define PEM_END   "-----END PUBLIC KEY-----"
 
@@ -13,6 +15,7 @@ static bool strip_pem(struct span text, struct buf *base64url);
 static bool parse_json(struct span text, struct public_keys *out, struct err *err);
 static bool parse_jwk(const json_t *jwk, struct public_keys *out, struct err *err);
 static bool add_raw(struct public_keys *k, struct span raw, struct err *err);
+static bool add_kept(const char *path, struct public_keys *out, struct err *err);
 
 /* What stands before the key in its SubjectPublicKeyInfo (RFC 8410 section 4). */
 static const unsigned char spki_prefix[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
@@ -157,12 +160,62 @@ void jwk_write(const struct signing_key *key, struct jw *w)
     jw_object_end(w);
 }
 
-void jwks_write(const struct signing_key *key, struct jw *w)
+void jwks_write(const struct public_keys *keys, struct jw *w)
 {
     jw_object(w);
     jw_key(w, "keys");
     jw_array(w);
-    jwk_write(key, w);
+    for (size_t i = 0; i < keys->count; i++)
+        jwk_write(keys->at[i].key, w);
     jw_array_end(w);
     jw_object_end(w);
+}
+
+bool public_keys_keep(const char *archive, const struct signing_key *key, struct err *err)
+{
+    AUTO_STRING dir = path_join(archive, KEPT);
+    AUTO_CLEAR(buf) text = {.max = PUBLIC_KEYS_BYTES_MAX};
+    AUTO_STRING path = NULL;
+    char id[KEY_ID_TEXT];
+    struct err why;
+    struct jw w;
+
+    signing_key_id(key, id);
+    path = xasprintf("%s/%s.json", dir, id);
+    if (file_exists(path))
+        return true;
+    jw_init(&w, &text);
+    jwk_write(key, &w);
+    if (!dir_ensure(dir, 0755, err))
+        return false;
+    if (file_write_new(path, 0644, buf_span(&text), &why) || why.code == ERR_EXISTS)
+        return true;
+    return err_set(err, why.code, "%s", why.text);
+}
+
+bool public_keys_kept(const char *archive, struct public_keys *out, struct err *err)
+{
+    AUTO_STRING dir = path_join(archive, KEPT);
+    char **names = NULL;
+    size_t count = 0;
+    bool ok;
+
+    *out = (struct public_keys){0};
+    if (!dir_list(dir, &names, &count, err))
+        return false;
+    ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        AUTO_STRING path = path_join(dir, names[i]);
+
+        ok = add_kept(path, out, err) || err_context(err, "%s", path);
+    }
+    dir_names_free(names, count);
+    return ok;
+}
+
+static bool add_kept(const char *path, struct public_keys *out, struct err *err)
+{
+    AUTO_CLEAR(buf) text = {.max = PUBLIC_KEYS_BYTES_MAX};
+
+    return file_read(path, &text, err) && parse_json(buf_span(&text), out, err);
 }

@@ -28,6 +28,11 @@ const struct signing_key *public_keys_find(const struct public_keys *k, const ch
 /* {"kty":"OKP","crv":"Ed25519","kid":"k-…","use":"sig","alg":"EdDSA","x":"…"} */
 void jwk_write(const struct signing_key *key, struct jw *w);
 /* {"keys":[…]}: /.well-known/tollgate-jwks.json. */
-void jwks_write(const struct signing_key *key, struct jw *w);
+void jwks_write(const struct public_keys *keys, struct jw *w);
+
+/* Every key that ever signed stays known: archive/keys/<id>.json is its JWK. */
+bool public_keys_keep(const char *archive, const struct signing_key *key, struct err *err) MUST_USE;
+/* Clear *out afterwards, also on failure. */
+bool public_keys_kept(const char *archive, struct public_keys *out, struct err *err) MUST_USE;
 
 #endif

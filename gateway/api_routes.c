@@ -108,6 +108,6 @@ static void jwks_get(void *server, struct http_request *r, const struct route_ma
 
     (void)match;
     jw_init(&w, &json);
-    jwks_write(s->installation->signing_key, &w);
+    jwks_write(&s->installation->public_keys, &w);
     reply_json(r, 200, buf_span(&json));
 }

@@ -48,7 +48,7 @@ static bool own_keys(const struct options *o, struct public_keys *out, struct er
     if (!installation_open(o->state, o->archive, o->zone, &installation, err))
         return false;
     jw_init(&w, &text);
-    jwks_write(installation.signing_key, &w);
+    jwks_write(&installation.public_keys, &w);
     return public_keys_parse(buf_span(&text), out, err);
 }
 

@@ -56,10 +56,13 @@ bool installation_open(const char *state, const char *archive, const char *zone,
         return false;
     if (!file_exists(json) && (!may_be_made(state, archive, err) || !make(&place, err)))
         return false;
-    if (!load(&place, &found, err) || !is_of_archive(&place, archive, found.id, err))
+    if (!load(&place, &found, err) || !is_of_archive(&place, archive, found.id, err) ||
+        !public_keys_keep(archive, found.signing_key, err) ||
+        !public_keys_kept(archive, &found.public_keys, err))
         return false;
     *out = found;
     found.signing_key = NULL;
+    found.public_keys.count = 0;
     return true;
 }
 
@@ -114,6 +117,7 @@ void installation_clear(struct installation *i)
     secret_clear(&i->finance_token);
     signing_key_free(i->signing_key);
     i->signing_key = NULL;
+    public_keys_clear(&i->public_keys);
 }
 
 /* Two programs may come to an empty directory at once: one makes it, the other waits and finds it

@@ -5,6 +5,7 @@
 #ifndef TOLLGATE_GATEWAY_INSTALLATION_H
 #define TOLLGATE_GATEWAY_INSTALLATION_H
 
+#include "billing/public_keys.h"
 #include "lib/base/crypto.h"
 #include "lib/base/secret.h"
 
@@ -12,6 +13,8 @@ struct installation {
     char id[40]; /* "in-" and 16 of [0-9a-z] */
     struct secret pepper;
     struct signing_key *signing_key;
+    struct public_keys
+        public_keys; /* of this one and of all that signed before, as the archive keeps them */
     struct secret operator_token, finance_token;
 };
 /* Makes what is missing, in a directory it creates (0700); refuses an installation whose zone or

@@ -80,12 +80,37 @@ START_TEST(a_published_key_set_is_read_back)
     char id[KEY_ID_TEXT];
     struct jw w;
 
-    jw_init(&w, &text);
-    jwks_write(key, &w);
     signing_key_id(key, id);
+    keys.at[keys.count++].key = key;
+    jw_init(&w, &text);
+    jwks_write(&keys, &w);
+    keys.count = 0;
     ck_assert(public_keys_parse(buf_span(&text), &keys, NULL));
     ck_assert_ptr_nonnull(public_keys_find(&keys, id));
     ck_assert_ptr_null(public_keys_find(&keys, "k-0000000000000000"));
+}
+END_TEST
+
+START_TEST(keys_that_signed_are_kept_for_ever)
+{
+    AUTO(signing_key) first = signing_key_generate();
+    AUTO(signing_key) second = signing_key_generate();
+    AUTO_CLEAR(public_keys) keys = {0};
+    char dir[] = "/tmp/tollgate-keys-XXXXXX", id[KEY_ID_TEXT], command[64];
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert(!public_keys_kept(dir, &keys, NULL));
+    ck_assert(public_keys_keep(dir, first, NULL));
+    ck_assert(public_keys_keep(dir, first, NULL));
+    ck_assert(public_keys_keep(dir, second, NULL));
+    ck_assert(public_keys_kept(dir, &keys, NULL));
+    ck_assert_uint_eq(keys.count, 2);
+    signing_key_id(first, id);
+    ck_assert_ptr_nonnull(public_keys_find(&keys, id));
+    signing_key_id(second, id);
+    ck_assert_ptr_nonnull(public_keys_find(&keys, id));
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    ck_assert_int_eq(system(command), 0);
 }
 END_TEST
 
@@ -281,6 +306,7 @@ int main(void)
     tcase_add_test(tcase, public_keys_are_read_in_every_form);
     tcase_add_test(tcase, what_is_no_public_key_is_refused);
     tcase_add_test(tcase, a_published_key_set_is_read_back);
+    tcase_add_test(tcase, keys_that_signed_are_kept_for_ever);
     tcase_add_test(tcase, a_receipt_says_what_the_record_says);
     tcase_add_test(tcase, a_refund_has_a_receipt_of_its_own);
     tcase_add_test(tcase, every_changed_character_of_a_receipt_is_found);
