@@ -53,7 +53,7 @@ def wait_well(stack: Stack) -> float:
     """Seconds until all workers of both instances say that they are ready."""
     began = time.monotonic()
     for instance in stack.instances.values():
-        instance.wait_ready(60)
+        instance.wait_ready()
     return time.monotonic() - began
 
 

@@ -173,7 +173,7 @@ class Stack:
         self._set_up(first)
         for instance in self.instances.values():
             instance.key = next(iter(self.keys.values()))[1]
-            instance.wait_ready(60)
+            instance.wait_ready()
 
     def _set_up(self, instance: Instance) -> None:
         catalogue = world.write_catalogue(self.folder / "catalogue.json")
