@@ -145,6 +145,17 @@ bool archive_heads(const char *archive, const char *writer, struct record_heads 
     return true;
 }
 
+bool archive_is_retired(const char *archive, const char *writer)
+{
+    struct archive_header last;
+    uint64_t n;
+
+    if (!archive_last_segment(archive, writer, &n, NULL) || n == 0)
+        return false;
+    AUTO_STRING path = archive_path(archive, writer, n);
+    return archive_file_header(path, &last, NULL) && last.retired > 0;
+}
+
 bool archive_retire_record(const char *archive, const char *writer, struct buf *out,
                            struct err *err)
 {

@@ -36,6 +36,8 @@ struct retired_result {
 bool archive_retire(const char *archive, const struct retirement *r,
                     const struct retired_findings *found, struct retired_result *out,
                     struct err *err) MUST_USE;
+/* Whether that was done. False also when it can't be read. */
+bool archive_is_retired(const char *archive, const char *writer) MUST_USE;
 /* Appends the retire record. ERR_NOT_FOUND when there is none. */
 bool archive_retire_record(const char *archive, const char *writer, struct buf *out,
                            struct err *err) MUST_USE;

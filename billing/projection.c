@@ -511,6 +511,12 @@ void projection_read_again(struct projection *p)
         begin(p);
 }
 
+void projection_report(struct projection *p)
+{
+    if (p->stage == STAGE_SHIPPING)
+        reports_send(p, true);
+}
+
 unsigned projection_parked(const struct projection *p)
 {
     unsigned count = 0;

@@ -59,6 +59,8 @@ void projection_holds_are_back(struct projection *p);
 bool projection_is_recovered(const struct projection *p);
 /* Redis lost records, as somebody else knows: the cursors are read again at once. */
 void projection_read_again(struct projection *p);
+/* Tells every partition now that this writer lives, as it does by itself every 10 s. */
+void projection_report(struct projection *p);
 /* How many partitions take nothing until they are rebuilt. */
 unsigned projection_parked(const struct projection *p);
 /* How many durable records Redis has not applied, as far as it has answered. */

@@ -60,7 +60,7 @@ static bool list_writers(struct archive_replay *r, struct err *err)
         !archive_writers(o->archive, &r->writers, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (r->writers[i].segments > 0 && !journal_report_has(&here, r->writers[i].writer))
+        if (r->writers[i].segments > 0 && !journal_report_find(&here, r->writers[i].writer))
             r->writers[r->count++] = r->writers[i];
     return true;
 }

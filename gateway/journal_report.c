@@ -43,12 +43,12 @@ bool journal_report_read(const char *root, struct journal_report *out, struct er
     return true;
 }
 
-bool journal_report_has(const struct journal_report *r, const char *writer)
+const struct journal_entry *journal_report_find(const struct journal_report *r, const char *writer)
 {
     for (const struct journal_entry *e = r->entries; e < r->entries + r->count; e++)
         if (!e->is_damaged && strcmp(e->writer, writer) == 0)
-            return true;
-    return false;
+            return e;
+    return NULL;
 }
 
 void journal_report_clear(struct journal_report *r)

@@ -26,8 +26,8 @@ struct journal_report {
 bool journal_report_read(const char *root, struct journal_report *out, struct err *err) MUST_USE;
 void journal_report_clear(struct journal_report *r);
 DEFINE_AUTO_CLEAR(journal_report)
-/* Whether this host has a directory of `writer` that is not damaged. */
-bool journal_report_has(const struct journal_report *r, const char *writer);
+/* The writer's directory on this host, unless it is damaged; null: there is none. */
+const struct journal_entry *journal_report_find(const struct journal_report *r, const char *writer);
 /* The members dir, owner_pid, damaged, segments, sealed, unsealed_records, record_places of an object. */
 void journal_entry_write(const struct journal_entry *e, struct jw *w);
 /* Numbered records on both sides: the sum of all heads. */

@@ -114,6 +114,8 @@ static void on_change(void *arg, struct span kind, struct span id)
         load_catalogue(l);
     else if (span_equal(kind, SPAN("rebuild")))
         ship_again(l);
+    else if (span_equal(kind, SPAN("live")) && l->projection)
+        projection_report(l->projection);
     else if (span_equal(kind, SPAN("key")) && span_copy(id, public_id, sizeof public_id))
         keyring_forget(l->keyring, public_id);
 }

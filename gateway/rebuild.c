@@ -16,6 +16,7 @@
 #define REASON       "it is being rebuilt"
 #define WAIT_MS      (3600 * 1000)
 #define POLL_MS      200
+#define RETRY_MS     10000
 #define CURSOR_TEXT  32
 #define PAGE         "1000"
 #define LIVE_MS      30000
@@ -52,14 +53,15 @@ struct rebuild {
     bool is_due[PARTITIONS_ALL];      /* to be emptied */
     bool is_begun[PARTITIONS_ALL];    /* its keys are being deleted since before */
     bool is_filling[PARTITIONS_ALL];  /* emptied, by us or before: admits nobody */
-    struct rebuild_guard guard;
+    struct rebuild_guard *guard;
     size_t pending;
     struct err failure;
     size_t server; /* whose keys are read, and how far */
     char cursor[CURSOR_TEXT];
     bool hears_more;
     struct archive_replay *replay;
-    struct timer *poll;
+    struct timer
+        *poll; /* before others are listened to again; before what was cut off is tried again */
     struct rebuild_result result;
     struct waiting *waiting;
 };
@@ -91,6 +93,7 @@ struct rebuild *rebuild_new(struct console *console)
 
     r->console = console;
     r->poll = timer_new(console->loop, on_poll, r);
+    r->guard = rebuild_guard_new(console);
     return r;
 }
 
@@ -105,7 +108,7 @@ void rebuild_free(struct rebuild *r)
     }
     archive_replay_free(r->replay);
     timer_free(r->poll);
-    rebuild_guard_clear(&r->guard);
+    rebuild_guard_free(r->guard);
     free(r);
 }
 
@@ -147,6 +150,7 @@ void rebuild_redis_lost(struct rebuild *r)
 
 static void begin(struct rebuild *r, bool from_zero, bool is_own)
 {
+    timer_stop(r->poll);
     r->from_zero = from_zero;
     r->is_own = is_own;
     r->has_history = archive_replay_has_history(r->console->options);
@@ -154,7 +158,6 @@ static void begin(struct rebuild *r, bool from_zero, bool is_own)
     memset(r->is_due, 0, sizeof r->is_due);
     memset(r->is_begun, 0, sizeof r->is_begun);
     memset(r->is_filling, 0, sizeof r->is_filling);
-    rebuild_guard_clear(&r->guard);
     enter(r, STEP_READ);
 }
 
@@ -163,9 +166,7 @@ static void begin(struct rebuild *r, bool from_zero, bool is_own)
 static void read_state(struct rebuild *r, unsigned lane);
 static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool is_work(const struct rebuild *r);
-static void guard(struct rebuild *r, unsigned lane);
-static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
-static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_guarded(void *arg, const struct err *err);
 static void read_page(struct rebuild *r);
 static void on_page(void *arg, const struct redis_reply *reply, const struct err *err);
 static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_reply *keys);
@@ -191,8 +192,6 @@ static void enter(struct rebuild *r, enum step step)
 
         if (step == STEP_READ)
             read_state(r, lane);
-        else if (step == STEP_GUARD)
-            guard(r, lane);
         else if (step == STEP_PARK && r->is_due[lane])
             run_script(r, lane, "park", NULL, 0);
         else if (step == STEP_EMPTY && r->is_due[lane])
@@ -218,14 +217,12 @@ static void next(struct rebuild *r)
             finish(r, NULL);
             return;
         }
-        enter(r, r->is_own && r->result.emptied ? STEP_GUARD : STEP_PARK);
-        return;
-    case STEP_GUARD:
-        if (rebuild_guard_allows(&r->guard, r->console->options->journal,
-                                 r->console->options->archive, &r->failure))
+        if (!r->result.emptied) {
             enter(r, STEP_PARK);
-        else
-            finish(r, &r->failure);
+            return;
+        }
+        r->step = STEP_GUARD;
+        rebuild_guard_ask(r->guard, r->is_due, r->is_begun, on_guarded, r);
         return;
     case STEP_PARK:
         memcpy(r->cursor, "0", sizeof "0");
@@ -262,7 +259,10 @@ static void on_poll(void *arg)
     struct rebuild *r = arg;
 
     r->hears_more = false;
-    enter(r, STEP_LISTEN);
+    if (r->step == STEP_LISTEN)
+        enter(r, STEP_LISTEN);
+    else
+        rebuild_redis_ready(r);
 }
 
 static void read_state(struct rebuild *r, unsigned lane)
@@ -305,38 +305,14 @@ static bool is_work(const struct rebuild *r)
     return false;
 }
 
-static void guard(struct rebuild *r, unsigned lane)
+static void on_guarded(void *arg, const struct err *err)
 {
-    char keys[2][PARTITION_KEY];
-    struct partition p = partition_at(lane);
-    const struct span live[] = {SPAN("HGETALL"), partition_key(p, "live", NULL, keys[0])};
-    const struct span cursors[] = {SPAN("HGETALL"), partition_key(p, "cursors", NULL, keys[1])};
+    struct rebuild *r = arg;
 
-    ask(r, lane, live, ARRAY_LEN(live), on_live);
-    if (r->is_due[lane] && !r->is_begun[lane])
-        ask(r, lane, cursors, ARRAY_LEN(cursors), on_cursors);
-}
-
-static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    unsigned lane;
-    struct rebuild *r = take(arg, reply, err, &lane);
-
-    if (!r)
-        return;
-    rebuild_guard_hear(&r->guard, reply);
-    answered(r);
-}
-
-static void on_cursors(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    unsigned lane;
-    struct rebuild *r = take(arg, reply, err, &lane);
-
-    if (!r)
-        return;
-    rebuild_guard_note(&r->guard, partition_at(lane), reply);
-    answered(r);
+    if (err)
+        finish(r, err);
+    else
+        enter(r, STEP_PARK);
 }
 
 /* ------------------------------------------------------------------ emptying */
@@ -390,7 +366,7 @@ static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_rep
 static bool is_kept(struct span rest)
 {
     static const char *const kept[] = {
-        "state", "live", "rate:", "released:", "idem:", "answer:", "stored:"};
+        "state", "live", "before", "rate:", "released:", "idem:", "answer:", "stored:"};
 
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (span_starts(rest, span_of(kept[i])))
@@ -513,17 +489,18 @@ static void on_script(void *arg, const struct redis_reply *reply, const struct e
 static void run_script(struct rebuild *r, unsigned lane, const char *verb, const struct span *keys,
                        size_t key_count)
 {
-    struct span *all = xcalloc(key_count + 2, sizeof *all);
-    char state[PARTITION_KEY], live[PARTITION_KEY], partitions[INT64_TEXT];
+    static const char *const first[] = {"state", "live", "cursors", "before"};
+    char names[ARRAY_LEN(first)][PARTITION_KEY], partitions[INT64_TEXT];
     const struct span args[] = {span_of(r->console->installation->id),
                                 int64_text(PARTITIONS, partitions), span_of(verb), SPAN(REASON)};
+    struct span *all = xcalloc(key_count + ARRAY_LEN(first), sizeof *all);
     const struct redis_eval eval = {
-        script_get(SCRIPT_REBUILD), {all, key_count + 2}, REDIS_WORDS(args)};
+        script_get(SCRIPT_REBUILD), {all, key_count + ARRAY_LEN(first)}, REDIS_WORDS(args)};
 
-    all[0] = partition_key(partition_at(lane), "state", NULL, state);
-    all[1] = partition_key(partition_at(lane), "live", NULL, live);
+    for (size_t i = 0; i < ARRAY_LEN(first); i++)
+        all[i] = partition_key(partition_at(lane), first[i], NULL, names[i]);
     if (key_count)
-        memcpy(all + 2, keys, key_count * sizeof *keys);
+        memcpy(all + ARRAY_LEN(first), keys, key_count * sizeof *keys);
     redis_eval(r->console->ledger.redis, &eval, on_script, question_new(r, lane));
     free(all);
 }
@@ -575,6 +552,7 @@ static void finish(struct rebuild *r, const struct err *err)
     if (!err)
         memset(r->is_included, 0, sizeof r->is_included);
     archive_replay_free(KEEP(r->replay));
+    rebuild_guard_stop(r->guard);
     timer_stop(r->poll);
     r->step = STEP_NONE;
     r->round++;
@@ -585,6 +563,8 @@ static void finish(struct rebuild *r, const struct err *err)
         begin(r, from_zero, true);
         return;
     }
+    if (err && !r->is_own)
+        timer_start(r->poll, RETRY_MS);
     r->again = r->again_from_zero = false;
     r->waiting = NULL;
     while (waiting) {

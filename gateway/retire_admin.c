@@ -85,14 +85,13 @@ static bool copy_member(const json_t *body, const char *name, char *out, size_t 
 static bool is_not_here(const struct console *c, const char *writer, struct err *err)
 {
     AUTO_CLEAR(journal_report) here = {.count = 0};
+    const struct journal_entry *entry;
 
     if (!journal_report_read(c->options->journal, &here, err))
         return false;
-    for (size_t i = 0; i < here.count; i++)
-        if (!here.entries[i].is_damaged && strcmp(here.entries[i].writer, writer) == 0)
-            return err_set(err, ERR_EXISTS, "writer %s is not lost: its directory is %s", writer,
-                           here.entries[i].dir);
-    return true;
+    entry = journal_report_find(&here, writer);
+    return !entry || err_set(err, ERR_EXISTS, "writer %s is not lost: its directory is %s", writer,
+                             entry->dir);
 }
 
 static void on_silence(void *arg, int64_t silent_ms, const struct err *err)

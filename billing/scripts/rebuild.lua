@@ -1,19 +1,25 @@
 -- rebuild.lua - takes a partition back to nothing, so that all writers fill it again.
 --
--- KEYS: state, live; for `delete` then the keys that go. ARGV: installation, partitions, verb, reason. Answers {OK},
--- {NOTHING} when that step is not due (somebody else has done it), or {INSTALLATION}.
+-- KEYS: state, live, cursors, before; for `delete` then the keys that go. ARGV: installation, partitions, verb, reason.
+-- Answers {OK}, {NOTHING} when that step is not due (somebody else has done it), or {INSTALLATION}.
 --
 --   park    the partition takes nothing any more, `reason` says why; one that knew nothing keeps the mark of that,
 --           since it can't tell who is live (recovered.lua)
---   delete  only while it is parked: nothing is written to it then, so what is gone stays gone
+--   delete  only while it is parked: nothing is written to it then, so what is gone stays gone. How far each writer was
+--           booked is kept in `before`, so that a deletion which was cut off still shows what was here
 --   empty   all but state and live is gone: writers may fill it, nobody is admitted; whoever is live has to say anew
 --           that it is back. One that knew nothing notes that it was emptied, so that the next console fills it only
---   done    all writers have filled it: it admits again by the rules of recovered.lua
-local state, live, verb = KEYS[1], KEYS[2], ARGV[3]
+--   done    all writers have filled it: it admits again by the rules of recovered.lua. Who is not back as far as it
+--           was stays in `before`: should it be lost, that says what is lost with it
+local state, live, cursors, before, verb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[3]
 
 local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'rebuilding', 'pending_blank')
 if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
     return {'INSTALLATION'}
+end
+
+local function number_in(cursor)
+    return tonumber(match(cursor or '0', '^%d+') or '0')
 end
 
 local verbs = {}
@@ -33,7 +39,13 @@ function verbs.delete()
     if not s[3] then
         return {'NOTHING'}
     end
-    for i = 3, #KEYS do
+    local booked = call('HGETALL', cursors)
+    for i = 1, #booked, 2 do
+        if number_in(call('HGET', before, booked[i])) < number_in(booked[i + 1]) then
+            call('HSET', before, booked[i], booked[i + 1])
+        end
+    end
+    for i = 5, #KEYS do
         call('UNLINK', KEYS[i])
     end
     return {'OK'}
@@ -58,6 +70,12 @@ end
 function verbs.done()
     if s[3] or not s[4] then
         return {'NOTHING'}
+    end
+    local gone = call('HGETALL', before)
+    for i = 1, #gone, 2 do
+        if number_in(gone[i + 1]) <= number_in(call('HGET', cursors, gone[i])) then
+            call('HDEL', before, gone[i])
+        end
     end
     call('HDEL', state, 'rebuilding')
     return {'OK'}

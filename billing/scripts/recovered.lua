@@ -10,7 +10,8 @@
 -- than the last of all: however long Redis was away, they were at work when it went. A writer found behind
 -- closes the partition again, once, until it is back or those 10 s have passed. A partition that knows nothing at
 -- all, though there was something to know, can't tell who is live: it waits those 10 s. One that is being
--- rebuilt admits when that is over, however long it takes.
+-- rebuilt admits when that is over, however long it takes. Of a parked one only that the writer lives is noted: what was
+-- left in its directory may not be applied here, so its turn stays what it was.
 local state, live, cursors = KEYS[1], KEYS[2], KEYS[3]
 local writer, run = ARGV[3], ARGV[4]
 local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000
@@ -21,14 +22,16 @@ if (s[1] and s[1] ~= ARGV[1]) or (s[2] and s[2] ~= ARGV[2]) then
     return {'INSTALLATION'}
 elseif s[10] then
     return {'RETIRED'}
-elseif s[3] then
-    return {'PARKED', s[3]}
 end
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(time[2] / 1000)
+local said = call('HGET', live, writer)
+if s[3] then
+    call('HSET', live, writer, string.format('- %d %s', now, match(said or '', '(%d+)$') or '0'))
+    return {'PARKED', s[3]}
+end
 local cursor = match(call('HGET', cursors, writer) or '0', '^%d+') or '0'
 local is_behind = tonumber(cursor) < tonumber(ARGV[5])
-local said = call('HGET', live, writer)
 
 -- Every word: {writer, run, ms}.
 local function words()

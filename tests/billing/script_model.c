@@ -455,7 +455,7 @@ static bool all_are_back(struct model *m, unsigned run, int64_t now)
         if (m->live[w].ms && m->live[w].run != run && m->live[w].ms > m->pending_last - LIVE_MS)
             back = false;
         if (m->live[w].ms < now - FORGET_MS)
-            m->live[w].ms = 0;
+            m->live[w].ms = m->live[w].turn = 0;
     }
     return back;
 }
@@ -471,8 +471,11 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
         return xstrdup("INSTALLATION");
     if (m->fences[ask->writer])
         return xstrdup("RETIRED");
-    if (m->parked[0])
+    if (m->parked[0]) {
+        m->live[ask->writer].run = 0;
+        m->live[ask->writer].ms = now;
         return xasprintf("PARKED %s", m->parked);
+    }
     bool admits = m->run == ask->run && (!is_behind || was_behind);
     if (!admits && m->pending_run != ask->run)
         begin_to_wait(m, ask, now);
@@ -521,7 +524,7 @@ static void empty(struct model *m)
     m->blank_is_emptied = m->pending_blank;
 }
 
-/* All but state and the words of writers. */
+/* All but state, the words of writers, and how far they were booked. */
 static void delete_all(struct model *m)
 {
     struct model rest;
@@ -533,6 +536,8 @@ static void delete_all(struct model *m)
     memcpy(rest.applying, m->applying, sizeof rest.applying);
     memcpy(rest.live, m->live, sizeof rest.live);
     memcpy(rest.fences, m->fences, sizeof rest.fences);
+    for (unsigned w = 0; w < WRITERS; w++)
+        rest.before[w] = m->before[w].n < m->cursors[w].n ? m->cursors[w] : m->before[w];
     rest.run = m->run;
     rest.pending_run = m->pending_run;
     rest.pending_since = m->pending_since;
@@ -565,6 +570,9 @@ char *model_rebuild(struct model *m, const struct rebuild_ask *ask)
         empty(m);
         break;
     case DONE:
+        for (unsigned w = 0; w < WRITERS; w++)
+            if (m->before[w].n <= m->cursors[w].n)
+                m->before[w] = (struct record_cursor){.n = 0};
         m->is_rebuilding = false;
         break;
     }

@@ -56,7 +56,7 @@ struct model {
         unsigned turn;
     } live[WRITERS];
     enum fence { NOT_RETIRED, FENCED, OVER } fences[WRITERS];
-    struct record_cursor cursors[WRITERS];
+    struct record_cursor cursors[WRITERS], before[WRITERS]; /* it was emptied last */
     struct {
         const struct fact *fact;
         const char *reason; /* why it stands in suspense; null: it counts */

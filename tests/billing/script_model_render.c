@@ -107,14 +107,20 @@ static void state_lines(const struct page *p)
     state_number(p, "pending_last", "", m->pending_last);
 }
 
+static void cursor_line(const struct page *p, const char *key, unsigned writer,
+                        const struct record_cursor *c)
+{
+    if (!c->n)
+        return;
+    name(p, key, NULL);
+    buf_printf(p->out, "%s = %" PRIu64 " %08" PRIx32 "\n", writer_texts[writer], c->n, c->crc);
+}
+
 static void writer_lines(const struct page *p)
 {
     for (unsigned w = 0; w < WRITERS; w++) {
-        const struct record_cursor *c = &p->m->cursors[w];
-        if (c->n) {
-            name(p, "cursors", NULL);
-            buf_printf(p->out, "%s = %" PRIu64 " %08" PRIx32 "\n", writer_texts[w], c->n, c->crc);
-        }
+        cursor_line(p, "cursors", w, &p->m->cursors[w]);
+        cursor_line(p, "before", w, &p->m->before[w]);
         if (!p->m->live[w].ms)
             continue;
         name(p, "live", NULL);

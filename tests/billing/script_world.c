@@ -377,21 +377,23 @@ char *world_answer(struct world *w, struct partition p, const struct answer_ask 
     return ask_script(w, SCRIPT_ANSWER, &c);
 }
 
-/* What may go is all keys of the partition but the two that the script keeps. */
+/* What may go is all keys of the partition but those that the script keeps. */
 char *world_rebuild(struct world *w, struct partition p, const struct rebuild_ask *ask)
 {
-    char name[PARTITION_NAME], state[PARTITION_KEY], live[PARTITION_KEY];
+    static const char *const first[] = {"state", "live", "cursors", "before"};
+    char name[PARTITION_NAME], texts[ARRAY_LEN(first)][PARTITION_KEY];
     const struct span args[] = {span_of(installation(ask->is_stranger)), SPAN("64"),
                                 span_of(rebuild_texts[ask->verb]), SPAN(REBUILD_REASON)};
-    struct span keys[KEYS_MAX] = {partition_key(p, "state", NULL, state),
-                                  partition_key(p, "live", NULL, live)};
+    struct span keys[KEYS_MAX];
     redisReply *all = fixture_command(&w->redis, "KEYS tg:{%s}:*", partition_name(p, name));
-    size_t n = 2;
+    size_t n;
 
-    ck_assert_uint_le(all->elements + n, KEYS_MAX);
+    ck_assert_uint_le(all->elements + ARRAY_LEN(first), KEYS_MAX);
+    for (n = 0; n < ARRAY_LEN(first); n++)
+        keys[n] = partition_key(p, first[n], NULL, texts[n]);
     for (size_t i = 0; i < all->elements && ask->verb == DELETE; i++) {
         struct span key = {all->element[i]->str, all->element[i]->len};
-        if (!span_equal(key, keys[0]) && !span_equal(key, keys[1]))
+        if (!span_equal(key, keys[0]) && !span_equal(key, keys[1]) && !span_equal(key, keys[3]))
             keys[n++] = key;
     }
     char *answer = fixture_evalsha(&w->redis, w->programs[SCRIPT_REBUILD], keys, n, args, 4);

@@ -27,9 +27,11 @@ static void expect(const char *answer, const char *begins)
 
 static void step(const char *verb, const char *expected)
 {
-    const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live")};
+    const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
+                                SPAN("tg:{a05}:cursors"), SPAN("tg:{a05}:before")};
     const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), span_of(verb), SPAN("why")};
-    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_REBUILD, keys, 2, args, 4);
+    AUTO_STRING answer =
+        fixture_eval(&redis, SCRIPT_REBUILD, keys, ARRAY_LEN(keys), args, ARRAY_LEN(args));
 
     expect(answer, expected);
 }
@@ -121,18 +123,59 @@ END_TEST
 START_TEST(only_a_parked_partition_loses_keys)
 {
     const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
+                                SPAN("tg:{a05}:cursors"), SPAN("tg:{a05}:before"),
                                 SPAN("tg:{a05}:ops")};
     const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), SPAN("delete"), SPAN("")};
 
     free(fixture_ask(&redis, "HSET tg:{a05}:ops x y"));
     ask("w-1", "new", "OK");
-    AUTO_STRING refused = fixture_eval(&redis, SCRIPT_REBUILD, keys, 3, args, 4);
+    AUTO_STRING refused = fixture_eval(&redis, SCRIPT_REBUILD, keys, 5, args, 4);
     expect(refused, "NOTHING");
     step("park", "OK");
-    AUTO_STRING done = fixture_eval(&redis, SCRIPT_REBUILD, keys, 3, args, 4);
+    AUTO_STRING done = fixture_eval(&redis, SCRIPT_REBUILD, keys, 5, args, 4);
     expect(done, "OK");
     AUTO_STRING left = fixture_ask(&redis, "EXISTS tg:{a05}:ops");
     ck_assert_str_eq(left, "0");
+}
+END_TEST
+
+/* Of what Redis says: one command, its whole answer. */
+static void says(const char *command, const char *expected)
+{
+    AUTO_STRING said = fixture_ask(&redis, command);
+
+    ck_assert_str_eq(said, expected);
+}
+
+START_TEST(how_far_a_writer_was_is_known_until_it_is_back)
+{
+    free(fixture_ask(&redis, "HSET tg:{a05}:cursors w-1 7 w-2 9"));
+    step("park", "OK");
+    step("delete", "OK");
+    free(fixture_ask(&redis, "DEL tg:{a05}:cursors"));
+    step("delete", "OK");
+    step("empty", "OK");
+    free(fixture_ask(&redis, "HSET tg:{a05}:cursors w-1 7 w-2 3"));
+    step("done", "OK");
+    says("HGET tg:{a05}:before w-1", "(nil)");
+    says("HGET tg:{a05}:before w-2", "9");
+    step("park", "OK");
+    step("delete", "OK");
+    says("HGET tg:{a05}:before w-2", "9");
+}
+END_TEST
+
+/* Who is asked whether it lives can say so, and no more than that. */
+START_TEST(a_parked_partition_hears_that_a_writer_lives)
+{
+    ask("w-1", "new", "OK");
+    step("park", "OK");
+    ask("w-1", "old", "PARKED");
+    AUTO_STRING word = fixture_ask(&redis, "HGET tg:{a05}:live w-1");
+    expect(word, "- ");
+    ask("w-2", "old", "PARKED");
+    AUTO_STRING first = fixture_ask(&redis, "HGET tg:{a05}:live w-2");
+    ck_assert_str_eq(first + strlen(first) - 2, " 0");
 }
 END_TEST
 
@@ -147,6 +190,8 @@ int main(void)
     tcase_add_test(tcase, one_that_knew_nothing_waits_for_whoever_may_live);
     tcase_add_test(tcase, one_that_knew_nothing_says_that_it_was_emptied_until_it_admits);
     tcase_add_test(tcase, the_first_start_of_all_waits_for_nobody);
+    tcase_add_test(tcase, how_far_a_writer_was_is_known_until_it_is_back);
+    tcase_add_test(tcase, a_parked_partition_hears_that_a_writer_lives);
     tcase_add_test(tcase, only_a_parked_partition_loses_keys);
     return run_tests(tcase, "rebuild script");
 }
