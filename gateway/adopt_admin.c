@@ -6,9 +6,11 @@
 
 #include "billing/archive_retire.h"
 #include "billing/refund.h"
+#include "billing/retired_losses.h"
 #include "gateway/desk.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/text.h"
 
 #define SHIP_MS    60000
 #define ANSWER_MAX 4096
@@ -28,6 +30,7 @@ struct adopting {
 static bool is_busy(const struct console *c, struct http_request *r);
 static bool collect(struct adopting *a, const char *dir, struct err *err);
 static bool take_lines(struct adopting *a, struct journal *j, struct err *err);
+static void lower(struct record_cursor *c, uint64_t n);
 static void on_current(void *arg);
 static void on_patience(void *arg);
 static void next(void *arg);
@@ -36,8 +39,11 @@ static bool book_refund(struct adopting *a, json_t *record, struct err *err);
 static bool book_change(struct adopting *a, const struct record_head *head, json_t *record,
                         struct err *err);
 static void on_found(void *arg, const struct span *line, const struct err *err);
+static void on_suspense(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool stands_in(const struct redis_reply *suspense, const char *request_id);
 static bool book_call(struct adopting *a, struct err *err);
 static void on_shipped(void *arg);
+static void fail(struct adopting *a, const struct err *err);
 static void answer(struct adopting *a, const struct err *err);
 static void adopting_free(struct adopting *a);
 
@@ -95,25 +101,35 @@ static bool collect(struct adopting *a, const char *dir, struct err *err)
 
 static bool take_lines(struct adopting *a, struct journal *j, struct err *err)
 {
-    struct record_heads archived;
+    AUTO_CLEAR(retired_losses) lost = {.count = 0};
+    struct record_heads archived, from;
     AUTO(journal_tail) tail = NULL;
     struct record_head head;
     struct span line;
     uint32_t crc;
     int got;
 
-    if (!archive_heads(a->console->options->archive, a->writer, &archived, err))
+    if (!archive_heads(a->console->options->archive, a->writer, &archived, err) ||
+        !retired_losses_read(a->console->options->archive, a->writer, &lost, err))
         return false;
-    tail = journal_tail_new(j, &archived, err);
+    from = archived;
+    for (const struct retired_loss *r = lost.ranges; r < lost.ranges + lost.count; r++)
+        lower(&from.at[r->partition.side][r->partition.index], r->from - 1);
+    tail = journal_tail_new(j, &from, err);
     if (!tail)
         return false;
     while ((got = journal_tail_next(tail, &head, &line, &crc, err)) == 1) {
-        if (!record_is_beyond(&archived, &head.place))
+        if (!record_is_beyond(&archived, &head.place) && !retired_losses_have(&lost, &head.place))
             continue;
         buf_add_span(&a->lines, line);
         buf_add_char(&a->lines, '\n');
     }
     return got == 0 && buf_ok(&a->lines, "what the directory still has", err);
+}
+
+static void lower(struct record_cursor *c, uint64_t n)
+{
+    c->n = c->n < n ? c->n : n;
 }
 
 /* Redis has all that this console wrote before: what an earlier attempt booked is found. */
@@ -150,8 +166,7 @@ static void next(void *arg)
 
         a->at += n + 1;
         if (!book(a, (struct span){from, n}, &is_call, &err)) {
-            answer(a, &err);
-            adopting_free(a);
+            fail(a, &err);
             return;
         }
     }
@@ -214,18 +229,58 @@ static bool book_change(struct adopting *a, const struct record_head *head, json
 static void on_found(void *arg, const struct span *line, const struct err *err)
 {
     struct adopting *a = arg;
-    struct err why;
+    char key[PARTITION_KEY];
+    const struct span argv[] = {SPAN("HGETALL"),
+                                partition_key(partition_of(SIDE_ACCOUNT, span_of(a->event.account)),
+                                              "suspense", NULL, key)};
 
     if (err) {
-        answer(a, err);
-        adopting_free(a);
+        fail(a, err);
     } else if (line) {
         a->known_calls++;
         next(a);
-    } else if (!book_call(a, &why)) {
-        answer(a, &why);
-        adopting_free(a);
+    } else {
+        redis_command(a->console->ledger.redis, argv, ARRAY_LEN(argv), on_suspense, a);
     }
+}
+
+/* A call that could not be booked stands in no list of calls, but it stands there, and may be booked yet. */
+static void on_suspense(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct adopting *a = arg;
+    struct err why;
+
+    if (err) {
+        fail(a, err);
+    } else if (redis_reply_type(reply) == REDIS_ERROR) {
+        err_set(&why, ERR_UNAVAILABLE, "Redis refused: %.*s", SPAN_FMT(redis_reply_text(reply)));
+        fail(a, &why);
+    } else if (stands_in(reply, a->event.request_id)) {
+        a->known_calls++;
+        next(a);
+    } else if (!book_call(a, &why)) {
+        fail(a, &why);
+    }
+}
+
+/* "writer n" → "reason record". */
+static bool stands_in(const struct redis_reply *suspense, const char *request_id)
+{
+    AUTO_STRING member = xasprintf("\"request_id\":\"%s\"", request_id);
+    size_t n = strlen(member);
+
+    for (size_t i = 1; i < redis_reply_count(suspense); i += 2) {
+        struct span value = redis_reply_text(redis_reply_at(suspense, i));
+        const char *brace = value.len ? memchr(value.data, '{', value.len) : NULL;
+        struct record_head head;
+
+        if (brace &&
+            record_head_parse((struct span){brace, value.len - (size_t)(brace - value.data)}, &head,
+                              NULL) &&
+            head.kind == RECORD_CALL && memmem(value.data, value.len, member, n))
+            return true;
+    }
+    return false;
 }
 
 static bool book_call(struct adopting *a, struct err *err)
@@ -248,6 +303,12 @@ static void on_shipped(void *arg)
     log_warn("directory_adopted", "writer %s: %llu calls and %llu changes were booked late",
              a->writer, (unsigned long long)a->calls, (unsigned long long)a->changes);
     answer(a, NULL);
+    adopting_free(a);
+}
+
+static void fail(struct adopting *a, const struct err *err)
+{
+    answer(a, err);
     adopting_free(a);
 }
 

@@ -381,3 +381,58 @@ def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(host
     assert first.balance() == before - money.total(late)
     assert {event["request_id"] for event in first.events("demo")} == kept | lost
     assert first.cli("suspense", "list") == []
+
+
+def test_what_was_named_as_lost_is_booked_when_its_directory_is_found(hosts: tuple[Served, Served]) -> None:
+    """Redis had applied these calls and no longer has their records: their numbers stand in the archive as lost."""
+    first, second = hosts
+    kept = call(first, 2)
+    first.ship()
+    found = call(second, 5)
+    second.settle_down()
+    second.ship()
+    second.kill()
+    first.redis.command("DEL", f"tg:{{{partition_of(first, 'account:demo')}}}:events:demo")
+    directories = sorted(second.state.glob("journal/*"))
+    records = [retire(first, json.loads((directory / "writer").read_text())["writer"]) for directory in directories]
+    assert sum(record["lost_records"] for record in records) == 2 * len(found), "in the account's partition and the model's"
+    first.ship()
+    said = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert sum(one["calls"] for one in said) == len(found)
+    again = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert sum(one["calls"] for one in again) == 0 and sum(one["known_calls"] for one in again) == len(found)
+    first.cli("journal", "rebuild", "--from-zero")
+    events = first.events("demo")
+    assert found <= {event["request_id"] for event in events} <= found | kept
+    assert first.balance() == 100 - money.total(events)
+
+
+def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, Served]) -> None:
+    first, second = hosts
+    call(first, 1)
+    first.ship()
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(stream, second) for _ in range(2)]
+        wait_until(lambda: first.account_state()["open_calls"] == 2, "they run")
+        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        lost = {run.result().headers["x-request-id"] for run in running}
+        second.kill()
+    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
+    first.wait_ready(30)
+    directories = sorted(second.state.glob("journal/*"))
+    for directory in directories:
+        retire(first, json.loads((directory / "writer").read_text())["writer"])
+    partition = partition_of(first, "account:demo")
+    full = f"tg:{{{partition}}}:debits:{period_of_now(first)}"
+    assert first.redis.command("HEXISTS", full, "demo CNY") == "1"
+    first.redis.command("HSET", full, "demo CNY", "9223372036854775807")
+    for directory in directories:
+        first.cli("journal", "adopt", str(directory))
+    assert {entry["record"]["request_id"] for entry in first.cli("suspense", "list")} == lost
+    again = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
+    assert sum(one["calls"] for one in again) == 0 and sum(one["known_calls"] for one in again) == len(lost)
+    park(first, partition)
+    first.cli("journal", "rebuild")
+    assert first.cli("suspense", "list") == []
+    events = first.events("demo")
+    assert lost <= {event["request_id"] for event in events} and first.balance() == 100 - money.total(events)
