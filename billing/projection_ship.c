@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 
+#include "billing/archive_file.h"
 #include "billing/archive_retire.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -25,7 +26,13 @@ static int next_record(struct projection *p, struct record_head *head, struct sp
                        uint32_t *crc, struct err *err);
 static bool take_record(struct projection *p, const struct record_head *head, struct span line,
                         uint32_t crc, struct err *err);
+static int next_archived(struct projection *p, struct record_head *head, struct span *line,
+                         uint32_t *crc, struct err *err);
+static bool needs_file(const struct projection *p, const struct archive_header *h);
+static bool pass_over(struct projection *p, struct err *err);
 static bool is_due(struct projection *p, struct lane *l, struct record_cursor at, struct err *err);
+static bool is_known(const struct projection *p, const struct lane *l, struct record_cursor at,
+                     struct err *err);
 static void put(struct projection *p, struct lane *l, uint64_t n);
 static bool is_full(const struct projection *p, const struct batch *b);
 static struct batch *take_batch(struct projection *p);
@@ -114,6 +121,7 @@ void ship_end(struct projection *p)
     timer_stop(p->rest);
     p->is_resting = false;
     archive_reader_free(KEEP(p->reader));
+    p->is_in_file = false;
     journal_tail_free(KEEP(p->tail));
 }
 
@@ -162,7 +170,7 @@ static int next_record(struct projection *p, struct record_head *head, struct sp
                        uint32_t *crc, struct err *err)
 {
     if (p->reader) {
-        int found = archive_reader_next(p->reader, head, line, crc, err);
+        int found = next_archived(p, head, line, crc, err);
         if (found != 0)
             return found;
         archive_reader_free(KEEP(p->reader));
@@ -174,6 +182,44 @@ static int next_record(struct projection *p, struct record_head *head, struct sp
     if (!p->journal)
         return 0;
     return journal_tail_next(p->tail, head, line, crc, err);
+}
+
+/* Files of which Redis has everything are passed over by their heads: one partition's rebuild reads those that have
+ * something of it. */
+static int next_archived(struct projection *p, struct record_head *head, struct span *line,
+                         uint32_t *crc, struct err *err)
+{
+    int got = 1;
+
+    while (got == 1) {
+        if (p->is_in_file && (got = archive_reader_line(p->reader, head, line, crc, err)) != 0)
+            return got;
+        got = archive_reader_enter(p->reader, err);
+        p->is_in_file = got == 1 && needs_file(p, archive_reader_header(p->reader));
+        if (got == 1 && !p->is_in_file && !pass_over(p, err))
+            return -1;
+    }
+    return got;
+}
+
+static bool needs_file(const struct projection *p, const struct archive_header *h)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
+        if (!l->is_away && !l->parked && lane_cursor(l, &h->heads).n > l->sent)
+            return true;
+    return false;
+}
+
+static bool pass_over(struct projection *p, struct err *err)
+{
+    const struct archive_header *h = archive_reader_header(p->reader);
+
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
+        if (!l->is_away && !is_known(p, l, lane_cursor(l, &h->heads), err))
+            return false;
+    p->archived = h->heads;
+    archive_reader_pass(p->reader);
+    return true;
 }
 
 static bool take_record(struct projection *p, const struct record_head *head, struct span line,
@@ -209,12 +255,8 @@ static bool is_due(struct projection *p, struct lane *l, struct record_cursor at
     partition_name(l->partition, name);
     if (l->is_away)
         return false;
-    if (at.n == l->found.n && at.crc != l->found.crc)
-        return err_set(err, ERR_CORRUPT,
-                       "record %" PRIu64
-                       " of %s in partition %s is another one in Redis than in its "
-                       "journal: one of them is not of this installation's history",
-                       at.n, p->writer, name);
+    if (!is_known(p, l, at, err))
+        return false;
     if (at.n > LAST_NUMBER)
         return err_set(err, ERR_CORRUPT, "record %" PRIu64 " of %s: numbers end at %" PRIu64, at.n,
                        p->writer, LAST_NUMBER);
@@ -227,6 +269,19 @@ static bool is_due(struct projection *p, struct lane *l, struct record_cursor at
                        "nor in the archive",
                        name, p->writer, l->sent + 1);
     return true;
+}
+
+/* Where Redis stood when its cursor was read, it has this very record. */
+static bool is_known(const struct projection *p, const struct lane *l, struct record_cursor at,
+                     struct err *err)
+{
+    char name[PARTITION_NAME];
+
+    return at.n != l->found.n || at.n == 0 || at.crc == l->found.crc ||
+           err_set(err, ERR_CORRUPT,
+                   "record %" PRIu64 " of %s in partition %s is another one in Redis than in its "
+                   "journal: one of them is not of this installation's history",
+                   at.n, p->writer, partition_name(l->partition, name));
 }
 
 static void put(struct projection *p, struct lane *l, uint64_t n)

@@ -90,6 +90,7 @@ struct projection {
     struct turn_end pump;
     struct effects *effects;
     struct archive_reader *reader; /* before the tail, when the journal no longer has it all */
+    bool is_in_file;               /* the reader is, and the file is needed */
     struct journal_tail *tail;
     size_t batches_in_flight, full_lanes;
     struct timer *rest; /* runs between two rounds of sending: meanwhile batches gather */

@@ -10,6 +10,7 @@
 #include "billing/archive.h"
 #include "billing/archive_retire.h"
 #include "billing/projection.h"
+#include "billing/zstd_file.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -927,6 +928,82 @@ START_TEST(a_writer_that_only_the_archive_has_is_replayed_from_there)
 }
 END_TEST
 
+/* Ten calls of one account, in an archived file of their own. */
+static void archive_calls(struct rig *r, const char *account)
+{
+    size_t added;
+    struct err err;
+
+    for (unsigned i = 0; i < 10; i++)
+        call(r, account, 1000);
+    make_durable(r);
+    journal_seal(r->journal, NULL, NULL);
+    make_durable(r);
+    ck_assert_msg(archive_add_sealed(r->archive, r->journal_root, &added, &err), "%s", err.text);
+    ck_assert_uint_eq(added, 1);
+}
+
+/* Its first line stays. */
+static void cut_file(const struct rig *r, const char *writer, unsigned number)
+{
+    AUTO_STRING path = xasprintf("%s/%s/%08u.jsonl.zst", r->archive, writer, number);
+    AUTO_STRING cut = xasprintf("%s.cut", path);
+    struct err err;
+    AUTO(zstd_reader) in = zstd_reader_open(path, &err);
+    AUTO(zstd_writer) out = zstd_writer_open(cut, &err);
+    char sha256[SHA256_HEX];
+    struct span line;
+
+    ck_assert_msg(in && out && zstd_reader_line(in, RECORD_BYTES_MAX, &line, &err) == 1 &&
+                      zstd_writer_add(out, line, &err) && zstd_writer_add(out, SPAN("\n"), &err) &&
+                      zstd_writer_finish(out, sha256, &err),
+                  "%s", err.text);
+    ck_assert_int_eq(rename(cut, path), 0);
+}
+
+static void forget_account(const char *account)
+{
+    static const char script[] =
+        "for _, key in ipairs(redis.call('KEYS', 'tg:{' .. ARGV[1] .. '}:*')) do "
+        "redis.call('DEL', key) end";
+    AUTO_STRING p = partition_text(SIDE_ACCOUNT, account);
+
+    free(fixture_ask(&fixture, "EVAL %s 0 %s", script, p));
+}
+
+/* One partition was lost: the files before and behind have nothing of it, and are cut off. */
+START_TEST(a_file_of_which_redis_has_everything_is_not_read)
+{
+    struct rig r;
+    char writer[WRITER_TEXT];
+
+    rig_init(&r);
+    snprintf(writer, sizeof writer, "%s", journal_writer(r.journal));
+    archive_calls(&r, "acct-a");
+    archive_calls(&r, "acct-b");
+    archive_calls(&r, "acct-a");
+    rig_connect(&r, INSTALLATION, 50);
+    ship(&r);
+    AUTO_STRING before = facts();
+    rig_disconnect(&r);
+    journal_free(KEEP(r.journal));
+    cut_file(&r, writer, 1);
+    cut_file(&r, writer, 3);
+    forget_account("acct-b");
+    rig_connect_archived(&r, writer);
+    ck_assert_msg(loop_run_until(r.loop, &r.is_done, WAIT_MS), "not replayed");
+    rig_disconnect(&r);
+    AUTO_STRING after = facts();
+    ck_assert_str_eq(before, after);
+    forget_account("acct-a");
+    rig_connect_archived(&r, writer);
+    ck_assert_msg(loop_run_until(r.loop, &r.is_stopped, WAIT_MS),
+                  "a file that was cut off was read");
+    ck_assert_int_eq(r.stopped.code, ERR_CORRUPT);
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(it_can_be_freed_while_commands_are_under_way)
 {
     struct rig r;
@@ -978,6 +1055,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_redis_that_was_emptied_is_noticed_without_any_new_record);
     tcase_add_test(t, a_parked_partition_that_was_rebuilt_is_shipped_to_again);
     tcase_add_test(t, a_writer_that_only_the_archive_has_is_replayed_from_there);
+    tcase_add_test(t, a_file_of_which_redis_has_everything_is_not_read);
     tcase_add_test(t, what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on);
     tcase_add_test(t, what_the_journal_no_longer_holds_comes_from_the_archive);
     tcase_add_loop_test(t, what_is_archived_and_old_is_replayed_past_the_streams, 0, 2);
