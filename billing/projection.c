@@ -543,6 +543,14 @@ uint64_t projection_lag(const struct projection *p)
     return lag;
 }
 
+bool projection_admits(const struct projection *p)
+{
+    for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS; l++)
+        if (l->admits)
+            return true;
+    return false;
+}
+
 bool projection_is_current(const struct projection *p)
 {
     return p->stage == STAGE_SHIPPING && has_applied(p, projection_heads(p), true);

@@ -57,6 +57,8 @@ void projection_redis_lost(struct projection *p);
 void projection_wake(struct projection *p);
 void projection_holds_are_back(struct projection *p);
 bool projection_is_recovered(const struct projection *p);
+/* Some account's partition admits, as far as this writer knows: while Redis is filled anew none may, though all did. */
+bool projection_admits(const struct projection *p);
 /* Redis lost records, as somebody else knows: the cursors are read again at once. */
 void projection_read_again(struct projection *p);
 /* Tells every partition now that this writer lives, as it does by itself every 10 s. */

@@ -51,7 +51,8 @@ static void ask(struct projection *p, struct lane *l)
     char state_key[PARTITION_KEY], cursors_key[PARTITION_KEY];
     const struct span state[] = {SPAN("HMGET"),
                                  partition_key(l->partition, "state", NULL, state_key),
-                                 SPAN("installation"), SPAN("partitions"), SPAN("parked")};
+                                 SPAN("installation"), SPAN("partitions"), SPAN("parked"),
+                                 SPAN("run_id")};
     const struct span cursor[] = {SPAN("HGET"),
                                   partition_key(l->partition, "cursors", NULL, cursors_key),
                                   span_of(p->writer)};
@@ -71,7 +72,7 @@ static void on_state(void *arg, const struct redis_reply *reply, const struct er
         return;
     if (err)
         projection_leave(p, l, err->text);
-    else if (redis_reply_type(reply) != REDIS_ARRAY || redis_reply_count(reply) != 3)
+    else if (redis_reply_type(reply) != REDIS_ARRAY || redis_reply_count(reply) != 4)
         projection_restart(p, "a partition's state cannot be read");
     else
         take_state(p, l, reply);
@@ -105,6 +106,8 @@ static bool take_state(struct projection *p, struct lane *l, const struct redis_
         return false;
     }
     l->parked = parked.len > 0;
+    if (redis_reply_text(redis_reply_at(reply, 3)).len == 0)
+        l->admits = false;
     if (l->parked && (!was_parked || !p->cursors.is_check))
         log_error("partition_parked", "partition %s takes nothing until it is rebuilt: %.*s",
                   partition_name(l->partition, name), SPAN_FMT(parked));

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -77,6 +79,35 @@ def test_changes_through_both_consoles_are_seen_by_both(hosts: tuple[Served, Ser
         applied = [pool.submit(host.cli, "apply", str(host.write_catalogue())) for host in hosts]
         assert all(one.exception() is None for one in applied)
     assert first.cli("model", "list") == second.cli("model", "list")
+
+
+def test_a_host_is_ready_unless_no_account_can_be_admitted(hosts: tuple[Served, Served]) -> None:
+    """A partition that is out of service is so on every host; when all are, as after a rebuild until those that live are
+    back, there is nothing to send calls for."""
+    first, second = hosts
+    assert call(first, 2) and call(second, 2)
+    first.settle_down()
+    first.cli("settle", "preview", period_of(first))
+    second.cli("settle", "preview", period_of(second))         # archives all of it, so nobody has to speak for it
+    first.redis.command("HSET", "tg:{a00}:state", "parked", "somebody parked it")
+    first.cli("journal", "rebuild")
+    assert first.is_ready()
+    sleeper = second.workers()[0]
+    os.kill(sleeper, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            rebuild = pool.submit(first.cli, "journal", "rebuild", "--from-zero")
+            wait_until(lambda: not first.is_ready(), "nobody is admitted until the sleeper is back, or counts as gone")
+            assert "brought up to the journals" in str(first.try_get("/readyz"))
+            os.kill(sleeper, signal.SIGCONT)
+            assert rebuild.result()[0]["emptied"] == 128
+        first.wait_ready(30)
+    finally:
+        os.kill(sleeper, signal.SIGCONT)
+
+
+def period_of(host: Served) -> str:
+    return str(host.events()[0]["period"])
 
 
 def test_journal_show_names_the_writers_of_both(hosts: tuple[Served, Served]) -> None:
