@@ -52,6 +52,7 @@ static void dismantle(struct process *p);
 static void on_redis(void *arg, bool is_ready);
 static void on_rebuild(void *arg);
 static void on_tick(void *arg);
+static void archive_last(const struct process *p);
 static void on_term(void *arg);
 static void on_retire(void *arg);
 static void on_seal_asked(void *arg);
@@ -77,7 +78,8 @@ int console_run(const struct console_start *start)
 
 static bool build(struct process *p, const struct console_start *start, struct err *err)
 {
-    struct ledger_handlers handlers = {.on_redis = on_redis, .on_rebuild = on_rebuild};
+    struct ledger_handlers handlers = {
+        .on_redis = on_redis, .on_rebuild = on_rebuild, .has_changes = true};
     struct console *c = &p->console;
 
     if (start->board) {
@@ -200,6 +202,17 @@ static void archive_now(struct process *p)
         c->archived_at = clock_now();
 }
 
+/* What was sealed as journals were closed: a host that is not coming back soon leaves nothing behind. */
+static void archive_last(const struct process *p)
+{
+    const struct options *o = p->console.options;
+    size_t count;
+    struct err err;
+
+    if (p->exit_code == 0 && !archive_add_sealed(o->archive, o->journal, &count, &err))
+        log_error("archive_failed", "the next console tries it again: %s", err.text);
+}
+
 static void on_tick(void *arg)
 {
     struct process *p = arg;
@@ -297,6 +310,7 @@ static void dismantle(struct process *p)
     archive_index_free(c->archived);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
+    archive_last(p);
     rebuild_free(c->rebuild);
     desk_close(c);
     turns_close(c);

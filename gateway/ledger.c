@@ -199,10 +199,12 @@ static void try_journal(struct ledger *l)
     struct journal_config config = ledger_journal_config(l->options, l->installation);
     AUTO_CLEAR(buf) damaged = {.max = 4096};
     struct err err;
+    AUTO(journal) journal = NULL;
 
     config.sync_times = l->link->handlers.sync_times;
-    AUTO(journal) journal = journal_open(&config, &damaged, &err);
-
+    if (l->link->handlers.has_changes)
+        config.segment_age_ms = l->options->changes_age;
+    journal = journal_open(&config, &damaged, &err);
     if (!journal || !journal_start(journal, l->link->journal_fd, &err) ||
         !attach_journal(l, journal, &err)) {
         log_error("journal_unavailable",

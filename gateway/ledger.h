@@ -16,6 +16,7 @@ struct ledger_handlers {
     void (*on_put_holds)(void *arg);            /* null: there are none */
     void (*on_rebuild)(void *arg); /* partitions were emptied, to be filled again; null: not told */
     struct histogram *sync_times;  /* of the journal; null: not taken */
+    bool has_changes; /* the journal is for changes, not calls: sealed when one is `changes_age` old */
 };
 
 /* Read by everybody, changed by ledger.c alone. */

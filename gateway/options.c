@@ -133,6 +133,9 @@ static const struct conf_option main_options[] = {
      "When stopping: how long running calls may take to finish."},
     {"journal_segment", CONF_BYTES, "16 MiB", 256 * KIB, GIB, FIELD(journal_segment),
      "A segment of the journal is sealed, and then archived, at this size, or after an hour."},
+    {"changes_age", CONF_DURATION, "60 s", SECONDS, HOURS, FIELD(changes_age),
+     "The console's journal, which has accounts, keys, credits and all else that is no call, is "
+     "sealed and archived when a change in it is this old."},
     {"recent_time", CONF_DURATION, "600 s", SECONDS, 24 * HOURS, FIELD(recent_time),
      "How long a call stays in Redis at least; later it may be in the archive alone. Redis's "
      "memory "

@@ -36,6 +36,7 @@ struct options {
     int64_t body_rate;       /* bytes a second */
     int64_t connections;     /* per worker */
     int64_t journal_segment; /* bytes */
+    int64_t changes_age;     /* ms until a change is sealed and archived */
     int64_t recent_time;     /* ms that Redis keeps a call at least */
     int64_t recent_calls;    /* newest of an account that Redis keeps */
     int64_t redis_timeout;   /* ms */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -104,6 +105,26 @@ def test_a_host_is_ready_unless_no_account_can_be_admitted(hosts: tuple[Served, 
         first.wait_ready(30)
     finally:
         os.kill(sleeper, signal.SIGCONT)
+
+
+def test_a_change_is_archived_soon_after_it_was_made(served: Served) -> None:
+    """A segment of changes is sealed by its age, here a second, while calls would wait for an hour."""
+    served.options = {"changes_age": "1 s"}
+    served.start().set_up()
+    account, _ = served.new_account("3")
+    wait_until(lambda: account in archived_text(served), "it can be read in the archive", 40)
+
+
+def test_a_host_that_stops_leaves_nothing_unarchived(served: Served) -> None:
+    served.start().set_up()
+    answered = call(served, 3)
+    served.stop_serving()
+    assert all(request in archived_text(served) for request in answered)
+
+
+def archived_text(host: Served) -> str:
+    files = [str(path) for path in sorted(host.archive.glob("w-*/*.zst"))]
+    return subprocess.run(["zstd", "-dcq", *files], capture_output=True, check=True, text=True).stdout if files else ""
 
 
 def period_of(host: Served) -> str:
