@@ -8,6 +8,7 @@
 #include "billing/archive.h"
 #include "billing/archive_put.h"
 #include "billing/journal_state.h"
+#include "billing/retired_losses.h"
 #include "billing/seal.h"
 #include "billing/zstd_file.h"
 #include "lib/base/clock.h"
@@ -40,11 +41,15 @@ struct segment {
     struct saved *saved;
     size_t saved_count;
     struct queue queues[SIDES][PARTITIONS];
+    struct retired_call *open; /* calls without an END */
+    size_t open_count;
     struct buf text, lost; /* lines; the member of the retire record */
 };
 
 static bool start(struct segment *s, bool *was_done, struct err *err);
+static bool read_losses(struct segment *s, struct err *err);
 static bool take_lines(struct segment *s, struct err *err);
+static bool take_calls(struct segment *s, struct err *err);
 static bool read_period(struct span line, const struct record_effect *e, struct period *out,
                         struct err *err);
 static bool sort_queues(struct segment *s, struct err *err);
@@ -78,10 +83,10 @@ bool archive_retire(const char *archive, const struct retirement *r,
     *s = (struct segment){.archive = archive, .retirement = r, .found = found, .result = out};
     buf_init(&s->text, LINES_MAX);
     buf_init(&s->lost, RECORD_BYTES_MAX / 2);
-    ok = start(s, &out->was_done, err);
+    ok = start(s, &out->was_done, err) && (!out->was_done || read_losses(s, err));
     if (ok && !out->was_done) {
-        ok = take_lines(s, err) && sort_queues(s, err) && write_records(s, err) &&
-             check_cursors(s, err) && add_retire(s, err);
+        ok = take_lines(s, err) && take_calls(s, err) && sort_queues(s, err) &&
+             write_records(s, err) && check_cursors(s, err) && add_retire(s, err);
         while (ok && period_compare(s->header.totals.period, period_of(r->at)) <= 0)
             ok = add_seal(s, err);
         rest = buf_span(&s->text);
@@ -90,6 +95,18 @@ bool archive_retire(const char *archive, const struct retirement *r,
     segment_clear(s);
     free(s);
     return ok;
+}
+
+/* Of a segment that was written before. */
+static bool read_losses(struct segment *s, struct err *err)
+{
+    AUTO_CLEAR(retired_losses) lost = {.count = 0};
+
+    if (!retired_losses_read(s->archive, s->retirement->writer, &lost, err))
+        return false;
+    for (const struct retired_loss *l = lost.ranges; l < lost.ranges + lost.count; l++)
+        s->result->is_lost[l->partition.side][l->partition.index] = true;
+    return true;
 }
 
 /* Behind the archive's last file, which says where the writer stood. */
@@ -201,6 +218,18 @@ static bool take_lines(struct segment *s, struct err *err)
         s->saved_count++;
     }
     return true;
+}
+
+static bool take_calls(struct segment *s, struct err *err)
+{
+    const struct retired_findings *f = s->found;
+    const struct saved_lines lines = {f->lines, f->line_count};
+
+    s->open_count = f->call_count;
+    s->open = xcalloc(f->call_count + 1, sizeof *s->open);
+    if (f->call_count)
+        memcpy(s->open, f->calls, f->call_count * sizeof *s->open);
+    return unended_calls_keep(s->archive, s->header.writer, &lines, s->open, &s->open_count, err);
 }
 
 /* A call or refund that is booked late says in which period. */
@@ -432,7 +461,6 @@ static bool add_seal(struct segment *s, struct err *err)
 static bool add_retire(struct segment *s, struct err *err)
 {
     const struct retirement *r = s->retirement;
-    const struct retired_findings *f = s->found;
     AUTO_CLEAR(buf) body = {.max = RECORD_BYTES_MAX};
     AUTO_CLEAR(buf) line = {.max = RECORD_BYTES_MAX};
     struct jw w;
@@ -451,13 +479,13 @@ static bool add_retire(struct segment *s, struct err *err)
     if (s->lost.len && !s->lost.failed)
         jw_raw(&w, buf_span(&s->lost));
     jw_array_end(&w);
-    jw_int_member(&w, "open_calls", (int64_t)f->call_count);
+    jw_int_member(&w, "open_calls", (int64_t)s->open_count);
     jw_key(&w, "open");
     jw_array(&w);
-    for (size_t i = 0; i < f->call_count && i < RETIRED_CALLS_NAMED; i++) {
+    for (size_t i = 0; i < s->open_count && i < RETIRED_CALLS_NAMED; i++) {
         jw_object(&w);
-        jw_string_member(&w, "request_id", f->calls[i].request_id);
-        jw_string_member(&w, "account", f->calls[i].account);
+        jw_string_member(&w, "request_id", s->open[i].request_id);
+        jw_string_member(&w, "account", s->open[i].account);
         jw_object_end(&w);
     }
     jw_array_end(&w);
@@ -497,6 +525,7 @@ static void segment_clear(struct segment *s)
         for (unsigned i = 0; i < PARTITIONS; i++)
             free(s->queues[side][i].at);
     free(s->saved);
+    free(s->open);
     buf_clear(&s->text);
     buf_clear(&s->lost);
 }

@@ -6,12 +6,14 @@
  *
  * `lost`: numbers that Redis has applied, or whose followers it has, while nobody holds the record. Each stands in the segment as a
  * record of kind `lost` that has its number, so that numbers stay dense; a partition that had applied one must be
- * rebuilt, for what it booked of it is in no archive. `open`: calls whose holds were never ended, so whose END is not
- * known; at most RETIRED_CALLS_NAMED of them are named. What the writer never shipped leaves no other trace. */
+ * rebuilt, for what it booked of it is in no archive. `open`: calls whose END is not known: their holds stand,
+ * or the sweeper noted that it removed them; at most RETIRED_CALLS_NAMED of them are named. What the writer never shipped leaves
+ * no other trace. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_RETIRE_H
 #define TOLLGATE_BILLING_ARCHIVE_RETIRE_H
 
 #include "billing/retirement.h"
+#include "billing/unended_calls.h"
 
 #define RETIRED_CALLS_NAMED 200
 
@@ -20,15 +22,13 @@ struct retired_findings {
     struct record_heads cursors; /* Redis's */
     struct span *lines;          /* its records, in any order, also twice, also archived ones */
     size_t line_count;
-    struct retired_call {
-        char request_id[REQUEST_ID_TEXT];
-        char account[ID_TEXT];
-    } * calls;
+    struct retired_call
+        *calls; /* whose holds stand, or were swept: also twice, also such as have ended */
     size_t call_count;
 };
 
 struct retired_result {
-    bool was_done; /* earlier: the rest is zero */
+    bool was_done; /* earlier: saved and lost are zero */
     uint64_t saved, lost;
     bool is_lost[SIDES][PARTITIONS]; /* a record of this partition */
 };

@@ -130,13 +130,13 @@ static void on_page(void *arg, const struct redis_reply *reply, const struct err
 
 static void sweep(struct sweeper *s, const char *account)
 {
-    char keys[5][PARTITION_KEY], look_ms[CURSOR_TEXT];
+    char keys[6][PARTITION_KEY], look_ms[CURSOR_TEXT];
     struct partition p = s->partition;
     struct ask *ask = ask_new(s);
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),    partition_key(p, "account", account, keys[1]),
         partition_key(p, "holds", account, keys[2]), partition_key(p, "looks", account, keys[3]),
-        partition_key(p, "held", NULL, keys[4]),
+        partition_key(p, "held", NULL, keys[4]),     partition_key(p, "swept", NULL, keys[5]),
     };
 
     snprintf(look_ms, sizeof look_ms, "%" PRId64, s->look_ms);

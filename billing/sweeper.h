@@ -1,7 +1,8 @@
 /* sweeper.h - removes holds that nobody renews: their worker died before it could say how the call ended.
  *
  * The console runs one. Every minute it looks at every account that has holds; what two looks found unrenewed goes, its
- * amount is free again, and a warning notes it. That bills nothing; an END that comes later does. */
+ * amount is free again, and a warning and a note in Redis (`swept`) say so. That bills nothing; an END that comes later
+ * does. */
 #ifndef TOLLGATE_BILLING_SWEEPER_H
 #define TOLLGATE_BILLING_SWEEPER_H
 

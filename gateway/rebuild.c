@@ -366,7 +366,7 @@ static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_rep
 static bool is_kept(struct span rest)
 {
     static const char *const kept[] = {
-        "state", "live", "before", "rate:", "released:", "idem:", "answer:", "stored:"};
+        "state", "live", "before", "swept", "rate:", "released:", "idem:", "answer:", "stored:"};
 
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (span_starts(rest, span_of(kept[i])))

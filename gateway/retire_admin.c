@@ -38,6 +38,7 @@ static void on_remains(void *arg, const struct retired_findings *remains, const 
 static void say(const struct retiring *t);
 static void rebuild_lost(struct retiring *t);
 static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err);
+static bool has_lost(const struct retiring *t);
 static void end_claims(struct retiring *t);
 static void on_claims_ended(void *arg, const struct err *err);
 static void answer(struct retiring *t);
@@ -144,10 +145,9 @@ static void on_remains(void *arg, const struct retired_findings *remains, const 
     } else if (!archive_retire(t->console->options->archive, &t->agreed, remains, &t->result,
                                &why)) {
         end(t, &why);
-    } else if (t->result.was_done) {
-        end_claims(t);
     } else {
-        say(t);
+        if (!t->result.was_done)
+            say(t);
         rebuild_lost(t);
     }
 }
@@ -161,7 +161,7 @@ static void say(const struct retiring *t)
 }
 
 /* What a partition booked of a record that is in no archive must go from it; where only the other side of a record had been
- * applied, the rest is added. */
+ * applied, the rest is added. Who asks again may ask because that was cut off. */
 static void rebuild_lost(struct retiring *t)
 {
     for (int side = 0; side < SIDES; side++)
@@ -174,10 +174,33 @@ static void rebuild_lost(struct retiring *t)
 
 static void on_rebuilt(void *arg, const struct rebuild_result *result, const struct err *err)
 {
+    struct retiring *t = arg;
+    struct err why;
+
     (void)result;
-    if (err)
-        log_error("retired_not_rebuilt", "`tollgate journal rebuild` must follow: %s", err->text);
-    end_claims(arg);
+    if (!err || !has_lost(t)) {
+        if (err)
+            log_error("retired_not_rebuilt", "`tollgate journal rebuild` must follow: %s",
+                      err->text);
+        end_claims(t);
+        return;
+    }
+    err_set(
+        &why, err->code,
+        "writer %s is retired, but Redis is not brought up to its last segment: %s; after that, "
+        "give the same command again",
+        t->agreed.writer, err->text);
+    log_error("retired_not_rebuilt", "%s", why.text);
+    end(t, &why);
+}
+
+static bool has_lost(const struct retiring *t)
+{
+    for (int side = 0; side < SIDES; side++)
+        for (unsigned i = 0; i < PARTITIONS; i++)
+            if (t->result.is_lost[side][i])
+                return true;
+    return false;
 }
 
 /* Its last segment stands, and what partitions lacked of it was added. */

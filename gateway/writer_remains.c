@@ -14,13 +14,11 @@
 /* What may hold a record, or a hold, by the part of the key behind the partition. */
 struct source {
     const char *what;
-    enum { STREAM, HASH_OF_RECORDS, HASH_OF_HOLDS } shape;
+    enum { STREAM, STREAM_OF_NOTES, HASH_OF_RECORDS, HASH_OF_HOLDS } shape;
 };
 static const struct source sources[] = {
-    {"events:", STREAM},
-    {"records", STREAM},
-    {"suspense", HASH_OF_RECORDS},
-    {"holds:", HASH_OF_HOLDS},
+    {"events:", STREAM},       {"records", STREAM},        {"suspense", HASH_OF_RECORDS},
+    {"holds:", HASH_OF_HOLDS}, {"swept", STREAM_OF_NOTES},
 };
 
 struct place {
@@ -35,7 +33,7 @@ struct reading {
     writer_remains_on_read *on_read;
     void *arg;
     struct retired_findings remains;
-    unsigned lane; /* whose cursor is read */
+    unsigned step; /* whose cursor is read: two of each partition */
     size_t server;
     char cursor[CURSOR_TEXT]; /* of SCAN, then of the stream that is read */
     struct place *places;
@@ -55,7 +53,9 @@ static void read_place(struct reading *r);
 static void on_entries(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_fields(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_line(struct reading *r, struct span line);
-static void take_hold(struct reading *r, const char *key, struct span request, struct span entry);
+static void take_note(struct reading *r, struct span note);
+static void take_hold(struct reading *r, struct span account, struct span request,
+                      struct span entry);
 static void end(struct reading *r, const struct err *err);
 
 void writer_remains_read(struct console *c, const char *writer, const struct record_heads *archived,
@@ -91,11 +91,14 @@ static bool is_answer(struct reading *r, const struct redis_reply *reply, const 
 
 /* ------------------------------------------------------------------ how far */
 
+/* How far it is applied; and how far it was when the partition was emptied, which it may not have come to again. */
 static void read_cursor(struct reading *r)
 {
+    static const char *const names[] = {"cursors", "before"};
     char key[PARTITION_KEY];
     const struct span argv[] = {SPAN("HGET"),
-                                partition_key(partition_at(r->lane), "cursors", NULL, key),
+                                partition_key(partition_at(r->step / ARRAY_LEN(names)),
+                                              names[r->step % ARRAY_LEN(names)], NULL, key),
                                 span_of(r->writer)};
 
     ask(r, argv, ARRAY_LEN(argv), on_cursor);
@@ -104,14 +107,14 @@ static void read_cursor(struct reading *r)
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct reading *r = arg;
-    struct partition p = partition_at(r->lane);
-    struct record_cursor at;
+    struct partition p = partition_at(r->step / 2);
+    struct record_cursor *most = &r->remains.cursors.at[p.side][p.index], at;
 
     if (!is_answer(r, reply, err))
         return;
-    if (cursor_word_parse(redis_reply_text(reply), &at))
-        r->remains.cursors.at[p.side][p.index] = at;
-    if (++r->lane < PARTITIONS_ALL)
+    if (cursor_word_parse(redis_reply_text(reply), &at) && at.n > most->n)
+        *most = at;
+    if (++r->step < 2 * PARTITIONS_ALL)
         read_cursor(r);
     else
         scan(r);
@@ -180,7 +183,7 @@ static void read_place(struct reading *r)
 
     if (r->place == r->place_count) {
         end(r, NULL);
-    } else if (p->source->shape == STREAM) {
+    } else if (p->source->shape == STREAM || p->source->shape == STREAM_OF_NOTES) {
         const struct span argv[] = {SPAN("XRANGE"), span_of(p->key), span_of(r->cursor),
                                     SPAN("+"),      SPAN("COUNT"),   SPAN(PAGE)};
 
@@ -205,7 +208,12 @@ static void on_entries(void *arg, const struct redis_reply *reply, const struct 
         const struct redis_reply *entry = redis_reply_at(reply, i);
         struct span id = redis_reply_text(redis_reply_at(entry, 0));
 
-        take_line(r, redis_reply_text(redis_reply_at(redis_reply_at(entry, 1), 1)));
+        struct span text = redis_reply_text(redis_reply_at(redis_reply_at(entry, 1), 1));
+
+        if (r->places[r->place].source->shape == STREAM)
+            take_line(r, text);
+        else
+            take_note(r, text);
         snprintf(r->cursor, sizeof r->cursor, "(%.*s", SPAN_FMT(id));
     }
     if (count == 0) {
@@ -230,7 +238,7 @@ static void on_fields(void *arg, const struct redis_reply *reply, const struct e
         const char *brace = value.len ? memchr(value.data, '{', value.len) : NULL;
 
         if (p->source->shape == HASH_OF_HOLDS)
-            take_hold(r, p->key, field, value);
+            take_hold(r, span_of(strrchr(p->key, ':') + 1), field, value);
         else if (brace)
             take_line(r, (struct span){brace, value.len - (size_t)(brace - value.data)});
     }
@@ -251,19 +259,35 @@ static void take_line(struct reading *r, struct span line)
     r->starts[r->remains.line_count] = r->text.len;
 }
 
+/* "request account hold" */
+static void take_note(struct reading *r, struct span note)
+{
+    struct span parts[2];
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const char *blank = note.len ? memchr(note.data, ' ', note.len) : NULL;
+
+        if (!blank)
+            return;
+        parts[i] = (struct span){note.data, (size_t)(blank - note.data)};
+        note = (struct span){blank + 1, note.len - parts[i].len - 1};
+    }
+    take_hold(r, parts[1], parts[0], note);
+}
+
 /* "amount writer ms …" */
-static void take_hold(struct reading *r, const char *key, struct span request, struct span entry)
+static void take_hold(struct reading *r, struct span account, struct span request,
+                      struct span entry)
 {
     struct retired_findings *f = &r->remains;
     const char *blank = entry.len ? memchr(entry.data, ' ', entry.len) : NULL;
-    const char *account = strrchr(key, ':');
     struct retired_call call;
 
-    if (!blank || !account ||
+    if (!blank ||
         !span_starts((struct span){blank + 1, entry.len - (size_t)(blank + 1 - entry.data)},
                      span_of(r->writer)) ||
         !span_copy(request, call.request_id, sizeof call.request_id) ||
-        !span_copy(span_of(account + 1), call.account, sizeof call.account))
+        !span_copy(account, call.account, sizeof call.account))
         return;
     f->calls = xrealloc_array(f->calls, f->call_count + 1, sizeof *f->calls);
     f->calls[f->call_count++] = call;

@@ -1,11 +1,13 @@
 -- sweep.lua - one look at an account's holds: what the look before found unrenewed, and this one too, goes.
 --
--- KEYS: state, account, holds, looks, held. ARGV: installation, run_id, account, milliseconds between looks.
+-- KEYS: state, account, holds, looks, held, swept. ARGV: installation, run_id, account, milliseconds between looks.
 -- `looks` keeps entries as the last look found them, with its time and run: a look under another run of Redis
 -- begins anew, and so does one before the partition's writers are back, for they could not renew. Answers {OK,
--- request id and entry of each hold removed …}, or one word when there was nothing to look at.
-local state, account, holds, looks, held = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- request id and entry of each hold removed …}, or one word when there was nothing to look at. What goes is noted in
+-- `swept`: should the writer be lost, that names the calls of which no END will come.
+local state, account, holds, looks, held, swept = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local run, id = ARGV[2], ARGV[3]
+local NOTES_KEPT = '10000'
 
 local s = call('HMGET', state, 'installation', 'run_id', 'parked')
 if s[1] ~= ARGV[1] then
@@ -33,6 +35,7 @@ local function remove(request, entry)
         return false
     end
     call('HDEL', holds, request)
+    call('XADD', swept, 'MAXLEN', '~', NOTES_KEPT, '*', 'r', request .. ' ' .. id .. ' ' .. entry)
     if amount then
         call('HINCRBY', account, 'room', amount)
     end

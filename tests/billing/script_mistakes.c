@@ -182,6 +182,8 @@ const struct mistake script_mistakes[] = {
      "call('HSET', before, booked[i], booked[i + 1])", "local _ = before"},
     {"a parked partition hears nobody", script_recovered,
      "string.format('- %d %s', now, match(said or '', '(%d+)$') or '0')", "said or '- 0 0'"},
+    {"what the sweeper removed is not noted", script_sweep, "call('XADD', swept,",
+     "local _ = tostring(swept,"},
     {"a partition admits while it is rebuilt", script_recovered, "if not s[8] and (", "if ("},
     {"a released call's tokens stay booked", script_hold, "put_back(back)", "local _ = back"},
     {"a renewal forgets what was booked", script_hold, "writer .. ' ' .. now .. tail",

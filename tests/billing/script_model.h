@@ -41,6 +41,7 @@ struct model_claim {
     int64_t ends_ms, gone_ms;
 };
 
+#define SWEPT_MAX 512
 struct model {
     struct partition partition;
     bool is_installed;
@@ -68,6 +69,11 @@ struct model {
         int64_t ms;
     } looks[ACCOUNTS];
     bool held[ACCOUNTS];
+    struct {
+        unsigned request;
+        struct model_hold hold;
+    } swept[SWEPT_MAX];
+    size_t swept_count;
     int64_t released_until[REQUESTS]; /* ms */
     struct model_rate rates[SCOPES][ACCOUNTS];
     struct model_claim claims[ACCOUNTS][IDEMS];

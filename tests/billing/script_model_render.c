@@ -21,6 +21,7 @@ static void mark_line(const struct page *p, unsigned account);
 static void account_lines(const struct page *p, unsigned account);
 static void foreign_lines(const struct page *p, unsigned account);
 static void debit_lines(const struct page *p, unsigned account);
+static void swept_lines(const struct page *p);
 static void hold_lines(const struct page *p, unsigned account);
 static void refund_lines(const struct page *p, unsigned request);
 static void refunded_lines(const struct page *p);
@@ -44,6 +45,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     state_lines(p);
     writer_lines(p);
     record_lines(p);
+    swept_lines(p);
     for (unsigned a = 0; a < ACCOUNTS && m->partition.side == SIDE_ACCOUNT; a++) {
         mark_line(p, a);
         account_lines(p, a);
@@ -421,6 +423,18 @@ static void refunded_lines(const struct page *p)
         buf_printf(p->out, "%s = %" PRId64 "\n", sums[i].name, sums[i].nanos);
         name(p, "refunded", NULL);
         buf_printf(p->out, "%s count = %u\n", sums[i].name, sums[i].count);
+    }
+}
+
+static void swept_lines(const struct page *p)
+{
+    for (size_t i = 0; i < p->m->swept_count; i++) {
+        unsigned request = p->m->swept[i].request;
+
+        name(p, "swept", NULL);
+        buf_printf(p->out, "+ " REQUEST_FMT " " ACCOUNT_FMT " ", request, request % ACCOUNTS);
+        model_render_hold(&p->m->swept[i].hold, p->out);
+        buf_add_char(p->out, '\n');
     }
 }
 

@@ -410,6 +410,7 @@ char *world_sweep(struct world *w, struct partition p, const struct sweep_ask *a
     key_of(&c, "holds", ACCOUNT_FMT, ask->account);
     key_of(&c, "looks", ACCOUNT_FMT, ask->account);
     key(&c, "held");
+    key(&c, "swept");
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, RUN_FMT, ask->run);
     arg(&c, ACCOUNT_FMT, ask->account);

@@ -510,7 +510,7 @@ END_TEST
 static char *sweep(const char *run_id)
 {
     const char *keys[] = {"tg:{a17}:state",      "tg:{a17}:account:acct", "tg:{a17}:holds:acct",
-                          "tg:{a17}:looks:acct", "tg:{a17}:held",         NULL};
+                          "tg:{a17}:looks:acct", "tg:{a17}:held",         "tg:{a17}:swept",      NULL};
     const char *args[] = {"inst-1", run_id, "acct", "60000", NULL};
 
     return run(SCRIPT_SWEEP, keys, args);

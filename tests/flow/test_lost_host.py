@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 import money
 from redis_dump import canonical_dump, differences
 from test_month_end import after, noon_of_the_second
-from test_rebuild import park, partition_of
+from test_rebuild import call_once, park, partition_of
 from test_two_hosts import offset_to
 from tollgate import Served, wait_until
 
@@ -52,12 +52,29 @@ def destroy(host: Served) -> list[str]:
     return writers
 
 
-def retire(host: Served, writer: str) -> Any:
+def retire(host: Served, writer: str, *, waits: bool = False) -> Any:
+    """By two people; the record of it. That it has been silent long enough is waited for, or made so."""
     words = ("journal", "retire", writer, "--reason", "rack 7 burnt")
+    if not waits:
+        host.redis.command("HDEL", "tg:{a00}:live", writer)
     wait_until(lambda: "another person confirms" in host.refused_or_done(*words, "--by", "ann"),
                f"{writer} is silent, and it is proposed")
     assert "takes another person" in host.refused(*words, "--by", "ann")
     return host.cli_one(*words, "--by", "bob")["record"]
+
+
+def retire_all(host: Served, writers: list[str]) -> list[Any]:
+    """Of a host with losses. What one of them lost is taken out of Redis when nothing of the others is in Redis alone any
+    more, so each is asked for again."""
+    confirm = {}
+    for writer in writers:
+        host.redis.command("HDEL", "tg:{a00}:live", writer)
+        confirm[writer] = ("journal", "retire", writer, "--reason", "rack 7 burnt", "--by", "bob")
+        host.refused_or_done(*confirm[writer][:-1], "ann")
+    for words in confirm.values():
+        said = host.refused_or_done(*words)
+        assert not said or "give the same command again" in said, said
+    return [host.cli_one(*words)["record"] for words in confirm.values()]
 
 
 def close(host: Served, period: str, out: Path) -> Any:
@@ -85,7 +102,7 @@ def test_a_host_that_had_shipped_everything_is_completed_from_redis(hosts: tuple
     alive = next(line["writer"] for line in first.cli("journal", "show") if line["where"] == "here")
     assert "not lost" in first.refused("journal", "retire", alive, "--reason", "no", "--by", "ann")
     assert "knows no writer" in first.refused("journal", "retire", "w-0000000000000000", "--reason", "no", "--by", "ann")
-    records = [retire(first, writer) for writer in writers]
+    records = [retire(first, writer, waits=True) for writer in writers]
     assert sum(record["saved"] for record in records) >= 9 + 4
     assert all(record["lost_records"] == 0 and record["lost"] == [] for record in records)
     assert all((record["proposed_by"], record["by"], record["reason"]) == ("ann", "bob", "rack 7 burnt")
@@ -151,7 +168,7 @@ def test_what_lives_elsewhere_answers_a_rebuild(hosts: tuple[Served, Served]) ->
             first.redis.command("HSET", f"tg:{{{side}{number:02}}}:state", "parked", "somebody parked it")
     (result,) = first.cli("journal", "rebuild", "--from-zero")
     assert result["emptied"] == 128
-    wait_until(lambda: not differences(before, canonical_dump(first.redis)), "it is what it was", 30)
+    wait_until(lambda: not differences(before, canonical_dump(first.redis)), "it is what it was")
     assert {event["request_id"] for event in first.events("demo")} == answered
 
 
@@ -171,14 +188,14 @@ def test_a_rebuild_that_was_cut_off_with_a_host_waits_until_that_is_retired(host
     first.redis.command("DEL", f"{account}:cursors", f"{account}:account:demo", f"{account}:events:demo")
     first.stop_serving()
     first.serve()
-    wait_until(lambda: "only Redis holds" in first.log_text(), "the next console refuses to go on", 60)
+    wait_until(lambda: "only Redis holds" in first.log_text(), "the next console refuses to go on")
     assert first.redis.command("HGET", f"{account}:state", "parked") == "it is being rebuilt"
-    records = [retire(first, writer) for writer in writers]
+    records = retire_all(first, writers)
     assert sum(record["lost_records"] for record in records) >= 6, records
-    first.wait_ready(60)
-    wait_until(lambda: not first.redis.command("HGET", f"{account}:state", "parked"), "it is rebuilt", 60)
+    first.wait_ready()
+    wait_until(lambda: not first.redis.command("HGET", f"{account}:state", "parked"), "it is rebuilt")
     assert first.balance() == 100 - money.total(first.events("demo"))
-    assert call(first, 1)
+    wait_until(lambda: call_once(first) == 200, "the partition admits again")
 
 
 def go_on(host: Served) -> None:
@@ -207,6 +224,7 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     period = period_of_now(second)
     shutil.rmtree(second.state)
     go_on(first)
+    sweep_away(first, sorted(lost)[:2], kept)
     records = [retire(first, writer) for writer in writers]
     named = {call["request_id"] for record in records for call in record["open"]}
     assert named == lost and sum(record["open_calls"] for record in records) == 4
@@ -214,6 +232,90 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
     assert verdict["events"] == len(kept)
     text = (tmp_path / "bundle" / "manifest.json").read_text()
     assert all(request in text for request in lost), "the bundle names what was lost"
+
+
+def sweep_away(host: Served, swept: list[str], ended: set[str]) -> None:
+    """As the sweeper does two minutes later. It noted calls that have ended since, too."""
+    account = f"tg:{{{partition_of(host, 'account:demo')}}}"
+    holds = host.redis.command("HGETALL", f"{account}:holds:demo").splitlines()
+    entries = dict(zip(holds[::2], holds[1::2], strict=True))
+    for request in swept:
+        host.redis.command("HDEL", f"{account}:holds:demo", request)
+        host.redis.command("HINCRBY", f"{account}:account:demo", "room", entries[request].split()[0])
+    notes = [f"{request} demo {entries[request]}" for request in swept]
+    events = host.redis.command("XRANGE", f"{account}:events:demo", "-", "+").splitlines()
+    for event in [json.loads(line) for line in events if line.startswith("{")]:
+        assert event["request_id"] in ended
+        notes.append(f"{event['request_id']} demo 100 {event['writer']} 1")
+    for note in notes:
+        host.redis.command("XADD", f"{account}:swept", "*", "r", note)
+
+
+def cut_after_agreeing(host: Served, words: tuple[str, ...], writer: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        host.redis.command("CLIENT", "PAUSE", "60000", "WRITE")
+        running = pool.submit(host.refused_or_done, *words)
+        wait_until((host.archive / "retired" / f"{writer}.json").exists, "two have agreed")
+        os.kill(*host.children("console"), signal.SIGKILL)
+        host.redis.command("CLIENT", "UNPAUSE")
+        assert running.result()
+
+
+def cut_after_fencing(host: Served, words: tuple[str, ...], writer: str) -> None:
+    host.redis.command("ACL", "SETUSER", "default", "-scan")
+    assert "Redis refused" in host.refused(*words)
+    assert host.redis.command("HGET", "tg:{a00}:state", f"retired {writer}") == "fenced"
+    os.kill(*host.children("console"), signal.SIGKILL)
+    host.redis.command("ACL", "SETUSER", "default", "+scan")
+
+
+def cut_at_the_segment(host: Served, words: tuple[str, ...], writer: str) -> None:
+    before = set((host.archive / writer).glob("*.zst"))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(host.refused_or_done, *words)
+        wait_until(lambda: set((host.archive / writer).glob("*.zst")) - before, "its last segment stands")
+        os.kill(*host.children("console"), signal.SIGKILL)
+        running.result()
+
+
+def cut_while_emptying(host: Served, words: tuple[str, ...], writer: str) -> None:
+    host.redis.command("ACL", "SETUSER", "default", "-unlink")
+    assert "give the same command again" in host.refused(*words)
+    assert list((host.archive / writer).glob("*.zst")), "its last segment stands"
+    os.kill(*host.children("console"), signal.SIGKILL)
+    host.redis.command("ACL", "SETUSER", "default", "+unlink")
+
+
+@pytest.mark.parametrize("cut", [cut_after_agreeing, cut_after_fencing, cut_at_the_segment, cut_while_emptying])
+def test_a_retirement_that_is_cut_off_is_finished_by_asking_again(
+        hosts: tuple[Served, Served], cut: Callable[[Served, tuple[str, ...], str], None]) -> None:
+    """With losses, so that partitions have to be emptied of what is in no archive."""
+    first, second = hosts
+    call(first, 2)
+    first.ship()
+    call(second, 6)
+    second.settle_down()
+    second.ship()
+    first.redis.command("DEL", f"tg:{{{partition_of(first, 'account:demo')}}}:events:demo")
+    busiest = max((line for line in second.cli("journal", "show") if line["where"] == "here"),
+                  key=lambda line: line["record_places"])["writer"]
+    writers = destroy(second)
+    for writer in writers:
+        if writer != busiest:
+            retire_all(first, [writer])
+    first.redis.command("HDEL", "tg:{a00}:live", busiest)
+    words = ("journal", "retire", busiest, "--reason", "rack 7 burnt", "--by")
+    assert "another person confirms" in first.refused_or_done(*words, "ann")
+    cut(first, (*words, "bob"), busiest)
+    wait_until(lambda: not first.refused_or_done(*words, "bob"), "asking again finishes it")
+    assert first.cli_one(*words, "ann")["record"]["lost_records"] > 0
+    first.wait_ready()
+    first.ship()
+    assert first.balance() == 100 - money.total(first.events("demo"))
+    finished = canonical_dump(first.redis)
+    first.cli("journal", "rebuild", "--from-zero")
+    first.ship()
+    assert differences(finished, canonical_dump(first.redis)) == []
 
 
 def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Served, Served]) -> None:
@@ -394,7 +496,7 @@ def test_what_was_named_as_lost_is_booked_when_its_directory_is_found(hosts: tup
     second.kill()
     first.redis.command("DEL", f"tg:{{{partition_of(first, 'account:demo')}}}:events:demo")
     directories = sorted(second.state.glob("journal/*"))
-    records = [retire(first, json.loads((directory / "writer").read_text())["writer"]) for directory in directories]
+    records = retire_all(first, [json.loads((directory / "writer").read_text())["writer"] for directory in directories])
     assert sum(record["lost_records"] for record in records) == 2 * len(found), "in the account's partition and the model's"
     first.ship()
     said = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
@@ -414,11 +516,10 @@ def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, S
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(stream, second) for _ in range(2)]
         wait_until(lambda: first.account_state()["open_calls"] == 2, "they run")
-        first.redis.command("CLIENT", "PAUSE", "8000", "ALL")
+        first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
         lost = {run.result().headers["x-request-id"] for run in running}
         second.kill()
-    wait_until(lambda: first.redis.command("PING") == "PONG", "Redis goes on")
-    first.wait_ready(30)
+    go_on(first)
     directories = sorted(second.state.glob("journal/*"))
     for directory in directories:
         retire(first, json.loads((directory / "writer").read_text())["writer"])
