@@ -5,6 +5,7 @@
 #include "billing/admission_keep.h"
 #include "billing/admission_state.h"
 #include "billing/scripts.h"
+#include "billing/spending.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
@@ -17,6 +18,7 @@ static void ask_admit(struct hold *h);
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool may_go_on(struct hold *h, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
+static void wait_for_window(const struct hold *h, struct admission_answer *answer);
 static void learn(struct hold *h, const struct admission_answer *answer,
                   const struct redis_reply *reply);
 static void answer_hold(struct hold *h, enum hold_state state,
@@ -76,6 +78,8 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
         xstrndup(request->key_access.data ? request->key_access.data : "", request->key_access.len);
     copy(request->currency, h->currency, sizeof h->currency);
     h->amount = request->amount_nanos;
+    h->started_at = request->started_at;
+    day_of(h->started_at, h->day);
     h->tokens = request->tokens < TOKENS_MAX ? request->tokens : TOKENS_MAX;
     if (request->claim) {
         h->claim = xcalloc(1, sizeof *h->claim);
@@ -105,7 +109,8 @@ static void copy(const char *from, char *out, size_t size)
 static void ask_admit(struct hold *h)
 {
     struct admission *a = h->a;
-    char keys[9][PARTITION_KEY], amount[INT64_TEXT], now[INT64_TEXT], tokens[INT64_TEXT];
+    char keys[10][PARTITION_KEY], spent[SPENT_TEXT], amount[INT64_TEXT], now[INT64_TEXT],
+        tokens[INT64_TEXT];
     struct partition p = h->partition;
     struct claim_args claim = {0};
     size_t without = h->claim ? 0 : 1;
@@ -122,6 +127,7 @@ static void ask_admit(struct hold *h)
         partition_key(p, "released", h->request_id, keys[6]),
         partition_key(p, "rate", h->account, keys[7]),
         partition_key(p, "rate:key", h->key, keys[8]),
+        partition_key(p, "spent", spent_name(h->account, h->day, h->currency, spent), keys[9]),
         claim.key[0],
         claim.key[1],
     };
@@ -137,6 +143,7 @@ static void ask_admit(struct hold *h)
         span_of(h->currency),
         int64_text(h->tokens, tokens),
         span_of(h->key_access),
+        span_of(h->day),
         claim.arg[0],
         claim.arg[1],
         claim.arg[2],
@@ -203,6 +210,8 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
         return;
     }
     answer.asked_tokens = h->tokens;
+    if (answer.verdict == VERDICT_BUDGET)
+        wait_for_window(h, &answer);
     learn(h, &answer, reply);
     if (answer.verdict == VERDICT_UNAVAILABLE || answer.verdict == VERDICT_WRONG_REDIS) {
         err_set(&err, ERR_UNAVAILABLE, "partition of account %s answered %.*s", h->account,
@@ -212,6 +221,19 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
     }
     h->claim_stood_ms = h->claim_asked_ms;
     answer_hold(h, answer.verdict == VERDICT_ADMITTED ? HOLD_PLACED : HOLD_REFUSED, &answer, NULL);
+}
+
+/* Once the day or month of the call is over, there is another budget. */
+static void wait_for_window(const struct hold *h, struct admission_answer *answer)
+{
+    struct civil day = clock_civil(h->started_at);
+    int64_t now = clock_now();
+
+    day.day++;
+    answer->budget.ends_at =
+        answer->budget.is_of_month ? period_end(period_of(h->started_at)) : clock_civil_start(day);
+    if (answer->budget.ends_at > now)
+        answer->retry_after_ms = (answer->budget.ends_at - now) / NANOS_PER_MS + 1;
 }
 
 /* For when Redis is away: what was free at last, this hold taken off. */

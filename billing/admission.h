@@ -13,6 +13,7 @@ enum verdict {
     VERDICT_ADMITTED,      /* by Redis, or, while that is away, within the account's allowance (offline.h) */
     VERDICT_CREDIT,        /* the hold is more than what is left */
     VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
+    VERDICT_BUDGET,        /* what the account or the key may spend this day or month does not cover it */
     VERDICT_RATE,          /* requests or tokens come faster than the account or the key may */
     VERDICT_TOO_LARGE,     /* the call may use more tokens than are allowed in a minute */
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
@@ -47,6 +48,11 @@ struct admission_answer {
         enum rate what;
         int64_t limit, left;
     } over;               /* RATE and TOO_LARGE: what is in the way longest */
+    struct {
+        bool is_of_key, is_of_month;
+        int64_t nanos, left;
+        int64_t ends_at; /* when the day or month is over */
+    } budget;             /* BUDGET: the one that is in the way longest */
     int64_t asked_tokens; /* the most that the call can use */
     char earlier[REQUEST_ID_TEXT]; /* CLAIMED, ANSWERED, OTHER_BODY: the call that has the idempotency key */
 };
@@ -72,6 +78,7 @@ struct admission_request {
     int64_t amount_nanos;
     const char *currency;
     int64_t tokens; /* the most that it can use; token rates book it */
+    int64_t started_at; /* on whose day and in whose month it counts */
     const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that has it does not go on without Redis */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
@@ -106,6 +113,7 @@ struct key_state {
     bool revoked;
     int64_t expires_at; /* 0: never */
     int64_t rpm, tpm;   /* 0: no limit */
+    int64_t budget_day, budget_month; /* nanos, 0: none */
     struct span access; /* JSON: what it opens (gateway/key_access.h); empty: everything. Good during the callback */
 };
 /* Key "tg:{a17}:key:<public id>", whose partition the public id's first two characters name (decimal). found: false when absent.
@@ -119,6 +127,7 @@ struct account_state {
     int64_t balance, credit_limit, room; /* nanos; room = balance + credit_limit - holds */
     int64_t concurrency, open;           /* limit (0: none) and calls running */
     int64_t rpm, tpm;                    /* 0: no limit */
+    int64_t budget_day, budget_month;    /* nanos, 0: none */
 };
 typedef void account_on_state(void *arg, bool found, const struct account_state *state, const struct err *err);
 void account_read(struct redis *redis, const char *account, account_on_state *on_state, void *arg);

@@ -7,6 +7,7 @@
 
 static enum verdict verdict_of(const struct redis_reply *word);
 static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply);
+static void fill_budget(struct admission_answer *answer, const struct redis_reply *reply);
 static bool text_is(const struct redis_reply *reply, size_t i, const char *word);
 static int64_t number_at(const struct redis_reply *reply, size_t i);
 
@@ -17,6 +18,7 @@ static const struct {
     {"OK", VERDICT_ADMITTED},
     {"CREDIT", VERDICT_CREDIT},
     {"CONCURRENCY", VERDICT_CONCURRENCY},
+    {"BUDGET", VERDICT_BUDGET},
     {"RATE", VERDICT_RATE},
     {"TOO_LARGE", VERDICT_TOO_LARGE},
     {"KEY_UNKNOWN", VERDICT_KEY_UNKNOWN},
@@ -32,7 +34,7 @@ static const struct {
     {"INSTALLATION", VERDICT_WRONG_REDIS},
     {"PARKED", VERDICT_UNAVAILABLE},
     {"RETIRED", VERDICT_UNAVAILABLE}, /* who asks was, and is about to learn it */
-    {"OVER", VERDICT_UNAVAILABLE}, /* a call with this request id has ended already */
+    {"OVER", VERDICT_UNAVAILABLE},    /* a call with this request id has ended already */
 };
 
 /* What waiting may help against. */
@@ -58,6 +60,8 @@ void admission_answer_read(const struct redis_reply *reply, struct admission_ans
                    CURRENCY_TEXT))
         answer->left.currency[0] = '\0';
     fill_rates(answer, reply);
+    if (answer->verdict == VERDICT_BUDGET)
+        fill_budget(answer, reply);
 }
 
 static enum verdict verdict_of(const struct redis_reply *word)
@@ -78,13 +82,24 @@ static void fill_rates(struct admission_answer *answer, const struct redis_reply
     for (int i = 0; i < RATES; i++, at += 3)
         answer->rates[i] = (struct rate_left){number_at(reply, at), number_at(reply, at + 1),
                                               number_at(reply, at + 2)};
-    if (redis_reply_count(reply) < at + 5)
+    if (redis_reply_count(reply) < at + 5 || answer->verdict == VERDICT_BUDGET)
         return;
     answer->over.is_of_key = text_is(reply, at, "key");
     answer->over.what = text_is(reply, at + 1, "tokens") ? RATE_TOKENS : RATE_REQUESTS;
     answer->over.limit = number_at(reply, at + 2);
     answer->over.left = number_at(reply, at + 3);
     answer->retry_after_ms = (number_at(reply, at + 4) + 999) / 1000;
+}
+
+/* The last four: whose, of what, how much, what is left. */
+static void fill_budget(struct admission_answer *answer, const struct redis_reply *reply)
+{
+    size_t at = redis_reply_count(reply) - 4;
+
+    answer->budget.is_of_key = text_is(reply, at, "key");
+    answer->budget.is_of_month = text_is(reply, at + 1, "month");
+    answer->budget.nanos = number_at(reply, at + 2);
+    answer->budget.left = number_at(reply, at + 3);
 }
 
 bool admission_answer_mode(const struct redis_reply *reply, bool *is_postpaid)

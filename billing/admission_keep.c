@@ -21,9 +21,10 @@
 #define RELEASE_AGE_MS 120000
 #define RELEASES_MAX   4096
 #define ENTRIES_MAX    64 /* of one command */
+#define WHERE_TEXT     (DAY_TEXT + KEY_ID_PUBLIC + 2)
 
 struct entry {
-    const char *request_id, *key;
+    const char *request_id, *key, *day; /* day null: it is not put again */
     int64_t amount;
 };
 
@@ -140,7 +141,7 @@ static void add_entry(struct entries *some, const struct hold *h)
 {
     some->partition = h->partition;
     some->account = h->account;
-    some->entry[some->count++] = (struct entry){h->request_id, h->key, h->amount};
+    some->entry[some->count++] = (struct entry){h->request_id, h->key, h->day, h->amount};
 }
 
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -359,7 +360,8 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
     } fixed[] = {{"state", false}, {"account", true}, {"holds", true},
                  {"index", true},  {"held", false},   {"rate", true}};
     char keys[ARRAY_LEN(fixed) + 2 * ENTRIES_MAX][PARTITION_KEY], amounts[ENTRIES_MAX][AMOUNT_TEXT];
-    struct span key[ARRAY_LEN(keys)], args[5 + 2 * ENTRIES_MAX];
+    char where[ENTRIES_MAX][WHERE_TEXT];
+    struct span key[ARRAY_LEN(keys)], args[5 + 3 * ENTRIES_MAX];
     size_t k = 0, n = 0;
 
     for (; k < ARRAY_LEN(fixed); k++)
@@ -376,6 +378,10 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
         snprintf(amounts[i], sizeof amounts[i], "%" PRId64, some->entry[i].amount);
         args[n++] = span_of(some->entry[i].request_id);
         args[n++] = span_of(amounts[i]);
+        where[i][0] = '\0';
+        if (some->entry[i].day)
+            snprintf(where[i], sizeof where[i], " %s %s", some->entry[i].day, some->entry[i].key);
+        args[n++] = span_of(where[i]);
     }
     redis_eval(a->redis, &(struct redis_eval){script_get(SCRIPT_HOLD), {key, k}, {args, n}},
                on_reply, ask);

@@ -65,7 +65,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
                                    SPAN("owner_kind"), SPAN("owner"),
                                    SPAN("hash"),       SPAN("state"),
                                    SPAN("expires_at"), SPAN("rpm"),
-                                   SPAN("tpm"),        SPAN("access")};
+                                   SPAN("tpm"),        SPAN("access"),
+                                   SPAN("budget_day"), SPAN("budget_month")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
@@ -137,7 +138,8 @@ static bool take_key(const struct redis_reply *reply, struct key_state *out)
     if (!text_at(reply, 0, kind, sizeof kind) || !text_at(reply, 1, out->owner, ID_TEXT) ||
         !hex_decode(redis_reply_text(redis_reply_at(reply, 2)), out->hash, sizeof out->hash) ||
         !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at) ||
-        !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm))
+        !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm) ||
+        !number_at(reply, 8, &out->budget_day) || !number_at(reply, 9, &out->budget_month))
         return false;
     out->access = redis_reply_text(redis_reply_at(reply, 7));
     out->owner_kind = kind[0];
@@ -170,7 +172,8 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
         SPAN("mode"),         SPAN("balance"),
         SPAN("credit_limit"), SPAN("room"),
         SPAN("concurrency"),  SPAN("rpm"),
-        SPAN("tpm")};
+        SPAN("tpm"),          SPAN("budget_day"),
+        SPAN("budget_month")};
     const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
 
     a->on_state = on_state;
@@ -205,7 +208,8 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
     out->prepaid = strcmp(mode, "prepaid") == 0;
     return number_at(reply, 3, &out->balance) && number_at(reply, 4, &out->credit_limit) &&
            number_at(reply, 5, &out->room) && number_at(reply, 6, &out->concurrency) &&
-           number_at(reply, 7, &out->rpm) && number_at(reply, 8, &out->tpm);
+           number_at(reply, 7, &out->rpm) && number_at(reply, 8, &out->tpm) &&
+           number_at(reply, 9, &out->budget_day) && number_at(reply, 10, &out->budget_month);
 }
 
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)

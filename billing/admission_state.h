@@ -22,7 +22,8 @@ struct hold {
     struct partition partition;
     char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
     char *key_access; /* what it opened when it was read */
-    int64_t amount, tokens;
+    int64_t amount, tokens, started_at;
+    char day[DAY_TEXT]; /* on which it began */
     uint64_t outage; /* in which it was let go on without Redis; 0: it was not */
     char currency[CURRENCY_TEXT];
     int64_t asked_ms;

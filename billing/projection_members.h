@@ -32,6 +32,8 @@ enum path {
     P_CONCURRENCY,
     P_RPM,
     P_TPM,
+    P_BUDGET_DAY,
+    P_BUDGET_MONTH,
     P_UNITS,
     P_OUTCOME,
     P_STARTED_AT,

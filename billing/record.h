@@ -5,8 +5,8 @@
  * is part of every cursor. Kinds, and the members of their bodies:
  *
  *   call      account + model   an event (event.h)
- *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm
- *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), expires_at (or null), rpm, tpm,
+ *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, budget_day, budget_month
+ *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), expires_at (or null), rpm, tpm, budget_day, budget_month,
  *                               access (or null: it opens all that its owner may do); else only what is set; or state revoked
  *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}

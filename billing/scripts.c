@@ -19,7 +19,7 @@ static const struct program programs[SCRIPT_COUNT] = {
                                script_refund, script_spent, script_terms, script_apply_account}},
     [SCRIPT_APPLY_MODEL] = {"apply_model",
                             {script_decimal, script_apply, script_refund, script_apply_model}},
-    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_claim, script_admit}},
+    [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_claim, script_budget, script_admit}},
     [SCRIPT_HOLD] = {"hold", {script_decimal, script_rate, script_hold}},
     [SCRIPT_ANSWER] = {"answer", {script_decimal, script_claim, script_answer}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},

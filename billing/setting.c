@@ -22,6 +22,8 @@ static const struct row account_rows[] = {
     {"concurrency", P_CONCURRENCY, COUNT, {NULL}},
     {"rpm", P_RPM, COUNT, {NULL}},
     {"tpm", P_TPM, COUNT, {NULL}},
+    {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
+    {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
 };
 static const struct row key_rows[] = {
     {"owner_kind", P_OWNER_KIND, WORD, {"account", "creator", NULL}},
@@ -31,6 +33,8 @@ static const struct row key_rows[] = {
     {"expires_at", P_EXPIRES_AT, TIME, {NULL}},
     {"rpm", P_RPM, COUNT, {NULL}},
     {"tpm", P_TPM, COUNT, {NULL}},
+    {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
+    {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
     {"access", P_ACCESS, JSON, {NULL}},
 };
 

@@ -57,7 +57,8 @@ void account_post(void *server, struct http_request *r, const struct route_match
 
 void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
+    static const char *const members[] = {"credit_limit", "concurrency",  "rpm", "tpm",
+                                          "budget_day",   "budget_month", "op",  NULL};
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
     struct change change = {.terms = {.id = match->value[0], .mode = "postpaid"}};
@@ -191,8 +192,9 @@ static void change_free(void *arg)
 
 static bool read_terms(const json_t *body, struct account_terms *t, struct err *err)
 {
-    static const char *const members[] = {
-        "id", "currency", "mode", "credit_limit", "concurrency", "rpm", "tpm", "op", NULL};
+    static const char *const members[] = {"id",           "currency", "mode", "credit_limit",
+                                          "concurrency",  "rpm",      "tpm",  "budget_day",
+                                          "budget_month", "op",       NULL};
 
     if (!json_only_members(body, members, "the account", err) ||
         !json_get_string(body, "id", &t->id, "the account", err) ||
@@ -326,6 +328,7 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
     jw_int_member(w, "concurrency", state->concurrency);
     jw_int_member(w, "rpm", state->rpm);
     jw_int_member(w, "tpm", state->tpm);
+    budgets_write(w, state->budget_day, state->budget_month, NULL);
     jw_int_member(w, "open_calls", state->open);
     jw_object_end(w);
 }

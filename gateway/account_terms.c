@@ -14,7 +14,8 @@ bool account_limits_read(const json_t *body, struct account_terms *t, struct err
 {
     if (!desk_amount(body, "credit_limit", false, &t->credit_limit, err) ||
         !read_limit(body, "concurrency", CONCURRENCY_MAX, &t->concurrency, err) ||
-        !rate_limits_read(body, &t->rpm, &t->tpm, err))
+        !rate_limits_read(body, &t->rpm, &t->tpm, err) ||
+        !budgets_read(body, &t->budget_day, &t->budget_month, err))
         return false;
     if (t->credit_limit < 0)
         return err_set(err, ERR_INPUT, "'credit_limit' must not be negative");
@@ -28,6 +29,25 @@ bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err
 {
     return read_limit(body, "rpm", RATE_MAX, rpm, err) &&
            read_limit(body, "tpm", RATE_MAX, tpm, err);
+}
+
+bool budgets_read(const json_t *body, int64_t *day, int64_t *month, struct err *err)
+{
+    if (!desk_amount(body, "budget_day", false, day, err) ||
+        !desk_amount(body, "budget_month", false, month, err))
+        return false;
+    return (*day >= 0 && *month >= 0) ||
+           err_set(err, ERR_INPUT, "a budget must not be negative; 0 is none");
+}
+
+void budgets_write(struct jw *w, int64_t day, int64_t month, const json_t *names)
+{
+    char decimal[DECIMAL_TEXT];
+
+    if (!names || json_object_get(names, "budget_day"))
+        jw_string_member(w, "budget_day", decimal_format(day, decimal));
+    if (!names || json_object_get(names, "budget_month"))
+        jw_string_member(w, "budget_month", decimal_format(month, decimal));
 }
 
 static bool read_limit(const json_t *body, const char *name, int64_t max, int64_t *out,
@@ -48,14 +68,17 @@ struct account_terms account_terms_of(const char *id, const struct account_state
                                   .credit_limit = state->credit_limit,
                                   .concurrency = state->concurrency,
                                   .rpm = state->rpm,
-                                  .tpm = state->tpm};
+                                  .tpm = state->tpm,
+                                  .budget_day = state->budget_day,
+                                  .budget_month = state->budget_month};
 }
 
 bool account_terms_equal(const struct account_terms *a, const struct account_terms *b)
 {
     return strcmp(a->currency, b->currency) == 0 && strcmp(a->mode, b->mode) == 0 &&
            a->credit_limit == b->credit_limit && a->concurrency == b->concurrency &&
-           a->rpm == b->rpm && a->tpm == b->tpm;
+           a->rpm == b->rpm && a->tpm == b->tpm && a->budget_day == b->budget_day &&
+           a->budget_month == b->budget_month;
 }
 
 void account_terms_write(const struct account_terms *t, const struct account_stamp *stamp,
@@ -91,6 +114,7 @@ static void write_limits(struct jw *w, const struct account_terms *t, const json
     for (size_t i = 0; i < ARRAY_LEN(counts); i++)
         if (!body || json_object_get(body, counts[i].name))
             jw_int_member(w, counts[i].name, counts[i].value);
+    budgets_write(w, t->budget_day, t->budget_month, body);
 }
 
 static void write_stamp(struct jw *w, const struct account_stamp *stamp)

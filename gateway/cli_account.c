@@ -21,17 +21,28 @@ static const struct cli_column account_columns[] = {
     {"concurrency", "concurrency", true},
     {"rpm", "rpm", true},
     {"tpm", "tpm", true},
+    {"a day", "budget_day", true},
+    {"a month", "budget_month", true},
     {"open", "open_calls", true},
 };
 static const struct cli_column key_columns[] = {
-    {"key", "public_id", false}, {"account", "account", false},    {"creator", "creator", false},
-    {"state", "state", false},   {"expires", "expires_at", false}, {"rpm", "rpm", true},
-    {"tpm", "tpm", true},        {"scopes", "scopes", false},      {"models", "models", false},
+    {"key", "public_id", false},
+    {"account", "account", false},
+    {"creator", "creator", false},
+    {"state", "state", false},
+    {"expires", "expires_at", false},
+    {"rpm", "rpm", true},
+    {"tpm", "tpm", true},
+    {"a day", "budget_day", true},
+    {"a month", "budget_month", true},
+    {"scopes", "scopes", false},
+    {"models", "models", false},
     {"ips", "ips", false},
 };
 
 static int read_terms(struct cli *c, json_t *body);
 static int read_limits(struct cli *c, json_t *body);
+static int read_amount(struct cli *c, const char *option, const char *member, json_t *body);
 static int read_rates(struct cli *c, json_t *body);
 static void read_access(const struct cli *c, json_t *body);
 static int read_number(struct cli *c, const char *option, int64_t max, json_t *body);
@@ -72,22 +83,32 @@ static int read_terms(struct cli *c, json_t *body)
 
 static int read_limits(struct cli *c, json_t *body)
 {
-    const char *limit = cli_value(c, "--credit-limit");
-    struct err err;
-    int64_t nanos;
-
-    if (limit && !decimal_parse(span_of(limit), &nanos, &err))
-        return cli_misused(c, "--credit-limit: %s", err.text);
-    if (limit)
-        json_object_set_new(body, "credit_limit", json_string(limit));
+    if (read_amount(c, "--credit-limit", "credit_limit", body) != CLI_DONE)
+        return CLI_USAGE;
     if (read_number(c, "--concurrency", CONCURRENCY_MAX, body) != CLI_DONE)
         return CLI_USAGE;
     return read_rates(c, body);
 }
 
+static int read_amount(struct cli *c, const char *option, const char *member, json_t *body)
+{
+    const char *text = cli_value(c, option);
+    struct err err;
+    int64_t nanos;
+
+    if (text && !decimal_parse(span_of(text), &nanos, &err))
+        return cli_misused(c, "%s: %s", option, err.text);
+    if (text)
+        json_object_set_new(body, member, json_string(text));
+    return CLI_DONE;
+}
+
+/* And budgets. */
 static int read_rates(struct cli *c, json_t *body)
 {
-    if (read_number(c, "--rpm", RATE_MAX, body) != CLI_DONE)
+    if (read_number(c, "--rpm", RATE_MAX, body) != CLI_DONE ||
+        read_amount(c, "--budget-day", "budget_day", body) != CLI_DONE ||
+        read_amount(c, "--budget-month", "budget_month", body) != CLI_DONE)
         return CLI_USAGE;
     return read_number(c, "--tpm", RATE_MAX, body);
 }
@@ -115,6 +136,8 @@ int account_limit(struct cli *c)
         {"concurrency", "concurrency", true},
         {"rpm", "rpm", true},
         {"tpm", "tpm", true},
+        {"a day", "budget_day", true},
+        {"a month", "budget_month", true},
     };
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/limit", c->arguments[0]);
     AUTO_JSON body = json_object();
@@ -122,8 +145,9 @@ int account_limit(struct cli *c)
     if (read_limits(c, body) != CLI_DONE)
         return CLI_USAGE;
     if (json_object_size(body) == 0)
-        return cli_misused(c, "needs a limit to change: --rpm, --tpm, --concurrency or "
-                              "--credit-limit");
+        return cli_misused(c,
+                           "needs a limit to change: --rpm, --tpm, --concurrency, --credit-limit, "
+                           "--budget-day or --budget-month");
     return change_limits(c, target, body, columns, ARRAY_LEN(columns));
 }
 
@@ -199,12 +223,19 @@ static void name_absent_limits(const struct cli *c, json_t *account)
 static void name_absent_rates(const struct cli *c, json_t *object)
 {
     static const char *const rates[] = {"rpm", "tpm"};
+    static const char *const budgets[] = {"budget_day", "budget_month"};
 
     for (size_t i = 0; !c->json && i < ARRAY_LEN(rates); i++) {
         json_t *limit = json_object_get(object, rates[i]);
 
         if (json_is_integer(limit) && json_integer_value(limit) == 0)
             json_object_set_new(object, rates[i], json_string("none"));
+    }
+    for (size_t i = 0; !c->json && i < ARRAY_LEN(budgets); i++) {
+        const char *amount = json_string_value(json_object_get(object, budgets[i]));
+
+        if (amount && strcmp(amount, "0") == 0)
+            json_object_set_new(object, budgets[i], json_string("none"));
     }
 }
 
@@ -273,8 +304,11 @@ static void read_access(const struct cli *c, json_t *body)
 
 int key_limit(struct cli *c)
 {
-    static const struct cli_column columns[] = {
-        {"key", "key", false}, {"rpm", "rpm", true}, {"tpm", "tpm", true}};
+    static const struct cli_column columns[] = {{"key", "key", false},
+                                                {"rpm", "rpm", true},
+                                                {"tpm", "tpm", true},
+                                                {"a day", "budget_day", true},
+                                                {"a month", "budget_month", true}};
     AUTO_STRING public_id = public_id_of(c->arguments[0]);
     AUTO_STRING target = cli_target("/admin/v1/keys/%/limit", public_id);
     AUTO_JSON body = json_object();
@@ -284,7 +318,8 @@ int key_limit(struct cli *c)
     if (read_rates(c, body) != CLI_DONE)
         return CLI_USAGE;
     if (json_object_size(body) == 0)
-        return cli_misused(c, "needs a limit to change: --rpm or --tpm");
+        return cli_misused(c,
+                           "needs a limit to change: --rpm, --tpm, --budget-day or --budget-month");
     return change_limits(c, target, body, columns, ARRAY_LEN(columns));
 }
 

@@ -46,11 +46,15 @@ static const struct cli_option account_create_options[] = {
     {"--concurrency", "N", "how many calls may run at once; 0, or not given: any number"},
     {"--rpm", "N", "how many calls a minute; 0, or not given: any number"},
     {"--tpm", "N", "how many tokens a minute; 0, or not given: any number"},
+    {"--budget-day", "AMOUNT", "how much it may spend a day; 0, or not given: any amount"},
+    {"--budget-month", "AMOUNT", "how much it may spend a month; 0, or not given: any amount"},
     OP,
 };
 static const struct cli_option account_limit_options[] = {
     {"--rpm", "N", "how many calls a minute; 0: any number"},
     {"--tpm", "N", "how many tokens a minute; 0: any number"},
+    {"--budget-day", "AMOUNT", "how much it may spend a day; 0: any amount"},
+    {"--budget-month", "AMOUNT", "how much it may spend a month; 0: any amount"},
     {"--concurrency", "N", "how many calls may run at once; 0: any number"},
     {"--credit-limit", "AMOUNT", "how much a postpaid account may owe"},
     OP,
@@ -64,6 +68,8 @@ static const struct cli_option key_create_options[] = {
     {"--creator", NULL, "a key of the creator with this id, to see earnings with"},
     {"--rpm", "N", "how many calls a minute with this key; 0, or not given: any number"},
     {"--tpm", "N", "how many tokens a minute with this key; 0, or not given: any number"},
+    {"--budget-day", "AMOUNT", "how much may be spent a day with this key; 0, or not given: any amount"},
+    {"--budget-month", "AMOUNT", "how much may be spent a month with this key; 0, or not given: any amount"},
     {"--scope", "LIST", "what it is for: call, usage; not given: both"},
     {"--models", "LIST", "the models it may call, such as demo/*,acme/small; not given: all"},
     {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; not given: all"},
@@ -72,6 +78,8 @@ static const struct cli_option key_create_options[] = {
 static const struct cli_option key_limit_options[] = {
     {"--rpm", "N", "how many calls a minute with this key; 0: any number"},
     {"--tpm", "N", "how many tokens a minute with this key; 0: any number"},
+    {"--budget-day", "AMOUNT", "how much may be spent a day with this key; 0: any amount"},
+    {"--budget-month", "AMOUNT", "how much may be spent a month with this key; 0: any amount"},
     OP,
 };
 static const struct cli_option op_options[] = {OP};

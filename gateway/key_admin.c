@@ -92,8 +92,9 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
 
 static bool read_change(const json_t *body, struct key_change *k, struct err *err)
 {
-    static const char *const members[] = {"account", "creator", "expires_at", "rpm", "tpm",
-                                          "scopes",  "models",  "ips",        "op",  NULL};
+    static const char *const members[] = {"account", "creator",    "expires_at",   "rpm",
+                                          "tpm",     "budget_day", "budget_month", "scopes",
+                                          "models",  "ips",        "op",           NULL};
     const char *expires = NULL;
 
     if (!json_only_members(body, members, "the key", err) || !read_owner(body, &k->state, err) ||
@@ -136,9 +137,10 @@ static bool read_access(const json_t *body, struct key_change *k, struct err *er
 
 static bool read_limits(const json_t *body, struct key_state *k, struct err *err)
 {
-    if (!rate_limits_read(body, &k->rpm, &k->tpm, err))
+    if (!rate_limits_read(body, &k->rpm, &k->tpm, err) ||
+        !budgets_read(body, &k->budget_day, &k->budget_month, err))
         return false;
-    return k->owner_kind == 'a' || (!k->rpm && !k->tpm) ||
+    return k->owner_kind == 'a' || (!k->rpm && !k->tpm && !k->budget_day && !k->budget_month) ||
            err_set(err, ERR_INPUT, "a creator's key makes no calls, so it has no limits");
 }
 
@@ -293,6 +295,7 @@ static void write_answer(const struct key_change *k, struct buf *out)
     jw_string_member(&w, "state", k->state.revoked ? "revoked" : "active");
     jw_int_member(&w, "rpm", k->state.rpm);
     jw_int_member(&w, "tpm", k->state.tpm);
+    budgets_write(&w, k->state.budget_day, k->state.budget_month, NULL);
     jw_string_member(&w, "op", turn_op(k->turn));
     if (k->is_repeated)
         jw_bool_member(&w, "repeated", true);
@@ -330,6 +333,7 @@ static void write_creation(struct jw *w, const struct key_change *k)
     }
     jw_int_member(w, "rpm", k->state.rpm);
     jw_int_member(w, "tpm", k->state.tpm);
+    budgets_write(w, k->state.budget_day, k->state.budget_month, NULL);
     jw_key(w, "access");
     jw_raw(w, k->access ? key_access_json(k->access) : SPAN("null"));
 }
@@ -341,6 +345,7 @@ static void write_limits(struct jw *w, const struct key_change *k)
         jw_int_member(w, "rpm", k->state.rpm);
     if (json_object_get(k->limits, "tpm"))
         jw_int_member(w, "tpm", k->state.tpm);
+    budgets_write(w, k->state.budget_day, k->state.budget_month, k->limits);
 }
 
 static void write_revocation(struct jw *w, const struct key_change *k)
@@ -375,7 +380,7 @@ void key_revoke_post(void *server, struct http_request *r, const struct route_ma
 
 void key_limit_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    static const char *const members[] = {"rpm", "tpm", "op", NULL};
+    static const char *const members[] = {"rpm", "tpm", "budget_day", "budget_month", "op", NULL};
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
     struct err err;
@@ -526,6 +531,7 @@ static void on_listed(void *arg, bool found, const struct key_state *state, cons
         if (state->owner_kind == 'a') {
             jw_int_member(&l->w, "rpm", state->rpm);
             jw_int_member(&l->w, "tpm", state->tpm);
+            budgets_write(&l->w, state->budget_day, state->budget_month, NULL);
         }
         write_access(&l->w, state->access);
         jw_object_end(&l->w);

@@ -169,6 +169,7 @@ static void admit(struct paid_call *c)
                                         .account = c->event.account,
                                         .key = c->event.key,
                                         .key_access = key_access_json(c->holder.access),
+                                        .started_at = c->event.started_at,
                                         .currency = c->event.amount.currency,
                                         .tokens =
                                             (int64_t)c->body.len + c->wants.n * output_cap(c)};

@@ -72,6 +72,8 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                           "This key may not call this model"},
     [POLICY_NO_CREDIT] = {"policy_no_credit", 402, "insufficient_quota", "insufficient_quota", -1,
                           "The account has no credit left for this call"},
+    [POLICY_BUDGET] = {"policy_budget", 429, "insufficient_quota", "insufficient_quota", -1,
+                       "The account or the key may not spend more now"},
     [POLICY_CURRENCY] = {"policy_currency", 403, "invalid_request_error", "permission_denied", -1,
                          "The model is priced in another currency than the account has"},
     [POLICY_CONCURRENCY] = {"policy_concurrency", 429, "rate_limit_error", "rate_limit_exceeded", 1,

@@ -10,6 +10,8 @@
 #define UPSTREAM_ERROR_BYTES 65536
 
 static enum problem problem_of_verdict(const struct admission_answer *answer);
+static void describe_budget(const struct admission_answer *answer, const struct money *asked,
+                            char out[ERR_TEXT_MAX]);
 static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX]);
 static bool is_callers_fault(unsigned status);
 static bool is_error_object(struct span body);
@@ -34,6 +36,10 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
                       "credit or lower max_completion_tokens",
                       decimal_format(asked->nanos, need), asked->currency,
                       decimal_format(answer->left.nanos, left), answer->left.currency);
+        return;
+    case VERDICT_BUDGET:
+        describe_budget(answer, asked, text);
+        problem_reply(r, problem, &details, "%s", text);
         return;
     case VERDICT_CURRENCY:
         problem_reply(r, problem, &details,
@@ -72,6 +78,21 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
     }
 }
 
+static void describe_budget(const struct admission_answer *answer, const struct money *asked,
+                            char out[ERR_TEXT_MAX])
+{
+    const char *window = answer->budget.is_of_month ? "month" : "day";
+    char budget[DECIMAL_TEXT], left[DECIMAL_TEXT], need[DECIMAL_TEXT], ends[CLOCK_TEXT];
+
+    snprintf(out, ERR_TEXT_MAX,
+             "This %s may spend %s %s a %s, %s are left, and this call may cost up to %s; the %s "
+             "ends at %s",
+             answer->budget.is_of_key ? "key" : "account",
+             decimal_format(answer->budget.nanos, budget), asked->currency, window,
+             decimal_format(answer->budget.left, left), decimal_format(asked->nanos, need), window,
+             clock_format(answer->budget.ends_at, ends));
+}
+
 static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX])
 {
     const char *whose = answer->over.is_of_key ? "key" : "account";
@@ -102,6 +123,8 @@ static enum problem problem_of_verdict(const struct admission_answer *answer)
     switch (answer->verdict) {
     case VERDICT_CREDIT:
         return POLICY_NO_CREDIT;
+    case VERDICT_BUDGET:
+        return POLICY_BUDGET;
     case VERDICT_CURRENCY:
         return POLICY_CURRENCY;
     case VERDICT_CONCURRENCY:

@@ -1,19 +1,21 @@
 -- admit.lua - may this call run? Places its hold, and books its request and tokens, when it may.
 --
--- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key. ARGV: installation,
+-- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key, spent. ARGV: installation,
 -- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
 -- Redis's time counts), currency, tokens (the most that the call can use), what the key opens, as the
--- caller knows it.
--- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE, left, open, most, currency, mode}, or one word of the table
+-- caller knows it, the day on which the call began (2026-11-22).
+-- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE|BUDGET, left, open, most, currency, mode}, or one word of the table
 -- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
 -- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
--- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest.
+-- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest;
+-- and on BUDGET {account|key, day|month, budget, left}.
 -- A call that carries an idempotency key also gives KEYS: claim, live; and ARGV: digest of what is asked, when the claim
 -- ends (ms), how often the writer's directory had been taken up. It is answered {CLAIMED, request id} while another call
 -- has the key, {ANSWERED, request id} once that was answered, {OTHER_BODY, request id} when that asked for something else.
 -- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
+local KEY_AT = #'tg:{a17}:key:' + 1 -- where the public id stands in its key
 local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
 
 if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
@@ -32,7 +34,8 @@ end
 
 local time = call('TIME')
 local now = ARGV[7] ~= '' and ARGV[7] or time[1] .. string.format('%06d', time[2]) .. '000'
-local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at', 'rpm', 'tpm', 'access')
+local k = call('HMGET', key, 'owner_kind', 'owner', 'state', 'expires_at', 'rpm', 'tpm', 'access', 'budget_day',
+               'budget_month')
 if k[1] ~= 'account' or k[2] ~= id then
     return {'KEY_UNKNOWN'}
 elseif k[3] ~= 'active' then
@@ -43,7 +46,8 @@ elseif (k[7] or '') ~= ARGV[10] then
     return {'KEY_CHANGED'}
 end
 
-local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm')
+local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm',
+               'budget_day', 'budget_month')
 if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 end
@@ -58,14 +62,14 @@ local function is_orphan(c)
     if call('HGET', state, 'retired ' .. c.by) == 'over' then
         return true
     end
-    local run, turn = match(call('HGET', KEYS[11], c.by) or '', '^(%S+) %d+ (%d+)$')
+    local run, turn = match(call('HGET', KEYS[12], c.by) or '', '^(%S+) %d+ (%d+)$')
     return run == ARGV[2] and c.turn ~= '0' and less(c.turn, turn)
 end
 
-if KEYS[10] then
-    local c = read_claim(KEYS[10])
+if KEYS[11] then
+    local c = read_claim(KEYS[11])
     if c and c.request ~= request and not has_ended(c, now) and not (c.state == 'open' and is_orphan(c)) then
-        return {c.body ~= ARGV[11] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
+        return {c.body ~= ARGV[12] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
     end
 end
 
@@ -100,6 +104,15 @@ if late then
     return refuse_late(unpack(late))
 elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
+end
+local over = amount ~= '0' and
+    budget_over({a[8], a[9], k[8], k[9]}, KEYS[10], holds, ARGV[11], sub(KEYS[2], KEY_AT), amount)
+if over then
+    local list = answer('BUDGET', room, open)
+    for i = 1, 4 do
+        list[#list + 1] = over[i]
+    end
+    return list
 elseif amount ~= '0' and (sub(room, 1, 1) == '-' or less(room, amount)) then
     return answer('CREDIT', room, open)
 end
@@ -110,10 +123,10 @@ local entry = amount .. ' ' .. ARGV[5] .. ' ' .. time[1] .. string.format('%03d'
 if open == 0 then
     call('SADD', held, id)
 end
-if KEYS[10] then
-    write_claim(KEYS[10], {state = 'open', request = request, body = ARGV[11], ends = ARGV[12], by = ARGV[5], turn = ARGV[13]},
+if KEYS[11] then
+    write_claim(KEYS[11], {state = 'open', request = request, body = ARGV[12], ends = ARGV[13], by = ARGV[5], turn = ARGV[14]},
                 CLAIM_MS)
 end
-call('HSET', holds, request, entry .. (rates and rates.book() or ''))
+call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. sub(KEYS[2], KEY_AT))
 call('HINCRBY', account, 'room', negate(amount))
 return answer('OK', call('HGET', account, 'room'), open + 1)

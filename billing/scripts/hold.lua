@@ -1,8 +1,8 @@
 -- hold.lua - renews, raises or releases holds of one account.
 --
 -- KEYS: state, account, holds, index, held, rate of the account; then `released` and the rate of the key of each
--- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id and amount of each
--- entry. Answers {OK, a word an entry …}, {INSTALLATION} or {PARKED}.
+-- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id, amount, and " day key"
+-- of each entry (the day on which the call began). Answers {OK, a word an entry …}, {INSTALLATION} or {PARKED}.
 --
 -- A release gives the tokens that were booked back to the rates. An entry that is put again has booked none: its
 -- booking was lost with it, and so was the rates' state.
@@ -70,14 +70,14 @@ local function release(request, entry, old, tail, mark, key_rate)
     return 'OK'
 end
 
-local function change(request, amount, mark, key_rate)
+local function change(request, amount, where, mark, key_rate)
     if not is_amount(amount) or sub(amount, 1, 1) == '-' then
         return 'MALFORMED'
     end
     local entry = call('HGET', holds, request)
     local old, tail = '0', ''
     if entry then
-        old, tail = hold_amount(entry)
+        old, tail, where = hold_amount(entry)
     end
     if not old or not can_add(call('HGET', account, 'room')) then
         return 'MALFORMED'
@@ -88,14 +88,15 @@ local function change(request, amount, mark, key_rate)
     if not entry and (call('HEXISTS', index, request) == 1 or call('EXISTS', mark) == 1) then
         return 'OVER'
     end
-    return verbs[verb](request, old, amount, tail)
+    return verbs[verb](request, old, amount, tail .. where)
 end
 
 if not s[1] then
     call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2])
 end
 local answer = {'OK'}
-for k = 7, #KEYS, 2 do
-    answer[#answer + 1] = change(ARGV[k - 1], ARGV[k], KEYS[k], KEYS[k + 1])
+for i = 0, (#KEYS - 6) / 2 - 1 do
+    local a, k = 6 + 3 * i, 7 + 2 * i
+    answer[#answer + 1] = change(ARGV[a], ARGV[a + 1], ARGV[a + 2], KEYS[k], KEYS[k + 1])
 end
 return answer

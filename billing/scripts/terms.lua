@@ -5,7 +5,7 @@
 -- revoke. Of the records of one operation the first counts, by (at, writer, n); of those, a member has the value of
 -- the highest revision that names it, of equal ones of the latest. So what an object is set to follows from the set
 -- of records alone: a repeated operation sets nothing again, and two changes of different members both stand.
-local NUMBERS = {credit_limit = true, concurrency = true, rpm = true, tpm = true}
+local NUMBERS = {credit_limit = true, concurrency = true, rpm = true, tpm = true, budget_day = true, budget_month = true}
 
 -- An entry read: its values by name. Nil: a number in it is out of range.
 local function read_setting(op, entry)

@@ -68,11 +68,13 @@ char *admit(struct call c)
                           released,
                           "tg:{a17}:rate:acct",
                           "tg:{a17}:rate:key:17key",
+                          "tg:{a17}:spent:acct:2026-11:CNY",
                           claim,
                           "tg:{a17}:live",
                           NULL};
-    const char *args[] = {"inst-1", "run-1", "acct", c.request, c.writer, c.amount, now ? now : "",
-                          "CNY",    "0",     "",     c.body,    ends,     c.turn,   NULL};
+    const char *args[] = {"inst-1",     "run-1",        "acct", c.request, c.writer,
+                          c.amount,     now ? now : "", "CNY",  "0",       "",
+                          "2026-11-22", c.body,         ends,   c.turn,    NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }

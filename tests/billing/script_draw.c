@@ -25,7 +25,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
     [EVERYTHING] = {[OP_ANSWER] = 60,
                     [OP_TAKE_UP] = 10,
                     [OP_REBUILD] = 12,
-                    [OP_RETIRE] = 6,
+                    [OP_RETIRE] = 14,
                     [OP_WRITE] = 220,
                     [OP_APPLY] = 200,
                     [OP_FORGE] = 8,
@@ -41,7 +41,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                     [OP_BACK] = 80},
     [CALLS] = {[OP_ANSWER] = 120,
                [OP_TAKE_UP] = 20,
-               [OP_RETIRE] = 20,
+               [OP_RETIRE] = 36,
                [OP_WRITE] = 200,
                [OP_APPLY] = 80,
                [OP_ADMIT] = 350,
@@ -58,7 +58,7 @@ static const unsigned weights[THEMES][OP_KINDS] = {
     [RECOVERY] = {[OP_ANSWER] = 10,
                   [OP_TAKE_UP] = 20,
                   [OP_REBUILD] = 60,
-                  [OP_RETIRE] = 8,
+                  [OP_RETIRE] = 24,
                   [OP_WRITE] = 60,
                   [OP_APPLY] = 60,
                   [OP_ADMIT] = 80,
@@ -170,6 +170,13 @@ static void draw_rates(struct dice *d, struct fact *f)
     f->tpm = tpm[draw(d, ARRAY_LEN(tpm))];
 }
 
+/* Round calls fit a budget exactly. */
+static void draw_budgets(struct dice *d, struct fact *f)
+{
+    f->budget_day = one_in(d, 4) ? 1000000000 * (int64_t)(1 + draw(d, 12)) : 0;
+    f->budget_month = one_in(d, 4) ? 1000000000 * (int64_t)(1 + draw(d, 30)) : 0;
+}
+
 /* A creation sets all, a change one thing or two. */
 static void draw_form(struct dice *d, struct fact *f, bool may_revoke)
 {
@@ -195,6 +202,8 @@ static void drop_unset(struct fact *f)
         f->expires_at = 0;
     if (!(f->sets & SETS_ACCESS))
         f->is_narrowed = false;
+    if (!(f->sets & SETS_BUDGETS))
+        f->budget_day = f->budget_month = 0;
 }
 
 static void draw_account(struct dice *d, struct fact *f)
@@ -203,12 +212,15 @@ static void draw_account(struct dice *d, struct fact *f)
     draw_form(d, f, false);
     if (f->form == SETTING_LIMIT && one_in(d, 2))
         f->sets |= one_in(d, 2) ? SETS_LIMIT : SETS_CONCURRENCY;
+    if (f->form == SETTING_LIMIT && one_in(d, 3))
+        f->sets |= SETS_BUDGETS;
     f->revision = draw_revision(d);
     f->currency = one_in(d, 8);
     f->is_postpaid = one_in(d, 3);
     f->limit = f->is_postpaid ? draw_amount(d) : 0;
     f->concurrency = one_in(d, 3) ? 0 : 1 + (int64_t)draw(d, 5);
     draw_rates(d, f);
+    draw_budgets(d, f);
     drop_unset(f);
 }
 
@@ -221,8 +233,11 @@ static void draw_key(struct dice *d, struct fact *f)
     draw_form(d, f, one_in(d, d->theme == CALLS ? 200 : 20));
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= one_in(d, 2) ? SETS_EXPIRY : SETS_ACCESS;
+    if (f->form == SETTING_LIMIT && one_in(d, 3))
+        f->sets |= SETS_BUDGETS;
     f->is_narrowed = one_in(d, 3);
     draw_rates(d, f);
+    draw_budgets(d, f);
     if (one_in(d, 6))
         f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND;
     drop_unset(f);
@@ -329,6 +344,7 @@ static void draw_rest(struct dice *d, struct op *op)
         op->amount = draw_amount(d);
         op->tokens = draw_tokens(d);
         op->is_outdated = one_in(d, 20);
+        op->began_ms_ago = one_in(d, 6) ? DAY_MS : 0;
         op->has_idem = one_in(d, 3);
         op->age_ms = (int64_t)draw(d, 3);
         break;
@@ -344,6 +360,7 @@ static void draw_rest(struct dice *d, struct op *op)
     case OP_HOLD:
         of_a_call(d, op);
         op->verb = verbs[draw(d, ARRAY_LEN(verbs))];
+        op->began_ms_ago = one_in(d, 6) ? DAY_MS : 0;
         op->count = 1 + draw(d, ENTRIES_MAX);
         op->amount = draw_amount(d);
         break;

@@ -101,6 +101,10 @@ static void add_stamp(struct buf *body, const struct fact *f)
 {
     add_count(body, f, SETS_RPM, "rpm", f->rpm);
     add_count(body, f, SETS_TPM, "tpm", f->tpm);
+    if (f->sets & SETS_BUDGETS) {
+        add_amount(body, "budget_day", f->budget_day);
+        add_amount(body, "budget_month", f->budget_month);
+    }
     add_time(body, "at", f->at);
     if (!f->is_unreadable)
         buf_printf(body, ",\"op\":\"op%u\"", f->op);
@@ -162,6 +166,9 @@ void fact_values(const struct fact *f, struct buf *out)
         buf_printf(out, " rpm=%" PRId64, f->rpm);
     if (f->sets & SETS_TPM)
         buf_printf(out, " tpm=%" PRId64, f->tpm);
+    if (f->sets & SETS_BUDGETS)
+        buf_printf(out, " budget_day=%" PRId64 " budget_month=%" PRId64, f->budget_day,
+                   f->budget_month);
     if (f->sets & SETS_ACCESS && is_key)
         buf_printf(out, " access=%s", f->is_narrowed ? ACCESS : "");
 }

@@ -31,8 +31,9 @@ enum set {
     SETS_TPM = 16,
     SETS_EXPIRY = 32,
     SETS_ACCESS = 64,
-    SETS_STATE = 128,
-    SETS_ALL = 127
+    SETS_BUDGETS = 128,
+    SETS_STATE = 256,
+    SETS_ALL = 255
 };
 
 /* A record, as the journal of its writer has it. */
@@ -47,6 +48,7 @@ struct fact {
     unsigned subject; /* account of a call, a refund, an account or a credit; key; object */
     unsigned request, model, period, orig_period, currency, op, owner, key;
     int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
+    int64_t budget_day, budget_month; /* 0: none */
     int64_t at, expires_at;     /* nanos; expires_at 0: never */
     bool has_idem, is_complete; /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;

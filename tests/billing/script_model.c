@@ -2,6 +2,7 @@
  * booking can be wrong by itself. */
 #include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_rate.h"
+#include "tests/billing/script_model_spent.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -329,6 +330,8 @@ static const char *judge(const struct model *m, const struct admit_ask *ask,
         return late->fits ? "RATE" : "TOO_LARGE";
     if (account.concurrency && open_holds(m, ask->account) >= account.concurrency)
         return "CONCURRENCY";
+    if (ask->amount && budget_over(m, ask, NULL))
+        return "BUDGET";
     return ask->amount && model_room(m, ask->account) < ask->amount ? "CREDIT" : "OK";
 }
 
@@ -345,6 +348,8 @@ static char *admit_answer(const struct model *m, const struct admit_ask *ask, co
                account.concurrency, currency_texts[account.currency],
                account.is_postpaid ? "postpaid" : "prepaid");
     rates_tell(all, late, &answer);
+    if (strcmp(verdict, "BUDGET") == 0)
+        (void)budget_over(m, ask, &answer);
     return xstrdup(answer.data);
 }
 
@@ -368,7 +373,9 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
         struct model_hold hold = {.is_there = true,
                                   .amount = ask->amount,
                                   .renewed_ms = now_us / 1000,
-                                  .writer = ask->writer};
+                                  .writer = ask->writer,
+                                  .key = ask->key,
+                                  .began_ms = ask->began_ms};
         rates_book(m, ask, &all, now_us, &hold);
         place(m, ask->request, hold);
         claim_place(m, ask, now_us);
@@ -399,6 +406,10 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
         return "OVER";
     if (ask->verb == RAISE && amount > old && model_room(m, ask->account) + old < amount)
         return "CREDIT";
+    if (!hold.is_there) {
+        hold.key = ask->key;
+        hold.began_ms = ask->began_ms;
+    }
     hold.is_there = true;
     hold.amount = amount > old ? amount : old;
     hold.renewed_ms = now_us / 1000;
@@ -586,7 +597,8 @@ static bool is_unrenewed(const struct model *m, unsigned request)
     const struct model_hold *now = &m->holds[request], *then = &m->seen[request];
 
     return then->is_there && then->amount == now->amount && then->writer == now->writer &&
-           then->renewed_ms == now->renewed_ms && then->tokens == now->tokens;
+           then->renewed_ms == now->renewed_ms && then->tokens == now->tokens &&
+           then->key == now->key && then->began_ms / DAY_MS == now->began_ms / DAY_MS;
 }
 
 static void look(struct model *m, const struct sweep_ask *ask, bool is_first, struct buf *answer)

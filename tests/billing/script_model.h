@@ -25,7 +25,8 @@ struct share {
 struct model_hold {
     bool is_there;
     int64_t amount, renewed_ms;
-    unsigned writer;
+    unsigned writer, key;
+    int64_t began_ms; /* on whose day it counts */
     int64_t tokens;
     struct share shares[SCOPES];
 };
@@ -95,6 +96,7 @@ struct apply_ask {
 struct admit_ask {
     unsigned account, key, request, writer, currency, run;
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
+    int64_t began_ms;
     bool knows_narrowed; /* whoever asks takes the key for one that opens ACCESS alone */
     bool has_idem;
     unsigned idem, body, turn;
@@ -104,6 +106,7 @@ struct admit_ask {
 enum verb { RENEW, RAISE, RELEASE };
 struct hold_ask {
     unsigned account, key, writer;
+    int64_t began_ms; /* of all that are put again */
     enum verb verb;
     struct {
         unsigned request;

@@ -250,6 +250,8 @@ static void account_lines(const struct page *p, unsigned account)
     account_number(p, account, "credit_limit", is.limit);
     account_number(p, account, "concurrency", is.concurrency);
     account_number(p, account, "rpm", is.rpm);
+    account_number(p, account, "budget_day", is.budget_day);
+    account_number(p, account, "budget_month", is.budget_month);
     account_number(p, account, "tpm", is.tpm);
     account_number(p, account, "balance", model_balance(p->m, account, is.currency));
 }
@@ -321,12 +323,15 @@ static void share_text(const struct share *s, struct buf *out)
 
 void model_render_hold(const struct model_hold *h, struct buf *out)
 {
+    char day[DAY_TEXT];
+
     buf_printf(out, "%" PRId64 " %s %" PRId64, h->amount, writer_texts[h->writer], h->renewed_ms);
-    if (!h->shares[OF_ACCOUNT].is_there && !h->shares[OF_KEY].is_there)
-        return;
-    buf_printf(out, " %" PRId64, h->tokens);
-    share_text(&h->shares[OF_ACCOUNT], out);
-    share_text(&h->shares[OF_KEY], out);
+    if (h->shares[OF_ACCOUNT].is_there || h->shares[OF_KEY].is_there) {
+        buf_printf(out, " %" PRId64, h->tokens);
+        share_text(&h->shares[OF_ACCOUNT], out);
+        share_text(&h->shares[OF_KEY], out);
+    }
+    buf_printf(out, " %s " KEY_FMT, day_of(h->began_ms * NANOS_PER_MS, day), h->key);
 }
 
 static void rate_number(const struct page *p, const char *what, const char *id, const char *field,
@@ -494,6 +499,8 @@ static void key_lines(const struct page *p, unsigned key)
     if (!model_key(p->m, key, &is))
         return;
     key_number(p, key, "rpm", is.rpm);
+    key_number(p, key, "budget_day", is.budget_day);
+    key_number(p, key, "budget_month", is.budget_month);
     key_number(p, key, "tpm", is.tpm);
     key_number(p, key, "expires_at", is.expires_at);
     key_text(p, key, "owner_kind", is.is_of_creator ? "creator" : "account");

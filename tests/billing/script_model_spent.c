@@ -68,3 +68,60 @@ void model_render_spent(const struct model *m, struct buf *out)
         buf_printf(out, "%s = %" PRId64 "\n", s.sum[i].name, s.sum[i].n);
     free(s.sum);
 }
+
+/* ---- budgets ---- */
+
+static bool is_in_window(int64_t ms, int64_t began_ms, bool is_of_month)
+{
+    struct civil a = clock_civil(ms * NANOS_PER_MS), b = clock_civil(began_ms * NANOS_PER_MS);
+
+    return a.year == b.year && a.month == b.month && (is_of_month || a.day == b.day);
+}
+
+/* Booked and held by then, of the account, or with the key alone. */
+static int128 used_in(const struct model *m, const struct admit_ask *ask, bool is_of_key,
+                      bool is_of_month)
+{
+    int128 used = 0;
+
+    for (size_t i = 0; i < m->booked_count; i++) {
+        const struct fact *f = m->booked[i].fact;
+        if (f->kind == RECORD_CALL && !m->booked[i].reason && f->subject == ask->account &&
+            f->currency == ask->currency && (!is_of_key || f->key == ask->key) &&
+            is_in_window(f->started_ms, ask->began_ms, is_of_month))
+            used += f->amount;
+    }
+    for (unsigned r = ask->account; r < REQUESTS; r += ACCOUNTS) {
+        const struct model_hold *h = &m->holds[r];
+        if (h->is_there && (!is_of_key || h->key == ask->key) &&
+            is_in_window(h->began_ms, ask->began_ms, is_of_month))
+            used += h->amount;
+    }
+    return used;
+}
+
+bool budget_over(const struct model *m, const struct admit_ask *ask, struct buf *out)
+{
+    struct fact account, key;
+
+    if (!model_account(m, ask->account, &account) || !model_key(m, ask->key, &key))
+        return false;
+    const struct {
+        int64_t limit;
+        bool is_of_key, is_of_month;
+    } budgets[] = {{account.budget_month, false, true},
+                   {key.budget_month, true, true},
+                   {account.budget_day, false, false},
+                   {key.budget_day, true, false}};
+    for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+        int128 used = used_in(m, ask, budgets[i].is_of_key, budgets[i].is_of_month);
+        if (!budgets[i].limit || used + ask->amount <= budgets[i].limit)
+            continue;
+        if (out)
+            buf_printf(out, " %s %s %" PRId64 " %" PRId64, budgets[i].is_of_key ? "key" : "account",
+                       budgets[i].is_of_month ? "month" : "day", budgets[i].limit,
+                       used < budgets[i].limit ? (int64_t)(budgets[i].limit - used) : 0);
+        return true;
+    }
+    return false;
+}

@@ -6,5 +6,7 @@
 
 /* Everything under "spent", a line a sum. */
 void model_render_spent(const struct model *m, struct buf *out);
+/* Whether a budget does not cover the call: which, and what is left of it, is added to `out` unless that is null. */
+bool budget_over(const struct model *m, const struct admit_ask *ask, struct buf *out);
 
 #endif

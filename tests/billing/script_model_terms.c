@@ -58,6 +58,8 @@ static bool compose(const struct operations *all, struct fact *out)
     out->concurrency = setter(all, SETS_CONCURRENCY)->concurrency;
     out->rpm = setter(all, SETS_RPM)->rpm;
     out->tpm = setter(all, SETS_TPM)->tpm;
+    out->budget_day = setter(all, SETS_BUDGETS)->budget_day;
+    out->budget_month = setter(all, SETS_BUDGETS)->budget_month;
     out->expires_at = setter(all, SETS_EXPIRY)->expires_at;
     out->is_narrowed = setter(all, SETS_ACCESS)->is_narrowed;
     return true;

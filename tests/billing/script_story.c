@@ -191,6 +191,7 @@ static void admit(struct telling *t, const struct op *op)
                             .turn = t->turns[op->writer],
                             .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
                             .now_nanos = op->now_nanos,
+                            .began_ms = t->now_us / 1000 - op->began_ms_ago,
                             .is_stranger = op->is_stranger};
     struct fact key;
     bool is_narrowed = model_key(&t->models[op->place], op->key, &key) && key.is_narrowed;
@@ -206,6 +207,7 @@ static void hold(struct telling *t, const struct op *op)
                            .key = op->key,
                            .writer = op->writer,
                            .verb = op->verb,
+                           .began_ms = t->now_us / 1000 - op->began_ms_ago,
                            .count = op->count,
                            .is_stranger = is_stranger(t, op)};
 

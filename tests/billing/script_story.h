@@ -35,6 +35,7 @@ struct op {
     enum verb verb;
     enum answer_verb answer;
     enum rebuild_verb rebuild;
+    int64_t began_ms_ago;
     bool is_outdated; /* whoever admits has read the key before it was changed */
     bool has_idem, is_stored;
     unsigned idem, body;

@@ -261,6 +261,7 @@ char *world_apply(struct world *w, struct partition p, const struct apply_ask *a
 char *world_admit(struct world *w, struct partition p, const struct admit_ask *ask)
 {
     struct command c = {.partition = p};
+    char day[DAY_TEXT];
 
     key(&c, "state");
     key_of(&c, "key", KEY_FMT, ask->key);
@@ -271,6 +272,8 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     key_of(&c, "released", REQUEST_FMT, ask->request);
     key_of(&c, "rate", ACCOUNT_FMT, ask->account);
     key_of(&c, "rate:key", KEY_FMT, ask->key);
+    key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account,
+           day_of(ask->began_ms * NANOS_PER_MS, day), currency_texts[ask->currency]);
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, RUN_FMT, ask->run);
     arg(&c, ACCOUNT_FMT, ask->account);
@@ -284,6 +287,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     arg(&c, "%s", currency_texts[ask->currency]);
     arg(&c, "%" PRId64, ask->tokens);
     arg(&c, "%s", ask->knows_narrowed ? ACCESS : "");
+    arg(&c, "%s", day);
     if (ask->has_idem) {
         key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
         key(&c, "live");
@@ -297,6 +301,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
 char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask)
 {
     struct command c = {.partition = p};
+    char day[DAY_TEXT];
 
     key(&c, "state");
     key_of(&c, "account", ACCOUNT_FMT, ask->account);
@@ -314,6 +319,7 @@ char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask
         key_of(&c, "rate:key", KEY_FMT, ask->key);
         arg(&c, REQUEST_FMT, ask->entries[i].request);
         arg(&c, "%" PRId64, ask->entries[i].amount);
+        arg(&c, " %s " KEY_FMT, day_of(ask->began_ms * NANOS_PER_MS, day), ask->key);
     }
     return ask_script(w, SCRIPT_HOLD, &c);
 }

@@ -80,10 +80,19 @@ static char *admit(struct admit a)
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", a.request);
     AUTO_STRING rate = xasprintf("tg:{a17}:rate:%s", a.account);
     AUTO_STRING key_rate = xasprintf("tg:{a17}:rate:key:%s", a.key);
-    const char *keys[] = {"tg:{a17}:state", key,      account, holds,    index,
-                          "tg:{a17}:held",  released, rate,    key_rate, NULL};
-    const char *args[] = {a.installation, a.run,      a.account, a.request, "w-a", a.amount,
-                          a.now,          a.currency, a.tokens,  "",        NULL};
+    const char *keys[] = {"tg:{a17}:state",
+                          key,
+                          account,
+                          holds,
+                          index,
+                          "tg:{a17}:held",
+                          released,
+                          rate,
+                          key_rate,
+                          "tg:{a17}:spent:acct:2026-11:CNY",
+                          NULL};
+    const char *args[] = {a.installation, a.run,      a.account, a.request, "w-a",        a.amount,
+                          a.now,          a.currency, a.tokens,  "",        "2026-11-22", NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -109,7 +118,8 @@ static char *hold(const char *verb, const char *request, const char *amount)
                           released,
                           "tg:{a17}:rate:key:17key",
                           NULL};
-    const char *args[] = {"inst-1", "64", "acct", "w-a", verb, request, amount, NULL};
+    const char *args[] = {"inst-1", "64", "acct", "w-a", verb, request, amount, " 2026-11-22 17key",
+                          NULL};
 
     return run(SCRIPT_HOLD, keys, args);
 }
@@ -263,6 +273,76 @@ START_TEST(parallel_calls_never_pass_what_is_left)
     }
     ck_assert_uint_eq(admitted, 50);
     expect_field("account:acct", "room", "0");
+}
+END_TEST
+
+/* ---- budgets ---- */
+
+static void spend(const char *field, const char *nanos)
+{
+    set("HSET tg:{a17}:spent:acct:2026-11:CNY %b %s", field, strlen(field), nanos);
+}
+
+START_TEST(what_fits_a_budget_exactly_is_let_in)
+{
+    open_partition();
+    set("HSET tg:{a17}:account:acct budget_day 90 budget_month 200");
+    spend("2026-11-22 account", "10");
+    spend("2026-11 account", "50");
+    expect(admit_call("req_1", "40"), "OK 60 1 2 CNY prepaid");
+    expect(admit_call("req_2", "41"), "BUDGET 60 1 2 CNY prepaid account day 90 40");
+    expect(admit_call("req_2", "40"), "OK 20 2 2 CNY prepaid");
+}
+END_TEST
+
+START_TEST(a_month_that_is_spent_is_told_before_the_day)
+{
+    open_partition();
+    set("HSET tg:{a17}:account:acct budget_day 5 budget_month 60");
+    spend("2026-11 account", "30");
+    expect(admit_call("req_1", "40"), "BUDGET 100 0 2 CNY prepaid account month 60 30");
+    expect(admit_call("req_1", "6"), "BUDGET 100 0 2 CNY prepaid account day 5 5");
+    spend("2026-11 account", "70");
+    expect(admit_call("req_1", "5"), "BUDGET 100 0 2 CNY prepaid account month 60 0");
+}
+END_TEST
+
+START_TEST(a_key_spends_its_own_budget_alone)
+{
+    struct admit other = usual;
+
+    open_partition();
+    set("HSET tg:{a17}:account:acct concurrency 9");
+    set("HSET tg:{a17}:key:17key budget_day 50");
+    set("HSET tg:{a17}:key:17two owner_kind account owner acct state active expires_at 0");
+    spend("2026-11-22 account", "1000");
+    spend("2026-11-22 key:17two", "1000");
+    other.key = "17two";
+    other.request = "req_2";
+    expect(admit(other), "OK 60 1 9 CNY prepaid");
+    expect(admit_call("req_1", "30"), "OK 30 2 9 CNY prepaid");
+    expect(admit_call("req_3", "21"), "BUDGET 30 2 9 CNY prepaid key day 50 20");
+    expect(admit_call("req_3", "20"), "OK 10 3 9 CNY prepaid");
+}
+END_TEST
+
+START_TEST(what_ran_on_another_day_counts_in_the_month_alone)
+{
+    open_partition();
+    set("HSET tg:{a17}:account:acct budget_day 40 budget_month 90");
+    set("HSET tg:{a17}:holds:acct req_0 %s", "50 w-a 1700000000000 2026-11-21 17key");
+    expect(admit_call("req_1", "41"), "BUDGET 100 1 2 CNY prepaid account month 90 40");
+    expect(admit_call("req_1", "40"), "OK 60 2 2 CNY prepaid");
+}
+END_TEST
+
+START_TEST(what_costs_nothing_needs_no_budget)
+{
+    open_partition();
+    set("HSET tg:{a17}:account:acct budget_day 1");
+    spend("2026-11-22 account", "9");
+    expect(admit_call("req_1", "0"), "OK 100 1 2 CNY prepaid");
+    expect(admit_call("req_2", "1"), "BUDGET 100 1 2 CNY prepaid account day 1 0");
 }
 END_TEST
 
@@ -592,6 +672,11 @@ static Suite *suite(void)
     tcase_add_test(t, asking_again_for_the_same_call_takes_nothing_more);
     tcase_add_test(t, every_refusal_says_why_and_changes_nothing);
     tcase_add_test(t, a_key_that_expires_later_admits);
+    tcase_add_test(t, what_fits_a_budget_exactly_is_let_in);
+    tcase_add_test(t, a_month_that_is_spent_is_told_before_the_day);
+    tcase_add_test(t, a_key_spends_its_own_budget_alone);
+    tcase_add_test(t, what_ran_on_another_day_counts_in_the_month_alone);
+    tcase_add_test(t, what_costs_nothing_needs_no_budget);
     tcase_add_test(t, a_free_call_is_admitted_whatever_is_left);
     tcase_add_test(t, the_last_nano_can_be_held_beyond_doubles);
     tcase_add_test(t, parallel_calls_never_pass_what_is_left);

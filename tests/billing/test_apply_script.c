@@ -91,7 +91,7 @@ static void put_hold(const struct fact *f)
 {
     char account[16], amount[32];
     char keys[8][PARTITION_KEY];
-    struct span key[8], args[7];
+    struct span key[8], args[8];
 
     snprintf(account, sizeof account, "acct%u", f->subject);
     snprintf(amount, sizeof amount, "%" PRIu64, draw(4000000000));
@@ -110,7 +110,8 @@ static void put_hold(const struct fact *f)
     args[4] = SPAN("renew");
     args[5] = span_of(f->line);
     args[6] = span_of(amount);
-    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_HOLD, key, 8, args, 7);
+    args[7] = SPAN(" 2026-11-22 17key");
+    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_HOLD, key, 8, args, 8);
     ck_assert_msg(strcmp(answer, "OK OK") == 0 || strcmp(answer, "OK OVER") == 0, "%s", answer);
 }
 

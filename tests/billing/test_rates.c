@@ -81,13 +81,20 @@ static struct answer *admit_for(struct answer *a, const char *request, int64_t t
     char digits[INT64_TEXT], released[64];
 
     snprintf(released, sizeof released, "tg:{a17}:released:%s", request);
-    const struct span keys[] = {
-        SPAN("tg:{a17}:state"),      SPAN("tg:{a17}:key:17key"),  SPAN("tg:{a17}:account:acct"),
-        SPAN("tg:{a17}:holds:acct"), SPAN("tg:{a17}:index:acct"), SPAN("tg:{a17}:held"),
-        span_of(released),           SPAN("tg:{a17}:rate:acct"),  SPAN("tg:{a17}:rate:key:17key")};
-    const struct span args[] = {
-        SPAN("inst-1"),  SPAN("run-1"), SPAN("acct"), span_of(request),           SPAN("w-a"),
-        span_of(amount), SPAN(""),      SPAN("CNY"),  int64_text(tokens, digits), SPAN("")};
+    const struct span keys[] = {SPAN("tg:{a17}:state"),
+                                SPAN("tg:{a17}:key:17key"),
+                                SPAN("tg:{a17}:account:acct"),
+                                SPAN("tg:{a17}:holds:acct"),
+                                SPAN("tg:{a17}:index:acct"),
+                                SPAN("tg:{a17}:held"),
+                                span_of(released),
+                                SPAN("tg:{a17}:rate:acct"),
+                                SPAN("tg:{a17}:rate:key:17key"),
+                                SPAN("tg:{a17}:spent:acct:2026-11:CNY")};
+    const struct span args[] = {SPAN("inst-1"),   SPAN("run-1"),     SPAN("acct"),
+                                span_of(request), SPAN("w-a"),       span_of(amount),
+                                SPAN(""),         SPAN("CNY"),       int64_text(tokens, digits),
+                                SPAN(""),         SPAN("2026-11-22")};
     AUTO_STRING text =
         fixture_eval(&redis, SCRIPT_ADMIT, keys, ARRAY_LEN(keys), args, ARRAY_LEN(args));
     char *rest = NULL;
@@ -118,7 +125,7 @@ static void release(unsigned request)
                                 SPAN("tg:{a17}:held"),       SPAN("tg:{a17}:rate:acct"),
                                 span_of(released),           SPAN("tg:{a17}:rate:key:17key")};
     const struct span args[] = {SPAN("inst-1"),  SPAN("64"),    SPAN("acct"), SPAN("w-a"),
-                                SPAN("release"), span_of(name), SPAN("0")};
+                                SPAN("release"), span_of(name), SPAN("0"),    SPAN("")};
     AUTO_STRING answer =
         fixture_eval(&redis, SCRIPT_HOLD, keys, ARRAY_LEN(keys), args, ARRAY_LEN(args));
 

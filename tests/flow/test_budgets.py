@@ -1,0 +1,109 @@
+"""What an account and a key may spend in a day and a month: never overshot, told truly, the same after a rebuild."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from tollgate import Gateway, Served
+from wire import Reply
+
+PRICES = {"dime": {"call": "0.10", "input_tokens": "0", "output_tokens": "0"}}
+CALL = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}], "max_completion_tokens": 10}
+CALLS = 1000
+SHANGHAI = timezone(timedelta(hours=8))
+
+
+@pytest.fixture(scope="module")
+def pair(serve_for_module: Callable[[str], Served]) -> Iterator[tuple[Served, Served]]:
+    """Two hosts on one Redis and one archive."""
+    first, second = serve_for_module("first"), serve_for_module("second")
+    first.backends = {"fast": {"kind": "echo"}}
+    first.start().set_up("1", [{"id": "demo/fast", "price": "dime", "backends": [{"name": "fast"}]}], PRICES)
+    second.join(first).serve().wait_ready()
+    yield first, second
+    second.stop()
+
+
+def ask(host: Gateway, key: str, calls: int = 1) -> list[Reply]:
+    with host.wire(key, 120) as wire:
+        return [wire.ask(wire.chat(CALL)) for _ in range(calls)]
+
+
+def check_refused(reply: Reply, window: str, budget: str) -> None:
+    assert reply.status == 429 and reply.error["code"] == "insufficient_quota", reply
+    assert reply.headers["x-tollgate-code"] == "policy_budget" and reply.headers["x-should-retry"] == "false"
+    assert f"{budget} CNY a {window}" in reply.error["message"], reply.error
+
+
+def seconds_left(window: str) -> float:
+    """Of the day or month in the platform's zone."""
+    now = datetime.now(SHANGHAI)
+    begun = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    ends = begun + timedelta(days=1) if window == "day" else (begun.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return (ends - now).total_seconds()
+
+
+@pytest.mark.parametrize("window", ["day", "month"])
+def test_a_thousand_calls_at_once_never_pass_a_budget(pair: tuple[Served, Served], window: str) -> None:
+    first, _ = pair
+    account, key = first.new_account("1000", "--prepaid", f"--budget-{window}", "2.35")
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask, pair[i % 2], key, CALLS // 20) for i in range(20)]
+    replies = [reply for one in asked for reply in one.result()]
+    assert Counter(reply.status for reply in replies) == {200: 23, 429: CALLS - 23}
+    first.settle_down(account)
+    assert first.balance(account) == Decimal("1000") - Decimal("2.30")
+    (last,) = ask(first, key)
+    check_refused(last, window, "2.35")
+    assert "0.05 are left" in last.error["message"]
+    assert abs(int(last.headers["retry-after"]) - seconds_left(window)) < 120
+
+
+def test_a_keys_budget_is_its_own_and_stands_beside_its_accounts(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, free = first.new_account("1000", "--prepaid", "--budget-day", "0.50")
+    made = first.cli_one("key", "create", account, "--budget-day", "0.20")
+    narrow = made["secret"]
+    assert [reply.status for reply in ask(second, narrow, 3)] == [200, 200, 429]
+    check_refused(ask(first, narrow)[0], "day", "0.2")
+    assert [reply.status for reply in ask(first, free, 4)] == [200, 200, 200, 429]
+    first.cli("key", "limit", made["public_id"], "--budget-day", "0")
+    (reply,) = ask(first, narrow)
+    check_refused(reply, "day", "0.5")
+    assert "account" in reply.error["message"]
+
+
+def test_a_budget_counts_what_was_spent_before_it_and_holds_at_the_next_call(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, key = first.new_account("1000", "--prepaid")
+    assert [reply.status for reply in ask(first, key, 3)] == [200, 200, 200]
+    first.settle_down(account)
+    first.cli("account", "limit", account, "--budget-month", "0.40")
+    assert [reply.status for reply in ask(second, key, 2)] == [200, 429]
+    first.cli("account", "limit", account, "--budget-month", "0")
+    assert first.account_state(account)["budget_month"] == "0"
+    assert [reply.status for reply in ask(second, key, 2)] == [200, 200]
+
+
+def test_a_rebuild_leaves_nothing_of_a_budget_to_be_spent_again(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, key = first.new_account("1000", "--prepaid", "--budget-day", "0.30")
+    assert [reply.status for reply in ask(first, key, 4)] == [200, 200, 200, 429]
+    first.settle_down(account)
+    first.cli("journal", "rebuild", "--from-zero")
+    for host in pair:
+        host.wait_ready(60)
+    assert ask(first, key)[0].status == ask(second, key)[0].status == 429
+
+
+def test_what_is_no_budget_is_refused(pair: tuple[Served, Served]) -> None:
+    first, _ = pair
+    account, _ = first.new_account("1", "--prepaid")
+    assert "negative" in first.refused("account", "limit", account, "--budget-day", "-1")
+    assert "no calls" in first.refused("key", "create", "demo", "--creator", "--budget-day", "1")
