@@ -4,6 +4,7 @@
 
 #include "backends/breaker.h"
 #include "lib/base/log.h"
+#include "tests/base/run.h"
 
 #define FAILURES 3
 #define LONGEST  5000
@@ -222,10 +223,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("breaker");
     TCase *t = tcase_create("breaker");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, failures_in_a_row_open_it_and_one_good_answer_between_them_does_not);
@@ -239,10 +237,5 @@ int main(void)
     tcase_add_test(t, calls_from_before_it_opened_are_old_news);
     tcase_add_test(t, one_retry_after_is_enough_and_is_kept_to);
     tcase_add_test(t, without_a_maximum_it_stays_closed);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "breaker");
 }

@@ -8,6 +8,7 @@
 #include "backends/echo_prompt.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define WAIT_MS 5000
 
@@ -502,10 +503,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("echo");
     TCase *cases = tcase_create("echo");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(cases, words_joined_are_the_text);
     tcase_add_test(cases, the_last_user_message_is_repeated_and_all_messages_are_counted);
@@ -520,10 +518,5 @@ int main(void)
     tcase_add_test(cases, a_paused_call_is_silent_and_then_goes_on);
     tcase_add_test(cases, a_long_answer_leaves_the_loop_to_others);
     tcase_add_test(cases, only_known_kinds_open);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(cases, "echo");
 }

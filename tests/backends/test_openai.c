@@ -8,6 +8,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "tests/backends/upstream.h"
+#include "tests/base/run.h"
 
 #define WAIT_MS 4000
 
@@ -810,10 +811,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("openai");
     TCase *cases = tcase_create("openai");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(cases, a_plain_answer_is_one_closing_event_with_the_providers_usage);
     tcase_add_test(cases, a_plain_answer_without_usage_is_estimated);
@@ -837,10 +835,5 @@ int main(void)
     tcase_add_test(cases, a_paused_call_reads_no_more_until_resumed);
     tcase_add_test(cases, a_config_that_cannot_work_is_refused);
     tcase_add_test(cases, a_request_that_cannot_be_edited_is_not_sent);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(cases, "openai");
 }

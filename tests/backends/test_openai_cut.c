@@ -7,6 +7,7 @@
 #include "backends/backend.h"
 #include "lib/base/mem.h"
 #include "tests/backends/upstream.h"
+#include "tests/base/run.h"
 
 #define WAIT_MS 10000
 
@@ -195,20 +196,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("openai_cut");
     TCase *t = tcase_create("cuts");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, an_answer_that_is_closed_at_any_byte_is_broken_until_it_is_whole, 0,
                         ARRAY_LEN(answers));
     tcase_add_loop_test(t, an_answer_that_is_reset_at_any_byte_is_broken_until_it_is_whole, 0,
                         ARRAY_LEN(answers));
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "openai_cut");
 }

@@ -6,6 +6,7 @@
 
 #include "backends/openai_request.h"
 #include "lib/base/jscan.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 4000
 #define MODEL  "upstream \"name\" é"
@@ -282,20 +283,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("openai_request");
     TCase *cases = tcase_create("openai_request");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(cases, only_what_must_differ_is_changed);
     tcase_add_test(cases, a_stream_is_asked_for_its_usage_and_keeps_the_other_options);
     tcase_add_test(cases, a_body_that_needs_no_edit_is_not_copied);
     tcase_add_test(cases, ambiguous_stream_options_are_refused);
     tcase_add_test(cases, the_edited_body_is_the_tree_with_those_members_changed);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(cases, "openai_request");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "backends/retry_after.h"
+#include "tests/base/run.h"
 
 static int64_t asked(const char *seconds, const char *ms, const char *date)
 {
@@ -53,18 +54,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("retry_after");
     TCase *t = tcase_create("retry_after");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, seconds_milliseconds_and_dates_are_understood);
     tcase_add_test(t, an_hour_is_the_most_and_the_past_is_nothing);
     tcase_add_test(t, anything_else_asks_for_nothing);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "retry_after");
 }

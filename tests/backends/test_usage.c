@@ -4,6 +4,7 @@
 
 #include "backends/openai_usage.h"
 #include "backends/usage.h"
+#include "tests/base/run.h"
 
 static struct openai_counts counts_of(int64_t prompt, int64_t cached, int64_t audio)
 {
@@ -122,10 +123,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("usage");
     TCase *cases = tcase_create("usage");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(cases, every_bucket_has_the_name_of_a_unit);
     tcase_add_test(cases, a_value_that_is_set_keeps_its_source);
@@ -133,10 +131,5 @@ int main(void)
     tcase_add_test(cases, what_is_not_stated_stays_missing);
     tcase_add_test(cases, contradictory_numbers_never_exceed_the_total_nor_fall_below_zero);
     tcase_add_test(cases, a_sum_of_counts_stops_at_the_largest_number);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(cases, "usage");
 }

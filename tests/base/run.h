@@ -26,6 +26,16 @@ static inline UNUSED int run_tests(TCase *tcase, const char *name)
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* The number that the text is, and nothing else. */
+static inline UNUSED int64_t number_of(const char *text)
+{
+    char *end;
+    long long number = strtoll(text, &end, 10);
+
+    ck_assert_msg(end != text && *end == '\0', "'%s' is no number", text);
+    return number;
+}
+
 /* A fixture: the test runs in an empty folder of its own, which is removed after it. */
 static inline UNUSED void enter_scratch_folder(void)
 {

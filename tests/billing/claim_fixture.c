@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define LIST_MAX 32
 
@@ -49,7 +50,7 @@ void open_partition(void)
         "concurrency 0");
     set("HSET tg:{a17}:key:17key owner_kind account owner acct state active expires_at 0");
     time = fixture_command(&redis, "TIME");
-    begun_ms = atoll(time->element[0]->str) * 1000;
+    begun_ms = number_of(time->element[0]->str) * 1000;
     freeReplyObject(time);
 }
 

@@ -13,6 +13,7 @@
 #include "lib/base/crc32c.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define SEGMENT_MAX (4 * 1024 * 1024)
 
@@ -215,7 +216,7 @@ static void set_owners(struct event *e, const char *owners)
 
         *colon = '\0';
         snprintf(o->id, sizeof o->id, "%s", item);
-        o->weight = atoll(colon + 1);
+        o->weight = number_of(colon + 1);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
 
 #define ARGS_MAX 16
@@ -358,7 +359,7 @@ START_TEST(a_release_gives_back_and_leaves_a_mark)
     expect(hold("release", "req_1", "0"), "OK OK");
     expect_field("account:acct", "room", "100");
     AUTO_STRING seconds = fixture_ask(&redis, "TTL tg:{a17}:released:req_1");
-    ck_assert_int_ge(atoll(seconds), 100);
+    ck_assert_int_ge(number_of(seconds), 100);
 }
 END_TEST
 
@@ -474,7 +475,7 @@ static char *report(const char *writer, const char *run_id, const char *claim)
 static int64_t now_ms(void)
 {
     redisReply *r = fixture_command(&redis, "TIME");
-    int64_t ms = atoll(r->element[0]->str) * 1000 + atoll(r->element[1]->str) / 1000;
+    int64_t ms = number_of(r->element[0]->str) * 1000 + number_of(r->element[1]->str) / 1000;
 
     freeReplyObject(r);
     return ms;

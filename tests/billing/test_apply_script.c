@@ -304,7 +304,7 @@ END_TEST
 START_TEST(the_same_number_with_another_crc_is_a_conflict)
 {
     open_account();
-    strcpy(story.facts[0][0].line, "{another}");
+    snprintf(story.facts[0][0].line, sizeof story.facts[0][0].line, "{another}");
     tell((struct fact){.kind = CALL, .amount = 5});
     apply(0, 1, 2, "CONFLICT 1 ");
     expect_field("tg:{a17}:account:acct0", "balance", "0");
@@ -386,7 +386,7 @@ START_TEST(a_request_id_is_never_charged_twice)
     open_account();
     tell((struct fact){.kind = CALL, .amount = 5});
     struct fact *again = tell((struct fact){.kind = CALL, .writer = 1, .amount = 5});
-    strcpy(again->line, story.facts[0][1].line);
+    snprintf(again->line, sizeof again->line, "%s", story.facts[0][1].line);
     apply(0, 2, 2, "OK 2 ");
     apply(1, 1, 1, "OK 1 ");
     expect_field("tg:{a17}:account:acct0", "balance", "-5");

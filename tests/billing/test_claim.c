@@ -6,8 +6,8 @@
 #include "billing/admission.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
-#include "tests/billing/run.h"
 
 #define WAIT_MS 5000
 #define KEY     "00112233445566778899aabbccddeeff"

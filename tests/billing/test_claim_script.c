@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/claim_fixture.h"
-#include "tests/billing/run.h"
 
 #define CLAIM "tg:{a17}:idem:acct:k"
 
@@ -55,7 +55,7 @@ START_TEST(an_admitted_call_has_its_key_for_a_day)
     AUTO_STRING expected = xasprintf("open req_1 %s %" PRId64 " w-a 1", BODY, begun_ms + DAY_MS);
     expect(fixture_ask(&redis, "GET " CLAIM), expected);
     AUTO_STRING left = fixture_ask(&redis, "PTTL " CLAIM);
-    ck_assert_int_gt(atoll(left), DAY_MS - 60000);
+    ck_assert_int_gt(number_of(left), DAY_MS - 60000);
 }
 END_TEST
 
@@ -260,7 +260,7 @@ START_TEST(an_answer_is_stored_as_long_as_its_claim_stands)
     expect_claim("answered req_1");
     expect(fixture_ask(&redis, "GET tg:{a17}:answer:req_1"), "sealed");
     AUTO_STRING left = fixture_ask(&redis, "PTTL tg:{a17}:answer:req_1");
-    ck_assert_int_gt(atoll(left), DAY_MS - 60000);
+    ck_assert_int_gt(number_of(left), DAY_MS - 60000);
 }
 END_TEST
 
@@ -297,8 +297,8 @@ START_TEST(an_account_stores_no_more_than_its_share_of_a_day)
     again.key = "k9";
     expect(admit(again), "ANSWERED req_9");
     AUTO_STRING left = fixture_ask(&redis, "PTTL tg:{a17}:stored:acct");
-    ck_assert_int_gt(atoll(left), DAY_MS - 60000);
-    ck_assert_int_le(atoll(left), DAY_MS);
+    ck_assert_int_gt(number_of(left), DAY_MS - 60000);
+    ck_assert_int_le(number_of(left), DAY_MS);
 }
 END_TEST
 

@@ -8,8 +8,8 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 #include "tests/billing/claim_fixture.h"
-#include "tests/billing/run.h"
 
 #define WRITERS   3
 #define KEYS      4   /* asked for at a time */
@@ -132,7 +132,7 @@ static void work(struct story *s, struct told *t)
         if (pick(s, 4))
             tell_end(s, t);
     } else if (t->fate != VANISHED && !t->is_told &&
-               atoi(t->turn) == (int)s->writers[t->writer].turn) {
+               number_of(t->turn) == (int64_t)s->writers[t->writer].turn) {
         tell_end(s, t);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "billing/csv.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 5000
 #define CELLS  4
@@ -200,10 +201,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("csv");
     TCase *tcase = tcase_create("csv");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tcase, cells_are_quoted_where_they_must_be, 0, ARRAY_LEN(cells));
     tcase_add_loop_test(tcase, text_never_becomes_a_formula, 0, ARRAY_LEN(formulas));
@@ -212,10 +210,5 @@ int main(void)
     tcase_add_test(tcase, rows_follow_each_other);
     tcase_add_test(tcase, a_full_buffer_fails_as_a_buffer_does);
     tcase_add_test(tcase, random_cells_are_read_back_less_one_apostrophe);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "csv");
 }

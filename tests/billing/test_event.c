@@ -6,6 +6,7 @@
 #include "billing/event.h"
 #include "lib/base/clock.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 2000
 #define OUT    65536
@@ -475,10 +476,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("event");
     TCase *tcase = tcase_create("event");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, in_shanghai, NULL);
@@ -496,10 +494,5 @@ int main(void)
     tcase_add_test(tcase, request_ids_are_valid_distinct_and_in_the_order_of_time);
     tcase_add_test(tcase, a_request_id_begins_with_its_milliseconds);
     tcase_add_test(tcase, nothing_else_is_a_request_id);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "event");
 }

@@ -6,8 +6,8 @@
 #include "billing/ledger_redis.h"
 #include "billing/projection_effects.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
-#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 static struct fixture redis;

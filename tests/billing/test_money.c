@@ -5,6 +5,7 @@
 
 #include "billing/money.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 50000
 
@@ -286,10 +287,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("money");
     TCase *tcase = tcase_create("money");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tcase, decimals_are_read_exactly, 0, ARRAY_LEN(readable));
     tcase_add_loop_test(tcase, every_other_spelling_is_refused_with_its_reason, 0,
@@ -306,10 +304,5 @@ int main(void)
     tcase_add_test(tcase, rounding_is_to_the_nearest);
     tcase_add_test(tcase, payouts_are_rounded_down_also_below_zero);
     tcase_add_test(tcase, only_what_64_bits_hold_fits);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "money");
 }

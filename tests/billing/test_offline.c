@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 
 #define ALLOWANCE INT64_C(500)
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "billing/partition.h"
+#include "tests/base/run.h"
 
 /* Data at rest depends on these; the CRCs were computed by another program. */
 START_TEST(an_id_keeps_its_partition)
@@ -86,10 +87,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("partition");
     TCase *tcase = tcase_create("partition");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, an_id_keeps_its_partition);
     tcase_add_test(tcase, partitions_are_named_by_side_and_two_digits);
@@ -97,10 +95,5 @@ int main(void)
     tcase_add_test(tcase, the_longest_key_fits);
     tcase_add_test(tcase, every_partition_of_both_sides_has_a_number_of_its_own);
     tcase_add_test(tcase, ids_are_spread_over_all_partitions);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "partition");
 }

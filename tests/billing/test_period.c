@@ -4,6 +4,7 @@
 
 #include "billing/period.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 2000
 
@@ -153,10 +154,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("period");
     TCase *tcase = tcase_create("period");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_period_begins_at_midnight_in_the_platforms_zone);
@@ -167,10 +165,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_known_day_is_the_day_of_every_instant, 0, ARRAY_LEN(zones));
     tcase_add_loop_test(tcase, periods_follow_each_other_without_gaps, 0, ARRAY_LEN(zones));
     tcase_add_test(tcase, only_a_year_and_a_month_are_a_period);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "period");
 }

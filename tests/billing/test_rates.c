@@ -11,8 +11,8 @@
 #include "billing/money.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
-#include "tests/billing/run.h"
 
 #define MINUTE  INT64_C(60000000)
 #define ANSWERS 17
@@ -67,7 +67,7 @@ struct answer {
 static int64_t number(const struct answer *a, int i)
 {
     ck_assert_int_lt(i, a->count);
-    return atoll(a->word[i]);
+    return number_of(a->word[i]);
 }
 
 static bool is(const struct answer *a, const char *word)
@@ -298,7 +298,7 @@ START_TEST(costs_are_rounded_up_and_by_less_than_a_microsecond)
     if (!is(admit(&a, 100, 1), "OK"))
         return; /* of one a minute none fits */
     AUTO_STRING after = fixture_ask(&redis, "HGET tg:{a17}:rate:acct requests");
-    ck_assert_int_eq(atoll(after) - atoll(before), rounded_cost(1, limit));
+    ck_assert_int_eq(number_of(after) - number_of(before), rounded_cost(1, limit));
 }
 END_TEST
 
@@ -386,7 +386,7 @@ START_TEST(a_released_hold_gives_all_back_to_account_and_key)
     ck_assert(is(admit(&a, 2, 500), "OK"));
     release(2);
     AUTO_STRING moved = fixture_ask(&redis, "HGET tg:{a17}:rate:acct given");
-    ck_assert_int_gt(atoll(moved), 2 * 29 * 1000000);
+    ck_assert_int_gt(number_of(moved), 2 * 29 * 1000000);
 }
 END_TEST
 
@@ -575,8 +575,8 @@ START_TEST(a_rate_that_is_not_used_is_forgotten)
     open_account(60, 600, 0, 0);
     ck_assert(is(admit(&a, 1, 100), "OK"));
     AUTO_STRING seconds = fixture_ask(&redis, "TTL tg:{a17}:rate:acct");
-    ck_assert_int_ge(atoll(seconds), 61); /* not before it means nothing */
-    ck_assert_int_le(atoll(seconds), 120);
+    ck_assert_int_ge(number_of(seconds), 61); /* not before it means nothing */
+    ck_assert_int_le(number_of(seconds), 120);
 }
 END_TEST
 

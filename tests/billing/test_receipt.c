@@ -7,7 +7,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define JWK_8037 \

@@ -5,6 +5,7 @@
 
 #include "billing/refund.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define GOOD                                                                                \
     "{\"request_id\":\"req_00112233445566778899aabbccddeeff\",\"op\":\"op-1\","             \
@@ -118,19 +119,11 @@ static void in_shanghai(void)
 
 int main(void)
 {
-    Suite *suite = suite_create("refund");
     TCase *tcase = tcase_create("refund");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, in_shanghai, NULL);
     tcase_add_test(tcase, a_refund_reads_as_it_was_written);
     tcase_add_test(tcase, the_largest_refund_fits_a_records_body);
     tcase_add_test(tcase, anything_else_is_refused);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "refund");
 }

@@ -9,7 +9,7 @@
 #include "billing/bundle.h"
 #include "billing/closes.h"
 #include "lib/base/mem.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define ROUNDS         10

@@ -12,9 +12,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/crc32c.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/faulty_disk.h"
 #include "tests/billing/journal_fixture.h"
-#include "tests/billing/run.h"
 
 static struct journal_fixture f;
 static char writer[WRITER_TEXT];

@@ -7,7 +7,7 @@
 #include "billing/sorted_runs.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 
 #define NAMES  5000
 #define EVENTS 3000

@@ -8,7 +8,7 @@
 #include "billing/closes.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define DECEMBER "2026-12-01T09:00:00Z"

@@ -7,7 +7,7 @@
 #include "billing/split.h"
 #include "billing/statement_files.h"
 #include "lib/base/rand.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 
 #define FEN      INT64_C(10000000)
 #define ROUNDS   300

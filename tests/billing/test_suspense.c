@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
-#include "tests/billing/run.h"
 
 #define INSTALLATION "inst-1"
 #define WRITER       "w-0000000000000001"

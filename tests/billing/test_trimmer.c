@@ -3,8 +3,8 @@
 
 #include "billing/trimmer.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
-#include "tests/billing/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define WAIT_MS 30000
@@ -114,8 +114,8 @@ static void expect_left(int entries)
     AUTO_STRING stream = fixture_ask(&server, "XLEN tg:{%s}:events:acme", partition);
     AUTO_STRING index = fixture_ask(&server, "HLEN tg:{%s}:index:acme", partition);
 
-    ck_assert_int_eq(atoll(stream), entries);
-    ck_assert_int_eq(atoll(index), entries);
+    ck_assert_int_eq(number_of(stream), entries);
+    ck_assert_int_eq(number_of(index), entries);
 }
 
 START_TEST(what_the_archive_has_goes_and_the_newest_stay)
@@ -206,7 +206,7 @@ START_TEST(records_of_changes_are_trimmed_alike)
     world_archive(w, 0);
     trim_with(1);
     AUTO_STRING after = fixture_ask(&server, "XLEN tg:{m00}:records");
-    ck_assert_int_eq(atoll(after), KEPT);
+    ck_assert_int_eq(number_of(after), KEPT);
 }
 END_TEST
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "billing/unit.h"
+#include "tests/base/run.h"
 
 static const struct {
     const char *name, *parent;
@@ -151,10 +152,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("unit");
     TCase *tcase = tcase_create("unit");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(tcase, every_promised_unit_is_there, 0, ARRAY_LEN(promised));
     tcase_add_test(tcase, there_is_no_other_unit);
@@ -165,10 +163,5 @@ int main(void)
     tcase_add_test(tcase, zero_is_a_value_and_missing_is_not_zero);
     tcase_add_test(tcase, setting_again_replaces);
     tcase_add_test(tcase, one_unit_too_many_is_refused_and_changes_nothing);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "unit");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "billing/writer_words.h"
+#include "tests/base/run.h"
 
 START_TEST(a_cursor_is_a_number_and_a_checksum)
 {
@@ -47,18 +48,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("writer_words");
     TCase *tcase = tcase_create("writer_words");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, a_cursor_is_a_number_and_a_checksum);
     tcase_add_test(tcase, a_live_word_says_who_is_behind_and_when_it_was_heard);
     tcase_add_test(tcase, a_torn_word_is_refused_and_changes_nothing);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "writer_words");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/answer.h"
+#include "tests/base/run.h"
 
 START_TEST(only_a_blank_line_ends_an_event)
 {
@@ -43,17 +44,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("answer");
     TCase *t = tcase_create("answers");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, only_a_blank_line_ends_an_event);
     tcase_add_test(t, only_a_well_formed_trace_context_travels_on);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "answer");
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/backend_choice.h"
+#include "tests/base/run.h"
 
 #define DRAWS 20000
 #define ALL   UINT64_C(15)
@@ -96,19 +97,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("backend_choice");
     TCase *t = tcase_create("choices");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, lower_priority_numbers_come_first_and_each_backend_once);
     tcase_add_test(t, equals_are_drawn_by_weight);
     tcase_add_test(t, what_is_not_configured_was_tried_or_is_left_alone_is_not_chosen);
     tcase_add_test(t, when_all_are_left_alone_the_first_to_come_back_is_told);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "backend_choice");
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/call_request.h"
+#include "tests/base/run.h"
 
 static struct jscan *scanner;
 
@@ -235,10 +236,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("call_request");
     TCase *t = tcase_create("bodies");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, open_scanner, close_scanner);
     tcase_add_test(t, a_plain_body_is_read_with_defaults);
@@ -251,10 +249,5 @@ int main(void)
     tcase_add_test(t, embeddings_have_no_stream_no_cap_and_no_choices);
     tcase_add_loop_test(t, every_surface_names_its_own_mistakes, 0,
                         (int)ARRAY_LEN(surface_mistakes));
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "call_request");
 }

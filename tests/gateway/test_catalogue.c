@@ -5,6 +5,7 @@
 
 #include "gateway/catalogue.h"
 #include "lib/base/log.h"
+#include "tests/base/run.h"
 
 #define FILE_TEXT                                                                              \
     "{\"currency\":\"CNY\",\"creators\":[{\"id\":\"demo\",\"name\":\"Demo\",\"contract\":{"    \
@@ -260,10 +261,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("catalogue");
     TCase *t = tcase_create("catalogues");
-    SRunner *r;
-    int failed;
 
     log_set_level(LOG_ERROR);
     tcase_add_checked_fixture(t, set_zone, NULL);
@@ -275,10 +273,5 @@ int main(void)
     tcase_add_test(t, versions_are_superseded_and_never_edited);
     tcase_add_test(t, no_version_of_a_price_may_make_a_published_model_free);
     tcase_add_loop_test(t, every_mistake_is_named_and_changes_nothing, 0, (int)ARRAY_LEN(mistakes));
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "catalogue");
 }

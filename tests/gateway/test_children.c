@@ -9,6 +9,7 @@
 #include "gateway/children.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "tests/base/run.h"
 
 /* What children write to a pipe, a letter each. */
 struct scene {
@@ -346,10 +347,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("children");
     TCase *tcase = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, what_dies_comes_again_at_once_then_slower);
     tcase_add_test(tcase, lower_ranks_are_gone_before_higher_ones_are_told);
@@ -361,10 +359,5 @@ int main(void)
     tcase_add_test(tcase, a_task_ends_once_and_tells_how);
     tcase_add_test(tcase, a_task_that_is_stopped_has_not_failed);
     tcase_add_test(tcase, no_child_outlives_its_parent);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "children");
 }

@@ -9,6 +9,7 @@
 #include "gateway/cli_commands.h"
 #include "gateway/cli_print.h"
 #include "gateway/cli_words.h"
+#include "tests/base/run.h"
 
 #define OUTPUT_MAX 65536
 
@@ -231,10 +232,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("cli");
     TCase *tcase = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, every_row_is_complete);
     tcase_add_test(tcase, every_command_has_help);
@@ -244,10 +242,5 @@ int main(void)
     tcase_add_test(tcase, a_missing_config_fails);
     tcase_add_test(tcase, options_stand_anywhere_behind_the_command);
     tcase_add_test(tcase, lists_are_aligned_for_people_and_lines_for_programs);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "cli");
 }

@@ -17,12 +17,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/net/pki.h"
+#include "tests/base/run.h"
 
 static char folder[64];
 
 static void enter_folder(void)
 {
-    strcpy(folder, "/tmp/tollgate-dev-test-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/tollgate-dev-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
 }
@@ -179,8 +180,8 @@ START_TEST(the_config_that_is_written_is_valid)
     AUTO_CLEAR(buf) problems = {.max = 65536};
     struct err err;
 
-    strcpy(m.listeners.api_address, "127.0.0.1:1234");
-    strcpy(m.listeners.console_address, "[::1]:1235");
+    snprintf(m.listeners.api_address, ADDR_TEXT, "127.0.0.1:1234");
+    snprintf(m.listeners.console_address, ADDR_TEXT, "[::1]:1235");
     m.state.clock_offset_ms = -12345;
     m.state.upstream = (char *)"http://127.0.0.1:9/v1";
     ck_assert_msg(pki_ensure_dev(".", &err), "%s", err.text);
@@ -228,10 +229,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("dev");
     TCase *tcase = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, enter_folder, leave_folder);
     tcase_add_test(tcase, what_is_kept_is_found_again);
@@ -243,10 +241,5 @@ int main(void)
     tcase_add_test(tcase, the_config_that_is_written_is_valid);
     tcase_add_test(tcase, a_machine_without_redis_is_told_so);
     tcase_add_test(tcase, a_port_that_another_uses_is_refused);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "dev");
 }

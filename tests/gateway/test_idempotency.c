@@ -4,6 +4,7 @@
 
 #include "gateway/idempotency.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 static struct secret pepper;
 
@@ -150,10 +151,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("idempotency");
     TCase *tcase = tcase_create("idempotency");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, make_pepper, NULL);
     tcase_add_test(tcase, a_key_is_visible_ascii_of_a_bounded_length);
@@ -162,10 +160,5 @@ int main(void)
     tcase_add_test(tcase, another_installations_pepper_gives_other_values);
     tcase_add_test(tcase, a_stored_answer_opens_for_who_repeats_the_call_and_for_nobody_else);
     tcase_add_test(tcase, an_empty_answer_can_be_stored);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "idempotency");
 }

@@ -10,12 +10,13 @@
 #include "billing/archive.h"
 #include "gateway/installation.h"
 #include "lib/base/file.h"
+#include "tests/base/run.h"
 
 static char folder[64];
 
 static void enter_folder(void)
 {
-    strcpy(folder, "/tmp/tollgate-installation-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/tollgate-installation-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
 }
@@ -237,10 +238,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("installation");
     TCase *tcase = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, enter_folder, leave_folder);
     tcase_add_test(tcase, what_was_made_is_found_again);
@@ -254,10 +252,5 @@ int main(void)
     tcase_add_test(tcase, a_lax_mode_is_refused);
     tcase_add_test(tcase, an_interrupted_making_is_finished);
     tcase_add_test(tcase, programs_that_come_at_once_agree);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "installation");
 }

@@ -5,6 +5,7 @@
 #include "billing/partition.h"
 #include "gateway/keyring.h"
 #include "lib/base/crypto.h"
+#include "tests/base/run.h"
 
 static struct secret pepper;
 
@@ -138,10 +139,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("keyring");
     TCase *t = tcase_create("keys");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, set_pepper, NULL);
     tcase_add_test(t, an_operation_makes_one_key_and_another_makes_another);
@@ -149,10 +147,5 @@ int main(void)
     tcase_add_test(t, every_byte_of_a_key_counts);
     tcase_add_test(t, what_is_no_key_is_refused);
     tcase_add_test(t, a_key_is_read_from_either_header);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "keyring");
 }

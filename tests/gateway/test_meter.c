@@ -4,6 +4,7 @@
 
 #include "gateway/meter.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 2000
 
@@ -174,10 +175,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("meter");
     TCase *t = tcase_create("meter");
-    SRunner *r;
-    int failed;
 
     tcase_add_checked_fixture(t, make_price, NULL);
     tcase_add_test(t, a_whole_answer_costs_what_the_provider_counted);
@@ -188,10 +186,5 @@ int main(void)
     tcase_add_test(t, no_call_within_its_bounds_costs_more_than_its_hold);
     tcase_add_test(t, marks_never_count_more_than_was_taken);
     tcase_add_test(t, marks_are_exact_while_few_are_waiting);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "meter");
 }

@@ -19,7 +19,7 @@ static void enter_folder(void)
 {
     struct err err;
 
-    strcpy(folder, "/tmp/tollgate-options-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/tollgate-options-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
     ck_assert_msg(pki_ensure_dev(folder, &err), "%s", err.text);

@@ -4,6 +4,7 @@
 
 #include "gateway/problem.h"
 #include "lib/base/json.h"
+#include "tests/base/run.h"
 
 START_TEST(every_problem_has_a_status_a_type_and_a_sentence)
 {
@@ -68,19 +69,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("problem");
     TCase *t = tcase_create("problems");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, every_problem_has_a_status_a_type_and_a_sentence);
     tcase_add_test(t, what_a_retry_cannot_mend_says_so);
     tcase_add_test(t, an_error_is_openais_object_whatever_it_says);
     tcase_add_test(t, the_parsers_statuses_have_problems_of_the_same_status);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "problem");
 }

@@ -4,6 +4,7 @@
 
 #include "gateway/api_routes.h"
 #include "gateway/console_routes.h"
+#include "tests/base/run.h"
 
 static void handle(void *server, struct http_request *r, const struct route_match *match)
 {
@@ -162,10 +163,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("route");
     TCase *t = tcase_create("routes");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, paths_match_segment_by_segment);
     tcase_add_test(t, a_model_id_may_hold_its_slash_as_itself_or_escaped);
@@ -176,10 +174,5 @@ int main(void)
     tcase_add_test(t, query_parameters_are_found_whole_and_decoded);
     tcase_add_test(t, a_row_without_access_or_handler_refuses_to_start);
     tcase_add_test(t, every_table_of_the_product_is_complete);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "route");
 }

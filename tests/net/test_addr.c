@@ -11,6 +11,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/net/addr.h"
+#include "tests/base/run.h"
 
 static char dir[] = "/tmp/tollgate-test-addr-XXXXXX";
 static char path[96];
@@ -279,18 +280,11 @@ int main(void)
         a_file_that_is_no_socket_is_left_alone,
         a_place_where_one_cannot_listen_is_named,
     };
-    Suite *suite = suite_create("addr");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(all, 30);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "addr");
 }

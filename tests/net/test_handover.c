@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/net/handover.h"
+#include "tests/base/run.h"
 
 #define STREAM_MAX 20000
 
@@ -75,17 +76,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("handover");
     TCase *c = tcase_create("bound");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, c);
     tcase_add_loop_test(c, the_bound_is_never_above_the_truth_and_meets_it_at_the_end, 0, 40);
     tcase_add_test(c, the_bound_is_exact_while_few_pieces_wait);
     tcase_add_test(c, payload_without_framing_is_always_exact);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(c, "handover");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/net/http1.h"
+#include "tests/base/run.h"
 
 static const struct http_limits limits = {.head_bytes_max = 512, .target_bytes_max = 64};
 static struct http_head head;
@@ -403,12 +404,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("http1");
     TCase *c = tcase_create("heads");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, c);
     tcase_add_loop_test(c, a_request_that_could_be_understood_in_two_ways_is_refused, 0,
                         ARRAY_LEN(refusals));
     tcase_add_test(c, a_nul_is_refused_wherever_it_stands);
@@ -423,8 +420,5 @@ int main(void)
                         ARRAY_LEN(bad_replies));
     tcase_add_test(c, a_response_head_has_a_limit);
     tcase_add_test(c, reasons_are_known_for_what_we_send);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(c, "http1");
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/net/http1_chunks.h"
+#include "tests/base/run.h"
 
 struct result {
     enum http1_chunk end;
@@ -183,20 +184,13 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("http1_chunks");
     TCase *c = tcase_create("chunks");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, c);
     tcase_add_loop_test(c, a_body_is_decoded_the_same_however_it_is_cut, 0, ARRAY_LEN(bodies));
     tcase_add_loop_test(c, a_doubtful_chunk_is_refused_at_the_same_byte_however_it_is_cut, 0,
                         ARRAY_LEN(refusals));
     tcase_add_test(c, a_nul_in_the_framing_is_refused);
     tcase_add_test(c, what_is_dropped_is_bounded);
     tcase_add_test(c, a_refused_body_stays_refused);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(c, "http1_chunks");
 }

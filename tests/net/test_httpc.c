@@ -9,6 +9,7 @@
 #include "lib/net/httpc.h"
 #include "lib/net/httpd.h"
 #include "lib/net/pki.h"
+#include "tests/base/run.h"
 #include "tests/net/peer.h"
 
 static struct loop *loop;
@@ -1027,12 +1028,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("httpc");
     TCase *c = tcase_create("calls");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, c);
     tcase_set_timeout(c, 30);
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, a_request_is_sent_whole);
@@ -1065,8 +1062,5 @@ int main(void)
     tcase_add_loop_test(c, an_origin_is_a_scheme_a_host_and_a_port, 0, ARRAY_LEN(bad_origins));
     tcase_add_test(c, the_host_is_said_as_it_was_given);
     tcase_add_loop_test(c, client_and_server_understand_each_other, 0, 3);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(c, "httpc");
 }

@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/net/loop.h"
+#include "tests/base/run.h"
 
 static struct loop *loop;
 static char trace[64]; /* a letter for each thing that ran */
@@ -380,17 +381,10 @@ int main(void)
         a_signal_comes_as_an_event,
         after_fork_parent_and_child_each_have_their_loop,
     };
-    Suite *suite = suite_create("loop");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "loop");
 }

@@ -14,6 +14,7 @@
 #include "lib/net/httpc.h"
 #include "lib/net/names.h"
 #include "lib/net/names_server.h"
+#include "tests/base/run.h"
 #include "tests/net/peer.h"
 
 static char folder[] = "/tmp/tollgate-test-names-XXXXXX";
@@ -607,18 +608,11 @@ int main(void)
         when_every_address_refuses_the_call_ends_and_has_sent_nothing,
         what_is_no_name_is_refused,
     };
-    Suite *suite = suite_create("names");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int count;
 
     tcase_set_timeout(all, 60);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return count ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "names");
 }

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/redis.h"
 #include "lib/net/redis_info.h"
+#include "tests/base/run.h"
 #include "tests/net/redis_server.h"
 
 #define WAIT_MS 10000
@@ -622,18 +623,11 @@ int main(void)
         any_callback_may_free_the_client,
         the_handlers_may_free_the_client,
     };
-    Suite *suite = suite_create("redis");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(all, 30);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "redis");
 }

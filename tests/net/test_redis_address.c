@@ -7,6 +7,7 @@
 #include "lib/net/redis_address.h"
 #include "lib/net/redis_refusal.h"
 #include "lib/net/redis_slots.h"
+#include "tests/base/run.h"
 
 START_TEST(every_form_says_what_stands_behind_it)
 {
@@ -155,16 +156,9 @@ int main(void)
         keys_are_in_the_slots_of_the_specification,
         a_refusal_says_what_can_be_done,
     };
-    Suite *suite = suite_create("redis_address");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "redis_address");
 }

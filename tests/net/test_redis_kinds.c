@@ -9,6 +9,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/redis.h"
 #include "lib/net/redis_slots.h"
+#include "tests/base/run.h"
 #include "tests/net/fake_redis.h"
 
 #define WAIT_MS    10000
@@ -111,7 +112,7 @@ static const struct answer *ask(const char *key)
 
 static void say_slots(struct buf *reply)
 {
-    unsigned port = (unsigned)atoi(strrchr(master->where, ':') + 1);
+    unsigned port = (unsigned)number_of(strrchr(master->where, ':') + 1);
 
     buf_printf(reply, "*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n:%u\r\n$2\r\nid\r\n",
                port);
@@ -467,18 +468,11 @@ int main(void)
         a_server_of_the_wrong_kind_is_named,
         the_master_that_sentinels_name_is_followed_but_not_back_in_time,
     };
-    Suite *suite = suite_create("redis_kinds");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(all, 30);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "redis_kinds");
 }

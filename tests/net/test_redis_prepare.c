@@ -11,6 +11,7 @@
 #include "lib/net/redis.h"
 #include "lib/net/redis_info.h"
 #include "lib/net/stream.h"
+#include "tests/base/run.h"
 
 #define WAIT_MS 10000
 #define RUN_ID  "0123456789abcdef0123456789abcdef01234567"
@@ -280,18 +281,11 @@ int main(void)
         addresses_that_make_no_sense_are_refused_at_once,
         info_without_any_of_its_fields_is_an_error_not_a_guess,
     };
-    Suite *suite = suite_create("redis_prepare");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(all, 30);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "redis_prepare");
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/net/sse.h"
+#include "tests/base/run.h"
 
 struct seen {
     struct buf raw;   /* everything handed over */
@@ -216,19 +217,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sse");
     TCase *c = tcase_create("events");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
-    suite_add_tcase(suite, c);
     tcase_add_loop_test(c, events_come_out_the_same_however_they_are_cut, 0, ARRAY_LEN(streams));
     tcase_add_loop_test(c, a_long_event_comes_in_parts_that_join_to_the_same, 0,
                         ARRAY_LEN(long_streams));
     tcase_add_loop_test(c, raw_bytes_always_join_to_the_stream, 0, 4);
     tcase_add_test(c, a_line_of_megabytes_is_passed_on_piece_by_piece);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(c, "sse");
 }

@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/rand.h"
 #include "lib/net/write_queue.h"
+#include "tests/base/run.h"
 #include "tests/net/stream_pair.h"
 
 ssize_t __real_send(int fd, const void *bytes, size_t n, int flags);
@@ -583,9 +584,7 @@ int main(void)
         a_hang_up_with_nothing_before_it_is_seen_while_paused,
         a_flood_takes_a_bounded_share_of_each_turn,
     };
-    Suite *suite = suite_create("stream");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
     int failed;
 
     pair_make_certificates();
@@ -596,10 +595,7 @@ int main(void)
     tcase_add_test(all, a_stream_that_is_given_up_under_tls_ends_in_failure_not_in_eof);
     tcase_add_test(all, a_failure_that_is_an_end_waits_behind_what_was_read_ahead);
     tcase_add_test(all, a_queue_gives_back_what_it_was_given_and_owns_nothing_when_empty);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = run_tests(all, "stream");
     pair_remove_certificates();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return failed;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "tests/base/run.h"
 #include "tests/net/stream_pair.h"
 
 static struct end end;
@@ -471,9 +472,7 @@ int main(void)
         no_byte_stays_inside_tls,
         a_refused_connection_names_the_address,
     };
-    Suite *suite = suite_create("stream_peer");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
     int failed;
 
     pair_make_certificates();
@@ -483,10 +482,7 @@ int main(void)
         tcase_add_test(all, tests[i]);
     tcase_add_loop_test(all, garbage_instead_of_a_handshake_fails_on_either_side, 0, 2);
     tcase_add_loop_test(all, a_peer_that_leaves_during_the_handshake_is_told_as_closed, 0, 2);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    failed = run_tests(all, "stream_peer");
     pair_remove_certificates();
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return failed;
 }

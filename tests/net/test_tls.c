@@ -16,6 +16,7 @@
 #include "lib/base/mem.h"
 #include "lib/net/pki.h"
 #include "lib/net/stream.h"
+#include "tests/base/run.h"
 
 #define PEM_MAX 8192
 
@@ -513,18 +514,11 @@ int main(void)
         what_is_whole_is_kept_and_what_depends_on_a_loss_is_made_anew,
         keys_are_secret_and_certificates_are_not,
     };
-    Suite *suite = suite_create("tls");
     TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int count;
 
     tcase_set_timeout(all, 30);
     tcase_add_checked_fixture(all, setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_ENV);
-    count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return count ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(all, "tls");
 }
