@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/rand.h"
 
 #define TICK_MS      1000
 #define REPORT_TICKS 10
@@ -226,6 +227,8 @@ static void begin(struct projection *p)
 
     forget(p);
     p->is_recovered = is_recovered;
+    p->has_history = has_records(projection_heads(p));
+    rand_text(p->token, TOKEN_TEXT - 1);
     p->rest_ticks = 0;
     p->ticked_ms = clock_monotonic_ms();
     p->stage = find_servers(p, is_recovered) ? STAGE_READING : STAGE_AWAY;
@@ -357,7 +360,6 @@ void projection_cursors_read(struct projection *p)
         return;
     }
     p->target = *projection_heads(p);
-    p->has_history = has_records(&p->target);
     if (!ship_begin(p, &err)) {
         projection_restart(p, err.text);
         return;
@@ -486,7 +488,7 @@ void projection_all_reported(struct projection *p)
     for (const struct lane *l = p->lanes; l < p->lanes + PARTITIONS_ALL; l++)
         if (!l->admits && !l->parked && !l->is_away)
             return;
-    p->is_recovered = true;
+    p->is_recovered = p->has_admitted = true;
     if (p->handlers.on_recovered)
         p->handlers.on_recovered(p->arg);
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "billing/projection_report.h"
 #include "billing/writer_words.h"
 #include "lib/base/log.h"
 
@@ -11,6 +12,7 @@ static void ask(struct projection *p, struct lane *l);
 static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool take_state(struct projection *p, struct lane *l, const struct redis_reply *reply);
 static bool is_ours(struct span value, const char *expected);
+static void on_coming(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool parse_cursor(const struct redis_reply *reply, struct record_cursor *out);
 static void one_answered(struct projection *p);
@@ -57,7 +59,11 @@ static void ask(struct projection *p, struct lane *l)
                                   partition_key(l->partition, "cursors", NULL, cursors_key),
                                   span_of(p->writer)};
 
-    p->cursors.pending += 2;
+    bool comes = p->journal && !p->cursors.is_check;
+
+    p->cursors.pending += 2 + comes;
+    if (comes)
+        report_coming(p, l, on_coming);
     redis_command(p->redis, state, ARRAY_LEN(state), on_state, request_new(p, l));
     redis_command(p->redis, cursor, ARRAY_LEN(cursor), on_cursor, request_new(p, l));
 }
@@ -119,6 +125,24 @@ static bool take_state(struct projection *p, struct lane *l, const struct redis_
 static bool is_ours(struct span value, const char *expected)
 {
     return value.len == 0 || span_equal(value, span_of(expected));
+}
+
+/* What the partition is, and how far it has us, is asked beside it. */
+static void on_coming(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct request *r = arg;
+    struct lane *l = r->lane;
+    struct projection *p = request_end(r);
+
+    if (!p)
+        return;
+    if (err)
+        projection_leave(p, l, err->text);
+    else if (redis_reply_type(reply) != REDIS_ARRAY)
+        projection_restart(p, "a report was not understood");
+    else if (span_equal(redis_reply_text(redis_reply_at(reply, 0)), SPAN("RETIRED")))
+        projection_stop_retired(p);
+    one_answered(p);
 }
 
 static void on_cursor(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -12,6 +12,8 @@
 static void walk_on(struct projection *p);
 static bool has_something_to_say(const struct projection *p, const struct lane *l);
 static void report(struct projection *p, struct lane *l);
+static void send_report(struct projection *p, struct request *r, bool is_coming,
+                        redis_on_reply *on_reply);
 static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_answer(struct projection *p, struct lane *l, struct span word, bool has_lost);
 
@@ -58,15 +60,32 @@ static bool has_something_to_say(const struct projection *p, const struct lane *
 
 static void report(struct projection *p, struct lane *l)
 {
-    static const char *const names[] = {"state", "live", "cursors"};
     struct request *r = request_new(p, l);
+
+    r->claim = p->is_replayed ? l->applied.n : lane_cursor(l, &p->target).n;
+    l->is_due = false;
+    p->reports.pending++;
+    send_report(p, r, !p->holds_are_back, on_answer);
+}
+
+void report_coming(struct projection *p, struct lane *l, redis_on_reply *on_reply)
+{
+    struct request *r = request_new(p, l);
+
+    r->claim = lane_cursor(l, projection_heads(p)).n;
+    send_report(p, r, true, on_reply);
+}
+
+static void send_report(struct projection *p, struct request *r, bool is_coming,
+                        redis_on_reply *on_reply)
+{
+    static const char *const names[] = {"state", "live", "cursors"};
     char keys[ARRAY_LEN(names)][PARTITION_KEY], partitions[NUMBER_TEXT], claim[NUMBER_TEXT],
         turn[INT64_TEXT];
     struct span key[ARRAY_LEN(names)];
 
-    r->claim = p->is_replayed ? l->applied.n : lane_cursor(l, &p->target).n;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        key[i] = partition_key(l->partition, names[i], NULL, keys[i]);
+        key[i] = partition_key(r->lane->partition, names[i], NULL, keys[i]);
     snprintf(partitions, sizeof partitions, "%d", PARTITIONS);
     snprintf(claim, sizeof claim, "%" PRIu64, r->claim);
     const struct span args[] = {span_of(p->installation),
@@ -75,12 +94,13 @@ static void report(struct projection *p, struct lane *l)
                                 redis_arg_run_id,
                                 span_of(claim),
                                 uint64_text(journal_turn(p->journal), turn),
-                                p->has_history ? SPAN("old") : SPAN("new")};
+                                p->has_history ? SPAN("old") : SPAN("new"),
+                                is_coming ? SPAN("coming") : SPAN("back"),
+                                span_of(p->token),
+                                p->has_admitted ? SPAN("again") : SPAN("first")};
     const struct redis_eval eval = {script_get(SCRIPT_RECOVERED), REDIS_WORDS(key),
                                     REDIS_WORDS(args)};
-    l->is_due = false;
-    p->reports.pending++;
-    redis_eval(p->redis, &eval, on_answer, r);
+    redis_eval(p->redis, &eval, on_reply, r);
 }
 
 static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -114,7 +134,7 @@ static void take_answer(struct projection *p, struct lane *l, struct span word, 
         projection_stop_retired(p);
     else if (span_equal(word, SPAN("PARKED")))
         l->parked = true;
-    else if (l->parked)
+    else if (l->parked || span_equal(word, SPAN("AGAIN")))
         projection_read_again(p); /* it was rebuilt */
     else if (span_equal(word, SPAN("BEHIND")) && has_lost)
         projection_restart(p, "Redis no longer has what it applied");

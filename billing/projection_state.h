@@ -45,6 +45,8 @@ struct walk {
 };
 #define WALK_WIDTH 16
 
+#define TOKEN_TEXT 9
+
 enum stage {
     STAGE_AWAY,     /* Redis is, or we rest after a failure */
     STAGE_READING,  /* cursors */
@@ -82,8 +84,10 @@ struct projection {
     struct timer *tick;
     unsigned ticks, rest_ticks;
     int64_t ticked_ms;          /* monotonic */
+    char token[TOKEN_TEXT];     /* what it came under when the cursors were read */
     struct record_heads target; /* what was durable when the cursors were read: the replay */
     bool is_replayed, holds_are_back, has_reported, is_recovered;
+    bool has_admitted; /* it was recovered before: calls may have holds */
     struct waiter *waiters;
     struct turn_end check_waiters;
 

@@ -35,7 +35,7 @@ bool cursor_word_parse(struct span word, struct record_cursor *out)
 
 bool live_word_parse(struct span word, struct live_word *out)
 {
-    bool is_behind = span_equal(take_word(&word), SPAN("-"));
+    bool is_behind = span_starts(take_word(&word), SPAN("-"));
     int64_t heard_ms;
 
     if (!int64_parse(take_word(&word), &heard_ms))

@@ -1,19 +1,22 @@
--- recovered.lua - a writer says up to which record this partition must have it, and asks whether the
--- partition may admit under this run of Redis.
+-- recovered.lua - a writer says up to which record this partition must have it: `coming` before it replays and puts its
+-- holds, and once these are there `back`, which asks whether the partition may admit under this run of Redis.
 --
 -- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n, turn (how often the writer's directory has
 -- been taken up; what was left in it by those before is among the n records), old or new (has it ever recorded
--- anything?). Answers {OK}, {WAIT}, {BEHIND, cursor} (the writer has to replay), {INSTALLATION}, {RETIRED} or {PARKED, why}.
+-- anything?), coming|back, token (what it comes under: another each time that it begins anew), again or first (did this
+-- process admit calls before?). Answers {OK}, {WAIT} (always to `coming`), {BEHIND, cursor} (the writer has to replay),
+-- {AGAIN} (it must come anew: what it put was lost since it came), {INSTALLATION}, {RETIRED} or {PARKED, why}.
 --
 -- A partition admits when all its live writers are back, or 10 s after the first of them asked. Live are
 -- those who have asked since, and those whose last word under the run before was at most 30 s older
--- than the last of all: however long Redis was away, they were at work when it went. A writer found behind
--- closes the partition again, once, until it is back or those 10 s have passed. A partition that knows nothing at
+-- than the last of all: however long Redis was away, they were at work when it went. A writer that comes behind, or one
+-- that admitted calls before and is not known here (it had joined within what Redis lost), closes the partition again,
+-- once, until it is back or those 10 s have passed. A partition that knows nothing at
 -- all, though there was something to know, can't tell who is live: it waits those 10 s. One that is being
 -- rebuilt admits when that is over, however long it takes. Of a parked one only that the writer lives is noted: what was
 -- left in its directory may not be applied here, so its turn stays what it was.
 local state, live, cursors = KEYS[1], KEYS[2], KEYS[3]
-local writer, run = ARGV[3], ARGV[4]
+local writer, run, is_coming, token = ARGV[3], ARGV[4], ARGV[8] == 'coming', ARGV[9]
 local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000
 
 local s = call('HMGET', state, 'installation', 'partitions', 'parked', 'run_id', 'pending_run',
@@ -25,13 +28,17 @@ elseif s[10] then
 end
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(time[2] / 1000)
-local said = call('HGET', live, writer)
+local heard = call('HGET', live, writer) or ''
 if s[3] then
-    call('HSET', live, writer, string.format('- %d %s', now, match(said or '', '(%d+)$') or '0'))
+    call('HSET', live, writer, string.format('- %d %s', now, match(heard, '(%d+)$') or '0'))
     return {'PARKED', s[3]}
 end
 local cursor = match(call('HGET', cursors, writer) or '0', '^%d+') or '0'
 local is_behind = tonumber(cursor) < tonumber(ARGV[5])
+local said = match(heard, '^%S+') or ''
+if not is_coming and said ~= run and said ~= '-' .. token then
+    return {'AGAIN'}
+end
 
 -- Every word: {writer, run, ms}.
 local function words()
@@ -44,12 +51,18 @@ local function words()
 end
 
 local function say()
-    call('HSET', live, writer, string.format('%s %d %s', is_behind and '-' or run, now, ARGV[6]))
+    local word = (is_coming or is_behind) and '-' .. token or run
+    call('HSET', live, writer, string.format('%s %d %s', word, now, ARGV[6]))
 end
 
-if s[4] == run and not (is_behind and sub(said or '', 1, 2) ~= '- ') then
+local function answer(admits)
+    return is_behind and {'BEHIND', cursor} or {admits and not is_coming and 'OK' or 'WAIT'}
+end
+
+local is_unknown = ARGV[10] == 'again' and said ~= run
+if s[4] == run and not ((is_behind or is_unknown) and sub(said, 1, 1) ~= '-') then
     say()
-    return is_behind and {'BEHIND', cursor} or {'OK'}
+    return answer(true)
 end
 
 local since, last, is_blank = tonumber(s[6] or ''), tonumber(s[7] or ''), s[9]
@@ -84,6 +97,6 @@ end
 if not s[8] and (all_are_back() and not is_blank or now - since >= WAIT_MS) then
     call('HSET', state, 'run_id', run)
     call('HDEL', state, 'pending_run', 'pending_since', 'pending_last', 'pending_blank')
-    return is_behind and {'BEHIND', cursor} or {'OK'}
+    return answer(true)
 end
-return is_behind and {'BEHIND', cursor} or {'WAIT'}
+return answer(false)

@@ -126,8 +126,11 @@ char *apply(struct call c, const char *n, const char *state, const char *left_ms
 char *report(const char *writer, const char *n, const char *turn)
 {
     const char *keys[] = {"tg:{a17}:state", "tg:{a17}:live", "tg:{a17}:cursors", NULL};
-    const char *args[] = {"inst-1", "64", writer, "run-1", n, turn, "old", NULL};
+    const char *args[] = {"inst-1", "64",     writer, "run-1", n,   turn,
+                          "old",    "coming", "t1",   "first", NULL};
 
+    free(run(SCRIPT_RECOVERED, keys, args));
+    args[7] = "back";
     return run(SCRIPT_RECOVERED, keys, args);
 }
 

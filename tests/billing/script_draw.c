@@ -239,7 +239,7 @@ static void draw_key(struct dice *d, struct fact *f)
     draw_rates(d, f);
     draw_budgets(d, f);
     if (one_in(d, 6))
-        f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND;
+        f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND;
     drop_unset(f);
 }
 
@@ -340,7 +340,7 @@ static void draw_rest(struct dice *d, struct op *op)
         of_a_call(d, op);
         op->currency = one_in(d, 15);
         op->now_nanos =
-            one_in(d, 4) ? EXPIRY_BASE + (int64_t)draw(d, 10) * 20 * NANOS_PER_SECOND : 0;
+            one_in(d, 4) ? EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND : 0;
         op->amount = draw_amount(d);
         op->tokens = draw_tokens(d);
         op->is_outdated = one_in(d, 20);
@@ -371,12 +371,18 @@ static void draw_rest(struct dice *d, struct op *op)
         op->ms = draw_ms(d);
         break;
     case OP_RECOVERED:
+        op->is_coming = one_in(d, 2);
+        op->is_again = one_in(d, 3);
+        op->is_stale = one_in(d, 8);
+        op->shift = one_in(d, 3) ? 1 + (int)draw(d, 3) : 0;
+        break;
     case OP_RETIRE:
         op->shift = one_in(d, 3) ? 1 + (int)draw(d, 3) : 0;
-        op->is_over = one_in(d, 2);
+        op->is_over = draw(d, 3) > 0;
         break;
     default:
         op->count = 1 + draw(d, BATCH_MAX);
+        op->is_again = one_in(d, 4);
         break;
     }
 }
@@ -446,6 +452,8 @@ void story_draw(struct story *s, uint64_t seed, size_t steps)
         const struct op *op = &s->ops[s->count++];
         d.first = (unsigned)(s->count * (REQUESTS - UNDER_WAY) / (steps + 1));
         s->ops[s->count - 1] = draw_op(&d);
+        if (op->kind == OP_LOSE_ALL && one_in(&d, 3)) /* a console may be the first who comes */
+            s->ops[s->count++] = (struct op){.kind = OP_RETIRE, .place = op->place};
         if (closes(op) && d.theme != RECOVERY && draw(&d, 3))
             s->ops[s->count++] =
                 (struct op){.kind = OP_BACK, .place = op->place, .count = 1 + draw(&d, BATCH_MAX)};

@@ -438,7 +438,10 @@ char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us)
 
 static void say(struct model *m, const struct recovered_ask *ask, bool is_behind, int64_t now)
 {
-    m->live[ask->writer].run = is_behind ? 0 : ask->run;
+    bool is_back = !is_behind && !ask->is_coming;
+
+    m->live[ask->writer].run = is_back ? ask->run : 0;
+    m->live[ask->writer].token = is_back ? 0 : ask->token;
     m->live[ask->writer].ms = now;
     m->live[ask->writer].turn = ask->turn;
 }
@@ -475,7 +478,8 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
 {
     uint64_t cursor = m->cursors[ask->writer].n;
     bool is_behind = cursor < ask->n;
-    bool was_behind = m->live[ask->writer].ms && !m->live[ask->writer].run;
+    bool was_coming = m->live[ask->writer].ms && !m->live[ask->writer].run;
+    bool was_back = m->live[ask->writer].ms && m->live[ask->writer].run == ask->run;
     int64_t now = now_us / 1000;
 
     if (ask->is_stranger && m->is_installed)
@@ -483,11 +487,14 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     if (m->fences[ask->writer])
         return xstrdup("RETIRED");
     if (m->parked[0]) {
-        m->live[ask->writer].run = 0;
+        m->live[ask->writer].run = m->live[ask->writer].token = 0;
         m->live[ask->writer].ms = now;
         return xasprintf("PARKED %s", m->parked);
     }
-    bool admits = m->run == ask->run && (!is_behind || was_behind);
+    if (!ask->is_coming && !was_back && (!was_coming || m->live[ask->writer].token != ask->token))
+        return xstrdup("AGAIN");
+    bool closes = !was_coming && (is_behind || (ask->is_again && !was_back));
+    bool admits = m->run == ask->run && !closes;
     if (!admits && m->pending_run != ask->run)
         begin_to_wait(m, ask, now);
     say(m, ask, is_behind, now);
@@ -501,7 +508,7 @@ char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t 
     }
     if (is_behind)
         return xasprintf("BEHIND %" PRIu64, cursor);
-    return xstrdup(admits ? "OK" : "WAIT");
+    return xstrdup(admits && !ask->is_coming ? "OK" : "WAIT");
 }
 
 char *model_retired(struct model *m, const struct retired_ask *ask)
@@ -511,7 +518,7 @@ char *model_retired(struct model *m, const struct retired_ask *ask)
     if (!ask->is_over) {
         if (!m->fences[ask->writer])
             m->fences[ask->writer] = FENCED;
-        m->live[ask->writer].ms = 0;
+        m->live[ask->writer].ms = m->live[ask->writer].turn = 0;
         return xstrdup("OK");
     }
     if (m->parked[0])
@@ -528,7 +535,7 @@ char *model_retired(struct model *m, const struct retired_ask *ask)
 static void empty(struct model *m)
 {
     for (unsigned w = 0; w < WRITERS; w++)
-        m->live[w].run = 0;
+        m->live[w].run = m->live[w].token = 0;
     m->parked[0] = m->applying[0] = '\0';
     m->run = m->pending_run = 0;
     m->is_rebuilding = true;

@@ -53,8 +53,9 @@ struct model {
     int64_t pending_since, pending_last;
     bool pending_blank, blank_is_emptied;
     struct {
-        unsigned run; /* 0: it is behind */
-        int64_t ms;   /* 0: it never said a word */
+        unsigned run;   /* 0: it is behind, or has only come */
+        unsigned token; /* then: what it came under; 0: it has to come anew */
+        int64_t ms;     /* 0: it never said a word */
         unsigned turn;
     } live[WRITERS];
     enum fence { NOT_RETIRED, FENCED, OVER } fences[WRITERS];
@@ -116,7 +117,9 @@ struct hold_ask {
     bool is_stranger;
 };
 struct recovered_ask {
-    unsigned writer, run, turn;
+    unsigned writer, run, turn, token;
+    bool is_coming; /* else it is back */
+    bool is_again;  /* the process admitted calls before */
     uint64_t n;
     bool is_new; /* the writer has never recorded anything */
     bool is_stranger;
@@ -179,7 +182,7 @@ void model_refunds(const struct model *m, unsigned request, struct refunds *out)
 bool model_is_over(const struct model *m, unsigned request, int64_t now_us);
 
 extern const char *const fence_texts[], *const verb_texts[], *const answer_texts[],
-    *const rebuild_texts[];
+                                                                 *const rebuild_texts[];
 #define REBUILD_REASON "it-is-rebuilt"
 
 #endif

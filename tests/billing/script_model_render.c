@@ -131,6 +131,8 @@ static void writer_lines(const struct page *p)
             buf_printf(p->out, RUN_FMT, p->m->live[w].run);
         else
             buf_add_char(p->out, '-');
+        if (p->m->live[w].token)
+            buf_printf(p->out, "t%u", p->m->live[w].token);
         buf_printf(p->out, " %" PRId64 " %u\n", p->m->live[w].ms, p->m->live[w].turn);
     }
 }

@@ -25,6 +25,7 @@ struct telling {
     struct fact *journal[WRITERS][RECORDS_MAX];
     size_t written[WRITERS];
     unsigned turns[WRITERS];                        /* how often its directory was taken up */
+    unsigned tokens[WRITERS][PLACES];               /* what it came under last */
     struct fact *due[WRITERS][PLACES][RECORDS_MAX]; /* by their numbers */
     uint64_t heads[WRITERS][PLACES];
     char *wrong;
@@ -221,7 +222,13 @@ static void hold(struct telling *t, const struct op *op)
 
 static void recovered(struct telling *t, const struct op *op)
 {
+    unsigned *token = &t->tokens[op->writer][op->place];
+
+    *token += op->is_coming;
     struct recovered_ask ask = {.writer = op->writer,
+                                .token = *token - op->is_stale,
+                                .is_coming = op->is_coming,
+                                .is_again = op->is_again,
                                 .run = run_of(t, op),
                                 .n = t->heads[op->writer][op->place] + (uint64_t)op->shift,
                                 .turn = t->turns[op->writer],
@@ -236,7 +243,8 @@ static void retire(struct telling *t, const struct op *op)
 {
     struct retired_ask ask = {.writer = WRITERS - 1,
                               .is_over = op->is_over,
-                              .n = t->heads[WRITERS - 1][op->place] + (uint64_t)op->shift,
+                              .n =
+                                  t->models[op->place].cursors[WRITERS - 1].n + (uint64_t)op->shift,
                               .is_stranger = is_stranger(t, op)};
 
     compare(t, model_retired(&t->models[op->place], &ask),
@@ -322,11 +330,17 @@ static void die(struct telling *t, const struct op *op)
     world_die_midway(t->w, places[op->place], m->applying);
 }
 
-/* Everything that the journals have goes in, `count` records of one writer after another's; then all say so. */
+/* Everything that the journals have goes in, `count` records of one writer after another's; then all say so. One that was
+ * forgotten comes when the others are back. */
 static void back(struct telling *t, const struct op *op)
 {
     struct op one = {.place = op->place, .count = op->count, .is_old = op->is_old};
 
+    one.is_coming = true;
+    for (one.writer = 0; one.writer < WRITERS; one.writer++)
+        if (!op->is_again || one.writer != op->writer)
+            recovered(t, &one);
+    one.is_coming = false;
     for (bool any = true; any && !t->models[op->place].parked[0] && !t->wrong;) {
         any = false;
         for (unsigned w = 0; w < WRITERS; w++) {
@@ -339,6 +353,8 @@ static void back(struct telling *t, const struct op *op)
     }
     for (unsigned i = 0; i < 2 * WRITERS; i++) {
         one.writer = i % WRITERS;
+        one.is_again = op->is_again && one.writer == op->writer;
+        one.is_coming = one.is_again && i < WRITERS;
         recovered(t, &one);
     }
 }
@@ -419,6 +435,8 @@ static struct telling *telling_new(struct world *world, const struct story *s)
     }
     for (unsigned w = 0; w < WRITERS; w++)
         t->turns[w] = 1;
+    for (unsigned i = 0; i < WRITERS * PLACES; i++)
+        t->tokens[i / PLACES][i % PLACES] = 2; /* so that there is one before it */
     world_empty(world);
     set_clock(t, STORY_START_US);
     return t;
@@ -534,7 +552,10 @@ static void print_op(const struct op *op, struct buf *out)
                    op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
         buf_printf(out, "%s%s%s %s %s%s key %u body %u age %" PRId64,
                    op->is_old ? " old writer" : "", op->is_archived ? " archived" : "",
-                   op->is_over ? " over" : "", answer_texts[op->answer], rebuild_texts[op->rebuild],
+                   op->is_over     ? " over"
+                   : op->is_coming ? " coming"
+                                   : "",
+                   answer_texts[op->answer], rebuild_texts[op->rebuild],
                    op->has_idem ? " idempotent" : "", op->idem, op->body, op->age_ms);
     }
     buf_add_char(out, '\n');

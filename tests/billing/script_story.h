@@ -14,7 +14,7 @@ enum op_kind {
     OP_FORGE, /* a writer ships the record of its cursor with other bytes */
     OP_ADMIT,
     OP_HOLD,
-    OP_RECOVERED, /* a writer says that it must be known up to its head + shift */
+    OP_RECOVERED, /* a writer says, coming or back, that it must be known up to its head + shift */
     OP_ANSWER,
     OP_SWEEP,
     OP_TICK,     /* time goes by */
@@ -24,7 +24,7 @@ enum op_kind {
     OP_DIE,      /* a script dies in the middle of a record */
     OP_TAKE_UP,  /* the writer's directory is taken up, by another process */
     OP_REBUILD,  /* a step of rebuilding the partition */
-    OP_RETIRE,   /* the last writer is fenced off; or over, with records up to its head + shift */
+    OP_RETIRE,   /* the last writer is fenced off; or over, with records up to its cursor + shift */
     OP_BACK,     /* all writers replay what the partition lacks, and say so */
     OP_KINDS
 };
@@ -45,7 +45,8 @@ struct op {
     int64_t amount, tokens, ms, now_nanos;
     bool is_stranger, is_under_old_run, is_old; /* old: the writer recorded something before */
     bool is_archived, is_over;
-    struct fact fact; /* what is written; numbers and line are given when it is */
+    bool is_coming, is_again, is_stale; /* stale: it says what it came under the time before */
+    struct fact fact;                   /* what is written; numbers and line are given when it is */
 };
 
 struct story {

@@ -338,6 +338,9 @@ char *world_recovered(struct world *w, struct partition p, const struct recovere
     arg(&c, "%" PRIu64, ask->n);
     arg(&c, "%u", ask->turn);
     arg(&c, "%s", ask->is_new ? "new" : "old");
+    arg(&c, "%s", ask->is_coming ? "coming" : "back");
+    arg(&c, "t%u", ask->token);
+    arg(&c, "%s", ask->is_again ? "again" : "first");
     return ask_script(w, SCRIPT_RECOVERED, &c);
 }
 

@@ -464,12 +464,19 @@ END_TEST
 
 /* ---- recovered ---- */
 
-static char *report(const char *writer, const char *run_id, const char *claim)
+static char *say(const char *writer, const char *run_id, const char *claim, const char *verb,
+                 const char *life)
 {
     const char *keys[] = {"tg:{a17}:state", "tg:{a17}:live", "tg:{a17}:cursors", NULL};
-    const char *args[] = {"inst-1", "64", writer, run_id, claim, "1", NULL};
+    const char *args[] = {"inst-1", "64", writer, run_id, claim, "1", "", verb, "t1", life, NULL};
 
     return run(SCRIPT_RECOVERED, keys, args);
+}
+
+static char *report(const char *writer, const char *run_id, const char *claim)
+{
+    free(say(writer, run_id, claim, "coming", "first"));
+    return say(writer, run_id, claim, "back", "first");
 }
 
 static int64_t now_ms(void)
@@ -571,6 +578,37 @@ START_TEST(a_writer_that_stays_behind_closes_the_partition_only_once)
     expect_field("state", "run_id", "run-1");
     expect(report("w-b", "run-1", "5"), "BEHIND 0");
     expect_field("state", "run_id", "run-1");
+}
+END_TEST
+
+/* Not one that never came, nor one whose holds went with the rest since it did. */
+START_TEST(who_says_that_it_is_back_must_have_come)
+{
+    open_partition();
+    expect(say("w-a", "run-1", "0", "back", "first"), "AGAIN");
+    expect(say("w-a", "run-1", "0", "coming", "first"), "WAIT");
+    expect(say("w-a", "run-1", "0", "back", "first"), "OK");
+    expect(say("w-a", "run-1", "0", "back", "first"), "OK");
+    set("HSET tg:{a17}:live w-a %s", "- 1 1");
+    expect(say("w-a", "run-1", "0", "back", "first"), "AGAIN");
+    set("HSET tg:{a17}:live w-a %s", "-t0 1 1");
+    expect(say("w-a", "run-1", "0", "back", "first"), "AGAIN");
+}
+END_TEST
+
+/* It had joined within what Redis lost; one that only starts has no holds. */
+START_TEST(a_writer_that_is_not_remembered_closes_the_partition_until_it_is_back)
+{
+    open_partition();
+    expect(report("w-a", "run-1", "0"), "OK");
+    expect(say("w-b", "run-1", "0", "coming", "first"), "WAIT");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
+    expect(say("w-c", "run-1", "0", "coming", "again"), "WAIT");
+    expect(admit(usual), "RECOVERING");
+    expect(say("w-b", "run-1", "0", "back", "first"), "WAIT");
+    expect(say("w-c", "run-1", "0", "back", "again"), "OK");
+    expect(say("w-c", "run-1", "0", "coming", "again"), "WAIT");
+    expect(admit(usual), "OK 60 1 2 CNY prepaid");
 }
 END_TEST
 
@@ -698,6 +736,8 @@ static Suite *suite(void)
     tcase_add_test(t, writers_that_were_at_work_when_redis_went_are_waited_for);
     tcase_add_test(t, a_writer_that_is_behind_closes_the_partition_until_it_is_back);
     tcase_add_test(t, a_writer_that_stays_behind_closes_the_partition_only_once);
+    tcase_add_test(t, who_says_that_it_is_back_must_have_come);
+    tcase_add_test(t, a_writer_that_is_not_remembered_closes_the_partition_until_it_is_back);
     tcase_add_test(t, a_parked_or_foreign_partition_recovers_nobody);
     tcase_add_test(t, two_looks_a_minute_apart_remove_what_nobody_renewed);
     tcase_add_test(t, a_look_under_another_run_begins_anew);

@@ -637,6 +637,51 @@ START_TEST(a_writer_that_was_fenced_off_does_not_come_back)
 }
 END_TEST
 
+/* In a partition where it has no record by which it could see it; nobody else tells it. */
+START_TEST(a_writer_whose_holds_went_with_a_rebuild_puts_them_again)
+{
+    struct rig r;
+    bool never = false;
+
+    rig_init(&r);
+    rig_connect(&r, INSTALLATION, 50);
+    recover(&r);
+    ck_assert_uint_eq(r.holds_wanted, 1);
+    freeReplyObject(fixture_command(&fixture, "HSET tg:{a63}:live %s %s", journal_writer(r.journal),
+                                    "- 1792000000000 1"));
+    for (int ms = 0; ms < WAIT_MS && r.holds_wanted < 2; ms += 20)
+        ck_assert(!loop_run_until(r.loop, &never, 20));
+    ck_assert_uint_eq(r.holds_wanted, 2);
+    rig_free(&r);
+}
+END_TEST
+
+/* A partition must wait for who has come until its holds are there. */
+START_TEST(a_writer_is_not_back_before_its_holds_are)
+{
+    struct rig r;
+    bool never = false;
+
+    rig_init(&r);
+    some_traffic(&r, 40);
+    r.keeps_holds = true;
+    rig_connect(&r, INSTALLATION, 1);
+    for (int ms = 0; ms < WAIT_MS && !r.holds_wanted; ms += 20)
+        ck_assert(!loop_run_until(r.loop, &never, 20));
+    ck_assert_uint_eq(r.holds_wanted, 1);
+    for (unsigned lane = 0; lane < PARTITIONS_ALL; lane++) {
+        char key[PARTITION_KEY];
+
+        partition_key(partition_at(lane), "live", NULL, key);
+        AUTO_STRING word = fixture_ask(&fixture, "HGET %s %s", key, journal_writer(r.journal));
+        ck_assert_msg(word[0] == '-', "%s: %s", key, word);
+    }
+    projection_holds_are_back(r.projection);
+    recover(&r);
+    rig_free(&r);
+}
+END_TEST
+
 START_TEST(a_writer_that_stood_still_goes_on)
 {
     struct rig r;
@@ -1049,6 +1094,8 @@ static Suite *suite(void)
     tcase_add_test(t, a_writer_that_was_retired_while_it_stood_still_ships_nothing_more);
     tcase_add_test(t, a_writer_that_was_fenced_off_ships_nothing_more_and_keeps_it_all);
     tcase_add_test(t, a_writer_that_was_fenced_off_does_not_come_back);
+    tcase_add_test(t, a_writer_whose_holds_went_with_a_rebuild_puts_them_again);
+    tcase_add_test(t, a_writer_is_not_back_before_its_holds_are);
     tcase_add_test(t, a_writer_that_stood_still_goes_on);
     tcase_add_test(t, another_installations_redis_gets_nothing);
     tcase_add_test(t, a_parked_partition_holds_up_no_other);

@@ -41,9 +41,13 @@ static void ask(const char *writer, const char *history, const char *expected)
 {
     const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
                                 SPAN("tg:{a05}:cursors")};
-    const struct span args[] = {SPAN(INSTALLATION), SPAN("64"), span_of(writer), SPAN(RUN),
-                                SPAN("0"),          SPAN("1"),  span_of(history)};
-    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_RECOVERED, keys, 3, args, 7);
+    struct span args[] = {SPAN(INSTALLATION), SPAN("64"),   span_of(writer),  SPAN(RUN),
+                          SPAN("0"),          SPAN("1"),    span_of(history), SPAN("coming"),
+                          SPAN("t1"),         SPAN("first")};
+
+    free(fixture_eval(&redis, SCRIPT_RECOVERED, keys, 3, args, ARRAY_LEN(args)));
+    args[7] = SPAN("back");
+    AUTO_STRING answer = fixture_eval(&redis, SCRIPT_RECOVERED, keys, 3, args, ARRAY_LEN(args));
 
     expect(answer, expected);
 }
