@@ -317,13 +317,13 @@ def kill_and_start(redis: Server) -> None:
 
 
 def account_key(redis: Server, account: str) -> str:
-    (key,) = [key for key in redis.must("KEYS", "tg:*").splitlines() if key.endswith(f":account:{account}")]
+    (key,) = [key for key in redis.must("KEYS", "tg:*").splitlines() if key.endswith(f"}}:account:{account}")]
     return key
 
 
 def books(redis: Server) -> dict[str, dict[str, str]]:
     """Every sum of money that Redis holds."""
-    keys = [key for key in redis.must("KEYS", "tg:*").splitlines() if re.search(r":(account:|debits:|gross:)", key)]
+    keys = [key for key in redis.must("KEYS", "tg:*").splitlines() if re.search(r"}:(account:|debits:|gross:)", key)]
     return {key: hash_of(redis, key) for key in keys}
 
 
