@@ -1,6 +1,7 @@
 /* backend.c - the kinds of backend there are, and how a call finds its kind. */
 #include "backends/backend.h"
 
+#include "backends/anthropic.h"
 #include "backends/echo.h"
 #include "backends/openai.h"
 #include "backends/translated_call.h"
@@ -10,6 +11,7 @@ static const struct backend_kind *find(const char *name);
 static const struct backend_kind *const kinds[] = {
     &echo_kind,
     &openai_kind,
+    &anthropic_kind,
 };
 
 static const char *const dialect_names[DIALECTS] = {

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "backends/anthropic_reply.h"
 #include "backends/openai_call.h"
-#include "backends/openai_reply.h"
 #include "lib/base/mem.h"
 #include "lib/net/tls.h"
 
@@ -19,10 +19,6 @@ struct openai {
 
 static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
                                    struct err *err);
-static void openai_backend_free(struct backend *b);
-static struct backend_call *openai_start(struct backend *b, const struct backend_request *request,
-                                         const struct backend_handlers *handlers, void *arg,
-                                         struct err *err);
 static bool set_up(struct openai *o, const struct backend_config *config, struct err *err);
 static void set_targets(struct openai *o, const char *path);
 static char *origin_of(const char *url, const char **path, bool *is_tls);
@@ -38,7 +34,7 @@ const struct backend_kind openai_kind = {
               1u << DIALECT_OPENAI_EMBEDDINGS,
     .open = openai_open,
     .free = openai_backend_free,
-    .start = openai_start,
+    .start = openai_backend_start,
     .pause = openai_call_pause,
     .resume = openai_call_resume,
     .cancel = openai_call_cancel,
@@ -47,9 +43,15 @@ const struct backend_kind openai_kind = {
 static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
                                    struct err *err)
 {
+    return openai_backend_open(&openai_kind, loop, config, err);
+}
+
+struct backend *openai_backend_open(const struct backend_kind *kind, struct loop *loop,
+                                    const struct backend_config *config, struct err *err)
+{
     AUTO(openai) o = xcalloc(1, sizeof *o);
 
-    o->base.kind = &openai_kind;
+    o->base.kind = kind;
     o->server.loop = loop;
     o->server.head_bytes_max = HEAD_BYTES_MAX;
     o->server.reply_bytes_max = (size_t)config->reply_bytes_max;
@@ -57,6 +59,7 @@ static struct backend *openai_open(struct loop *loop, const struct backend_confi
         config->event_bytes_max > 0 ? (size_t)config->event_bytes_max : EVENT_BYTES_MAX;
     o->server.total_ms = config->total_ms;
     o->server.reply_scanner = openai_reply_scanner();
+    o->server.message_scanner = anthropic_reply_scanner();
     if (!set_up(o, config, err))
         return NULL;
     return &KEEP(o)->base;
@@ -77,8 +80,7 @@ static bool set_up(struct openai *o, const struct backend_config *config, struct
     AUTO_STRING origin = origin_of(config->url, &path, &is_tls);
 
     if (!origin)
-        return err_set(err, ERR_INPUT,
-                       "the url of an openai backend must look like http://host:port/v1");
+        return err_set(err, ERR_INPUT, "the url of a backend must look like http://host:port/v1");
     set_targets(o, path);
     if (is_tls && !(o->tls = tls_client_new(config->ca_file, err)))
         return false;
@@ -95,12 +97,12 @@ static void set_targets(struct openai *o, const char *path)
         [DIALECT_OPENAI_CHAT] = "chat/completions",
         [DIALECT_OPENAI_COMPLETIONS] = "completions",
         [DIALECT_OPENAI_EMBEDDINGS] = "embeddings",
+        [DIALECT_ANTHROPIC_MESSAGES] = "messages",
     };
     const char *slash = path[0] && path[strlen(path) - 1] == '/' ? "" : "/";
 
     for (enum dialect d = 0; d < DIALECTS; d++)
-        if (names[d])
-            o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
+        o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
 }
 
 /* "http://host:port" of "http://host:port/v1", and the path; null when it is no such URL. */
@@ -137,7 +139,7 @@ static bool copy_key(struct openai *o, const struct secret *key, struct err *err
     return true;
 }
 
-static void openai_backend_free(struct backend *b)
+void openai_backend_free(struct backend *b)
 {
     openai_free((struct openai *)b);
 }
@@ -148,6 +150,7 @@ static void openai_free(struct openai *o)
         return;
     httpc_free(o->server.http);
     jscan_free(o->server.reply_scanner);
+    jscan_free(o->server.message_scanner);
     tls_context_free(o->tls);
     secret_clear(&o->server.key);
     for (enum dialect d = 0; d < DIALECTS; d++)
@@ -155,11 +158,11 @@ static void openai_free(struct openai *o)
     free(o);
 }
 
-static struct backend_call *openai_start(struct backend *b, const struct backend_request *request,
-                                         const struct backend_handlers *handlers, void *arg,
-                                         struct err *err)
+struct backend_call *openai_backend_start(struct backend *b, const struct backend_request *request,
+                                          const struct backend_handlers *handlers, void *arg,
+                                          struct err *err)
 {
     const struct openai *o = (struct openai *)b;
 
-    return openai_call_start(&openai_kind, &o->server, request, handlers, arg, err);
+    return openai_call_start(b->kind, &o->server, request, handlers, arg, err);
 }

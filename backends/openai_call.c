@@ -8,14 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/openai_reply.h"
+#include "backends/anthropic_reply.h"
+#include "backends/answer_stream.h"
 #include "backends/openai_request.h"
-#include "backends/openai_stream.h"
 #include "backends/retry_after.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define BYTES_PER_TOKEN 4
+#define BYTES_PER_TOKEN   4
+#define ANTHROPIC_VERSION "2023-06-01"
 #define AFTER_DONE_MS \
     250 /* for the body to end after [DONE], so that the connection can be used again */
 #define HEADER_TEXT 128
@@ -38,7 +39,7 @@ struct openai_call {
     char content_type[HEADER_TEXT];
     int64_t retry_after_ms; /* of a refusal */
     struct buf kept;        /* a refusal or a plain answer */
-    struct openai_stream *stream;
+    struct answer_stream *stream;
     struct timer *after_done, *total;
     bool has_started; /* on_start was called */
     bool is_over;     /* nothing more is read: it failed, is done, or was cancelled */
@@ -132,8 +133,12 @@ static void add_headers(struct openai_call *c, const struct backend_request *req
     add_header(&c->head, "user-agent", "tollgate");
     add_header(&c->head, "x-request-id", request->request_id);
     add_header(&c->head, "traceparent", request->traceparent);
+    if (request->dialect == DIALECT_ANTHROPIC_MESSAGES)
+        add_header(&c->head, "anthropic-version", ANTHROPIC_VERSION);
     if (c->server->has_key) {
-        buf_add_string(&c->head, "authorization: Bearer ");
+        buf_add_string(&c->head, request->dialect == DIALECT_ANTHROPIC_MESSAGES
+                                     ? "x-api-key: "
+                                     : "authorization: Bearer ");
         buf_add_span(&c->head, secret_reveal(&c->server->key));
         buf_add_string(&c->head, "\r\n");
     }
@@ -159,7 +164,7 @@ static void openai_call_free(struct openai_call *c)
     buf_clear(&c->head);
     buf_clear(&c->body);
     buf_clear(&c->kept);
-    openai_stream_free(c->stream);
+    answer_stream_free(c->stream);
     timer_free(c->after_done);
     timer_free(c->total);
     free(c);
@@ -195,7 +200,7 @@ void openai_call_cancel(struct backend_call *base)
 static void stop(struct openai_call *c)
 {
     if (c->stream)
-        openai_stream_stop(c->stream);
+        answer_stream_stop(c->stream);
     timer_stop(c->after_done);
     timer_stop(c->total);
     if (!c->is_over)
@@ -278,7 +283,7 @@ static void begin_stream(struct openai_call *c)
         .arg = c,
     };
 
-    c->stream = openai_stream_new(&plan);
+    c->stream = answer_stream_new(c->dialect, &plan);
     c->reading = STREAM;
 }
 
@@ -310,12 +315,12 @@ static void keep(struct openai_call *c, const char *bytes, size_t n)
 
 static void feed_stream(struct openai_call *c, const char *bytes, size_t n)
 {
-    bool was_done = openai_stream_is_done(c->stream);
+    bool was_done = answer_stream_is_done(c->stream);
     struct err why;
 
-    if (!openai_stream_feed(c->stream, bytes, n, &why)) {
+    if (!answer_stream_feed(c->stream, bytes, n, &why)) {
         fail(c, &why);
-    } else if (!was_done && openai_stream_is_done(c->stream) && !c->is_over) {
+    } else if (!was_done && answer_stream_is_done(c->stream) && !c->is_over) {
         timer_stop(c->total);
         timer_start(c->after_done, AFTER_DONE_MS);
     }
@@ -360,7 +365,7 @@ static void refresh_usage(struct openai_call *c)
     if (c->base.usage.bucket[USAGE_INPUT].source == USAGE_MISSING)
         usage_set(&c->base.usage, USAGE_INPUT, c->input_bytes / BYTES_PER_TOKEN, USAGE_ESTIMATED);
     if (c->stream)
-        (void)openai_stream_usage(c->stream, &c->base.usage);
+        (void)answer_stream_usage(c->stream, &c->base.usage);
 }
 
 /* --- the call ends --- */
@@ -403,11 +408,19 @@ static void end_stream(struct openai_call *c, const struct err *end, struct back
     struct err why;
 
     result->outcome = BACKEND_COMPLETE;
-    if (end && !openai_stream_is_done(c->stream))
+    if (end && !answer_stream_is_done(c->stream))
         set_broken(end, result);
-    else if (!openai_stream_end(c->stream, &why))
+    else if (!answer_stream_end(c->stream, &why))
         set_broken(&why, result);
-    note_contradiction(c, openai_stream_usage(c->stream, &c->base.usage));
+    note_contradiction(c, answer_stream_usage(c->stream, &c->base.usage));
+}
+
+static bool read_reply(const struct openai_call *c, struct span body, struct openai_reply *out,
+                       struct usage *usage, struct err *err)
+{
+    if (c->dialect == DIALECT_ANTHROPIC_MESSAGES)
+        return anthropic_reply_read(c->server->message_scanner, body, out, usage, err);
+    return openai_reply_read(c->server->reply_scanner, c->dialect, body, out, usage, err);
 }
 
 static void end_reply(struct openai_call *c, struct backend_result *result)
@@ -417,8 +430,7 @@ static void end_reply(struct openai_call *c, struct backend_result *result)
     struct openai_reply reply;
     struct err why;
 
-    if (!openai_reply_read(c->server->reply_scanner, c->dialect, event.bytes, &reply, &usage,
-                           &why)) {
+    if (!read_reply(c, event.bytes, &reply, &usage, &why)) {
         set_broken(&why, result);
     } else if (reply.refused_status) {
         set_refused(c, reply.refused_status, result);

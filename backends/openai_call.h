@@ -1,4 +1,4 @@
-/* openai_call.h - one call at a server that speaks OpenAI's dialect. */
+/* openai_call.h - one call over HTTP, at a server that speaks one of OpenAI's dialects or Anthropic's. */
 #ifndef TOLLGATE_BACKENDS_OPENAI_CALL_H
 #define TOLLGATE_BACKENDS_OPENAI_CALL_H
 
@@ -10,7 +10,7 @@
 struct openai_server {
     struct loop *loop;
     struct httpc *http;
-    struct jscan *reply_scanner; /* openai_reply_scanner() */
+    struct jscan *reply_scanner, *message_scanner; /* of openai_reply.h, anthropic_reply.h */
     char *targets[DIALECTS];     /* "/v1/chat/completions", … */
     bool has_key;
     struct secret key;

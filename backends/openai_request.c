@@ -26,6 +26,7 @@ struct edits {
     struct edit list[EDITS_MAX]; /* by rising start */
 };
 
+static bool asks_usage(const struct backend_request *r);
 static void set_model(struct edits *e, const struct backend_request *r);
 static void set_cap(struct edits *e, const struct backend_request *r);
 static bool want_usage(struct edits *e, const struct backend_request *r, struct err *err);
@@ -45,12 +46,18 @@ bool openai_request_edit(const struct backend_request *request, struct buf *out,
     buf_init(&e.text, 6 * strlen(request->model) + EDIT_ROOM);
     set_model(&e, request);
     set_cap(&e, request);
-    done = (!request->stream || want_usage(&e, request, err)) &&
+    done = (!asks_usage(request) || want_usage(&e, request, err)) &&
            buf_ok(&e.text, "the changes to a request", err) && apply(&e, out, err);
     buf_clear(&e.text);
     if (done)
         *body = e.count ? buf_span(out) : request->body;
     return done;
+}
+
+/* Anthropic's streams always state it. */
+static bool asks_usage(const struct backend_request *r)
+{
+    return r->stream && r->dialect != DIALECT_ANTHROPIC_MESSAGES;
 }
 
 static void set_model(struct edits *e, const struct backend_request *r)

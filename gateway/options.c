@@ -152,7 +152,7 @@ static const struct conf_option main_options[] = {
 
 static const struct conf_option backend_options[] = {
     {"kind", CONF_STRING, NULL, 0, 0, BACKEND_FIELD(kind),
-     "What it speaks: openai (any server with OpenAI's API over HTTP) or echo (built in: it "
+     "What it speaks: openai (any server with OpenAI's API over HTTP), anthropic (with Anthropic's messages) or echo (built in: it "
      "answers the last user message)."},
     {"url", CONF_STRING, NULL, 0, 0, BACKEND_FIELD(url),
      "Where it is: \"http://HOST:PORT/v1\" or https. Not for echo."},

@@ -336,10 +336,10 @@ static void check_backend(struct check *c, const struct backend_options *b)
         problem(c, b->title, NULL,
                 "backend \"%.80s\": a name has 1 to 64 letters, digits, '.', '_' or '-'", b->title);
     if (!b->kind)
-        problem(c, b->title, "kind", "backend \"%s\" has no kind: say openai or echo", b->title);
+        problem(c, b->title, "kind", "backend \"%s\" has no kind: say openai, anthropic or echo", b->title);
     else if (!backend_kind_is_known(b->kind))
         problem(c, b->title, "kind",
-                "backend \"%s\": there is no kind \"%.80s\"; there are openai and echo", b->title,
+                "backend \"%s\": there is no kind \"%.80s\"; there are openai, anthropic and echo", b->title,
                 b->kind);
     else
         check_backend_place(c, b);
