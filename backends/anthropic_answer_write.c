@@ -27,7 +27,6 @@ bool anthropic_write_delta(struct neutral_writer *w, const struct neutral_delta 
         if (!w->has_begun)
             begin(w, d);
     } else if (d->kind == DELTA_FINISH) {
-        w->has_finish = true;
         w->finish = d->finish;
     } else if (d->kind == DELTA_TOOL) {
         close_block(w);

@@ -109,7 +109,7 @@ struct neutral_writer {
     char id[NEUTRAL_ID_TEXT];
     int64_t created; /* Unix seconds */
     struct buf model;
-    bool has_begun, has_finish;
+    bool has_begun;
     enum neutral_finish finish;
     int64_t tools;                     /* that began */
     bool has_arguments;                /* the last of them */

@@ -38,7 +38,6 @@ bool openai_write_delta(struct neutral_writer *w, const struct neutral_delta *d,
         write_arguments(w, d);
         return true;
     default:
-        w->has_finish = true;
         w->finish = d->finish;
         return true;
     }
