@@ -28,9 +28,9 @@ billing/*               lib/base/ lib/net/redis.h billing/         zstd.h
 backends/*              lib/ backends/                             jansson.h
 gateway/*               lib/ backends/ billing/ gateway/           network jansson.h
 tests/base/*            lib/base/ tests/base/                      network jansson.h check.h
-tests/net/*             lib/ tests/net/                            network jansson.h check.h
-tests/backends/*        lib/ backends/ tests/backends/             network jansson.h check.h
-tests/billing/*         lib/ billing/ tests/billing/               network jansson.h check.h hiredis/
+tests/net/*             lib/ tests/base/ tests/net/                 network jansson.h check.h
+tests/backends/*        lib/ backends/ tests/base/ tests/backends/  network jansson.h check.h
+tests/billing/*         lib/ billing/ tests/base/ tests/billing/    network jansson.h check.h hiredis/
 tests/gateway/*         lib/ backends/ billing/ gateway/ tests/    network jansson.h check.h
 tests/fuzz/*            lib/ backends/ billing/ gateway/ tests/fuzz/
 tests/chaos/*           tests/chaos/

@@ -3,7 +3,7 @@
 
 #include "billing/rerate.h"
 #include "lib/base/mem.h"
-#include "tests/billing/run.h"
+#include "tests/base/run.h"
 #include "tests/billing/settlement_fixture.h"
 
 #define DECEMBER "2026-12-02T00:00:00Z"
