@@ -98,7 +98,7 @@ def test_a_rebuild_leaves_nothing_of_a_budget_to_be_spent_again(pair: tuple[Serv
     first.settle_down(account)
     first.cli("journal", "rebuild", "--from-zero")
     for host in pair:
-        host.wait_ready(60)
+        host.wait_ready()
     assert ask(first, key)[0].status == ask(second, key)[0].status == 429
 
 
