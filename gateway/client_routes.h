@@ -6,9 +6,6 @@
 #include "gateway/route.h"
 
 void client_balance_get(void *server, struct http_request *r, const struct route_match *match);
-/* {"account","period","currencies":[{"currency","calls","amount"}]}: what was charged in ?period= (the one that
- * runs), refunds not taken off. */
-void client_usage_get(void *server, struct http_request *r, const struct route_match *match);
 void client_calls_get(void *server, struct http_request *r,
                       const struct route_match *match); /* ?limit= ?before= */
 

@@ -6,6 +6,7 @@
 #include "gateway/call_admin.h"
 #include "gateway/catalogue_admin.h"
 #include "gateway/client_routes.h"
+#include "gateway/client_usage.h"
 #include "gateway/console_state.h"
 #include "gateway/creator_calls.h"
 #include "gateway/creator_routes.h"

@@ -1,9 +1,10 @@
 /* client.js - an account's page: what is left, its limits, where the money went. */
 
 import { get } from "./api.js";
+import { bars, shares } from "./chart.js";
 import { calls } from "./calls.js";
 import { figure, h } from "./dom.js";
-import { amount, count } from "./format.js";
+import { amount, count, daysOf } from "./format.js";
 import { t } from "./text.js";
 
 export async function load(month) {
@@ -32,9 +33,14 @@ function balance(b) {
 }
 
 function spent(c, month) {
-    return h("section", {class: "figures", "aria-label": month},
-        figure(`${t("spent")}, ${month}`, amount(c.amount, 6), c.currency),
-        figure(`${t("calls")}, ${month}`, count(c.calls)));
+    const spentOn = Object.fromEntries(c.days.map((d) => [d.day, d.amount]));
+    const days = daysOf(month).map((day) => ({label: day, value: spentOn[day] ?? "0", shown: amount(spentOn[day] ?? "0", 4)}));
+    const models = [...c.models].sort((a, b) => Number(b.amount) - Number(a.amount));
+    return h("section", {class: "columns", "aria-label": month},
+        h("div", {class: "card"},
+            h("h2", {}, `${t("spent")}, ${month}: ${amount(c.amount, 6)} ${c.currency}, ${t("calls")}: ${count(c.calls)}`),
+            bars(`${t("spent")}, ${c.currency}`, days, t("day"), t("spent"))),
+        h("div", {class: "card"}, h("h2", {}, t("byModel")), shares(models.map((m) => ({label: m.model, value: m.amount, shown: amount(m.amount, 6)})))));
 }
 
 function limits(b) {

@@ -107,8 +107,12 @@ def test_a_client_sees_what_was_charged(desk: Desk) -> None:
     for period in (desk.closed, desk.running):
         charged = [Decimal(event["amount"]) for event in desk.dev.events() if event["period"] == period]
         (sums,) = desk.get(f"client/usage?period={period}", "client")["currencies"]
-        assert sums == {"currency": "CNY", "calls": len(charged), "amount": sums["amount"]}
-        assert Decimal(sums["amount"]) == sum(charged)
+        assert sums["currency"] == "CNY"
+        for rows in ([sums], sums["models"], sums["days"]):
+            assert sum(row["calls"] for row in rows) == len(charged)
+            assert sum(Decimal(row["amount"]) for row in rows) == sum(charged)
+        assert [row["model"] for row in sums["models"]] == ["demo/echo"]
+        assert all(row["day"].startswith(period) for row in sums["days"])
     assert desk.get("client/balance", "client") == desk.dev.get("/v1/balance", desk.dev.ready["key"])
 
 
