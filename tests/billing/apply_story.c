@@ -35,8 +35,10 @@ static void add_call(struct batch *b, const struct fact *f)
     snprintf(amount, sizeof amount, f->too_large ? "%" PRId64 "0000000000000000" : "%" PRId64,
              f->amount);
     if (b->partition.side == SIDE_MODEL) {
-        batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 1, 2);
+        batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 2, 2);
         batch_key(b, "gross", "2026-11");
+        snprintf(text, sizeof text, "demo/m%u", f->subject);
+        batch_key(b, "calls", text);
         snprintf(text, sizeof text, "demo/m%u 2026-11-22 %s", f->subject, currencies[f->currency]);
         batch_field_text(b, text);
         batch_field_text(b, amount);
@@ -501,6 +503,8 @@ static void expect_records(struct buf *out, const char *side)
             else if (story.side == SIDE_ACCOUNT)
                 buf_printf(out, "tg:{a17}:events:acct%u + %s\ntg:{a17}:index:acct%u %s = \n",
                            f->subject, f->line, f->subject, f->line);
+            else
+                buf_printf(out, "tg:{m00}:calls:demo/m%u + %s\n", f->subject, f->line);
         }
 }
 
