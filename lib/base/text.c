@@ -126,7 +126,7 @@ static int base64url_value(char c)
 bool int64_parse(struct span text, int64_t *out)
 {
     bool negative = text.len > 0 && text.data[0] == '-';
-    struct span digits = {text.data + negative, text.len - negative};
+    struct span digits = negative ? (struct span){text.data + 1, text.len - 1} : text;
     uint64_t magnitude;
 
     if (!digits_parse(digits, (uint64_t)INT64_MAX + negative, &magnitude))
