@@ -309,9 +309,10 @@ class Gateway:
         return self.process.pid
 
     def children(self, name: str) -> list[int]:
+        """Those that live: one that has ended and was not waited for yet is none."""
         assert self.process
         return [pid for pid in self.process.family()
-                if parent_of(pid) == self.pid and name in command_of(pid)]
+                if parent_of(pid) == self.pid and name in command_of(pid) and not is_gone(pid)]
 
     def workers(self) -> list[int]:
         return sorted(self.children("worker"))
