@@ -398,6 +398,25 @@ bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_
     return add_change(j, &entry, buf_span(&j->body), err);
 }
 
+bool journal_funds(struct journal *j, enum record_kind kind, struct funds *f,
+                   journal_on_durable *on_durable, void *arg, struct err *err)
+{
+    struct journal_entry entry = {.effect = {.kind = kind, .at = journal_now(j)},
+                                  .optional = true,
+                                  .on_durable = on_durable,
+                                  .arg = arg};
+    struct jw w;
+
+    f->at = entry.effect.at;
+    f->period = j->period;
+    place_on(j, &entry.effect.place, partition_of(SIDE_ACCOUNT, span_of(f->account)));
+    buf_truncate(&j->body, 0);
+    jw_init(&w, &j->body);
+    funds_write(f, &w);
+    assert(!j->body.failed);
+    return add_change(j, &entry, buf_span(&j->body), err);
+}
+
 static bool add_change(struct journal *j, struct journal_entry *entry, struct span body,
                        struct err *err)
 {

@@ -52,7 +52,7 @@ static bool add_earning(const struct effects *e, struct batch *b, struct record_
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
 static void add_setting(struct batch *b, const struct setting *s);
-static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_funds(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -73,7 +73,8 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_CALL] = {add_call, add_earning},
     [RECORD_ACCOUNT] = {add_account, NULL},
     [RECORD_KEY] = {add_key, NULL},
-    [RECORD_CREDIT] = {add_credit, NULL},
+    [RECORD_CREDIT] = {add_funds, NULL},
+    [RECORD_ADJUST] = {add_funds, NULL},
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
     [RECORD_REFUND] = {add_refund, add_return},
     [RECORD_RESOLVE] = {add_resolve, add_resolve},
@@ -272,22 +273,25 @@ static void add_setting(struct batch *b, const struct setting *s)
     batch_field_text(b, s->values);
 }
 
-static bool add_credit(const struct effects *e, struct batch *b, struct record_cursor at)
+static bool add_funds(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    const char *account, *op, *currency;
+    const char *account, *op, *currency, *period;
     int64_t nanos, when;
 
     if (!member_id(e->members, P_ACCOUNT, &account) || !member_text(e->members, P_OP, &op) ||
         !member_id(e->members, P_CURRENCY, &currency) ||
-        !member_amount(e->members, P_AMOUNT, &nanos) || !member_time(e->members, P_AT, &when))
+        !member_amount(e->members, P_AMOUNT, &nanos) || !member_time(e->members, P_AT, &when) ||
+        !member_id(e->members, P_PERIOD, &period))
         return false;
-    batch_record(b, at, "credit", e->line, 1, 5);
+    batch_record(b, at, record_kind_name(e->head->kind), e->line, 2, 6);
     batch_key(b, "account", account);
+    batch_key(b, "booked", NULL);
     batch_field_text(b, account);
     batch_field_text(b, op);
     batch_field_text(b, currency);
     batch_field_int(b, nanos);
     batch_field_int(b, when);
+    batch_field_text(b, period);
     return true;
 }
 

@@ -38,6 +38,7 @@ static const struct kind kinds[RECORD_KINDS] = {
     [RECORD_ACCOUNT] = {"account", true, true, {true, false}, false},
     [RECORD_KEY] = {"key", true, true, {true, false}, false},
     [RECORD_CREDIT] = {"credit", true, true, {true, false}, false},
+    [RECORD_ADJUST] = {"adjust", true, true, {true, false}, false},
     [RECORD_CATALOGUE] = {"catalogue", true, true, {false, true}, false},
     [RECORD_REFUND] = {"refund", true, true, {true, true}, false},
     [RECORD_RESOLVE] = {"resolve", true, true, {true, true}, true},

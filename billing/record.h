@@ -8,7 +8,8 @@
  *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, budget_day, budget_month
  *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), expires_at (or null), rpm, tpm, budget_day, budget_month,
  *                               access (or null: it opens all that its owner may do); else only what is set; or state revoked
- *   credit    account           account, amount, currency, reason, at, op        a top-up (positive) or its correction
+ *   credit    account           a top-up (positive) or its correction (funds.h)
+ *   adjust    account           the balance put right, with a reason (funds.h)
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)
  *   resolve   account or model  entry (what stood in suspense, ':' for blanks), as dropped|booked, detail (of a currency the sum; else "-"), by, reason, at, op
@@ -23,7 +24,7 @@
 #include "billing/partition.h"
 
 enum record_kind {
-    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_CATALOGUE, RECORD_REFUND,
+    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_ADJUST, RECORD_CATALOGUE, RECORD_REFUND,
     RECORD_RESOLVE, RECORD_LOST,                                                             /* numbered */
     RECORD_SEAL, RECORD_RETIRE,                                                              /* archived */
     RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,                              /* journal only */

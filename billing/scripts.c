@@ -4,7 +4,7 @@
 
 #include "lib/base/mem.h"
 
-#define PARTS_MAX 8
+#define PARTS_MAX 9
 
 struct program {
     const char *name;
@@ -16,7 +16,8 @@ static void put_together(const struct program *program, struct redis_script *scr
 static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_APPLY_ACCOUNT] = {"apply_account",
                               {script_decimal, script_rate, script_claim, script_apply,
-                               script_refund, script_spent, script_terms, script_apply_account}},
+                               script_refund, script_spent, script_terms, script_funds,
+                               script_apply_account}},
     [SCRIPT_APPLY_MODEL] = {"apply_model",
                             {script_decimal, script_apply, script_refund, script_apply_model}},
     [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_claim, script_budget, script_admit}},

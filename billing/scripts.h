@@ -21,7 +21,7 @@ enum script {
 const struct redis_script *script_get(enum script s);
 
 /* The files of billing/scripts/ as they are, which scripts.c puts together. */
-extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_spent[], script_budget[], script_terms[], script_apply_account[], script_apply_model[];
+extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_spent[], script_budget[], script_terms[], script_funds[], script_apply_account[], script_apply_model[];
 extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_trim[], script_rebuild[],
     script_retired[];
 

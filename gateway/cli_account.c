@@ -163,36 +163,6 @@ static int change_limits(struct cli *c, const char *target, json_t *body,
     return CLI_DONE;
 }
 
-int account_credit(struct cli *c)
-{
-    static const struct cli_column columns[] = {
-        {"account", "account", false},
-        {"credited", "amount", false},
-        {"currency", "currency", false},
-        {"reason", "reason", false},
-        {"at", "at", false},
-    };
-    AUTO_STRING target = cli_target("/admin/v1/accounts/%/credit", c->arguments[0]);
-    AUTO_JSON body = json_pack("{s:s}", "amount", c->arguments[1]);
-    const char *reason = cli_value(c, "--reason");
-    struct err err;
-    int64_t nanos;
-    AUTO_JSON reply = NULL;
-
-    if (!decimal_parse(span_of(c->arguments[1]), &nanos, &err))
-        return cli_misused(c, "AMOUNT: %s", err.text);
-    if (!reason && c->arguments[1][0] == '-')
-        reason = "correction";
-
-    if (reason)
-        json_object_set_new(body, "reason", json_string(reason));
-    reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
-    if (!reply)
-        return CLI_FAILED;
-    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
-    return CLI_DONE;
-}
-
 int account_show(struct cli *c)
 {
     AUTO_STRING target = cli_target("/admin/v1/accounts/%", c->arguments[0]);

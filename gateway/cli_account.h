@@ -5,7 +5,6 @@
 #include "gateway/cli.h"
 
 int account_create(struct cli *c);
-int account_credit(struct cli *c);
 int account_limit(struct cli *c);
 int account_show(struct cli *c);
 int account_list(struct cli *c);

@@ -6,6 +6,7 @@
 #include "gateway/cli_catalogue.h"
 #include "gateway/cli_check.h"
 #include "gateway/cli_doctor.h"
+#include "gateway/cli_funds.h"
 #include "gateway/cli_journal.h"
 #include "gateway/cli_price.h"
 #include "gateway/cli_receipt.h"
@@ -61,6 +62,10 @@ static const struct cli_option account_limit_options[] = {
 };
 static const struct cli_option account_credit_options[] = {
     {"--reason", "TEXT", "what the booking is for"},
+    OP,
+};
+static const struct cli_option account_adjust_options[] = {
+    {"--reason", "TEXT", "required: why the balance is put right"},
     OP,
 };
 static const struct cli_option key_create_options[] = {
@@ -141,6 +146,8 @@ const struct command cli_commands[] = {
      CLI_COMMON, account_create},
     {"account credit", "ID AMOUNT", "Books credit to an account.", OPTIONS(account_credit_options),
      CLI_COMMON, account_credit},
+    {"account adjust", "ID AMOUNT", "Puts a balance right, with a reason; -AMOUNT takes from it.",
+     OPTIONS(account_adjust_options), CLI_COMMON, account_adjust},
     {"account limit", "ID", "Changes an account's limits; what is not named stays.",
      OPTIONS(account_limit_options), CLI_COMMON, account_limit},
     {"account show", "ID", "Shows an account, its balance and what is held.", NO_OPTIONS,

@@ -10,7 +10,7 @@
 #include "gateway/console_state.h"
 #include "gateway/creator_calls.h"
 #include "gateway/creator_routes.h"
-#include "gateway/credit_admin.h"
+#include "gateway/funds_admin.h"
 #include "gateway/finance_routes.h"
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
@@ -62,6 +62,7 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/accounts/:id", LOCAL, 0, false, account_get},
     {"POST", "/admin/v1/accounts/:id/limit", LOCAL, SMALL_KIB, false, account_limit_post},
     {"POST", "/admin/v1/accounts/:id/credit", LOCAL, SMALL_KIB, false, credit_post},
+    {"POST", "/admin/v1/accounts/:id/adjust", LOCAL, SMALL_KIB, false, adjust_post},
     {"POST", "/admin/v1/keys", LOCAL, SMALL_KIB, false, key_post},
     {"GET", "/admin/v1/keys", LOCAL, 0, false, keys_get},
     {"POST", "/admin/v1/keys/:id/limit", LOCAL, SMALL_KIB, false, key_limit_post},

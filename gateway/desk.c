@@ -121,6 +121,15 @@ bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *e
     return true;
 }
 
+bool desk_batch_add_funds(struct desk_batch *b, enum record_kind kind, struct funds *f,
+                          struct err *err)
+{
+    if (!journal_funds(b->console->ledger.journal, kind, f, on_durable, b, err))
+        return false;
+    b->waiting++;
+    return true;
+}
+
 void desk_batch_on_written(struct desk_batch *b, void (*on_written)(void *arg), void *arg)
 {
     b->on_written = on_written;

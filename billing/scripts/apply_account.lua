@@ -1,45 +1,7 @@
 -- apply_account.lua - what records do to an account partition. All effects commute between writers:
--- sums, the earliest of a repeated operation, terms by terms.lua, refunds by refund.lua.
---
--- An amount in the account's own currency moves `balance` and `room`. Any other, and every amount while
--- the account is not opened yet, is kept in `foreign:<currency>` of the account; once the account is
--- opened such a sum stands in suspense as `currency <account> <currency>`. Sums of zero are absent.
-local ops, trimmed = KEYS[5], KEYS[6]
-
-local function purse(account, key, currency)
-    local a = call('HMGET', key, 'opened', 'currency', 'balance', 'room', 'foreign:' .. currency)
-    local own = a[1] and a[2] == currency
-    return {key = key, opened = a[1], own = own, field = own and 'balance' or 'foreign:' .. currency,
-            sum = own and a[3] or not own and a[5], room = a[4], name = account .. ' ' .. currency}
-end
-
-local function purse_takes(p)
-    return can_add(p.sum) and can_add(p.room)
-end
-
-local function note_foreign(name, sum)
-    local entry = 'currency ' .. name
-    if was_dropped(entry, sum) then
-        call('HDEL', suspense, entry)
-    else
-        call('HSET', suspense, entry, 'account-has-another-currency ' .. sum)
-    end
-end
-
-local function pay(p, amount)
-    call('HINCRBY', p.key, p.field, amount)
-    if p.own then
-        call('HINCRBY', p.key, 'room', amount)
-        return
-    end
-    local sum = call('HGET', p.key, p.field)
-    if sum == '0' then
-        call('HDEL', p.key, p.field)
-        call('HDEL', suspense, 'currency ' .. p.name)
-    elseif p.opened then
-        note_foreign(p.name, sum)
-    end
-end
+-- sums, the earliest of a repeated operation, terms by terms.lua, refunds by refund.lua, and what
+-- is paid in by funds.lua.
+local trimmed = KEYS[6]
 
 -- KEYS: account, holds, debits, events, index, rate of the account, rate of the key, spent. Fields: account, request id,
 -- currency, amount, tokens used, the day on which it began, key, model.
@@ -171,37 +133,6 @@ local function book_key(r)
     end
 end
 
--- KEYS: account. Fields: account, operation, currency, amount, at.
-local function book_credit(r)
-    local account, f = KEYS[r.k], r.f
-    local id, currency, amount, at = ARGV[f], ARGV[f + 2], ARGV[f + 3], ARGV[f + 4]
-    local op = id .. ' ' .. ARGV[f + 1]
-    if not is_amount(amount) then
-        return 'amount-is-out-of-range'
-    end
-    local old_at, old_writer, old_n, old_amount, old_currency
-    local old = call('HGET', ops, op)
-    local new_purse, old_purse = purse(id, account, currency), nil
-    if old then
-        old_at, old_writer, old_n, old_amount, old_currency =
-            match(old, '^(%d+) (%S+) (%d+) (%-?%d+) (%S+)$')
-        if is_before(old_at, old_writer, old_n, at, writer, r.n) then
-            keep(r)
-            return
-        end
-        old_purse = purse(id, account, old_currency)
-    end
-    if not purse_takes(new_purse) or (old and not purse_takes(old_purse)) then
-        return 'sum-is-too-large'
-    end
-    keep(r)
-    if old then
-        pay(old_purse, negate(old_amount))
-    end
-    pay(new_purse, amount)
-    call('HSET', ops, op, at .. ' ' .. writer .. ' ' .. r.n .. ' ' .. amount .. ' ' .. currency)
-end
-
 -- KEYS: refunds, refunded, account. Fields: as refund.lua says, then account, currency.
 local function book_refund(r)
     local change, reason = refund_change(r, r.line)
@@ -237,5 +168,5 @@ local function set_aside(r)
 end
 
 return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
-              credit = book_credit, refund = book_refund, resolve = book_resolve, lost = book_lost,
+              credit = book_funds, adjust = book_funds, refund = book_refund, resolve = book_resolve, lost = book_lost,
               suspend = set_aside})

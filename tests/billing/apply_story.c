@@ -125,15 +125,18 @@ static void add_credit(struct batch *b, const struct fact *f)
 {
     char text[64];
 
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "credit", span_of(f->line), 1, 5);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, f->adjusts ? "adjust" : "credit",
+                 span_of(f->line), 2, 6);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
+    batch_key(b, "booked", NULL);
     batch_field_text(b, text);
     snprintf(text, sizeof text, "op%u", f->op);
     batch_field_text(b, text);
     batch_field_text(b, currencies[f->currency]);
     batch_field_int(b, f->amount);
     batch_field_int(b, f->at);
+    batch_field_text(b, months[f->month]);
 }
 
 static void add_catalogue(struct batch *b, const struct fact *f)
@@ -474,15 +477,38 @@ static void expect_key(struct buf *out, unsigned subject)
                key, setter(KEY, subject, RPM)->rpm, key, key);
 }
 
+static void expect_booked(struct buf *out, unsigned account, unsigned cell)
+{
+    unsigned month = cell / 4, currency = cell / 2 % 2, count = 0;
+    bool adjusts = cell % 2;
+    int64_t sum = 0;
+    char name[96];
+
+    for (unsigned op = 0; op < OPS; op++) {
+        const struct fact *f = best(CREDIT, account, op, comes_before);
+        bool is_there = f && f->month == month && f->currency == currency && f->adjusts == adjusts;
+        sum += is_there ? f->amount : 0;
+        count += is_there;
+    }
+    if (!count)
+        return;
+    snprintf(name, sizeof name, "tg:{a17}:booked %s %s acct%u %s", months[month],
+             adjusts ? "adjust" : "credit", account, currencies[currency]);
+    buf_printf(out, "%s = %" PRId64 "\n%s count = %u\n", name, sum, name, count);
+}
+
 static void expect_credits(struct buf *out, unsigned account)
 {
     for (unsigned op = 0; op < OPS; op++) {
         const struct fact *f = best(CREDIT, account, op, comes_before);
         if (f)
             buf_printf(
-                out, "tg:{a17}:ops acct%u op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s\n",
-                account, op, f->at, writers[f->writer], f->n, f->amount, currencies[f->currency]);
+                out, "tg:{a17}:ops acct%u op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %s %s\n",
+                account, op, f->at, writers[f->writer], f->n, f->amount, currencies[f->currency],
+                f->adjusts ? "adjust" : "credit", months[f->month]);
     }
+    for (unsigned cell = 0; cell < MONTHS * 4; cell++)
+        expect_booked(out, account, cell);
 }
 
 static void expect_records(struct buf *out, const char *side)

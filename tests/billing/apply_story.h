@@ -29,7 +29,8 @@ struct fact {
     enum form form;                 /* of an account or a key */
     bool sets_limit;                /* of one that changes limits: the credit limit, else the rate */
     int64_t rpm;
-    unsigned call, month;           /* of a refund */
+    bool adjusts;                   /* of a credit: it is an adjustment */
+    unsigned call, month;           /* of a refund; of a credit the month alone */
     int64_t amount, limit, revision, at;
     bool too_large, has_hold;
     char line[LINE];

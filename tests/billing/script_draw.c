@@ -248,7 +248,10 @@ static void draw_credit(struct dice *d, struct fact *f)
     f->subject = (unsigned)draw(d, ACCOUNTS);
     f->op = (unsigned)draw(d, OPS);
     f->currency = one_in(d, 8);
+    f->period = (unsigned)draw(d, PERIODS);
     f->amount = draw_amount(d) * (one_in(d, 4) ? -1 : 1);
+    if (one_in(d, 3))
+        f->kind = RECORD_ADJUST;
 }
 
 static void draw_object(struct dice *d, struct fact *f)

@@ -177,6 +177,7 @@ static void credit_body(struct buf *body, const struct fact *f)
 {
     buf_printf(body, "\"account\":\"" ACCOUNT_FMT "\",\"op\":\"op%u\"", f->subject, f->op);
     add_member(body, "currency", currency_texts[f->currency]);
+    add_member(body, "period", period_texts[f->period]);
     add_time(body, "at", f->at);
     if (!f->is_unreadable)
         add_amount(body, "amount", f->amount);
@@ -217,6 +218,7 @@ void fact_body(const struct fact *f, struct buf *out)
         [RECORD_ACCOUNT] = account_body,
         [RECORD_KEY] = key_body,
         [RECORD_CREDIT] = credit_body,
+        [RECORD_ADJUST] = credit_body,
         [RECORD_CATALOGUE] = catalogue_body,
         [RECORD_REFUND] = refund_body,
         [RECORD_LOST] = lost_body,

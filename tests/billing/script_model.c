@@ -47,10 +47,17 @@ static bool comes_before(const struct fact *a, const struct fact *b, enum partit
     return a->writer != b->writer ? a->writer < b->writer : a->n[side] < b->n[side];
 }
 
+const struct fact *model_funds(const struct model *m, size_t i)
+{
+    const struct fact *credit = booked(m, i, RECORD_CREDIT);
+
+    return credit ? credit : booked(m, i, RECORD_ADJUST);
+}
+
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit)
 {
     for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = booked(m, i, RECORD_CREDIT);
+        const struct fact *f = model_funds(m, i);
         if (f && f->subject == credit->subject && f->op == credit->op &&
             comes_before(f, credit, SIDE_ACCOUNT))
             return false;
@@ -115,7 +122,7 @@ int128 model_balance(const struct model *m, unsigned account, unsigned currency)
     int128 sum = refunded(m, account, currency);
 
     for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *call = booked(m, i, RECORD_CALL), *credit = booked(m, i, RECORD_CREDIT);
+        const struct fact *call = booked(m, i, RECORD_CALL), *credit = model_funds(m, i);
         if (call && call->subject == account && call->currency == currency)
             sum -= call->amount;
         if (credit && credit->subject == account && credit->currency == currency &&

@@ -167,6 +167,8 @@ bool model_account(const struct model *m, unsigned account, struct fact *out);
 bool model_key(const struct model *m, unsigned key, struct fact *out);
 int128 model_balance(const struct model *m, unsigned account, unsigned currency);
 int128 model_room(const struct model *m, unsigned account);
+/* The i-th record booked, when it is money that no call moves and stands in no suspense; else null. */
+const struct fact *model_funds(const struct model *m, size_t i);
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit);
 /* All refunds of a call, of each operation the first, in the order in which they count. */
 struct refunds {

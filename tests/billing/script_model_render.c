@@ -21,6 +21,7 @@ static void mark_line(const struct page *p, unsigned account);
 static void account_lines(const struct page *p, unsigned account);
 static void foreign_lines(const struct page *p, unsigned account);
 static void debit_lines(const struct page *p, unsigned account);
+static void booked_lines(const struct page *p, unsigned account);
 static void swept_lines(const struct page *p);
 static void hold_lines(const struct page *p, unsigned account);
 static void refund_lines(const struct page *p, unsigned request);
@@ -51,6 +52,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
         account_lines(p, a);
         foreign_lines(p, a);
         debit_lines(p, a);
+        booked_lines(p, a);
         hold_lines(p, a);
     }
     for (unsigned request = 0; request < REQUESTS; request++)
@@ -176,13 +178,47 @@ static void record_lines(const struct page *p)
         } else if (f->kind == RECORD_CALL) {
             side == SIDE_ACCOUNT ? call_line(p, f) : model_call_line(p, f);
         }
-        if (f->kind == RECORD_CREDIT && !p->m->booked[i].reason &&
-            model_is_first_of_its_op(p->m, f)) {
+        if (model_funds(p->m, i) && model_is_first_of_its_op(p->m, f)) {
             name(p, "ops", NULL);
-            buf_printf(p->out, ACCOUNT_FMT " op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s\n",
-                       f->subject, f->op, f->at, writer_texts[f->writer], f->n[side], f->amount,
-                       currency_texts[f->currency]);
+            buf_printf(
+                p->out, ACCOUNT_FMT " op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %s %s\n",
+                f->subject, f->op, f->at, writer_texts[f->writer], f->n[side], f->amount,
+                currency_texts[f->currency], record_kind_name(f->kind), period_texts[f->period]);
         }
+    }
+}
+
+/* What one kind of money came to in a period. */
+static void booked_line(const struct page *p, unsigned account, enum record_kind kind,
+                        unsigned cell)
+{
+    unsigned period = cell / CURRENCIES, currency = cell % CURRENCIES, count = 0;
+    int64_t sum = 0;
+    char text[96];
+
+    for (size_t i = 0; i < p->m->booked_count; i++) {
+        const struct fact *f = model_funds(p->m, i);
+        if (!f || f->kind != kind || f->subject != account || f->period != period ||
+            f->currency != currency || !model_is_first_of_its_op(p->m, f))
+            continue;
+        sum += f->amount;
+        count++;
+    }
+    if (!count)
+        return;
+    snprintf(text, sizeof text, "%s %s " ACCOUNT_FMT " %s", period_texts[period],
+             record_kind_name(kind), account, currency_texts[currency]);
+    name(p, "booked", NULL);
+    buf_printf(p->out, "%s = %" PRId64 "\n", text, sum);
+    name(p, "booked", NULL);
+    buf_printf(p->out, "%s count = %u\n", text, count);
+}
+
+static void booked_lines(const struct page *p, unsigned account)
+{
+    for (unsigned cell = 0; cell < PERIODS * CURRENCIES; cell++) {
+        booked_line(p, account, RECORD_CREDIT, cell);
+        booked_line(p, account, RECORD_ADJUST, cell);
     }
 }
 

@@ -67,6 +67,8 @@ static struct fact draw_fact(unsigned writer)
         f.amount = draw_amount();
     if (f.kind == CREDIT && draw(3) == 0)
         f.amount = -f.amount;
+    f.adjusts = f.kind == CREDIT && draw(3) == 0;
+    f.month = f.kind == CREDIT ? (unsigned)draw(MONTHS) : 0;
     f.too_large = f.kind == CALL && f.amount > 0 && draw(40) == 0;
     f.has_hold = f.kind == CALL && !f.too_large && story.side == SIDE_ACCOUNT && draw(2);
     f.op = f.kind == CALL || f.kind == CATALOGUE ? 0 : (unsigned)draw(OPS);
@@ -569,6 +571,23 @@ START_TEST(the_earliest_of_a_repeated_credit_counts_also_when_it_comes_last)
 }
 END_TEST
 
+/* As two consoles may have written them while neither knew of the other. */
+START_TEST(of_a_credit_and_an_adjustment_of_one_operation_the_earlier_counts)
+{
+    open_account();
+    tell((struct fact){.kind = CREDIT, .amount = 700, .at = 9, .op = 1, .month = 1});
+    tell((struct fact){
+        .kind = CREDIT, .writer = 1, .amount = -500, .at = 3, .op = 1, .adjusts = true});
+    apply(0, 2, 2, "OK 2 ");
+    expect_field("tg:{a17}:booked", "2026-12 credit acct0 CNY", "700");
+    apply(1, 1, 1, "OK 1 ");
+    expect_field("tg:{a17}:account:acct0", "balance", "-500");
+    expect_field("tg:{a17}:booked", "2026-11 adjust acct0 CNY", "-500");
+    expect_field("tg:{a17}:booked", "2026-12 credit acct0 CNY", "(nil)");
+    compare_with_model("a credit that was an adjustment", 0);
+}
+END_TEST
+
 START_TEST(a_sum_in_another_currency_is_in_suspense_until_it_is_zero)
 {
     open_account();
@@ -707,6 +726,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, numbers_go_up_to_the_last_exact_double_and_no_further, 0, 4);
     tcase_add_test(t, a_malformed_batch_writes_nothing);
     tcase_add_test(t, the_earliest_of_a_repeated_credit_counts_also_when_it_comes_last);
+    tcase_add_test(t, of_a_credit_and_an_adjustment_of_one_operation_the_earlier_counts);
     tcase_add_test(t, a_sum_in_another_currency_is_in_suspense_until_it_is_zero);
     tcase_add_loop_test(t, a_revoked_key_never_comes_back, 0, WRITERS);
     tcase_add_loop_test(t, two_changes_of_different_limits_both_stand, 0, WRITERS);

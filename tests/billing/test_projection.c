@@ -235,7 +235,7 @@ static void open_account(struct rig *r, const char *id, const char *credit)
                                     id, id);
     AUTO_STRING top_up = xasprintf(
         "{\"account\":\"%s\",\"amount\":\"%s\",\"currency\":\"CNY\",\"reason\":\"top-up\","
-        "\"at\":\"2026-11-22T01:02:03.004Z\",\"op\":\"credit-%s\"}",
+        "\"period\":\"2026-11\",\"at\":\"2026-11-22T01:02:03.004Z\",\"op\":\"credit-%s\"}",
         id, credit, id);
 
     change(r, RECORD_ACCOUNT, id, account);
@@ -791,13 +791,19 @@ START_TEST(what_cannot_be_booked_goes_to_suspense_and_the_rest_goes_on)
     static const char *const bodies[] = {
         "{\"account\":\"acct-a\",\"op\":\"x\"}",
         "{\"account\":\"acct-a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\","
+        "\"period\":\"2026-11\","
         "\"amount\":12}",
         "{\"account\":\"acct-a\",\"op\":\"x "
-        "y\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\","
+        "y\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\",\"period\":\"2026-11\","
         "\"amount\":\"12\"}",
-        "{\"account\":\"acct-a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"yesterday\","
+        "{\"account\":\"acct-a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"yesterday\",\"period\":"
+        "\"2026-11\","
         "\"amount\":\"12\"}",
-        "{\"account\":\"../a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\","
+        "{\"account\":\"acct-a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\","
+        "\"amount\":\"12\"}",
+        "{\"account\":\"../"
+        "a\",\"op\":\"x\",\"currency\":\"CNY\",\"at\":\"2026-11-22T01:02:03Z\",\"period\":\"2026-"
+        "11\","
         "\"amount\":\"12\"}",
     };
     struct rig r;

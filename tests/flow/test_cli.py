@@ -12,7 +12,7 @@ import pytest
 import tollgate
 from tollgate import Dev, Served
 
-COMMANDS = ("serve", "dev", "check", "apply", "account create", "account credit", "account limit", "account show",
+COMMANDS = ("serve", "dev", "check", "apply", "account create", "account credit", "account adjust", "account limit", "account show",
             "account list", "key create", "key limit", "key revoke", "key list", "creator list", "creator show", "model list", "model show",
             "price rerate", "usage list", "usage show", "usage refund", "journal show", "journal ship", "journal retire", "journal adopt",
             "journal rebuild", "suspense list", "suspense resolve", "receipt verify", "settle preview", "settle close", "settle status", "settle export", "settle verify")
@@ -39,6 +39,7 @@ def test_every_command_has_help_and_a_version(command: str) -> None:
     ["usage", "list", "--limit", "5", "--limit", "6"], ["usage", "list", "--limit", "none"],
     ["account", "credit", "demo", "1e3"], ["account", "credit", "demo", "0.0000000001"],
     ["account", "credit", "demo", "99999999999999999999"], ["settle", "close", "2026-13"],
+    ["account", "adjust", "demo", "1"], ["account", "adjust", "demo", "x", "--reason", "y"],
     ["account", "credit", "demo", "1", "--op", "a b"], ["usage", "refund", "req_0", "1"], ["usage", "refund", "req_0", "x", "--reason", "y"],
     ["key", "revoke", "sk-tg-"], ["account", "limit", "demo", "--rpm", "99999999999999999999"],
     ["journal", "retire", "w-0", "--by", "ann"], ["journal", "retire", "w-0", "--reason", "lost"],

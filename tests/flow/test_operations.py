@@ -110,12 +110,14 @@ def test_a_key_is_made_limited_and_revoked_once_an_operation(gateway: Dev) -> No
     assert state()["state"] == "revoked"
 
 
-@pytest.fixture(params=["credit", "limit"])
+@pytest.fixture(params=["credit", "adjust", "limit"])
 def asked_at_once(request: pytest.FixtureRequest, gateway: Dev) -> Iterator[tuple[str, list[list[str]]]]:
     """Six command lines with one operation id, each with another value."""
     account, _ = gateway.new_account()
     op = new_op()
-    if request.param == "credit":
+    if request.param == "adjust":
+        words = [["account", "adjust", account, str(value), "--op", op, "--reason", "x"] for value in range(1, 7)]
+    elif request.param == "credit":
         words = [["account", "credit", account, str(value), "--op", op] for value in range(1, 7)]
     else:
         words = [["account", "limit", account, "--rpm", str(value), "--op", op] for value in range(1, 7)]
@@ -127,7 +129,7 @@ def test_one_operation_asked_for_with_other_values_at_once_is_done_once(
     account, commands = asked_at_once
     with ThreadPoolExecutor(6) as pool:
         done = list(pool.map(lambda words: tollgate.run(*words, config=gateway.config), commands))
-    kept = [words[3] if words[1] == "credit" else words[4] for words, one in zip(commands, done) if one.returncode == 0]
+    kept = [words[4] if words[1] == "limit" else words[3] for words, one in zip(commands, done) if one.returncode == 0]
     assert len(kept) == 1, [one.stderr for one in done]
     assert all("was booked already" in one.stderr for one in done if one.returncode != 0)
     state = gateway.account_state(account)

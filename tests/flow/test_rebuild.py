@@ -35,6 +35,7 @@ def fill(gateway: Served) -> None:
         account, key = gateway.new_account("5")
         call(gateway, 3 + number, key)
         gateway.cli("account", "credit", account, "-1", "--op", f"op-{number}")
+        gateway.cli("account", "adjust", account, "-0.1", "--reason", "counted twice")
         if number % 2:
             gateway.cli("key", "revoke", key.split("-")[2])
     call(gateway, 10)

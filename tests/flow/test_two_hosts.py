@@ -70,6 +70,9 @@ def test_changes_through_both_consoles_are_seen_by_both(hosts: tuple[Served, Ser
     account, key = second.new_account("1")
     first.cli("account", "credit", account, "2", "--op", "op-of-both")
     second.cli("account", "credit", account, "2", "--op", "op-of-both")
+    for host in hosts:
+        host.cli("account", "adjust", account, "-0.5", "--reason", "both know", "--op", "adjusted-by-both")
+        host.cli("account", "adjust", account, "0.5", "--reason", "and back", "--op", "back-by-both")
     assert first.balance(account) == second.balance(account) == Decimal(3)
     assert call(first, 1, key) and call(second, 1, key)
     first.cli("key", "revoke", key.split("-")[2])

@@ -1,0 +1,193 @@
+/* funds_admin.c - money that comes in or goes out of band, booked once per operation id. */
+#include "gateway/funds_admin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "billing/admission.h"
+#include "gateway/turn.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+/* Money while it is looked at: its currency is the account's, and its operation id must not have been used for something
+ * else. */
+struct booking {
+    struct turn *turn;
+    enum record_kind kind;
+    struct funds funds;
+};
+
+/* What Redis keeps of an operation: "at writer n nanos currency kind period". */
+enum entry_word { ENTRY_NANOS = 3, ENTRY_KIND = 5 };
+
+static void funds_post(struct console *c, struct http_request *r, const struct route_match *match,
+                       enum record_kind kind);
+static bool read_account(const char *id, struct booking *b, struct err *err);
+static bool read_body(const json_t *body, struct booking *b, struct err *err);
+static void start(struct console *c, struct http_request *r, const struct booking *wanted);
+static void on_turn(void *arg);
+static void on_account(void *arg, bool found, const struct account_state *state,
+                       const struct err *err);
+static void look_up_operation(struct booking *b);
+static void on_operation(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool is_repetition(const struct booking *b, struct span entry, struct err *err);
+static struct span word_of(struct span entry, enum entry_word which);
+static void reply_again(struct booking *b);
+
+void credit_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    funds_post(server, r, match, RECORD_CREDIT);
+}
+
+void adjust_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    funds_post(server, r, match, RECORD_ADJUST);
+}
+
+static void funds_post(struct console *c, struct http_request *r, const struct route_match *match,
+                       enum record_kind kind)
+{
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct booking b = {.kind = kind};
+    struct err err;
+
+    if (!body)
+        return;
+    memcpy(b.funds.op, op, strlen(op) + 1); /* a valid one fits */
+    if (!read_body(body, &b, &err) || !read_account(match->value[0], &b, &err))
+        reply_err(r, &err);
+    else
+        start(c, r, &b);
+}
+
+static bool read_body(const json_t *body, struct booking *b, struct err *err)
+{
+    static const char *const members[] = {"amount", "reason", "op", NULL};
+    const char *reason = b->kind == RECORD_CREDIT ? "top-up" : NULL;
+
+    if (!json_only_members(body, members, "the change", err) ||
+        !desk_amount(body, "amount", true, &b->funds.amount.nanos, err) ||
+        !json_get_string_or(body, "reason", &reason, "the change", err))
+        return false;
+    if (b->funds.amount.nanos == 0)
+        return err_set(err, ERR_INPUT, "'amount' must not be zero");
+    return desk_reason(reason ? reason : "", b->funds.reason, sizeof b->funds.reason, err);
+}
+
+static bool read_account(const char *id, struct booking *b, struct err *err)
+{
+    return (id_is_valid(span_of(id)) &&
+            span_copy(span_of(id), b->funds.account, sizeof b->funds.account)) ||
+           err_set(err, ERR_NOT_FOUND, "there is no account '%.80s'", id);
+}
+
+static void start(struct console *c, struct http_request *r, const struct booking *wanted)
+{
+    static const struct turn_handlers handlers = {on_turn, free};
+    struct booking *b = xcalloc(1, sizeof *b);
+
+    *b = *wanted;
+    turn_new(c, r, &(struct turn_ask){"account", b->funds.account, b->funds.op}, &handlers, b,
+             &b->turn);
+}
+
+static void on_turn(void *arg)
+{
+    struct booking *b = arg;
+
+    account_read(turn_console(b->turn)->ledger.redis, b->funds.account, on_account, b);
+}
+
+static void on_account(void *arg, bool found, const struct account_state *state,
+                       const struct err *err)
+{
+    struct booking *b = arg;
+    struct err absent;
+
+    if (!err && !(found && state->opened)) {
+        err_set(&absent, ERR_NOT_FOUND,
+                "there is no account '%s'; open it with 'tollgate account create'",
+                b->funds.account);
+        err = &absent;
+    }
+    if (err) {
+        turn_refuse(b->turn, err);
+        return;
+    }
+    memcpy(b->funds.amount.currency, state->currency, sizeof b->funds.amount.currency);
+    look_up_operation(b);
+}
+
+static void look_up_operation(struct booking *b)
+{
+    struct partition p = partition_of(SIDE_ACCOUNT, span_of(b->funds.account));
+    char key[PARTITION_KEY], field[ID_TEXT + OP_TEXT];
+    struct span argv[] = {SPAN("HGET"), partition_key(p, "ops", NULL, key), {field, 0}};
+
+    argv[2].len = (size_t)snprintf(field, sizeof field, "%s %s", b->funds.account, b->funds.op);
+    redis_command(turn_console(b->turn)->ledger.redis, argv, ARRAY_LEN(argv), on_operation, b);
+}
+
+/* An operation that was booked already is answered, and never taken for another one. */
+static void on_operation(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct booking *b = arg;
+    bool is_new = !err && redis_reply_type(reply) == REDIS_NIL;
+    struct err bad;
+
+    if (!err && !is_new && !is_repetition(b, redis_reply_text(reply), &bad))
+        err = &bad;
+    if (err)
+        turn_refuse(b->turn, err);
+    else if (is_new && turn_request(b->turn))
+        turn_post_funds(b->turn, b->kind, &b->funds);
+    else
+        reply_again(b);
+}
+
+static bool is_repetition(const struct booking *b, struct span entry, struct err *err)
+{
+    struct span kind = word_of(entry, ENTRY_KIND);
+    char before[DECIMAL_TEXT];
+    int64_t booked;
+
+    if (!int64_parse(word_of(entry, ENTRY_NANOS), &booked))
+        return err_set(err, ERR_CORRUPT, "what Redis holds of operation %s can't be read",
+                       b->funds.op);
+    return (booked == b->funds.amount.nanos &&
+            span_equal(kind, span_of(record_kind_name(b->kind)))) ||
+           err_set(err, ERR_EXISTS,
+                   "operation %s was booked already, as %.*s with the amount %s; another change "
+                   "needs another operation id",
+                   b->funds.op, SPAN_FMT(kind), decimal_format(booked, before));
+}
+
+/* Empty when there are fewer. */
+static struct span word_of(struct span entry, enum entry_word which)
+{
+    for (unsigned word = 0; entry.len > 0; word++) {
+        const char *blank = memchr(entry.data, ' ', entry.len);
+        size_t n = blank ? (size_t)(blank - entry.data) : entry.len;
+
+        if (word == (unsigned)which)
+            return (struct span){entry.data, n};
+        n += blank != NULL;
+        entry = (struct span){entry.data + n, entry.len - n};
+    }
+    return entry;
+}
+
+/* With the time at which it is repeated; what counts is what was booked first. */
+static void reply_again(struct booking *b)
+{
+    struct journal *journal = turn_console(b->turn)->ledger.journal;
+    AUTO_CLEAR(buf) answer = {.max = FUNDS_BYTES_MAX};
+    struct jw w;
+
+    b->funds.at = journal_now(journal);
+    b->funds.period = journal_period(journal);
+    jw_init(&w, &answer);
+    funds_write(&b->funds, &w);
+    turn_reply(b->turn, &answer);
+}
