@@ -66,14 +66,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., QuickStart]]:
 
 
 def try_lines(said: str) -> list[str]:
-    """Does what the quick start says that one can do: runs the printed curl command and the Python lines."""
+    """Does what the quick start says that one can do: runs the printed curl command, the Python lines and Node's."""
     printed = said[said.index(SERVING):]
-    curl = re.search(r"^  curl .*?(?=\n\n)", printed, re.MULTILINE | re.DOTALL)
-    python = re.search(r"^  export OPENAI_BASE_URL.*?(?=\n\n)", printed, re.MULTILINE | re.DOTALL)
-    assert curl and python, printed
+    beginnings = ("  curl ", "  export OPENAI_BASE_URL", "  export NODE_EXTRA_CA_CERTS")
+    curl, python, node = (printed[printed.index(f"\n{begins}"):].partition("\n\n")[0] for begins in beginnings)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"       # where python3 has the package openai
-    return [subprocess.run(["sh", "-ec", lines[0]], capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
-                           timeout=tollgate.PATIENCE * tollgate.SLOWER).stdout for lines in (curl, python)]
+    return [subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
+                           timeout=tollgate.PATIENCE * tollgate.SLOWER, cwd=TOP / "tests" / "node").stdout
+            for lines in (curl, python, f"{python}\n{node}")]
 
 
 def test_with_an_upstream_everything_shown_is_a_call_to_that_model(start: Callable[..., QuickStart], upstream: Upstream) -> None:
@@ -84,7 +84,7 @@ def test_with_an_upstream_everything_shown_is_a_call_to_that_model(start: Callab
     assert "the receipt is genuine" in said and "verified: preview" in said
     assert re.search(r"^demo/upstream +2 ", said, re.MULTILINE), "the creator earned with both calls"
     answers = try_lines(said)
-    assert "a bar" in answers[0] and answers[1] == "a bar\n"
+    assert "a bar" in answers[0] and answers[1] == "a bar\n" and answers[2] == "a bar\na bar\n"
     assert {call.json["model"] for call in upstream.calls if call.body} == {"scripted"}
     assert quick.process.stop() == 128 + signal.SIGTERM
 
