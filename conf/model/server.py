@@ -43,6 +43,7 @@ def serve(port: int, slots: int, context: int, threads: int) -> None:
     params.cpuparams_batch.n_threads = threads
     params.cache_ram_mib = 0                        # a slot reuses its own last prompt; no further cache
     params.cache_idle_slots = False
+    params.n_threads_http = slots + 64              # as many connections as a test has clients; a kept one holds a thread
     params.ui = False
     server = xllamacpp.Server(params)               # returns when the model is loaded and the port listens
     for ending in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,1 @@
+"""SDK clients against a real model while the gateway is reloaded. See README.md."""
