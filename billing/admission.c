@@ -74,6 +74,7 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->request_id, h->request_id, sizeof h->request_id);
     copy(request->account, h->account, sizeof h->account);
     copy(request->key, h->key, sizeof h->key);
+    copy(request->first_key, h->first_key, sizeof h->first_key);
     h->key_access =
         xstrndup(request->key_access.data ? request->key_access.data : "", request->key_access.len);
     copy(request->currency, h->currency, sizeof h->currency);
@@ -126,7 +127,7 @@ static void ask_admit(struct hold *h)
         partition_key(p, "held", NULL, keys[5]),
         partition_key(p, "released", h->request_id, keys[6]),
         partition_key(p, "rate", h->account, keys[7]),
-        partition_key(p, "rate:key", h->key, keys[8]),
+        partition_key(p, "rate:key", h->first_key, keys[8]),
         partition_key(p, "spent", spent_name(h->account, h->day, h->currency, spent), keys[9]),
         claim.key[0],
         claim.key[1],

@@ -74,6 +74,7 @@ DEFINE_AUTO(admission)
 struct hold;
 struct admission_request {
     const char *request_id, *account, *key; /* public id */
+    const char *first_key; /* under whose name it counts in rates and budgets (key_state) */
     struct span key_access; /* what the key opens, as the caller read it (key_state) */
     int64_t amount_nanos;
     const char *currency;
@@ -110,6 +111,8 @@ struct key_state {
     char owner_kind; /* 'a' account, 'c' creator */
     char owner[ID_TEXT];
     unsigned char hash[32];
+    char first_key[KEY_ID_PUBLIC];   /* where its rotations began; of most it is itself */
+    char replaced_by[KEY_ID_PUBLIC]; /* "": it was not */
     bool revoked;
     int64_t expires_at; /* 0: never */
     int64_t rpm, tpm;   /* 0: no limit */

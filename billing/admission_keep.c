@@ -24,7 +24,7 @@
 #define WHERE_TEXT     (DAY_TEXT + KEY_ID_PUBLIC + 2)
 
 struct entry {
-    const char *request_id, *key, *day; /* day null: it is not put again */
+    const char *request_id, *first_key, *day; /* day null: it is not put again */
     int64_t amount;
 };
 
@@ -141,7 +141,7 @@ static void add_entry(struct entries *some, const struct hold *h)
 {
     some->partition = h->partition;
     some->account = h->account;
-    some->entry[some->count++] = (struct entry){h->request_id, h->key, h->day, h->amount};
+    some->entry[some->count++] = (struct entry){h->request_id, h->first_key, h->day, h->amount};
 }
 
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -240,7 +240,7 @@ void keep_release(const struct hold *h)
     r->partition = h->partition;
     memcpy(r->request_id, h->request_id, sizeof r->request_id);
     memcpy(r->account, h->account, sizeof r->account);
-    memcpy(r->key, h->key, sizeof r->key);
+    memcpy(r->first_key, h->first_key, sizeof r->first_key);
     if (h->claim)
         r->claim = *h->claim;
     r->since_ms = clock_monotonic_ms();
@@ -258,7 +258,7 @@ static void send_release(struct admission *a, struct release *r)
         claims_end(a->claims, &r->claim, false, SPAN(""), on_claim_freed, ask);
         return;
     }
-    one.entry[0] = (struct entry){.request_id = r->request_id, .key = r->key};
+    one.entry[0] = (struct entry){.request_id = r->request_id, .first_key = r->first_key};
     eval_hold(a, "release", &one, on_released, ask);
 }
 
@@ -374,13 +374,15 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
     args[n++] = span_of(verb);
     for (size_t i = 0; i < some->count; i++, k += 2) {
         key[k] = partition_key(some->partition, "released", some->entry[i].request_id, keys[k]);
-        key[k + 1] = partition_key(some->partition, "rate:key", some->entry[i].key, keys[k + 1]);
+        key[k + 1] =
+            partition_key(some->partition, "rate:key", some->entry[i].first_key, keys[k + 1]);
         snprintf(amounts[i], sizeof amounts[i], "%" PRId64, some->entry[i].amount);
         args[n++] = span_of(some->entry[i].request_id);
         args[n++] = span_of(amounts[i]);
         where[i][0] = '\0';
         if (some->entry[i].day)
-            snprintf(where[i], sizeof where[i], " %s %s", some->entry[i].day, some->entry[i].key);
+            snprintf(where[i], sizeof where[i], " %s %s", some->entry[i].day,
+                     some->entry[i].first_key);
         args[n++] = span_of(where[i]);
     }
     redis_eval(a->redis, &(struct redis_eval){script_get(SCRIPT_HOLD), {key, k}, {args, n}},

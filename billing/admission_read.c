@@ -8,6 +8,7 @@
 struct key_reader {
     struct redis *redis;
     struct partition partition;
+    char public_id[KEY_ID_PUBLIC]; /* "": what was asked for is none */
     uint64_t term;
     unsigned waiting;
     bool is_recovered;
@@ -34,7 +35,7 @@ static void on_partition_state(void *arg, const struct redis_reply *reply, const
 static void on_key(void *arg, const struct redis_reply *reply, const struct err *err);
 static void key_is_read(struct key_reader *k);
 static bool is_at(const struct key_reader *k);
-static bool take_key(const struct redis_reply *reply, struct key_state *out);
+static bool take_key(const struct redis_reply *reply, const char *public_id, struct key_state *out);
 static bool text_at(const struct redis_reply *reply, size_t i, char *out, size_t size);
 static bool number_at(const struct redis_reply *reply, size_t i, int64_t *out);
 static void on_account(void *arg, const struct redis_reply *reply, const struct err *err);
@@ -55,7 +56,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
     k->on_state = on_state;
     k->arg = arg;
     k->waiting = 2;
-    if (!partition_of_key(public_id, &p))
+    if (!partition_of_key(public_id, &p) ||
+        !span_copy(span_of(public_id), k->public_id, sizeof k->public_id))
         public_id = "";
     k->partition = p;
     k->term = partition_term(redis, p);
@@ -66,7 +68,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
                                    SPAN("hash"),       SPAN("state"),
                                    SPAN("expires_at"), SPAN("rpm"),
                                    SPAN("tpm"),        SPAN("access"),
-                                   SPAN("budget_day"), SPAN("budget_month")};
+                                   SPAN("budget_day"), SPAN("budget_month"),
+                                   SPAN("first_key"),  SPAN("replaced_by")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
@@ -101,7 +104,7 @@ static void on_key(void *arg, const struct redis_reply *reply, const struct err 
     if (k->failed && err != &k->err)
         k->err = *err;
     k->found = !k->failed && redis_reply_type(redis_reply_at(reply, 0)) != REDIS_NIL;
-    if (k->found && take_key(reply, &k->state))
+    if (k->found && take_key(reply, k->public_id, &k->state))
         k->state.access = span_of(k->access = xstrndup(k->state.access.data, k->state.access.len));
     else if (k->found)
         k->failed = !err_set(&k->err, ERR_CORRUPT, "a key's entry in Redis is malformed");
@@ -131,15 +134,19 @@ static bool is_at(const struct key_reader *k)
     return partition_term(k->redis, k->partition) == k->term;
 }
 
-static bool take_key(const struct redis_reply *reply, struct key_state *out)
+/* A key that replaced none is its own first one. */
+static bool take_key(const struct redis_reply *reply, const char *public_id, struct key_state *out)
 {
+    struct span first = redis_reply_text(redis_reply_at(reply, 10));
     char kind[16], state[16];
 
     if (!text_at(reply, 0, kind, sizeof kind) || !text_at(reply, 1, out->owner, ID_TEXT) ||
         !hex_decode(redis_reply_text(redis_reply_at(reply, 2)), out->hash, sizeof out->hash) ||
         !text_at(reply, 3, state, sizeof state) || !number_at(reply, 4, &out->expires_at) ||
         !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm) ||
-        !number_at(reply, 8, &out->budget_day) || !number_at(reply, 9, &out->budget_month))
+        !number_at(reply, 8, &out->budget_day) || !number_at(reply, 9, &out->budget_month) ||
+        !span_copy(first.len ? first : span_of(public_id), out->first_key, KEY_ID_PUBLIC) ||
+        !span_copy(redis_reply_text(redis_reply_at(reply, 11)), out->replaced_by, KEY_ID_PUBLIC))
         return false;
     out->access = redis_reply_text(redis_reply_at(reply, 7));
     out->owner_kind = kind[0];

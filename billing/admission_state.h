@@ -20,7 +20,8 @@ struct hold {
     struct hold *next, **link;
     enum hold_state state;
     struct partition partition;
-    char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT];
+    char key[KEY_ID_PUBLIC], first_key[KEY_ID_PUBLIC]; /* the second is by which it counts */
     char *key_access; /* what it opened when it was read */
     int64_t amount, tokens, started_at;
     char day[DAY_TEXT]; /* on which it began */
@@ -51,7 +52,7 @@ struct ask {
 struct release {
     struct release *next;
     struct partition partition;
-    char request_id[REQUEST_ID_TEXT], account[ID_TEXT], key[KEY_ID_PUBLIC];
+    char request_id[REQUEST_ID_TEXT], account[ID_TEXT], first_key[KEY_ID_PUBLIC];
     int64_t since_ms;
     bool entry_is_gone; /* the claim is next: once the mark of a release stands, a late admit can't place it again */
     struct claim claim; /* key "": none */

@@ -69,6 +69,8 @@ void event_write_members(const struct event *e, struct jw *w)
     jw_int_member(w, "share_bp", e->share_bp);
     if (e->idempotency.key[0])
         write_idempotency(&e->idempotency, w);
+    if (e->first_key[0])
+        jw_string_member(w, "first_key", e->first_key);
 }
 
 static void write_idempotency(const struct idempotency *i, struct jw *w)

@@ -45,6 +45,7 @@ struct event {
     char request_id[REQUEST_ID_TEXT];
     char account[ID_TEXT];
     char key[KEY_ID_PUBLIC]; /* public id */
+    char first_key[KEY_ID_PUBLIC]; /* which it descends from by rotation; "": itself */
     size_t owner_count;
     struct owner owners[OWNERS_MAX]; /* ordered by id; weights ≥ 1, their sum ≤ OWNER_WEIGHTS_MAX */
     char model[MODEL_TEXT];
@@ -61,8 +62,8 @@ struct event {
 };
 
 /* The members of a "call" record as one JSON object, in the order of the design's `usage list`
- * line, then contract and share_bp, then "idempotency" {key, body} of a call that carried one. Times are written to the millisecond: settlement sorts by
- * these. */
+ * line, then contract and share_bp, then "idempotency" {key, body} of a call that carried one, then "first_key" of a
+ * key that replaced another: rates and budgets of both are one. Times are written to the millisecond: settlement sorts by these. */
 void event_write(const struct event *e, struct jw *w);
 /* The same members, of an object that the caller has begun. */
 void event_write_members(const struct event *e, struct jw *w);

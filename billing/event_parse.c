@@ -14,6 +14,7 @@ static bool parse_times(const json_t *object, struct event *e, struct err *err);
 static bool parse_idempotency(const json_t *object, struct idempotency *out, struct err *err);
 static bool parse_digest(const json_t *object, const char *name, char out[DIGEST_TEXT],
                          struct err *err);
+static bool parse_first_key(const json_t *object, struct event *e, struct err *err);
 static bool public_id_is_valid(struct span id);
 static bool backend_is_valid(struct span backend);
 
@@ -22,7 +23,7 @@ static const char *const members[] = {
     "request_id", "account",     "key",      "creators", "model",   "backend",    "price",
     "units",      "provenance",  "amount",   "currency", "outcome", "started_at", "ended_at",
     "period",     "orig_period", "contract", "share_bp", "kind",    "writer",     "idempotency",
-    "a",          "an",          "m",        "mn",       NULL,
+    "first_key",  "a",           "an",       "m",        "mn",      NULL,
 };
 
 /* Members that are copied as they are once they are valid. */
@@ -48,7 +49,8 @@ bool event_parse(const json_t *object, struct event *out, struct err *err)
         !parse_used(object, &e.used, err) || !parse_outcome(object, &e, err) ||
         !field_amount_parse(object, "amount", &e.amount.nanos, err) ||
         !field_share_parse(object, e.owners[0].id, e.contract, &e.share_bp, err) ||
-        !parse_times(object, &e, err) || !parse_idempotency(object, &e.idempotency, err))
+        !parse_times(object, &e, err) || !parse_idempotency(object, &e.idempotency, err) ||
+        !parse_first_key(object, &e, err))
         return err_context(err, "event %s", e.request_id);
     *out = e;
     return true;
@@ -168,4 +170,18 @@ static bool parse_digest(const json_t *object, const char *name, char out[DIGEST
     hex_encode(bytes, sizeof bytes, out);
     return strcmp(out, text) == 0 ||
            err_set(err, ERR_INPUT, "idempotency: \"%s\" must be written as %s", name, out);
+}
+
+/* A key that descends from itself is not written so. */
+static bool parse_first_key(const json_t *object, struct event *e, struct err *err)
+{
+    const char *text = NULL;
+
+    if (!json_get_string_or(object, "first_key", &text, "event", err))
+        return false;
+    return !text ||
+           (public_id_is_valid(span_of(text)) && strcmp(text, e->key) != 0 &&
+            span_copy(span_of(text), e->first_key, KEY_ID_PUBLIC)) ||
+           err_set(err, ERR_INPUT, "\"first_key\" is \"%.20s\": no key that this one descends from",
+                   text);
 }

@@ -47,10 +47,12 @@ struct claim_words {
 static bool add_resolve(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_lost(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool first_key(const struct effects *e, const char **out);
 static void add_claim(struct batch *b, const struct claim_words *words);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at);
+static void add_key_setting(struct batch *b, const char *key, const struct setting *s);
 static void add_setting(struct batch *b, const struct setting *s);
 static bool add_funds(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -165,7 +167,7 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
     struct claim_words claim;
     char spent[SPENT_TEXT];
 
-    if (!member_id(e->members, P_ACCOUNT, &account) || !member_id(e->members, P_KEY, &key) ||
+    if (!member_id(e->members, P_ACCOUNT, &account) || !first_key(e, &key) ||
         !member_id(e->members, P_REQUEST_ID, &request) ||
         !member_id(e->members, P_CURRENCY, &currency) ||
         !member_id(e->members, P_PERIOD, &period) || !member_amount(e->members, P_AMOUNT, &nanos) ||
@@ -197,6 +199,15 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
         add_claim(b, &claim);
     }
     return true;
+}
+
+/* By which the call counts in rates and budgets. */
+static bool first_key(const struct effects *e, const char **out)
+{
+    bool is_rotated = !member_is_absent(e->members, P_FIRST_KEY);
+
+    return member_id(e->members, P_KEY, out) &&
+           (!is_rotated || member_id(e->members, P_FIRST_KEY, out));
 }
 
 /* CLAIM_KEYS and CLAIM_FIELDS, behind those of the call. */
@@ -250,17 +261,29 @@ static bool add_account(const struct effects *e, struct batch *b, struct record_
 
 static bool add_key(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    const char *key;
-    struct setting setting;
+    bool is_rotation = !member_is_absent(e->members, P_REPLACES);
+    const char *key, *replaced;
+    struct setting setting, of_replaced;
 
-    if (!member_id(e->members, P_KEY, &key) || !setting_read(e->members, RECORD_KEY, &setting))
+    if (!member_id(e->members, P_KEY, &key) || !setting_read(e->members, RECORD_KEY, &setting) ||
+        (is_rotation && (!member_id(e->members, P_REPLACES, &replaced) ||
+                         !setting_read_replaced(e->members, &of_replaced))))
         return false;
-    batch_record(b, at, "key", e->line, 2, SETTING_FIELDS);
+    batch_record(b, at, "key", e->line, is_rotation ? 4 : 2,
+                 is_rotation ? 2 * SETTING_FIELDS : SETTING_FIELDS);
+    add_key_setting(b, key, &setting);
+    if (is_rotation)
+        add_key_setting(b, replaced, &of_replaced);
+    return true;
+}
+
+/* Its fields stand behind those of the record, and so do the keys of the other one, if there is one. */
+static void add_key_setting(struct batch *b, const char *key, const struct setting *s)
+{
     batch_key(b, "key", key);
     batch_key(b, "terms:key", key);
-    add_setting(b, &setting);
+    add_setting(b, s);
     batch_change(b, "key", key);
-    return true;
 }
 
 /* SETTING_FIELDS. */

@@ -7,7 +7,8 @@
  *   call      account + model   an event (event.h)
  *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, budget_day, budget_month
  *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), expires_at (or null), rpm, tpm, budget_day, budget_month,
- *                               access (or null: it opens all that its owner may do); else only what is set; or state revoked
+ *                               scopes, models, ips (lists, or null: all); of one that replaces another also replaces (that one), replaced_until (when that one ends),
+ *                               grace (the seconds that were asked for), first_key (where the rotations began); else only what is set; or state revoked
  *   credit    account           a top-up (positive) or its correction (funds.h)
  *   adjust    account           the balance put right, with a reason (funds.h)
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}

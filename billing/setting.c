@@ -35,33 +35,58 @@ static const struct row key_rows[] = {
     {"tpm", P_TPM, COUNT, {NULL}},
     {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
     {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
-    {"access", P_ACCESS, JSON, {NULL}},
+    {"scopes", P_SCOPES, JSON, {NULL}},
+    {"models", P_MODELS, JSON, {NULL}},
+    {"ips", P_IPS, JSON, {NULL}},
+    {"first_key", P_FIRST_KEY, ID, {NULL}},
+    {"replaces", P_REPLACES, ID, {NULL}},
+    {"grace", P_GRACE, COUNT, {NULL}},
+};
+static const struct row replaced_rows[] = {
+    {"expires_at", P_REPLACED_UNTIL, TIME, {NULL}},
+    {"replaced_by", P_KEY, ID, {NULL}},
 };
 
 static enum setting_form form_of(const struct members *m, enum record_kind kind);
 static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form);
+static bool read_rows(const struct members *m, const struct row *rows, size_t count,
+                      struct setting *out);
 static bool add_values(const struct members *m, const struct row *rows, size_t count,
                        struct buf *out);
 static bool add_value(const struct members *m, const struct row *row, struct buf *out);
 
 const char *setting_form_name(enum setting_form form)
 {
-    static const char *const names[SETTING_FORMS] = {"create", "limit", "revoke"};
+    static const char *const names[SETTING_FORMS] = {"create", "limit", "revoke", "rotate"};
 
     return names[form];
 }
 
 bool setting_read(const struct members *m, enum record_kind kind, struct setting *out)
 {
-    struct buf values = {
-        .data = out->values, .cap = sizeof out->values, .max = sizeof out->values - 1};
     bool is_account = kind == RECORD_ACCOUNT;
 
     out->form = form_of(m, kind);
-    return is_whole(m, kind, out->form) && member_id(m, P_OP, &out->op) &&
-           member_count(m, P_REVISION, &out->revision) && member_time(m, P_AT, &out->at) &&
-           add_values(m, is_account ? account_rows : key_rows,
-                      is_account ? ARRAY_LEN(account_rows) : ARRAY_LEN(key_rows), &values);
+    return is_whole(m, kind, out->form) &&
+           read_rows(m, is_account ? account_rows : key_rows,
+                     is_account ? ARRAY_LEN(account_rows) : ARRAY_LEN(key_rows), out);
+}
+
+bool setting_read_replaced(const struct members *m, struct setting *out)
+{
+    out->form = SETTING_ROTATE;
+    return member_is_named(m, P_REPLACED_UNTIL) &&
+           read_rows(m, replaced_rows, ARRAY_LEN(replaced_rows), out);
+}
+
+static bool read_rows(const struct members *m, const struct row *rows, size_t count,
+                      struct setting *out)
+{
+    struct buf values = {
+        .data = out->values, .cap = sizeof out->values, .max = sizeof out->values - 1};
+
+    return member_id(m, P_OP, &out->op) && member_count(m, P_REVISION, &out->revision) &&
+           member_time(m, P_AT, &out->at) && add_values(m, rows, count, &values);
 }
 
 static enum setting_form form_of(const struct members *m, enum record_kind kind)

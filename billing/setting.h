@@ -8,9 +8,15 @@
 #include "billing/projection_members.h"
 #include "billing/record.h"
 
-#define SETTING_TEXT 4096 /* of all values of one record */
+#define SETTING_TEXT 8192 /* of all values of one record */
 
-enum setting_form { SETTING_CREATE, SETTING_LIMIT, SETTING_REVOKE, SETTING_FORMS };
+enum setting_form {
+    SETTING_CREATE,
+    SETTING_LIMIT, /* or any other change of some members */
+    SETTING_REVOKE,
+    SETTING_ROTATE, /* of the key that was replaced */
+    SETTING_FORMS
+};
 const char *setting_form_name(enum setting_form form);
 
 struct setting {
@@ -21,5 +27,7 @@ struct setting {
 };
 /* Of a record of kind account or key. False: a member is not as it must be. */
 bool setting_read(const struct members *m, enum record_kind kind, struct setting *out) MUST_USE;
+/* Of the creation of a key that replaces another: what it sets of that other one. */
+bool setting_read_replaced(const struct members *m, struct setting *out) MUST_USE;
 
 #endif

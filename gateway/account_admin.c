@@ -107,7 +107,7 @@ static void on_turn(void *arg)
     operation_look(console->ledger.redis,
                    &(struct operation_ask){RECORD_ACCOUNT, c->id,
                                            partition_of(SIDE_ACCOUNT, span_of(c->id)),
-                                           buf_span(&c->record)},
+                                           buf_span(&c->record), false},
                    on_operation, c);
 }
 

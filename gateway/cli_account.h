@@ -1,4 +1,4 @@
-/* cli_account.h - the commands of accounts and keys. */
+/* cli_account.h - the commands of accounts. */
 #ifndef TOLLGATE_GATEWAY_CLI_ACCOUNT_H
 #define TOLLGATE_GATEWAY_CLI_ACCOUNT_H
 
@@ -8,9 +8,5 @@ int account_create(struct cli *c);
 int account_limit(struct cli *c);
 int account_show(struct cli *c);
 int account_list(struct cli *c);
-int key_create(struct cli *c);
-int key_limit(struct cli *c);
-int key_revoke(struct cli *c);
-int key_list(struct cli *c);
 
 #endif

@@ -8,6 +8,7 @@
 #include "gateway/cli_doctor.h"
 #include "gateway/cli_funds.h"
 #include "gateway/cli_journal.h"
+#include "gateway/cli_key.h"
 #include "gateway/cli_price.h"
 #include "gateway/cli_receipt.h"
 #include "gateway/cli_serve.h"
@@ -78,6 +79,18 @@ static const struct cli_option key_create_options[] = {
     {"--scope", "LIST", "what it is for: call, usage; not given: both"},
     {"--models", "LIST", "the models it may call, such as demo/*,acme/small; not given: all"},
     {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; not given: all"},
+    OP,
+};
+static const struct cli_option key_rotate_options[] = {
+    {"--grace", "DURATION", "how long the old key goes on, such as 30min; 0: not at all; not given: 24h"},
+    {"--expires", "TIME", "when the new key ends, RFC 3339, or never; not given: when the old one was to"},
+    OP,
+};
+static const struct cli_option key_update_options[] = {
+    {"--scope", "LIST", "what it is for: call, usage; all: both"},
+    {"--models", "LIST", "the models it may call, such as demo/*,acme/small; all: all"},
+    {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; all: all"},
+    {"--expires", "TIME", "when it ends, RFC 3339, or never"},
     OP,
 };
 static const struct cli_option key_limit_options[] = {
@@ -155,6 +168,11 @@ const struct command cli_commands[] = {
     {"account list", "", "Lists all accounts.", NO_OPTIONS, CLI_COMMON, account_list},
     {"key create", "OWNER", "Makes a key of an account, or a creator; prints the secret this once.",
      OPTIONS(key_create_options), CLI_COMMON, key_create},
+    {"key rotate", "PUBLIC_ID",
+     "Makes a key that replaces another, which ends after a grace; prints the secret this once.",
+     OPTIONS(key_rotate_options), CLI_COMMON, key_rotate},
+    {"key update", "PUBLIC_ID", "Changes what a key opens, or when it ends; what is not named stays.",
+     OPTIONS(key_update_options), CLI_COMMON, key_update},
     {"key limit", "PUBLIC_ID", "Changes a key's limits; what is not named stays.",
      OPTIONS(key_limit_options), CLI_COMMON, key_limit},
     {"key revoke", "PUBLIC_ID", "Revokes a key for ever; its next call fails.", OPTIONS(op_options),

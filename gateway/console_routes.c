@@ -15,6 +15,8 @@
 #include "gateway/journal_admin.h"
 #include "gateway/journal_show.h"
 #include "gateway/key_admin.h"
+#include "gateway/key_list.h"
+#include "gateway/key_rotate.h"
 #include "gateway/metrics_text.h"
 #include "gateway/pages.h"
 #include "gateway/past_admin.h"
@@ -66,6 +68,8 @@ const struct route admin_routes[] = {
     {"POST", "/admin/v1/keys", LOCAL, SMALL_KIB, false, key_post},
     {"GET", "/admin/v1/keys", LOCAL, 0, false, keys_get},
     {"POST", "/admin/v1/keys/:id/limit", LOCAL, SMALL_KIB, false, key_limit_post},
+    {"POST", "/admin/v1/keys/:id/update", LOCAL, SMALL_KIB, false, key_update_post},
+    {"POST", "/admin/v1/keys/:id/rotate", LOCAL, SMALL_KIB, false, key_rotate_post},
     {"POST", "/admin/v1/keys/:id/revoke", LOCAL, SMALL_KIB, false, key_revoke_post},
     {"GET", "/admin/v1/usage", LOCAL, 0, false, usage_admin_list_get},
     {"GET", "/admin/v1/usage/:id", LOCAL, 0, false, call_admin_get},

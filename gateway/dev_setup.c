@@ -44,8 +44,8 @@ static bool first_model(const json_t *reply, const char **id, struct err *err);
 static bool apply_catalogue(struct setup *s, struct err *err);
 static bool open_account(struct setup *s, struct err *err);
 static bool credit_account(struct setup *s, struct err *err);
-static bool forget_revoked_keys(struct setup *s, struct err *err);
-static bool is_revoked(const json_t *listed, const char *key);
+static bool forget_ended_keys(struct setup *s, struct err *err);
+static bool has_ended(const json_t *listed, const char *key);
 static void forget(char **key, char **op);
 static bool make_key(struct setup *s, struct err *err);
 static bool make_creator_key(struct setup *s, struct err *err);
@@ -85,7 +85,7 @@ static bool run_steps(struct setup *s)
         {"the demo catalogue", apply_catalogue},
         {"the demo account", open_account},
         {"the demo account's credit", credit_account},
-        {"keys that were revoked", forget_revoked_keys},
+        {"keys that were revoked", forget_ended_keys},
         {"the demo account's key", make_key},
         {"the demo creator's key", make_creator_key},
         {"the API", see_ready},
@@ -234,7 +234,7 @@ static bool credit_account(struct setup *s, struct err *err)
 
 /* A machine whose key was revoked has a new one when it starts again: with the old one no call
  * would succeed. */
-static bool forget_revoked_keys(struct setup *s, struct err *err)
+static bool forget_ended_keys(struct setup *s, struct err *err)
 {
     struct dev_state *state = &s->machine->state;
     AUTO_CLEAR(admin_reply) got = {.json = NULL};
@@ -245,14 +245,14 @@ static bool forget_revoked_keys(struct setup *s, struct err *err)
         return true;
     if (!admin_client_call(s->admin, &request, &got, err))
         return false;
-    if (is_revoked(got.json, state->key))
+    if (has_ended(got.json, state->key))
         forget(&state->key, &state->key_op);
-    if (is_revoked(got.json, state->creator_key))
+    if (has_ended(got.json, state->creator_key))
         forget(&state->creator_key, &state->creator_key_op);
     return true;
 }
 
-static bool is_revoked(const json_t *listed, const char *key)
+static bool has_ended(const json_t *listed, const char *key)
 {
     const char *public_id, *state;
     const json_t *entry;
@@ -263,7 +263,7 @@ static bool is_revoked(const json_t *listed, const char *key)
         public_id = json_string_value(json_object_get(entry, "public_id"));
         state = json_string_value(json_object_get(entry, "state"));
         if (key && public_id && strstr(key, public_id))
-            return state && strcmp(state, "revoked") == 0;
+            return state && strcmp(state, "active") != 0;
     }
     return false;
 }

@@ -6,6 +6,9 @@
 #include "billing/event.h"
 #include "lib/base/mem.h"
 
+enum list { LIST_SCOPES, LIST_MODELS, LIST_IPS, LISTS };
+static const char *const list_names[LISTS] = {"scopes", "models", "ips"};
+
 struct key_access {
     unsigned refs;
     unsigned scopes; /* a bit each; 0: all */
@@ -13,14 +16,18 @@ struct key_access {
     char *models[ACCESS_LIST_MAX];
     struct addr_range ranges[ACCESS_LIST_MAX];
     struct buf json;
+    struct {
+        size_t start, len; /* in the JSON; len 0: there is none */
+    } lists[LISTS];
 };
 
 static const char *const scope_words[SCOPES] = {[SCOPE_CALL] = "call", [SCOPE_USAGE] = "usage"};
 
 typedef bool add_word(struct key_access *a, const char *word, struct err *err);
-static bool read_list(struct key_access *a, const json_t *object, const char *name, add_word *add,
-                      struct jw *w, struct err *err);
+static bool read_list(struct key_access *a, const json_t *object, enum list which, struct jw *w,
+                      struct err *err);
 static add_word add_scope, add_model, add_range;
+static add_word *const adders[LISTS] = {add_scope, add_model, add_range};
 static bool is_pattern(const char *text);
 static bool matches(const char *pattern, const char *text);
 
@@ -33,10 +40,9 @@ bool key_access_read(const json_t *object, struct key_access **out, struct err *
     buf_init(&a->json, ACCESS_BYTES_MAX);
     jw_init(&w, &a->json);
     jw_object(&w);
-    if (!read_list(a, object, "scopes", add_scope, &w, err) ||
-        !read_list(a, object, "models", add_model, &w, err) ||
-        !read_list(a, object, "ips", add_range, &w, err))
-        return false;
+    for (enum list which = 0; which < LISTS; which++)
+        if (!read_list(a, object, which, &w, err))
+            return false;
     jw_object_end(&w);
     if (!buf_ok(&a->json, "what the key opens", err))
         return false;
@@ -44,9 +50,10 @@ bool key_access_read(const json_t *object, struct key_access **out, struct err *
     return true;
 }
 
-static bool read_list(struct key_access *a, const json_t *object, const char *name, add_word *add,
-                      struct jw *w, struct err *err)
+static bool read_list(struct key_access *a, const json_t *object, enum list which, struct jw *w,
+                      struct err *err)
 {
+    const char *name = list_names[which];
     const json_t *list = json_object_get(object, name), *word;
     size_t i;
 
@@ -57,17 +64,20 @@ static bool read_list(struct key_access *a, const json_t *object, const char *na
     if (json_array_size(list) > ACCESS_LIST_MAX)
         return err_set(err, ERR_LIMIT, "'%s' has more than %d entries", name, ACCESS_LIST_MAX);
     jw_key(w, name);
+    a->lists[which].start = a->json.len;
     jw_array(w);
     json_array_foreach(list, i, word)
     {
         if (!json_is_string(word))
             return err_set(err, ERR_INPUT, "'%s' must be a list of texts", name);
-        if (!add(a, json_string_value(word), err))
+        if (!adders[which](a, json_string_value(word), err))
             return err_context(err, "'%s'", name);
         jw_string(w, json_string_value(word));
     }
     jw_array_end(w);
-    return true;
+    a->lists[which].len = a->json.len - a->lists[which].start;
+    return a->lists[which].len <= ACCESS_LIST_BYTES_MAX ||
+           err_set(err, ERR_LIMIT, "'%s' is longer than %d bytes", name, ACCESS_LIST_BYTES_MAX);
 }
 
 static bool add_scope(struct key_access *a, const char *word, struct err *err)
@@ -138,6 +148,14 @@ void key_access_free(struct key_access *a)
 struct span key_access_json(const struct key_access *a)
 {
     return a ? buf_span(&a->json) : SPAN("");
+}
+
+struct span key_access_list(const struct key_access *a, const char *name)
+{
+    for (enum list which = 0; a && which < LISTS; which++)
+        if (a->lists[which].len && strcmp(name, list_names[which]) == 0)
+            return (struct span){a->json.data + a->lists[which].start, a->lists[which].len};
+    return SPAN("null");
 }
 
 bool key_access_opens(const struct key_access *a, enum scope scope)

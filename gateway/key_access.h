@@ -1,7 +1,7 @@
 /* key_access.h - what a key opens, narrower than all that its owner may do: kinds of calls, models, places it may come from.
  * One is immutable and counted; null stands for a key that is narrowed by nothing. It knows neither HTTP nor Redis.
  *
- * As JSON, in a key's record, in Redis and in the admin API: some of {"scopes":["call"],"models":["demo/e*"],"ips":["10.0.0.0/8"]}.
+ * As JSON, in Redis and in the admin API: some of {"scopes":["call"],"models":["demo/e*"],"ips":["10.0.0.0/8"]}.
  * A list that is absent, null or empty narrows nothing. In a model's pattern '*' stands for any characters, also none. */
 #ifndef TOLLGATE_GATEWAY_KEY_ACCESS_H
 #define TOLLGATE_GATEWAY_KEY_ACCESS_H
@@ -16,8 +16,9 @@ enum scope {
     SCOPES
 };
 
-#define ACCESS_LIST_MAX  64   /* entries of one list */
-#define ACCESS_BYTES_MAX 2048 /* of the JSON */
+#define ACCESS_LIST_MAX 64 /* entries of one list */
+#define ACCESS_LIST_BYTES_MAX 1500 /* of the JSON of one list */
+#define ACCESS_BYTES_MAX (3 * ACCESS_LIST_BYTES_MAX + 64)
 
 struct key_access;
 /* Of the three members of `object`, which may have others; `*out` is null when they narrow nothing. ERR_INPUT names what is wrong. */
@@ -30,6 +31,8 @@ DEFINE_AUTO(key_access)
 
 /* The JSON, in one spelling; empty of null. */
 struct span key_access_json(const struct key_access *a);
+/* The JSON of one of its lists, "scopes", "models" or "ips", spelled likewise; "null" when there is none. */
+struct span key_access_list(const struct key_access *a, const char *name);
 
 bool key_access_opens(const struct key_access *a, enum scope scope);
 /* Also false when the key may call nothing at all. */

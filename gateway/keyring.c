@@ -247,6 +247,7 @@ static void on_state(void *arg, bool found, const struct key_state *state, const
         verdict = KEY_UNREADABLE;
     } else if (verdict == KEY_GOOD) {
         memcpy(c->holder.owner, state->owner, sizeof c->holder.owner);
+        memcpy(c->holder.first_key, state->first_key, sizeof c->holder.first_key);
         remember(c->keyring, c, state);
     } else if (verdict == KEY_UNREADABLE && is_away(err) && !c->fresh &&
                (cached = find_cached(c->keyring, &c->holder, c->keyring->stale_ms))) {

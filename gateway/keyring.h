@@ -34,6 +34,7 @@ struct key_holder {
     char public_id[KEY_ID_PUBLIC];
     char kind;
     char owner[ID_TEXT];
+    char first_key[KEY_ID_PUBLIC]; /* by which it counts in rates and budgets: where its rotations began */
     unsigned char hash[32];
     struct key_access *access; /* what it opens; borrowed: who keeps it holds it */
 };

@@ -15,6 +15,7 @@
 
 struct look {
     enum setting_form form;
+    bool is_part;
     char values[SETTING_TEXT];
     operation_on_seen *on_seen;
     void *arg;
@@ -23,6 +24,7 @@ struct look {
 static bool read_record(const struct operation_ask *ask, struct look *l, char op[ID_TEXT]);
 static void on_entries(void *arg, const struct redis_reply *reply, const struct err *err);
 static enum operation_seen compare(const struct look *l, const struct redis_reply *reply);
+static bool is_same(const struct look *l, struct span values);
 static struct span values_of(struct span entry);
 
 void operation_look(struct redis *redis, const struct operation_ask *ask,
@@ -35,6 +37,7 @@ void operation_look(struct redis *redis, const struct operation_ask *ask,
 
     if (!read_record(ask, l, op))
         op[0] = '\0'; /* nothing has that id */
+    l->is_part = ask->is_part;
     l->on_seen = on_seen;
     l->arg = arg;
     argv[1] = partition_key(ask->partition, what, ask->id, key);
@@ -79,13 +82,28 @@ static enum operation_seen compare(const struct look *l, const struct redis_repl
 
         if (redis_reply_type(entry) != REDIS_TEXT)
             continue;
-        seen = form == l->form && span_equal(values_of(redis_reply_text(entry)), span_of(l->values))
-                   ? OPERATION_SAME
-                   : OPERATION_OTHER;
+        seen = form == l->form && is_same(l, values_of(redis_reply_text(entry))) ? OPERATION_SAME
+                                                                                 : OPERATION_OTHER;
         if (seen == OPERATION_OTHER)
             return seen;
     }
     return seen;
+}
+
+static bool is_same(const struct look *l, struct span values)
+{
+    AUTO_STRING kept = NULL;
+
+    if (!l->is_part)
+        return span_equal(values, span_of(l->values));
+    kept = xasprintf(" %.*s ", SPAN_FMT(values));
+    for (const char *word = l->values; *word; word += strcspn(word, " "), word += *word == ' ') {
+        AUTO_STRING asked = xasprintf(" %.*s ", (int)strcspn(word, " "), word);
+
+        if (!strstr(kept, asked))
+            return false;
+    }
+    return true;
 }
 
 static struct span values_of(struct span entry)

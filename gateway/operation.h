@@ -8,7 +8,7 @@
 
 enum operation_seen {
     OPERATION_NEW,
-    OPERATION_SAME, /* it set the same: this is its repetition */
+    OPERATION_SAME, /* it set the same, or, of a part, what that names: this is its repetition */
     OPERATION_OTHER /* it did or set something else */
 };
 struct operation_ask {
@@ -16,6 +16,7 @@ struct operation_ask {
     const char *id;        /* the account's, or the public id */
     struct partition partition;
     struct span record; /* the body that would be written */
+    bool is_part;       /* or only what was asked for: the body would have more */
 };
 typedef void operation_on_seen(void *arg, enum operation_seen seen, const struct err *err);
 void operation_look(struct redis *redis, const struct operation_ask *ask,

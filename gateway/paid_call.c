@@ -127,6 +127,8 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     }
     if (c->idempotent)
         c->event.idempotency = c->idempotent->digests;
+    if (strcmp(c->holder.first_key, c->holder.public_id) != 0)
+        memcpy(c->event.first_key, c->holder.first_key, sizeof c->event.first_key);
     return true;
 }
 
@@ -168,6 +170,7 @@ static void admit(struct paid_call *c)
     struct admission_request request = {.request_id = c->event.request_id,
                                         .account = c->event.account,
                                         .key = c->event.key,
+                                        .first_key = c->holder.first_key,
                                         .key_access = key_access_json(c->holder.access),
                                         .started_at = c->event.started_at,
                                         .currency = c->event.amount.currency,

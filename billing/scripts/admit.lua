@@ -15,7 +15,7 @@
 -- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
-local KEY_AT = #'tg:{a17}:key:' + 1 -- where the public id stands in its key
+local first_key = sub(KEYS[9], #'tg:{a17}:rate:key:' + 1) -- by which rates and budgets count: the first of its rotations
 local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
 
 if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
@@ -106,7 +106,7 @@ elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
 end
 local over = amount ~= '0' and
-    budget_over({a[8], a[9], k[8], k[9]}, KEYS[10], holds, ARGV[11], sub(KEYS[2], KEY_AT), amount)
+    budget_over({a[8], a[9], k[8], k[9]}, KEYS[10], holds, ARGV[11], first_key, amount)
 if over then
     local list = answer('BUDGET', room, open)
     for i = 1, 4 do
@@ -127,6 +127,6 @@ if KEYS[11] then
     write_claim(KEYS[11], {state = 'open', request = request, body = ARGV[12], ends = ARGV[13], by = ARGV[5], turn = ARGV[14]},
                 CLAIM_MS)
 end
-call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. sub(KEYS[2], KEY_AT))
+call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key)
 call('HINCRBY', account, 'room', negate(amount))
 return answer('OK', call('HGET', account, 'room'), open + 1)

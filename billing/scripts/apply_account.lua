@@ -112,24 +112,44 @@ local function book_account(r)
     write_values(account, values)
 end
 
--- KEYS: key, its terms. Fields: as setting_of() takes them. Only a revocation names the state, so it is final. There is
--- no key before its creation.
-local function book_key(r)
-    local key, terms = KEYS[r.k], KEYS[r.k + 1]
-    local new = setting_of(r, r.f)
-    if not new then
-        return 'number-is-out-of-range'
+-- What a key opens, as gateway/key_access.h spells it.
+local function access_of(values)
+    local lists = {}
+    for _, name in ipairs({'scopes', 'models', 'ips'}) do
+        if (values[name] or '') ~= '' then
+            lists[#lists + 1] = '"' .. name .. '":' .. values[name]
+        end
+        values[name] = nil
     end
-    local values = values_with(terms, new)
-    call('HEXISTS', key, 'hash')
-    keep(r)
-    if not values then
-        return
-    end
+    return #lists == 0 and '' or '{' .. table.concat(lists, ',') .. '}'
+end
+
+-- Only a revocation names the state, so it is final. There is no key before its creation.
+local function set_key(key, terms, new, values)
     call('HSET', terms, new.op, new.entry)
     if values.hash then
         values.state = values.state or 'active'
+        values.access = access_of(values)
         write_values(key, values)
+    end
+end
+
+-- KEYS: key, its terms; of one that replaces another then those of the other. Fields: as setting_of() takes them, of each.
+local function book_key(r)
+    local new, values = {}, {}
+    for i = 0, r.keys / 2 - 1 do
+        new[i] = setting_of(r, r.f + SETTING_FIELDS * i)
+        if not new[i] then
+            return 'number-is-out-of-range'
+        end
+        values[i] = values_with(KEYS[r.k + 2 * i + 1], new[i])
+        call('HEXISTS', KEYS[r.k + 2 * i], 'hash')
+    end
+    keep(r)
+    for i = 0, r.keys / 2 - 1 do
+        if values[i] then
+            set_key(KEYS[r.k + 2 * i], KEYS[r.k + 2 * i + 1], new[i], values[i])
+        end
     end
 end
 

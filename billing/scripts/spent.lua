@@ -1,7 +1,7 @@
 -- spent.lua - what an account spends, day by day and month by month of its own, put before the scripts that count it.
 --
 -- A call counts on the day on which it began. What was spent follows from ENDs alone: `spent:<account>:<month>:<currency>`
--- has nanos under "<window> account", "<window> key:<public id>" and "<window> model:<model>", a window being a day
+-- has nanos under "<window> account", "<window> key:<first key>" (of its rotations) and "<window> model:<model>", a window being a day
 -- (2026-11-22) or the month (2026-11), and under "<day> model:<model> calls" how many. Nothing leaves it: what is given
 -- back of a call was spent on that day all the same.
 local function spending_names(day, key, model)

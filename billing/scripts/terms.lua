@@ -1,11 +1,12 @@
 -- terms.lua - what accounts and keys are set to, put before apply_account.lua.
 --
 -- A record sets some members of an object: its creation all that it has, any other what it names. The terms of an
--- object keep each operation: "form operation" → "revision at writer n name=value …", form being create, limit or
--- revoke. Of the records of one operation the first counts, by (at, writer, n); of those, a member has the value of
+-- object keep each operation: "form operation" → "revision at writer n name=value …", form being create, limit, revoke
+-- or rotate (of the key that was replaced). Of the records of one operation the first counts, by (at, writer, n); of those, a member has the value of
 -- the highest revision that names it, of equal ones of the latest. So what an object is set to follows from the set
 -- of records alone: a repeated operation sets nothing again, and two changes of different members both stand.
 local NUMBERS = {credit_limit = true, concurrency = true, rpm = true, tpm = true, budget_day = true, budget_month = true}
+local SETTING_FIELDS = 5
 
 -- An entry read: its values by name. Nil: a number in it is out of range.
 local function read_setting(op, entry)

@@ -76,7 +76,7 @@ static const char *values_of(const struct fact *f, char out[VALUES])
     else if (f->kind == KEY)
         snprintf(out, VALUES,
                  "owner_kind=account owner=acct0 hash=%s expires_at=0 rpm=%" PRId64
-                 " tpm=1000 access=",
+                 " tpm=1000 scopes= models= ips=",
                  f->line, f->rpm);
     else
         snprintf(out, VALUES,

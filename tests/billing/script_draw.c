@@ -200,8 +200,10 @@ static void drop_unset(struct fact *f)
         f->tpm = 0;
     if (!(f->sets & SETS_EXPIRY))
         f->expires_at = 0;
-    if (!(f->sets & SETS_ACCESS))
-        f->is_narrowed = false;
+    if (!(f->sets & SETS_MODELS))
+        f->has_models = false;
+    if (!(f->sets & SETS_SCOPES))
+        f->has_scopes = false;
     if (!(f->sets & SETS_BUDGETS))
         f->budget_day = f->budget_month = 0;
 }
@@ -232,14 +234,20 @@ static void draw_key(struct dice *d, struct fact *f)
     f->is_of_creator = one_in(d, 30);
     draw_form(d, f, one_in(d, d->theme == CALLS ? 200 : 20));
     if (f->form == SETTING_LIMIT && one_in(d, 3))
-        f->sets |= one_in(d, 2) ? SETS_EXPIRY : SETS_ACCESS;
+        f->sets |= one_in(d, 2) ? SETS_EXPIRY : one_in(d, 2) ? SETS_MODELS : SETS_SCOPES;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= SETS_BUDGETS;
-    f->is_narrowed = one_in(d, 3);
+    f->has_models = one_in(d, 3);
+    f->has_scopes = one_in(d, 3);
     draw_rates(d, f);
     draw_budgets(d, f);
     if (one_in(d, 6))
         f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND;
+    if (f->form == SETTING_CREATE && f->subject >= FIRST_KEYS && !one_in(d, 4)) {
+        f->sets |= SETS_ROTATION;
+        f->grace = (int64_t)draw(d, 3) * 100;
+        f->replaced_until = EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND;
+    }
     drop_unset(f);
 }
 

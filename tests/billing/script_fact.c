@@ -74,6 +74,8 @@ int64_t fact_ended_ms(const struct fact *f)
 static void call_body(struct buf *body, const struct fact *f)
 {
     add_terms(body, f);
+    if (first_key_of(f->key) != f->key)
+        buf_printf(body, ",\"first_key\":\"" KEY_FMT "\"", first_key_of(f->key));
     buf_printf(body, ",\"key\":\"" KEY_FMT "\",\"units\":{\"input_tokens\":%" PRId64, f->key,
                f->tokens / 3);
     buf_printf(body, ",\"output_tokens\":%" PRId64 ",\"image\":7}", f->tokens - f->tokens / 3);
@@ -138,9 +140,32 @@ static void key_body(struct buf *body, const struct fact *f)
         add_time(body, "expires_at", f->expires_at);
     else if (f->sets & SETS_EXPIRY)
         buf_add_string(body, ",\"expires_at\":null");
-    if (f->sets & SETS_ACCESS)
-        buf_printf(body, ",\"access\":%s", f->is_narrowed ? ACCESS : "null");
+    if (f->sets & SETS_MODELS)
+        buf_printf(body, ",\"models\":%s", f->has_models ? MODELS_LIST : "null");
+    if (f->sets & SETS_SCOPES)
+        buf_printf(body, ",\"scopes\":%s", f->has_scopes ? SCOPES_LIST : "null");
+    if (f->sets & SETS_WHOLE)
+        buf_add_string(body, ",\"ips\":null");
+    if (f->sets & SETS_ROTATION) {
+        buf_printf(body, ",\"first_key\":\"" KEY_FMT "\",\"replaces\":\"" KEY_FMT "\"",
+                   first_key_of(f->subject), first_key_of(f->subject));
+        buf_printf(body, ",\"grace\":%" PRId64, f->grace);
+        add_time(body, "replaced_until", f->replaced_until);
+    }
     add_stamp(body, f);
+}
+
+static void key_values(const struct fact *f, struct buf *out)
+{
+    if (f->sets & SETS_SCOPES)
+        buf_printf(out, " scopes=%s", f->has_scopes ? SCOPES_LIST : "");
+    if (f->sets & SETS_MODELS)
+        buf_printf(out, " models=%s", f->has_models ? MODELS_LIST : "");
+    if (f->sets & SETS_WHOLE)
+        buf_add_string(out, " ips=");
+    if (f->sets & SETS_ROTATION)
+        buf_printf(out, " first_key=" KEY_FMT " replaces=" KEY_FMT " grace=%" PRId64,
+                   first_key_of(f->subject), first_key_of(f->subject), f->grace);
 }
 
 void fact_values(const struct fact *f, struct buf *out)
@@ -169,8 +194,18 @@ void fact_values(const struct fact *f, struct buf *out)
     if (f->sets & SETS_BUDGETS)
         buf_printf(out, " budget_day=%" PRId64 " budget_month=%" PRId64, f->budget_day,
                    f->budget_month);
-    if (f->sets & SETS_ACCESS && is_key)
-        buf_printf(out, " access=%s", f->is_narrowed ? ACCESS : "");
+    if (is_key)
+        key_values(f, out);
+}
+
+const char *access_text(bool has_scopes, bool has_models)
+{
+    static const char *const texts[2][2] = {
+        {"", "{\"models\":" MODELS_LIST "}"},
+        {"{\"scopes\":" SCOPES_LIST "}", "{\"scopes\":" SCOPES_LIST ",\"models\":" MODELS_LIST "}"},
+    };
+
+    return texts[has_scopes][has_models];
 }
 
 static void credit_body(struct buf *body, const struct fact *f)

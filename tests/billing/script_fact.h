@@ -8,7 +8,8 @@
 #define INSTALLATION "inst-1"
 #define WRITERS      3
 #define ACCOUNTS     4
-#define KEYS         4
+#define KEYS         6
+#define FIRST_KEYS   4 /* the others descend from them by rotation */
 #define REQUESTS     96
 #define OPS          5
 #define SETTING_OPS  10 /* of an account or a key */
@@ -16,7 +17,9 @@
 #define PERIODS      2
 #define CURRENCIES   2
 #define IDEMS        2 /* idempotency keys of an account */
-#define ACCESS       "{\"models\":[\"a/*\"]}"
+#define SCOPES_LIST  "[\"call\"]"
+#define MODELS_LIST  "[\"a/*\"]"
+#define ACCESS_TEXT  48
 #define STORED       "an-answer"
 #define STORED_MOST  53 /* bytes that an account may store in 24 hours: half of them at once */
 #define DAY_MS       INT64_C(86400000)
@@ -30,10 +33,13 @@ enum set {
     SETS_RPM = 8,
     SETS_TPM = 16,
     SETS_EXPIRY = 32,
-    SETS_ACCESS = 64,
+    SETS_MODELS = 64,
     SETS_BUDGETS = 128,
-    SETS_STATE = 256,
-    SETS_ALL = 255
+    SETS_SCOPES = 256,
+    SETS_ALL = 511,
+    SETS_STATE = 512,
+    SETS_ROTATION = 1024, /* of the key that replaces another */
+    SETS_REPLACED = 2048  /* of that other one */
 };
 
 /* A record, as the journal of its writer has it. */
@@ -55,7 +61,9 @@ struct fact {
     int64_t started_ms;
     enum setting_form form;     /* of an account or a key */
     unsigned sets;              /* likewise: of enum set */
-    bool is_revoked, is_postpaid, is_of_creator, is_narrowed;
+    bool is_revoked, is_postpaid, is_of_creator, has_models, has_scopes;
+    int64_t grace, replaced_until; /* of a key that replaces the first of its line */
+    unsigned replaced_by;          /* of the other, once it was: a key; 0: it was not */
     char body[48]; /* of the catalogue */
     char line[800];
 };
@@ -69,6 +77,8 @@ void fact_body(const struct fact *f, struct buf *out);
 void fact_values(const struct fact *f, struct buf *out);
 /* Gives `line` and `crc`, once it has its numbers. */
 void fact_compose(struct fact *f);
+/* What a key opens that has these lists. */
+const char *access_text(bool has_scopes, bool has_models);
 /* When the call ended. */
 int64_t fact_ended_ms(const struct fact *f);
 
@@ -89,5 +99,6 @@ extern const char *const day_texts[PERIODS]; /* on which all calls of the period
 #define RETURN_FMT          "%s %s " MODEL_FMT " " TERMS_FMT /* period, its period, model, currency */
 #define HOLD_FMT            "%" PRId64 " %s %" PRId64        /* amount, writer, renewed */
 #define account_of(request) ((request) % ACCOUNTS)
+#define first_key_of(key)   ((key) % FIRST_KEYS)
 
 #endif

@@ -211,7 +211,7 @@ static void end_call(struct model *m, const struct fact *f, int64_t now_us)
     struct model_hold *h = &m->holds[f->request];
 
     if (h->is_there)
-        rates_give_back(m, h, f->subject, f->key, f->tokens, now_us);
+        rates_give_back(m, h, f->subject, first_key_of(f->key), f->tokens, now_us);
     *h = (struct model_hold){.is_there = false};
     if (f->has_idem)
         claim_end(m, f->subject, f->idem,
@@ -310,7 +310,7 @@ static const char *bars(const struct model *m, const struct admit_ask *ask, int6
         return "KEY_REVOKED";
     if (key.expires_at && now >= key.expires_at)
         return "KEY_EXPIRED";
-    if (key.is_narrowed != ask->knows_narrowed)
+    if (key.has_models != ask->knows_models || key.has_scopes != ask->knows_scopes)
         return "KEY_CHANGED";
     return model_account(m, ask->account, &account) ? NULL : "ACCOUNT_UNKNOWN";
 }
@@ -381,7 +381,7 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
                                   .amount = ask->amount,
                                   .renewed_ms = now_us / 1000,
                                   .writer = ask->writer,
-                                  .key = ask->key,
+                                  .key = first_key_of(ask->key),
                                   .began_ms = ask->began_ms};
         rates_book(m, ask, &all, now_us, &hold);
         place(m, ask->request, hold);
@@ -404,7 +404,7 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
         return "MALFORMED";
     if (ask->verb == RELEASE) {
         if (hold.is_there)
-            rates_give_back(m, &hold, ask->account, ask->key, 0, now_us);
+            rates_give_back(m, &hold, ask->account, first_key_of(ask->key), 0, now_us);
         m->holds[request] = (struct model_hold){.is_there = false};
         m->released_until[request] = now_us / 1000 + MARK_MS;
         return "OK";
@@ -414,7 +414,7 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
     if (ask->verb == RAISE && amount > old && model_room(m, ask->account) + old < amount)
         return "CREDIT";
     if (!hold.is_there) {
-        hold.key = ask->key;
+        hold.key = first_key_of(ask->key);
         hold.began_ms = ask->began_ms;
     }
     hold.is_there = true;

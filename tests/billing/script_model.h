@@ -25,8 +25,8 @@ struct share {
 struct model_hold {
     bool is_there;
     int64_t amount, renewed_ms;
-    unsigned writer, key;
-    int64_t began_ms; /* on whose day it counts */
+    unsigned writer, key; /* the first of its rotations */
+    int64_t began_ms;     /* on whose day it counts */
     int64_t tokens;
     struct share shares[SCOPES];
 };
@@ -82,7 +82,7 @@ struct model {
     int64_t answer_gone_ms[REQUESTS];
     int64_t stored_until_ms[ACCOUNTS]; /* when nothing is booked any more of what was stored */
 };
-_Static_assert(KEYS <= ACCOUNTS, "an account has as many rates as it has keys");
+_Static_assert(FIRST_KEYS <= ACCOUNTS, "as many rates are kept of keys as of accounts");
 
 void model_init(struct model *m, struct partition p);
 
@@ -98,7 +98,7 @@ struct admit_ask {
     unsigned account, key, request, writer, currency, run;
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
     int64_t began_ms;
-    bool knows_narrowed; /* whoever asks takes the key for one that opens ACCESS alone */
+    bool knows_models, knows_scopes; /* as what whoever asks takes what the key opens */
     bool has_idem;
     unsigned idem, body, turn;
     int64_t ends_ms;

@@ -15,7 +15,7 @@ bool rate_is_kept(const struct model_rate *r, int64_t now_us)
 
 static unsigned of_scope(enum scope scope, const struct admit_ask *ask)
 {
-    return scope == OF_ACCOUNT ? ask->account : ask->key;
+    return scope == OF_ACCOUNT ? ask->account : first_key_of(ask->key);
 }
 
 static int64_t cells(int64_t n, int64_t limit)

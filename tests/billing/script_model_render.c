@@ -526,13 +526,30 @@ static void key_number(const struct page *p, unsigned key, const char *field, in
     key_text(p, key, field, text);
 }
 
+static void rotation_lines(const struct page *p, unsigned key, const struct fact *is)
+{
+    char text[16];
+
+    if (is->sets & SETS_ROTATION) {
+        snprintf(text, sizeof text, KEY_FMT, first_key_of(key));
+        key_text(p, key, "first_key", text);
+        key_text(p, key, "replaces", text);
+        key_number(p, key, "grace", is->grace);
+    }
+    if (is->sets & SETS_REPLACED) {
+        snprintf(text, sizeof text, KEY_FMT, is->replaced_by);
+        key_text(p, key, "replaced_by", text);
+    }
+}
+
 static void key_lines(const struct page *p, unsigned key)
 {
     struct fact is;
     char text[64];
 
     snprintf(text, sizeof text, KEY_FMT, key);
-    rate_lines(p, "rate:key", text, &p->m->rates[OF_KEY][key]);
+    if (key < FIRST_KEYS)
+        rate_lines(p, "rate:key", text, &p->m->rates[OF_KEY][key]);
     terms_of(p, RECORD_KEY, "terms:key", key);
     if (!model_key(p->m, key, &is))
         return;
@@ -546,7 +563,8 @@ static void key_lines(const struct page *p, unsigned key)
     key_text(p, key, "owner", text);
     snprintf(text, sizeof text, "hash-%u-%" PRIu64, is.writer, is.n[SIDE_ACCOUNT]);
     key_text(p, key, "hash", text);
-    key_text(p, key, "access", is.is_narrowed ? ACCESS : "");
+    key_text(p, key, "access", access_text(is.has_scopes, is.has_models));
+    rotation_lines(p, key, &is);
     key_text(p, key, "state", is.is_revoked ? "revoked" : "active");
 }
 

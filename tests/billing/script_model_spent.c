@@ -51,7 +51,7 @@ static void add_call(struct sums *s, const struct model *m, const struct fact *f
              currency_texts[f->currency]);
     for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
         add(s, f->amount, "%s %s account", hash, windows[i]);
-        add(s, f->amount, "%s %s key:" KEY_FMT, hash, windows[i], f->key);
+        add(s, f->amount, "%s %s key:" KEY_FMT, hash, windows[i], first_key_of(f->key));
         add(s, f->amount, "%s %s model:" MODEL_FMT, hash, windows[i], f->model);
     }
     add(s, 1, "%s %s model:" MODEL_FMT " calls", hash, day, f->model);
@@ -87,13 +87,14 @@ static int128 used_in(const struct model *m, const struct admit_ask *ask, bool i
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = m->booked[i].fact;
         if (f->kind == RECORD_CALL && !m->booked[i].reason && f->subject == ask->account &&
-            f->currency == ask->currency && (!is_of_key || f->key == ask->key) &&
+            f->currency == ask->currency &&
+            (!is_of_key || first_key_of(f->key) == first_key_of(ask->key)) &&
             is_in_window(f->started_ms, ask->began_ms, is_of_month))
             used += f->amount;
     }
     for (unsigned r = ask->account; r < REQUESTS; r += ACCOUNTS) {
         const struct model_hold *h = &m->holds[r];
-        if (h->is_there && (!is_of_key || h->key == ask->key) &&
+        if (h->is_there && (!is_of_key || h->key == first_key_of(ask->key)) &&
             is_in_window(h->began_ms, ask->began_ms, is_of_month))
             used += h->amount;
     }

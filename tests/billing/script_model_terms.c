@@ -18,6 +18,12 @@ static bool comes_before(const struct fact *a, const struct fact *b)
     return a->writer != b->writer ? a->writer < b->writer : a->n[SIDE_ACCOUNT] < b->n[SIDE_ACCOUNT];
 }
 
+static bool replaces(const struct fact *f, enum record_kind kind, unsigned subject)
+{
+    return kind == RECORD_KEY && f->sets & SETS_ROTATION && f->subject != subject &&
+           first_key_of(f->subject) == subject;
+}
+
 static struct operations operations_of(const struct model *m, enum record_kind kind,
                                        unsigned subject)
 {
@@ -25,12 +31,23 @@ static struct operations operations_of(const struct model *m, enum record_kind k
 
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = m->booked[i].fact;
-        unsigned cell = (unsigned)f->form * SETTING_OPS + f->op;
-        if (f->kind == kind && f->subject == subject && !m->booked[i].reason &&
+        bool is_replacing = f->kind == kind && replaces(f, kind, subject);
+        unsigned form = is_replacing ? SETTING_ROTATE : f->form;
+        unsigned cell = form * SETTING_OPS + f->op;
+        if (f->kind == kind && (f->subject == subject || is_replacing) && !m->booked[i].reason &&
             (!all.first[cell] || comes_before(f, all.first[cell])))
             all.first[cell] = f;
     }
     return all;
+}
+
+/* Of a key that was replaced the record of the other one sets its end. */
+static unsigned sets_of(const struct operations *all, unsigned cell)
+{
+    if (!all->first[cell])
+        return 0;
+    return cell / SETTING_OPS == SETTING_ROTATE ? SETS_EXPIRY | SETS_REPLACED
+                                                : all->first[cell]->sets;
 }
 
 static const struct fact *setter(const struct operations *all, enum set member)
@@ -39,7 +56,7 @@ static const struct fact *setter(const struct operations *all, enum set member)
 
     for (unsigned i = 0; i < CELLS; i++) {
         const struct fact *f = all->first[i];
-        if (f && f->sets & member &&
+        if (sets_of(all, i) & member &&
             (!found || f->revision > found->revision ||
              (f->revision == found->revision && comes_before(found, f))))
             found = f;
@@ -60,9 +77,22 @@ static bool compose(const struct operations *all, struct fact *out)
     out->tpm = setter(all, SETS_TPM)->tpm;
     out->budget_day = setter(all, SETS_BUDGETS)->budget_day;
     out->budget_month = setter(all, SETS_BUDGETS)->budget_month;
-    out->expires_at = setter(all, SETS_EXPIRY)->expires_at;
-    out->is_narrowed = setter(all, SETS_ACCESS)->is_narrowed;
     return true;
+}
+
+static void compose_key(const struct operations *all, struct fact *out)
+{
+    const struct fact *expiry = setter(all, SETS_EXPIRY);
+    const struct fact *rotation = setter(all, SETS_ROTATION);
+    const struct fact *other = setter(all, SETS_REPLACED);
+
+    out->expires_at = expiry->subject == out->subject ? expiry->expires_at : expiry->replaced_until;
+    out->has_models = setter(all, SETS_MODELS)->has_models;
+    out->has_scopes = setter(all, SETS_SCOPES)->has_scopes;
+    out->is_revoked = setter(all, SETS_STATE);
+    out->sets = (rotation ? SETS_ROTATION : 0) | (other ? SETS_REPLACED : 0);
+    out->grace = rotation ? rotation->grace : 0;
+    out->replaced_by = other ? other->subject : 0;
 }
 
 bool model_account(const struct model *m, unsigned account, struct fact *out)
@@ -78,7 +108,7 @@ bool model_key(const struct model *m, unsigned key, struct fact *out)
 
     if (!compose(&all, out))
         return false;
-    out->is_revoked = setter(&all, SETS_STATE);
+    compose_key(&all, out);
     return true;
 }
 
@@ -92,9 +122,13 @@ void terms_lines(const struct model *m, enum record_kind kind, unsigned subject,
         if (!f)
             continue;
         buf_printf(out, "%s%s op%u = %" PRId64 " %" PRId64 " %s %" PRIu64, key,
-                   setting_form_name(f->form), f->op, f->revision, f->at, writer_texts[f->writer],
-                   f->n[SIDE_ACCOUNT]);
-        fact_values(f, out);
+                   setting_form_name(i / SETTING_OPS), f->op, f->revision, f->at,
+                   writer_texts[f->writer], f->n[SIDE_ACCOUNT]);
+        if (i / SETTING_OPS == SETTING_ROTATE)
+            buf_printf(out, " expires_at=%" PRId64 " replaced_by=" KEY_FMT, f->replaced_until,
+                       f->subject);
+        else
+            fact_values(f, out);
         buf_add_char(out, '\n');
     }
 }

@@ -195,9 +195,10 @@ static void admit(struct telling *t, const struct op *op)
                             .began_ms = t->now_us / 1000 - op->began_ms_ago,
                             .is_stranger = op->is_stranger};
     struct fact key;
-    bool is_narrowed = model_key(&t->models[op->place], op->key, &key) && key.is_narrowed;
+    bool is_there = model_key(&t->models[op->place], op->key, &key);
 
-    ask.knows_narrowed = is_narrowed != op->is_outdated;
+    ask.knows_scopes = is_there && key.has_scopes;
+    ask.knows_models = (is_there && key.has_models) != op->is_outdated;
     compare(t, model_admit(&t->models[op->place], &ask, t->now_us),
             world_admit(t->w, places[op->place], &ask));
 }

@@ -271,7 +271,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     key(&c, "held");
     key_of(&c, "released", REQUEST_FMT, ask->request);
     key_of(&c, "rate", ACCOUNT_FMT, ask->account);
-    key_of(&c, "rate:key", KEY_FMT, ask->key);
+    key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
     key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account,
            day_of(ask->began_ms * NANOS_PER_MS, day), currency_texts[ask->currency]);
     arg(&c, "%s", installation(ask->is_stranger));
@@ -286,7 +286,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
         arg(&c, "%s", "");
     arg(&c, "%s", currency_texts[ask->currency]);
     arg(&c, "%" PRId64, ask->tokens);
-    arg(&c, "%s", ask->knows_narrowed ? ACCESS : "");
+    arg(&c, "%s", access_text(ask->knows_scopes, ask->knows_models));
     arg(&c, "%s", day);
     if (ask->has_idem) {
         key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
@@ -316,10 +316,10 @@ char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask
     arg(&c, "%s", verb_texts[ask->verb]);
     for (size_t i = 0; i < ask->count; i++) {
         key_of(&c, "released", REQUEST_FMT, ask->entries[i].request);
-        key_of(&c, "rate:key", KEY_FMT, ask->key);
+        key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
         arg(&c, REQUEST_FMT, ask->entries[i].request);
         arg(&c, "%" PRId64, ask->entries[i].amount);
-        arg(&c, " %s " KEY_FMT, day_of(ask->began_ms * NANOS_PER_MS, day), ask->key);
+        arg(&c, " %s " KEY_FMT, day_of(ask->began_ms * NANOS_PER_MS, day), first_key_of(ask->key));
     }
     return ask_script(w, SCRIPT_HOLD, &c);
 }

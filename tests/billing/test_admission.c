@@ -117,6 +117,7 @@ static void ask(struct call *c, const char *request_id, int64_t nanos)
     struct admission_request request = {.request_id = request_id,
                                         .account = "acct",
                                         .key = "17abcdefghij",
+                                        .first_key = "17abcdefghij",
                                         .amount_nanos = nanos,
                                         .currency = "CNY"};
 

@@ -110,6 +110,7 @@ static void ask(struct call *c, const char *request_id)
     struct admission_request request = {.request_id = request_id,
                                         .account = "acct",
                                         .key = "17abcdefghij",
+                                        .first_key = "17abcdefghij",
                                         .amount_nanos = 1,
                                         .currency = "CNY"};
     struct claim claim;

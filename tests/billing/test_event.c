@@ -221,6 +221,20 @@ START_TEST(a_call_with_an_idempotency_key_says_so_and_no_other_does)
 }
 END_TEST
 
+START_TEST(a_call_with_a_key_that_was_rotated_names_the_first_and_no_other_does)
+{
+    struct event e = example_event(), again;
+    AUTO_CLEAR(buf) out;
+
+    ck_assert(!strstr(example, "first_key"));
+    memcpy(e.first_key, "17aaaaaaaaaa", KEY_ID_PUBLIC);
+    write_event(&e, &out);
+    ck_assert_ptr_nonnull(strstr(out.data, ",\"first_key\":\"17aaaaaaaaaa\"}"));
+    ck_assert(parse_text(buf_span(&out), &again, NULL));
+    ck_assert_str_eq(again.first_key, e.first_key);
+}
+END_TEST
+
 static void fill(char *out, size_t size)
 {
     memset(out, 'x', size - 1);
@@ -236,6 +250,7 @@ START_TEST(the_greatest_event_stays_under_its_bound)
     request_id_make(e.request_id);
     fill(e.account, sizeof e.account);
     fill(e.key, sizeof e.key);
+    fill(e.first_key, sizeof e.first_key);
     fill(e.model, sizeof e.model);
     e.model[64] = '/';
     fill(e.backend, sizeof e.backend);
@@ -353,6 +368,9 @@ static const struct {
      "{\"key\":\"00112233445566778899aabbccddeeff\",\"body\":\"00112233445566778899aabbccddeeff\","
      "\"x\":1}",
      "not a known member"},
+    {"first_key", "5", "must be a string"},
+    {"first_key", "\"\"", "no key that this one descends from"},
+    {"first_key", "\"17ABCDEFGHIJ\"", "no key that this one descends from"},
     {"share_bp", NULL, "\"share_bp\" is missing"},
     {"share_bp", "10001", "between 0 and 10000"},
     {"share_bp", "-1", "between 0 and 10000"},
@@ -486,6 +504,7 @@ int main(void)
     tcase_add_test(tcase, an_event_is_read_out_of_its_record);
     tcase_add_test(tcase, what_is_written_is_read_back_the_same);
     tcase_add_test(tcase, a_call_with_an_idempotency_key_says_so_and_no_other_does);
+    tcase_add_test(tcase, a_call_with_a_key_that_was_rotated_names_the_first_and_no_other_does);
     tcase_add_test(tcase, the_greatest_event_stays_under_its_bound);
     tcase_add_loop_test(tcase, a_mistake_in_any_member_is_named, 0, ARRAY_LEN(refused));
     tcase_add_test(tcase, only_an_object_is_an_event);

@@ -75,6 +75,22 @@ START_TEST(a_key_that_may_only_read_calls_no_model)
 }
 END_TEST
 
+/* What is put together of lists that were written one by one is what a reader of the whole has. */
+START_TEST(lists_stand_in_one_order_and_spelling)
+{
+    AUTO(key_access) a = of("{\"ips\":[\"::1\"], \"scopes\": [\"usage\", \"call\"],\"models\":[]}");
+    AUTO(key_access) again = of("{\"scopes\":[\"usage\",\"call\"],\"ips\":[\"::1\"]}");
+
+    ck_assert(span_equal(key_access_list(a, "scopes"), SPAN("[\"usage\",\"call\"]")));
+    ck_assert(span_equal(key_access_list(a, "ips"), SPAN("[\"::1\"]")));
+    ck_assert(span_equal(key_access_list(a, "models"), SPAN("null")));
+    ck_assert(span_equal(key_access_list(NULL, "ips"), SPAN("null")));
+    ck_assert(span_equal(key_access_json(a), key_access_json(again)));
+    ck_assert(span_equal(key_access_json(a),
+                         SPAN("{\"scopes\":[\"usage\",\"call\"],\"ips\":[\"::1\"]}")));
+}
+END_TEST
+
 START_TEST(a_key_comes_from_its_places_alone)
 {
     AUTO(key_access) a = of("{\"ips\":[\"10.0.0.0/8\",\"::1\"]}");
@@ -147,6 +163,7 @@ static Suite *suite(void)
     tcase_add_test(t, any_pattern_of_a_list_is_enough);
     tcase_add_test(t, what_is_not_named_narrows_nothing);
     tcase_add_test(t, a_key_that_may_only_read_calls_no_model);
+    tcase_add_test(t, lists_stand_in_one_order_and_spelling);
     tcase_add_test(t, a_key_comes_from_its_places_alone);
     tcase_add_test(t, it_is_written_as_it_is_read);
     tcase_add_test(t, what_is_wrong_is_named);
