@@ -97,7 +97,8 @@ def test_with_the_model_a_real_one_answers_and_ends_with_the_quick_start(start: 
     assert all(answer.strip() for answer in try_lines(said))
     server = quick.family("python")
     assert len(server) == 1 and quick.family("tg-master")
-    quick.process.stop(sign=signal.SIGKILL)         # fails when anything outlives it
+    os.kill(quick.process.pid, signal.SIGKILL)
+    wait_until(lambda: not quick.process.family(), "nothing outlives it")
 
 
 def test_a_model_server_that_dies_is_told_and_ends_it(start: Callable[..., QuickStart]) -> None:
@@ -119,6 +120,17 @@ def test_a_fetch_that_fails_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1 and "127 MB" in done.stdout, "how large it is is said before"
     assert "model: the model could not be fetched" in done.stderr and "nothing of it is kept" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+def test_a_disk_without_room_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=100m tollgate-test "$1" && { sh "$2" "$1/model"; echo left: $(ls -A "$1"); }'
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), str(FETCH)], capture_output=True, text=True,
+                          check=False)
+    if "left:" not in done.stdout:
+        pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
+    assert re.fullmatch(r"model: no room: fetching needs \d+ MB for a while, and where \S+ is to be there are 100 MB\n", done.stderr)
+    assert "Collecting" not in done.stdout and done.stdout.endswith("\nleft:\n")
 
 
 def test_packages_that_are_not_the_pinned_ones_are_refused(tmp_path: Path) -> None:
