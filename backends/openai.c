@@ -86,8 +86,9 @@ static bool set_up(struct openai *o, const struct backend_config *config, struct
         return false;
     if (!copy_key(o, config->key, err))
         return false;
-    o->server.http = httpc_new(o->server.loop,
-                               &(struct httpc_origin){origin, o->tls, config->names}, &limits, err);
+    o->server.http = httpc_new(
+        o->server.loop,
+        &(struct httpc_origin){.url = origin, .tls = o->tls, .names = config->names}, &limits, err);
     return o->server.http != NULL;
 }
 

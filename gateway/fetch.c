@@ -43,7 +43,7 @@ struct fetch *fetch_new(const char *origin, struct tls_context *tls, struct err 
     f->loop = loop_new(err);
     if (!f->loop)
         return NULL;
-    f->httpc = httpc_new(f->loop, &(struct httpc_origin){origin, tls, NULL}, &limits, err);
+    f->httpc = httpc_new(f->loop, &(struct httpc_origin){.url = origin, .tls = tls}, &limits, err);
     return f->httpc ? KEEP(f) : NULL;
 }
 

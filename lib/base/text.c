@@ -6,9 +6,11 @@
 
 #define ID_MAX 64
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/* What the alphabets of base64 and base64url have in common. */
+#define SIXES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 static int hex_value(char c);
+static bool encode_sixes(struct buf *out, struct span in, const char *alphabet);
 static int base64url_value(char c);
 static bool is_base64url(struct span text);
 static bool is_letter_or_digit(char c);
@@ -52,12 +54,23 @@ static int hex_value(char c)
     return -1;
 }
 
-bool base64url_encode(struct buf *out, const void *in, size_t n)
+bool base64url_encode(struct buf *out, const void *bytes, size_t n)
 {
-    const unsigned char *bytes = in;
+    return encode_sixes(out, (struct span){bytes, n}, SIXES "-_");
+}
 
-    for (size_t i = 0; i < n; i += 3) {
-        size_t have = n - i < 3 ? n - i : 3;
+bool base64_encode(struct buf *out, const void *bytes, size_t n)
+{
+    encode_sixes(out, (struct span){bytes, n}, SIXES "+/");
+    return buf_add(out, "==", (3 - n % 3) % 3);
+}
+
+static bool encode_sixes(struct buf *out, struct span in, const char *alphabet)
+{
+    const unsigned char *bytes = (const unsigned char *)in.data;
+
+    for (size_t i = 0; i < in.len; i += 3) {
+        size_t have = in.len - i < 3 ? in.len - i : 3;
         uint32_t group = (uint32_t)bytes[i] << 16;
         char text[4];
 

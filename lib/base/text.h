@@ -1,4 +1,4 @@
-/* text.h - bytes as text and back: hex, base64url (RFC 4648 section 5, no padding), decimal integers. */
+/* text.h - bytes as text and back: hex, base64url (RFC 4648 section 5, no padding), base64 (section 4), decimal integers. */
 #ifndef TOLLGATE_BASE_TEXT_H
 #define TOLLGATE_BASE_TEXT_H
 
@@ -12,6 +12,8 @@ bool hex_decode(struct span text, void *out, size_t n) MUST_USE;
 
 bool base64url_encode(struct buf *out, const void *bytes, size_t n);
 bool base64url_decode(struct buf *out, struct span text) MUST_USE;
+/* The common alphabet, with padding. */
+bool base64_encode(struct buf *out, const void *bytes, size_t n);
 
 /* The whole span is a decimal integer without leading '+', blanks or leading zeros (but "0"), within int64. */
 bool int64_parse(struct span text, int64_t *out) MUST_USE;

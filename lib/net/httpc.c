@@ -26,6 +26,8 @@ struct httpc *httpc_new(struct loop *loop, const struct httpc_origin *origin,
     c->loop = loop;
     c->tls = origin->tls;
     c->limits = *limits;
+    c->may_connect = origin->may_connect;
+    c->may_connect_arg = origin->may_connect_arg;
     c->origin = xstrdup(origin->url);
     c->waiting_end = timer_new(loop, waiting_over, c);
     if (!read_origin(c, origin->names, err))

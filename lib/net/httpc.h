@@ -26,6 +26,9 @@ struct httpc_origin {
     struct tls_context *tls; /* for https */
     /* Who looks a name up; it outlives the client. Null: httpc_new() does, blocking, so only before the loop runs. */
     struct names *names;
+    /* Asked of each address before it is connected to, so of what a name means at that moment. Null: all may be. */
+    bool (*may_connect)(void *arg, const struct addr *to);
+    void *may_connect_arg;
 };
 struct httpc;
 /* Copies everything. A name has several addresses: when one can't be reached the next is tried, within connect_ms in all. */

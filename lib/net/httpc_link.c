@@ -157,8 +157,15 @@ static struct link *connect_new(struct httpc *c, const struct addr *to, struct e
     };
     struct link *l = xcalloc(1, sizeof *l);
     const struct stream_peer peer = {*to, c->tls, c->tls_host};
+    char text[ADDR_TEXT];
 
     l->client = c;
+    if (c->may_connect && !c->may_connect(c->may_connect_arg, to)) {
+        err_set(err, ERR_DENIED, "%s: %s may not be connected to", c->origin,
+                addr_format(to, text));
+        link_free(l);
+        return NULL;
+    }
     buf_init(&l->in, c->limits.head.head_bytes_max + 2 * LOOP_SCRATCH);
     l->stream =
         stream_connect(c->loop, &peer, &(struct stream_owner){&stream_limits, &handlers, l}, err);

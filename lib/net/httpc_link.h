@@ -13,6 +13,8 @@ struct httpc {
     char *tls_host;         /* null: plain */
     struct addr_list addrs; /* unless `name` has them */
     struct name *name;      /* null: none to look up */
+    bool (*may_connect)(void *arg, const struct addr *to); /* null: to all */
+    void *may_connect_arg;
     size_t addr_at;         /* the address that is connected to, modulo their number */
     struct tls_context *tls;
     struct httpc_limits limits;

@@ -40,25 +40,28 @@ END_TEST
 static const struct {
     const char *bytes;
     size_t len;
-    const char *url;
+    const char *url, *plain;
 } base64[] = {
-    {"", 0, ""},
-    {"f", 1, "Zg"},
-    {"fo", 2, "Zm8"},
-    {"foo", 3, "Zm9v"},
-    {"foob", 4, "Zm9vYg"},
-    {"fooba", 5, "Zm9vYmE"},
-    {"foobar", 6, "Zm9vYmFy"},
-    {"\xfb\xff\xfe", 3, "-__-"},
+    {"", 0, "", ""},
+    {"f", 1, "Zg", "Zg=="},
+    {"fo", 2, "Zm8", "Zm8="},
+    {"foo", 3, "Zm9v", "Zm9v"},
+    {"foob", 4, "Zm9vYg", "Zm9vYg=="},
+    {"fooba", 5, "Zm9vYmE", "Zm9vYmE="},
+    {"foobar", 6, "Zm9vYmFy", "Zm9vYmFy"},
+    {"\xfb\xff\xfe", 3, "-__-", "+//+"},
 };
 
 START_TEST(base64_is_as_in_rfc_4648)
 {
     AUTO_CLEAR(buf) url = {.max = 64};
+    AUTO_CLEAR(buf) plain = {.max = 64};
     AUTO_CLEAR(buf) back = {.max = 64};
 
     ck_assert(base64url_encode(&url, base64[_i].bytes, base64[_i].len));
     ck_assert(span_equal(buf_span(&url), span_of(base64[_i].url)));
+    ck_assert(base64_encode(&plain, base64[_i].bytes, base64[_i].len));
+    ck_assert(span_equal(buf_span(&plain), span_of(base64[_i].plain)));
     ck_assert(base64url_decode(&back, span_of(base64[_i].url)));
     ck_assert(span_equal(buf_span(&back), (struct span){base64[_i].bytes, base64[_i].len}));
 }

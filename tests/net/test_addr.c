@@ -11,6 +11,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/net/addr.h"
+#include "lib/net/addr_public.h"
 #include "tests/base/run.h"
 
 static char dir[] = "/tmp/tollgate-test-addr-XXXXXX";
@@ -175,6 +176,37 @@ static int listen_at(const char *where, struct addr *bound)
     return fd;
 }
 
+START_TEST(what_is_not_the_internet_is_told_from_what_is)
+{
+    static const char *const others[] = {
+        "10.1.2.3:1",       "100.64.0.1:1",     "127.9.9.9:1",         "169.254.169.254:1",
+        "172.31.255.255:1", "192.168.0.1:1",    "198.19.0.1:1",        "203.0.113.9:1",
+        "240.0.0.1:1",      "0.0.0.0:1",        "224.0.0.1:1",         "255.255.255.255:1",
+        "[::]:1",           "[::1]:1",          "[::ffff:10.0.0.1]:1", "[fe80::1]:1",
+        "[fd00::1]:1",      "[ff02::1]:1",      "[2001:db8::1]:1",     "[64:ff9b::a00:1]:1",
+        "[2002:a00:1::]:1", "unix:/run/x.sock",
+    };
+    static const char *const publics[] = {
+        "1.1.1.1:1",     "100.63.0.1:1",     "172.32.0.1:1",  "169.253.0.1:1",     "11.0.0.1:1",
+        "192.169.0.1:1", "[2606:4700::1]:1", "[2a00:1::1]:1", "[::ffff:1.1.1.1]:1"};
+    static const char *const nowhere[] = {"0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1",
+                                          "255.255.255.255:1"};
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct addr a = parse(others[i]);
+        ck_assert_msg(!addr_is_public(&a), "%s", others[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(publics); i++) {
+        struct addr a = parse(publics[i]);
+        ck_assert_msg(addr_is_public(&a) && !addr_is_nowhere(&a), "%s", publics[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(nowhere); i++) {
+        struct addr a = parse(nowhere[i]);
+        ck_assert_msg(addr_is_nowhere(&a), "%s", nowhere[i]);
+    }
+}
+END_TEST
+
 START_TEST(port_zero_is_replaced_by_the_one_chosen_and_shared_with_the_next_worker)
 {
     struct addr bound, second;
@@ -273,6 +305,7 @@ int main(void)
         names_are_looked_up_only_by_resolve,
         a_look_up_gives_every_address_and_numbers_are_names_too,
         loopback_is_known_in_every_form,
+        what_is_not_the_internet_is_told_from_what_is,
         port_zero_is_replaced_by_the_one_chosen_and_shared_with_the_next_worker,
         accepted_sockets_do_not_delay_small_packets,
         a_unix_socket_is_ours_alone_even_under_a_lax_umask,

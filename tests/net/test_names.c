@@ -568,6 +568,54 @@ START_TEST(when_every_address_refuses_the_call_ends_and_has_sent_nothing)
 }
 END_TEST
 
+static bool is_not_closed(void *arg, const struct addr *to)
+{
+    char text[ADDR_TEXT];
+
+    return strcmp(addr_format(to, text), arg) != 0;
+}
+
+/* A name may mean another address at each look: what counts is the one that would be connected to. */
+START_TEST(an_address_that_may_not_be_connected_to_is_sent_nothing)
+{
+    struct stub good, bad;
+    char text[ADDR_TEXT], bad_text[ADDR_TEXT];
+    AUTO_STRING both = NULL;
+    AUTO_STRING one = NULL;
+    struct calling call;
+    struct httpc *client;
+    struct err err;
+
+    stub_open(&good);
+    stub_open(&bad);
+    addr_format(&bad.addr, bad_text);
+    both = xasprintf("%s\n%s\n", bad_text, addr_format(&good.addr, text));
+    one = xasprintf("%s\n", bad_text);
+    put("both", both);
+    put("one", one);
+    for (int i = 0; i < 2; i++) {
+        client = httpc_new(loop,
+                           &(struct httpc_origin){.url = i ? "http://one:80" : "http://both:80",
+                                                  .names = names,
+                                                  .may_connect = is_not_closed,
+                                                  .may_connect_arg = bad_text},
+                           &usual, &err);
+        ck_assert_msg(client, "%s", err.text);
+        begin(&call, client);
+        finish(&call);
+        ck_assert_int_eq(call.err.code, i ? ERR_DENIED : ERR_NONE);
+        ck_assert_uint_eq(call.status, i ? 0 : 204);
+        httpc_free(client);
+    }
+    ck_assert_ptr_nonnull(strstr(call.err.text, bad_text));
+    ck_assert(!call.is_accepted);
+    ck_assert_int_eq(good.taken, 1);
+    ck_assert_int_eq(bad.taken, 0);
+    stub_close(&good);
+    stub_close(&bad);
+}
+END_TEST
+
 START_TEST(what_is_no_name_is_refused)
 {
     static const char *const origins[] = {"http://[::1", "http://a:b", "http://a:b:80",
@@ -606,6 +654,7 @@ int main(void)
         an_address_that_refuses_is_passed_over_and_then_tried_last,
         an_address_that_is_silent_takes_only_its_share_of_the_time,
         when_every_address_refuses_the_call_ends_and_has_sent_nothing,
+        an_address_that_may_not_be_connected_to_is_sent_nothing,
         what_is_no_name_is_refused,
     };
     TCase *all = tcase_create("all");
