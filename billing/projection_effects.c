@@ -7,6 +7,7 @@
 #include "billing/claim.h"
 #include "billing/setting.h"
 #include "billing/spending.h"
+#include "billing/webhook_record.h"
 #include "lib/base/clock.h"
 #include "lib/base/jscan.h"
 #include "lib/base/mem.h"
@@ -19,6 +20,7 @@
 #define CLAIM_FIELDS   4
 #define SETTING_FIELDS 5
 #define OBJECT_TEXT    (JSCAN_TEXT + 24)
+#define NAME_TEXT      (ID_TEXT + 8)
 
 struct effects {
     struct members *members;
@@ -58,6 +60,16 @@ static bool add_funds(const struct effects *e, struct batch *b, struct record_cu
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_webhook(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_notice(const struct effects *e, struct batch *b, struct record_cursor at);
+
+/* Where it stands what counts once, whoever says it first, and as what. */
+struct first {
+    const char *what, *place;
+    const char *const *ways;
+};
+static bool add_first(const struct effects *e, struct batch *b, struct record_cursor at,
+                      const struct first *f);
 
 static int64_t past_ms(const struct effects *e);
 static bool claim_words(const struct effects *e, struct claim_words *out);
@@ -80,6 +92,8 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
     [RECORD_REFUND] = {add_refund, add_return},
     [RECORD_RESOLVE] = {add_resolve, add_resolve},
+    [RECORD_WEBHOOK] = {add_webhook, NULL},
+    [RECORD_NOTICE] = {add_notice, NULL},
     [RECORD_LOST] = {add_lost, add_lost},
 };
 
@@ -392,6 +406,46 @@ static bool add_return(const struct effects *e, struct batch *b, struct record_c
     batch_key(b, "refunds", words.request);
     batch_key(b, "refunded", NULL);
     add_refund_words(b, &words, sum.data);
+    return true;
+}
+
+static bool add_webhook(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    static const char *const ways[] = {"made", "ended", NULL};
+
+    return add_first(e, b, at, &(struct first){"webhooks", NULL, ways});
+}
+
+static bool add_notice(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    static const char *const ways[] = {"raised", "done", NULL};
+    const char *account, *period;
+    char place[NOTICES_TEXT];
+
+    if (!member_id(e->members, P_ACCOUNT, &account) || !member_id(e->members, P_PERIOD, &period))
+        return false;
+    return add_first(e, b, at,
+                     &(struct first){"notices", notices_name(account, period, place), ways});
+}
+
+/* The body stands there as it does in the record. */
+static bool add_first(const struct effects *e, struct batch *b, struct record_cursor at,
+                      const struct first *f)
+{
+    const char *as, *id;
+    char name[NAME_TEXT];
+    struct span body;
+    int64_t when;
+
+    if (!member_word(e->members, P_AS, f->ways, &as) || !member_id(e->members, P_ID, &id) ||
+        !member_time(e->members, P_AT, &when) || !member_value(e->members, P_BODY, &body))
+        return false;
+    snprintf(name, sizeof name, "%s %s", as, id);
+    batch_record(b, at, "first", e->line, 1, 3);
+    batch_key(b, f->what, f->place);
+    batch_field_text(b, name);
+    batch_field_int(b, when);
+    batch_field(b, body);
     return true;
 }
 

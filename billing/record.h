@@ -14,6 +14,8 @@
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)
  *   resolve   account or model  entry (what stood in suspense, ':' for blanks), as dropped|booked, detail (of a currency the sum; else "-"), by, reason, at, op
+ *   webhook   account           account, id, as made|ended, body {…} (webhook_record.h), at, op
+ *   notice    account           account, id, period (its month), as raised|done (then id is notice.webhook), body {…} (webhook_record.h), at
  *   lost      account or model  of, at: the record of a retired writer that nobody holds any more had this number (archive_retire.h)
  *
  * Unnumbered, journal only: segment (a segment's first frame), sync (states what is durable), begin, progress.
@@ -26,7 +28,7 @@
 
 enum record_kind {
     RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_ADJUST, RECORD_CATALOGUE, RECORD_REFUND,
-    RECORD_RESOLVE, RECORD_LOST,                                                             /* numbered */
+    RECORD_RESOLVE, RECORD_WEBHOOK, RECORD_NOTICE, RECORD_LOST,                              /* numbered */
     RECORD_SEAL, RECORD_RETIRE,                                                              /* archived */
     RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,                              /* journal only */
     RECORD_KINDS

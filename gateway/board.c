@@ -49,6 +49,7 @@ struct seat *board_sit(struct board *b)
     metric_set(&seat->open_calls, 0);
     metric_set(&seat->connections, 0);
     metric_set(&seat->unshipped, 0);
+    metric_set(&seat->webhooks_pending, 0);
     return seat;
 }
 

@@ -28,12 +28,13 @@ struct board_model {
 struct seat {
     _Atomic int pid; /* 0: nobody has sat here */
     /* of the process that sits here */
-    struct metric is_worker, is_ready, open_calls, connections, unshipped;
+    struct metric is_worker, is_ready, open_calls, connections, unshipped, webhooks_pending;
     /* since the server started */
     struct metric responses[BOARD_STATUSES];
     struct metric refusals[PROBLEM_COUNT];
     struct metric unlogged; /* lines of the access log that were dropped */
     struct metric reloads, reloads_refused;
+    struct metric webhooks_delivered, webhooks_failed, webhooks_given_up;
     struct histogram admits, syncs;
     struct board_model models[BOARD_MODELS];
     struct board_model others;

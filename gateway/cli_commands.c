@@ -15,6 +15,7 @@
 #include "gateway/cli_settle.h"
 #include "gateway/cli_suspense.h"
 #include "gateway/cli_usage.h"
+#include "gateway/cli_webhook.h"
 #include "gateway/dev.h"
 
 #define OP                                                                              \
@@ -178,6 +179,15 @@ const struct command cli_commands[] = {
     {"key revoke", "PUBLIC_ID", "Revokes a key for ever; its next call fails.", OPTIONS(op_options),
      CLI_COMMON, key_revoke},
     {"key list", "", "Lists all keys, without their secrets.", NO_OPTIONS, CLI_COMMON, key_list},
+    {"webhook create", "ACCOUNT URL",
+     "Has an account's threshold notices sent to URL; prints the secret this once.",
+     OPTIONS(op_options), CLI_COMMON, webhook_create},
+    {"webhook list", "[ACCOUNT]", "Lists webhooks, and what their receivers did last.", NO_OPTIONS,
+     CLI_COMMON, webhook_list},
+    {"webhook delete", "ID", "Ends a webhook for ever.", OPTIONS(op_options), CLI_COMMON,
+     webhook_delete},
+    {"webhook test", "ID", "Sends a webhook.test and says what its receiver answered.", NO_OPTIONS,
+     CLI_COMMON, webhook_test},
     {"creator list", "", "Lists creators and their contracts.", NO_OPTIONS, CLI_COMMON,
      creator_list},
     {"creator show", "ID", "Shows what a creator earned, by model and by day.",

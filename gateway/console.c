@@ -11,6 +11,7 @@
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
 #include "gateway/fence.h"
+#include "gateway/notifier.h"
 #include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
 #include "gateway/turn.h"
@@ -115,6 +116,8 @@ static bool build(struct process *p, const struct console_start *start, struct e
                                                       .keep_entries = c->options->recent_calls,
                                                       .rest_ms = TRIM_REST_MS});
     timer_start(p->tick, TICK_MS);
+    if (start->names && !(c->notifier = notifier_new(c, start->names, p->reporter.seat, err)))
+        return false;
     return true;
 }
 
@@ -304,12 +307,14 @@ static void dismantle(struct process *p)
     timer_free(p->retire_end);
     httpd_free(p->api_httpd);
     httpd_free(p->admin_httpd);
+    notifier_stop(c->notifier);
     sweeper_free(p->sweeper);
     trimmer_free(p->trimmer);
     past_reader_free(c->past_reader);
     archive_index_free(c->archived);
     adoption_free(c->adoption);
     ledger_close(&c->ledger);
+    notifier_free(c->notifier);
     archive_last(p);
     rebuild_free(c->rebuild);
     desk_close(c);

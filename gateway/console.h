@@ -6,6 +6,7 @@
 #include "gateway/board.h"
 #include "gateway/installation.h"
 #include "gateway/options.h"
+#include "lib/net/addr.h"
 #include "lib/net/tls.h"
 
 struct console_start {
@@ -15,6 +16,7 @@ struct console_start {
     struct tls_context *tls;
     int admin_fd;         /* listening unix socket; taken over */
     struct board *board;  /* null: /metrics is not served */
+    const struct addr *names; /* where names are looked up; null: no webhooks are sent */
     bool for_one_command; /* exits after 2 s without a request */
 };
 

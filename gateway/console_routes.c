@@ -25,6 +25,7 @@
 #include "gateway/service.h"
 #include "gateway/suspense_admin.h"
 #include "gateway/usage_admin.h"
+#include "gateway/webhook_admin.h"
 
 #define SMALL_KIB     64
 #define CATALOGUE_KIB 4096
@@ -71,6 +72,10 @@ const struct route admin_routes[] = {
     {"POST", "/admin/v1/keys/:id/update", LOCAL, SMALL_KIB, false, key_update_post},
     {"POST", "/admin/v1/keys/:id/rotate", LOCAL, SMALL_KIB, false, key_rotate_post},
     {"POST", "/admin/v1/keys/:id/revoke", LOCAL, SMALL_KIB, false, key_revoke_post},
+    {"POST", "/admin/v1/webhooks", LOCAL, SMALL_KIB, false, webhook_post},
+    {"GET", "/admin/v1/webhooks", LOCAL, 0, false, webhooks_get},
+    {"POST", "/admin/v1/webhooks/:id/delete", LOCAL, SMALL_KIB, false, webhook_delete_post},
+    {"POST", "/admin/v1/webhooks/:id/test", LOCAL, SMALL_KIB, false, webhook_test_post},
     {"GET", "/admin/v1/usage", LOCAL, 0, false, usage_admin_list_get},
     {"GET", "/admin/v1/usage/:id", LOCAL, 0, false, call_admin_get},
     {"GET", "/admin/v1/usage/:id/receipt", LOCAL, 0, false, call_receipt_admin_get},

@@ -16,6 +16,7 @@ struct console {
     struct past_reader *past_reader;
     struct history history; /* by that reader */
     struct rebuild *rebuild;
+    struct notifier *notifier;  /* null: for one command */
     struct desk_batch *batches; /* changes that wait to be shipped */
     struct turn *turns;         /* changes that wait for those before them, or are being decided */
     struct adopting *adopting;  /* one at a time: two would each look before the other has booked */

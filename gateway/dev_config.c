@@ -27,7 +27,9 @@ bool dev_config_write(const struct dev_machine *m, struct err *err)
     add_in(&text, "certificate_key", m->dir, "server.key");
     add(&text, "state", m->dir);
     add(&text, "redis", redis);
-    buf_printf(&text, "workers = %zu\ntesting = true\nclock_offset = %lld\n", m->listeners.count,
+    buf_printf(&text, "workers = %zu\ntesting = true\nclock_offset = %lld\n"
+               "webhook_private = true\n",
+               m->listeners.count,
                (long long)m->state.clock_offset_ms);
     buf_printf(&text, "backend \"echo\" {\n    kind = echo\n    delay = \"%d ms\"\n}\n",
                ECHO_DELAY_MS);

@@ -300,6 +300,7 @@ static int run_console(void *arg)
         .tls = crew->generation->tls,
         .admin_fd = m->admin_fd,
         .board = m->board,
+        .names = &m->names,
     };
 
     listeners_close_others(m->start->listeners, -1, start.listen_fd);

@@ -56,6 +56,8 @@ static void write_archive_fails(const struct sums *s, const char *name);
 static void write_archived_at(const struct sums *s, const char *name);
 static void write_unlogged(const struct sums *s, const char *name);
 static void write_reloads(const struct sums *s, const char *name);
+static void write_webhooks(const struct sums *s, const char *name);
+static void write_webhooks_pending(const struct sums *s, const char *name);
 
 static const struct family families[] = {
     {"tollgate_build_info", "gauge", "The version that the console runs; always 1.", write_build},
@@ -91,6 +93,11 @@ static const struct family families[] = {
     {"tollgate_access_log_dropped_total", "counter",
      "Lines of the access log that its file did not take in time.", write_unlogged},
     {"tollgate_reloads_total", "counter", "Reloads of the config, by result.", write_reloads},
+    {"tollgate_webhooks_total", "counter",
+     "Attempts to deliver to a webhook that succeeded or failed, and notices given up.",
+     write_webhooks},
+    {"tollgate_webhooks_pending", "gauge", "Notices on their way to webhooks.",
+     write_webhooks_pending},
 };
 
 void metrics_write(const struct board *board, const struct console_numbers *console,
@@ -355,4 +362,23 @@ static void write_reloads(const struct sums *s, const char *name)
     buf_printf(s->out, "%s{result=\"done\"} %" PRIu64 "\n%s{result=\"refused\"} %" PRIu64 "\n",
                name, sum_at(s, offsetof(struct seat, reloads), false), name,
                sum_at(s, offsetof(struct seat, reloads_refused), false));
+}
+
+static void write_webhooks(const struct sums *s, const char *name)
+{
+    static const struct {
+        const char *result;
+        size_t offset;
+    } rows[] = {{"delivered", offsetof(struct seat, webhooks_delivered)},
+                {"failed", offsetof(struct seat, webhooks_failed)},
+                {"given_up", offsetof(struct seat, webhooks_given_up)}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        buf_printf(s->out, "%s{result=\"%s\"} %" PRIu64 "\n", name, rows[i].result,
+                   sum_at(s, rows[i].offset, false));
+}
+
+static void write_webhooks_pending(const struct sums *s, const char *name)
+{
+    write_number(s, name, sum_at(s, offsetof(struct seat, webhooks_pending), true));
 }

@@ -143,6 +143,22 @@ static const struct conf_option main_options[] = {
     {"recent_calls", CONF_INT, "100", 1, 1000000, FIELD(recent_calls),
      "How many of an account's newest calls stay in Redis, however old they are; what was "
      "rebuilt begins anew."},
+    {"webhook_look", CONF_DURATION, "5 s", 100, 10 * SECONDS, FIELD(webhook_look),
+     "How often the console looks whether an account with a webhook has crossed a threshold of a "
+     "budget."},
+    {"webhook_timeout", CONF_DURATION, "15 s", 100, 5 * MINUTES, FIELD(webhook_timeout),
+     "How long a webhook's receiver may take to answer."},
+    {"webhook_retry", CONF_DURATION, "5 s", 10, HOURS, FIELD(webhook_retry),
+     "When a notice that was not taken is sent again; each time after that it takes five times as "
+     "long, and 3 hours at most."},
+    {"webhook_give_up", CONF_DURATION, "24 h", SECONDS, 24 * HOURS, FIELD(webhook_give_up),
+     "How old a notice may be when it is sent for the last time."},
+    {"webhook_private", CONF_BOOL, "false", 0, 0, FIELD(webhook_private),
+     "Permits webhooks to go to addresses that are not public: this machine, by http too, and "
+     "private networks."},
+    {"webhook_ca_file", CONF_STRING, NULL, 0, 0, FIELD(webhook_ca_file),
+     "The authorities that receivers' certificates must be of, PEM. Not set: those of the "
+     "system."},
     {"testing", CONF_BOOL, "false", 0, 0, FIELD(testing),
      "Permits `clock_offset`. What is archived and settled states it."},
     {"clock_offset", CONF_INT, "0", -CENTURY_MS, CENTURY_MS, FIELD(clock_offset),
@@ -282,7 +298,8 @@ static void find_paths(const char *config, struct options *o)
     AUTO_STRING dir = slash ? xstrndup(config, (size_t)(slash - config)) : xstrdup(".");
     char **paths[] = {&o->certificate, &o->certificate_key,   &o->state,
                       &o->journal,     &o->archive,           &o->redis_password_file,
-                      &o->redis_ca,    &o->redis_certificate, &o->redis_certificate_key};
+                      &o->redis_ca,    &o->redis_certificate, &o->redis_certificate_key,
+                      &o->webhook_ca_file};
 
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         make_absolute(paths[i], dir);

@@ -279,6 +279,7 @@ static void check_process(struct check *c)
     enum log_level level;
     struct err err;
 
+    check_file(c, NULL, "webhook_ca_file", o->webhook_ca_file);
     if (!clock_set_zone(o->zone, &err))
         problem(c, NULL, "zone", "zone: %s", err.text);
     if (!log_level_parse(o->log_level, &level))

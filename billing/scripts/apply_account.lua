@@ -183,10 +183,23 @@ local function book_refund(r)
     return aside, true
 end
 
+-- KEYS: where it stands. Fields: name, at, body. What says the same once more changes nothing: the first counts, by
+-- (at, writer, n).
+local function book_first(r)
+    local key, name, at = KEYS[r.k], ARGV[r.f], ARGV[r.f + 1]
+    local old = call('HGET', key, name)
+    local is_first = not old or is_before(at, writer, r.n, match(old, '^(%d+) (%S+) (%d+) '))
+    keep(r)
+    if is_first then
+        call('HSET', key, name, at .. ' ' .. writer .. ' ' .. r.n .. ' ' .. ARGV[r.f + 2])
+    end
+end
+
 local function set_aside(r)
     return ARGV[r.f]
 end
 
 return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
-              credit = book_funds, adjust = book_funds, refund = book_refund, resolve = book_resolve, lost = book_lost,
+              credit = book_funds, adjust = book_funds, refund = book_refund, first = book_first,
+              resolve = book_resolve, lost = book_lost,
               suspend = set_aside})

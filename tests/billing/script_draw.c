@@ -269,6 +269,17 @@ static void draw_object(struct dice *d, struct fact *f)
     snprintf(f->body, sizeof f->body, "{\"text\":%u}", (unsigned)draw(d, 1000));
 }
 
+/* A webhook, or a notice. */
+static void draw_first(struct dice *d, struct fact *f)
+{
+    f->kind = one_in(d, 2) ? RECORD_WEBHOOK : RECORD_NOTICE;
+    f->subject = (unsigned)draw(d, ACCOUNTS);
+    f->op = (unsigned)draw(d, OPS);
+    f->period = (unsigned)draw(d, PERIODS);
+    f->is_complete = one_in(d, 3);
+    f->amount = draw_amount(d);
+}
+
 static void draw_lost(struct dice *d, struct fact *f)
 {
     f->subject = (unsigned)draw(d, 2);
@@ -283,8 +294,8 @@ static struct fact draw_fact(struct dice *d)
         void (*draw)(struct dice *, struct fact *);
     } kinds[] = {{52, RECORD_CALL, draw_call},     {60, RECORD_ACCOUNT, draw_account},
                  {70, RECORD_KEY, draw_key},       {82, RECORD_CREDIT, draw_credit},
-                 {92, RECORD_REFUND, draw_refund}, {98, RECORD_CATALOGUE, draw_object},
-                 {100, RECORD_LOST, draw_lost}};
+                 {90, RECORD_REFUND, draw_refund}, {94, RECORD_CATALOGUE, draw_object},
+                 {98, RECORD_NOTICE, draw_first},  {100, RECORD_LOST, draw_lost}};
     unsigned die = (unsigned)draw(d, d->theme == CALLS ? 66 : 100), k = 0;
     struct fact f = {.writer = (unsigned)draw(d, WRITERS),
                      .at = AT_BASE + (int64_t)draw(d, 6) * NANOS_PER_SECOND};

@@ -11,6 +11,7 @@
 const char *const writer_texts[WRITERS] = {"w-aaaaaaaaaaaaaaaa", "w-bbbbbbbbbbbbbbbb",
                                            "w-cccccccccccccccc"};
 const char *const currency_texts[CURRENCIES] = {"CNY", "USD"};
+const char *const first_ways[2][2] = {{"made", "ended"}, {"raised", "done"}};
 const char *const period_texts[PERIODS] = {"2026-10", "2026-11"};
 const char *const day_texts[PERIODS] = {"2026-10-15", "2026-11-15"};
 const struct partition places[PLACES] = {
@@ -231,6 +232,20 @@ static void refund_body(struct buf *body, const struct fact *f)
         add_member(body, "currency", currency_texts[f->currency]);
 }
 
+/* Both kinds: what it is, of its account, how often it was said before, and so a body of its own. */
+static void first_body(struct buf *body, const struct fact *f)
+{
+    bool is_notice = f->kind == RECORD_NOTICE;
+
+    buf_printf(body, "\"account\":\"" ACCOUNT_FMT "\",\"id\":\"" FIRST_FMT "\"", f->subject,
+               f->subject, f->op);
+    add_member(body, "period", period_texts[f->period]);
+    add_member(body, "as", first_ways[is_notice][f->is_complete]);
+    add_time(body, "at", f->at);
+    if (!f->is_unreadable)
+        buf_printf(body, ",\"body\":" FIRST_BODY_FMT, f->amount);
+}
+
 static void lost_body(struct buf *body, const struct fact *f)
 {
     buf_printf(body, "\"of\":\"%s\"", writer_texts[f->writer]);
@@ -256,6 +271,8 @@ void fact_body(const struct fact *f, struct buf *out)
         [RECORD_ADJUST] = credit_body,
         [RECORD_CATALOGUE] = catalogue_body,
         [RECORD_REFUND] = refund_body,
+        [RECORD_WEBHOOK] = first_body,
+        [RECORD_NOTICE] = first_body,
         [RECORD_LOST] = lost_body,
     };
 

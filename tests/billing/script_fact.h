@@ -86,6 +86,7 @@ int64_t fact_ended_ms(const struct fact *f);
 extern const struct partition places[PLACES];
 extern const char *const writer_texts[WRITERS];
 extern const char *const currency_texts[CURRENCIES];
+extern const char *const first_ways[2][2]; /* of webhooks and notices: begun, over */
 extern const char *const period_texts[PERIODS];
 extern const char *const day_texts[PERIODS]; /* on which all calls of the period ended */
 #define ACCOUNT_FMT         "acct%u"
@@ -98,6 +99,8 @@ extern const char *const day_texts[PERIODS]; /* on which all calls of the period
 #define GROSS_FMT           MODEL_FMT " %s " TERMS_FMT       /* model, day, currency */
 #define RETURN_FMT          "%s %s " MODEL_FMT " " TERMS_FMT /* period, its period, model, currency */
 #define HOLD_FMT            "%" PRId64 " %s %" PRId64        /* amount, writer, renewed */
+#define FIRST_FMT           "id%u-%u"                        /* account, which */
+#define FIRST_BODY_FMT      "{\"says\":%" PRId64 "}"
 #define account_of(request) ((request) % ACCOUNTS)
 #define first_key_of(key)   ((key) % FIRST_KEYS)
 

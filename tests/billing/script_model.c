@@ -40,7 +40,7 @@ static const struct fact *booked(const struct model *m, size_t i, enum record_ki
     return f->kind == kind && !m->booked[i].reason ? f : NULL;
 }
 
-static bool comes_before(const struct fact *a, const struct fact *b, enum partition_side side)
+bool model_comes_before(const struct fact *a, const struct fact *b, enum partition_side side)
 {
     if (a->at != b->at)
         return a->at < b->at;
@@ -59,7 +59,7 @@ bool model_is_first_of_its_op(const struct model *m, const struct fact *credit)
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = model_funds(m, i);
         if (f && f->subject == credit->subject && f->op == credit->op &&
-            comes_before(f, credit, SIDE_ACCOUNT))
+            model_comes_before(f, credit, SIDE_ACCOUNT))
             return false;
     }
     return true;
@@ -72,7 +72,7 @@ static int by_turn(const void *a, const void *b)
 
     if (x->period != y->period)
         return x->period < y->period ? -1 : 1;
-    return comes_before(x, y, SIDE_ACCOUNT) ? -1 : comes_before(y, x, SIDE_ACCOUNT);
+    return model_comes_before(x, y, SIDE_ACCOUNT) ? -1 : model_comes_before(y, x, SIDE_ACCOUNT);
 }
 
 void model_refunds(const struct model *m, unsigned request, struct refunds *out)

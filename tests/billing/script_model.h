@@ -169,6 +169,8 @@ int128 model_balance(const struct model *m, unsigned account, unsigned currency)
 int128 model_room(const struct model *m, unsigned account);
 /* The i-th record booked, when it is money that no call moves and stands in no suspense; else null. */
 const struct fact *model_funds(const struct model *m, size_t i);
+/* By (at, writer, n). */
+bool model_comes_before(const struct fact *a, const struct fact *b, enum partition_side side);
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit);
 /* All refunds of a call, of each operation the first, in the order in which they count. */
 struct refunds {

@@ -22,6 +22,7 @@ static void account_lines(const struct page *p, unsigned account);
 static void foreign_lines(const struct page *p, unsigned account);
 static void debit_lines(const struct page *p, unsigned account);
 static void booked_lines(const struct page *p, unsigned account);
+static void first_lines(const struct page *p);
 static void swept_lines(const struct page *p);
 static void hold_lines(const struct page *p, unsigned account);
 static void refund_lines(const struct page *p, unsigned request);
@@ -47,6 +48,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
     writer_lines(p);
     record_lines(p);
     swept_lines(p);
+    first_lines(p);
     for (unsigned a = 0; a < ACCOUNTS && m->partition.side == SIDE_ACCOUNT; a++) {
         mark_line(p, a);
         account_lines(p, a);
@@ -219,6 +221,40 @@ static void booked_lines(const struct page *p, unsigned account)
     for (unsigned cell = 0; cell < PERIODS * CURRENCIES; cell++) {
         booked_line(p, account, RECORD_CREDIT, cell);
         booked_line(p, account, RECORD_ADJUST, cell);
+    }
+}
+
+static bool says_the_same(const struct fact *a, const struct fact *b)
+{
+    return a->kind == b->kind && a->subject == b->subject && a->op == b->op &&
+           a->is_complete == b->is_complete &&
+           (a->kind == RECORD_WEBHOOK || a->period == b->period);
+}
+
+/* Webhooks and notices: of what says the same the first stands. */
+static void first_line(const struct page *p, const struct fact *f)
+{
+    bool is_notice = f->kind == RECORD_NOTICE;
+    char place[32];
+
+    for (size_t i = 0; i < p->m->booked_count; i++)
+        if (!p->m->booked[i].reason && says_the_same(p->m->booked[i].fact, f) &&
+            model_comes_before(p->m->booked[i].fact, f, SIDE_ACCOUNT))
+            return;
+    snprintf(place, sizeof place, ACCOUNT_FMT ":%s", f->subject, period_texts[f->period]);
+    name(p, is_notice ? "notices" : "webhooks", is_notice ? place : NULL);
+    buf_printf(p->out, "%s " FIRST_FMT " = %" PRId64 " %s %" PRIu64 " " FIRST_BODY_FMT "\n",
+               first_ways[is_notice][f->is_complete], f->subject, f->op, f->at,
+               writer_texts[f->writer], f->n[SIDE_ACCOUNT], f->amount);
+}
+
+static void first_lines(const struct page *p)
+{
+    for (size_t i = 0; i < p->m->booked_count; i++) {
+        const struct fact *f = p->m->booked[i].fact;
+
+        if (!p->m->booked[i].reason && (f->kind == RECORD_WEBHOOK || f->kind == RECORD_NOTICE))
+            first_line(p, f);
     }
 }
 

@@ -1,0 +1,474 @@
+/* notifier.c - a round: the lease, the webhooks, then account after account. What it decides is only ever written to the
+ * journal; that it counts, a later round learns from Redis. */
+#include "gateway/notifier.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/notice_look.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+#define LEASE_MS    "15000"
+#define RAISED_MS   250 /* after which Redis is asked for what was raised */
+#define FULL_ROUNDS 12
+#define DAYS_MAX    3
+#define RECORD_MAX  8192
+#define STOP_MS     2000
+#define ABANDON_MS  10
+/* Calls that began in a window that is over are counted for a while, and what was raised is tried for a day. */
+#define LATE_NANOS  (900 * NANOS_PER_SECOND)
+#define OWING_NANOS (25 * 3600 * NANOS_PER_SECOND)
+
+static const struct names_times names_times = {
+    .fresh_ms = 60000, .retry_ms = 1000, .answer_ms = 15000};
+
+/* An account with an active webhook. */
+struct watched {
+    char account[ID_TEXT];
+    char balance[INT64_TEXT]; /* when it was looked at last; "": it has to be */
+};
+
+struct day {
+    char text[DAY_TEXT];
+    bool raises;
+};
+
+struct notifier {
+    struct console *console;
+    struct names *names;
+    struct tls_context *tls;
+    struct webhook_road road;
+    struct notice_queue *queue;
+    struct timer *timer;
+    bool is_stopped, is_idle;
+    unsigned round;
+    struct webhook_list list;
+    struct watched *watched;
+    size_t watched_count, next;
+    struct day days[DAYS_MAX];
+    size_t day_count, next_day;
+    char (*done)[ID_TEXT]; /* "notice.webhook", of this look */
+    size_t done_count;
+    char (*raised)[NOTICE_ID_TEXT]; /* recorded, and not seen in Redis yet */
+    size_t raised_count;
+};
+
+static bool record_done(void *arg, const struct notice_done *done);
+static void begin(void *arg);
+static void rest(struct notifier *n, int64_t ms);
+static void ask_lease(struct notifier *n, struct span condition, redis_on_reply *on_reply);
+static void on_lease(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_holder(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_lease_again(void *arg, const struct redis_reply *reply, const struct err *err);
+static void lead(struct notifier *n, bool is_leader);
+static void on_list(void *arg, struct webhook_list *list, const struct err *err);
+static void watch(struct notifier *n);
+static void next_account(struct notifier *n);
+static void on_balance(void *arg, const struct redis_reply *reply, const struct err *err);
+static void plan_days(struct notifier *n);
+static void next_day(struct notifier *n);
+static void on_notice(void *arg, const struct notice_seen *seen);
+static void on_crossing(void *arg, const struct crossing *c, const char *id);
+static void on_look_end(void *arg, const struct err *err);
+static bool write_change(struct notifier *n, enum record_kind kind, const char *account,
+                         const struct buf *body);
+
+struct notifier *notifier_new(struct console *c, const struct addr *names, struct seat *seat,
+                              struct err *err)
+{
+    const struct options *o = c->options;
+    struct tls_context *tls = tls_client_new(o->webhook_ca_file, err);
+    struct notifier *n = tls ? xcalloc(1, sizeof *n) : NULL;
+
+    if (!n)
+        return NULL;
+    n->console = c;
+    n->tls = tls;
+    n->is_idle = true;
+    n->names = names_new(c->loop, names, &names_times);
+    n->road = (struct webhook_road){
+        .loop = c->loop,
+        .names = n->names,
+        .tls = tls,
+        .private_too = o->webhook_private,
+        .timeout_ms = o->webhook_timeout,
+    };
+    n->queue = notice_queue_new(
+        &(struct notice_queue_config){.road = n->road,
+                                      .pace = {o->webhook_retry, o->webhook_give_up},
+                                      .pepper = &c->installation->pepper,
+                                      .seat = seat,
+                                      .record = record_done,
+                                      .arg = n});
+    n->timer = timer_new(c->loop, begin, n);
+    timer_start(n->timer, RAISED_MS);
+    return n;
+}
+
+const struct webhook_road *notifier_road(const struct notifier *n)
+{
+    return &n->road;
+}
+
+const struct notice_queue *notifier_queue(const struct notifier *n)
+{
+    return n->queue;
+}
+
+/* ------------------------------------------------------------------ a round begins */
+
+static void begin(void *arg)
+{
+    struct notifier *n = arg;
+    const struct ledger *l = &n->console->ledger;
+
+    if (l->journal && l->projection && !l->is_stopped && redis_is_partly_ready(l->redis)) {
+        n->is_idle = false;
+        ask_lease(n, SPAN("NX"), on_lease);
+    } else {
+        rest(n, n->console->options->webhook_look);
+    }
+}
+
+static void rest(struct notifier *n, int64_t ms)
+{
+    n->is_idle = true;
+    if (!n->is_stopped)
+        timer_start(n->timer, ms);
+}
+
+/* In the name of the console's writer: one that was killed finds its own lease when it is back. */
+static void ask_lease(struct notifier *n, struct span condition, redis_on_reply *on_reply)
+{
+    char key[PARTITION_KEY];
+    const struct span words[] = {
+        SPAN("SET"),
+        partition_key((struct partition){SIDE_ACCOUNT, 0}, "notifier", NULL, key),
+        span_of(journal_writer(n->console->ledger.journal)),
+        condition,
+        SPAN("PX"),
+        SPAN(LEASE_MS),
+    };
+
+    redis_command(n->console->ledger.redis, words, ARRAY_LEN(words), on_reply, n);
+}
+
+static void on_lease(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct notifier *n = arg;
+    char key[PARTITION_KEY];
+    const struct span words[] = {
+        SPAN("GET"), partition_key((struct partition){SIDE_ACCOUNT, 0}, "notifier", NULL, key)};
+
+    if (err || n->is_stopped || redis_reply_type(reply) != REDIS_NIL)
+        lead(n, !err && redis_reply_type(reply) == REDIS_STATUS);
+    else
+        redis_command(n->console->ledger.redis, words, ARRAY_LEN(words), on_holder, n);
+}
+
+static void on_holder(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct notifier *n = arg;
+    const struct journal *journal = n->console->ledger.journal;
+
+    if (!err && !n->is_stopped && journal &&
+        span_equal(redis_reply_text(reply), span_of(journal_writer(journal))))
+        ask_lease(n, SPAN("XX"), on_lease_again);
+    else
+        lead(n, false);
+}
+
+static void on_lease_again(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    lead(arg, !err && redis_reply_type(reply) == REDIS_STATUS);
+}
+
+static void lead(struct notifier *n, bool is_leader)
+{
+    if (is_leader && !n->is_stopped) {
+        webhooks_read(n->console->ledger.redis, on_list, n);
+        return;
+    }
+    notice_queue_clear(n->queue);
+    n->watched_count = 0;
+    rest(n, n->console->options->webhook_look);
+}
+
+static void on_list(void *arg, struct webhook_list *list, const struct err *err)
+{
+    struct notifier *n = arg;
+
+    if (err || n->is_stopped) {
+        rest(n, n->console->options->webhook_look);
+        return;
+    }
+    webhook_list_clear(&n->list);
+    n->list = *list;
+    *list = (struct webhook_list){0};
+    notice_queue_keep(n->queue, &n->list);
+    watch(n);
+    n->next = 0;
+    n->round++;
+    next_account(n);
+}
+
+/* Both lists stand in the order of accounts. */
+static void watch(struct notifier *n)
+{
+    struct watched *before = n->watched, *now = xcalloc(n->list.count + 1, sizeof *now);
+    size_t old = 0, old_count = n->watched_count, count = 0;
+
+    for (size_t i = 0; i < n->list.count; i++) {
+        const char *account = n->list.item[i].account;
+
+        if (n->list.item[i].state != WEBHOOK_ACTIVE ||
+            (count > 0 && strcmp(now[count - 1].account, account) == 0))
+            continue;
+        while (old < old_count && strcmp(before[old].account, account) < 0)
+            old++;
+        if (old < old_count && strcmp(before[old].account, account) == 0)
+            now[count] = before[old];
+        else
+            memcpy(now[count].account, account, sizeof now[count].account);
+        count++;
+    }
+    free(before);
+    n->watched = now;
+    n->watched_count = count;
+}
+
+/* ------------------------------------------------------------------ account after account */
+
+static void next_account(struct notifier *n)
+{
+    const char *account = n->next < n->watched_count ? n->watched[n->next].account : NULL;
+    char key[PARTITION_KEY];
+
+    if (!account || n->is_stopped) {
+        rest(n, n->raised_count > 0 ? RAISED_MS : n->console->options->webhook_look);
+        return;
+    }
+    const struct span words[] = {
+        SPAN("HGET"),
+        partition_key(partition_of(SIDE_ACCOUNT, span_of(account)), "account", account, key),
+        SPAN("balance")};
+    redis_command(n->console->ledger.redis, words, ARRAY_LEN(words), on_balance, n);
+}
+
+/* Whatever is spent moves the balance. */
+static void on_balance(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct notifier *n = arg;
+    struct watched *w = &n->watched[n->next];
+    struct span balance = redis_reply_text(reply);
+
+    if (err || n->is_stopped ||
+        (span_equal(balance, span_of(w->balance)) && n->round % FULL_ROUNDS != 0)) {
+        n->next++;
+        next_account(n);
+        return;
+    }
+    if (!span_copy(balance, w->balance, sizeof w->balance))
+        w->balance[0] = '\0';
+    plan_days(n);
+    next_day(n);
+}
+
+static void plan_days(struct notifier *n)
+{
+    int64_t now = journal_now(n->console->ledger.journal);
+    const int64_t at[DAYS_MAX] = {now, now - LATE_NANOS, now - OWING_NANOS};
+
+    n->day_count = n->next_day = 0;
+    for (size_t i = 0; i < DAYS_MAX; i++) {
+        struct day *day = &n->days[n->day_count];
+        size_t same = i + 1 < DAYS_MAX ? DAY_TEXT - 1 : PERIOD_TEXT - 1;
+        bool is_new = true;
+
+        day_of(at[i], day->text);
+        day->raises = i + 1 < DAYS_MAX;
+        for (size_t k = 0; k < n->day_count; k++)
+            is_new = is_new && strncmp(n->days[k].text, day->text, same) != 0;
+        n->day_count += is_new;
+    }
+}
+
+static void next_day(struct notifier *n)
+{
+    static const struct notice_look_handlers handlers = {on_notice, on_crossing, on_look_end};
+    struct notice_look_ask ask = {.installation = n->console->installation->id,
+                                  .account = n->watched[n->next].account};
+
+    if (n->next_day >= n->day_count) {
+        n->next++;
+        next_account(n);
+        return;
+    }
+    n->done_count = 0;
+    memcpy(ask.day, n->days[n->next_day].text, sizeof ask.day);
+    ask.raises = n->days[n->next_day].raises;
+    notice_look(n->console->ledger.redis, &ask, &handlers, n);
+}
+
+static bool is_done(const struct notifier *n, const char *notice, const char *webhook)
+{
+    char id[ID_TEXT];
+
+    snprintf(id, sizeof id, "%s.%s", notice, webhook);
+    for (size_t i = 0; i < n->done_count; i++)
+        if (strcmp(n->done[i], id) == 0)
+            return true;
+    return false;
+}
+
+static void forget_raised(struct notifier *n, const char *id)
+{
+    for (size_t i = 0; i < n->raised_count; i++)
+        if (strcmp(n->raised[i], id) == 0)
+            memmove(n->raised[i], n->raised[--n->raised_count], NOTICE_ID_TEXT);
+}
+
+/* A webhook hears of what is raised after it was made. */
+static void on_notice(void *arg, const struct notice_seen *seen)
+{
+    struct notifier *n = arg;
+    const char *account = n->watched[n->next].account;
+    struct notice_offer offer = {.notice = seen->id, .raised = seen->entry};
+    char month[PERIOD_TEXT];
+
+    if (seen->is_done) {
+        n->done = xrealloc_array(n->done, n->done_count + 1, sizeof *n->done);
+        snprintf(n->done[n->done_count++], ID_TEXT, "%s", seen->id);
+        notice_queue_forget(n->queue, seen->id);
+        return;
+    }
+    forget_raised(n, seen->id);
+    snprintf(month, sizeof month, "%.*s", PERIOD_TEXT - 1, n->days[n->next_day].text);
+    offer.month = month;
+    for (size_t i = 0; i < n->list.count; i++) {
+        offer.webhook = &n->list.item[i];
+        if (strcmp(offer.webhook->account, account) == 0 &&
+            offer.webhook->state == WEBHOOK_ACTIVE && offer.webhook->at <= seen->entry.at &&
+            !is_done(n, seen->id, offer.webhook->id))
+            notice_queue_offer(n->queue, &offer);
+    }
+}
+
+/* Once more only when Redis has heard of it and lost it again. */
+static void on_crossing(void *arg, const struct crossing *c, const char *id)
+{
+    struct notifier *n = arg;
+    AUTO_CLEAR(buf) body = {.max = RECORD_MAX};
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    struct notice_raising raising = {.id = id, .account = c->account, .period = c->period};
+
+    for (size_t i = 0; i < n->raised_count; i++)
+        if (strcmp(n->raised[i], id) == 0)
+            return;
+    raising.at = n->console->ledger.journal ? journal_now(n->console->ledger.journal) : 0;
+    crossing_write(c, raising.at, &body);
+    raising.body = buf_span(&body);
+    notice_raised_write(&raising, &record);
+    if (!write_change(n, RECORD_NOTICE, c->account, &record))
+        return;
+    n->raised = xrealloc_array(n->raised, n->raised_count + 1, sizeof *n->raised);
+    snprintf(n->raised[n->raised_count++], NOTICE_ID_TEXT, "%s", id);
+    log_info("threshold_reached", "account %s%s%s has reached %u %% of its budget of %s: %s",
+             c->account, c->key ? ", key " : "", c->key ? c->key : "", c->percent, c->period, id);
+}
+
+/* What was raised is looked for again soon, and so is what could not be seen. */
+static void on_look_end(void *arg, const struct err *err)
+{
+    struct notifier *n = arg;
+
+    if (err || n->raised_count > 0)
+        n->watched[n->next].balance[0] = '\0';
+    if (err)
+        n->next_day = n->day_count;
+    else
+        n->next_day++;
+    next_day(n);
+}
+
+/* ------------------------------------------------------------------ records */
+
+static void on_durable(void *arg)
+{
+    struct notifier *n = arg;
+
+    if (n->console->ledger.projection)
+        projection_wake(n->console->ledger.projection);
+}
+
+static bool write_change(struct notifier *n, enum record_kind kind, const char *account,
+                         const struct buf *body)
+{
+    const struct ledger *l = &n->console->ledger;
+    const struct journal_change change = {kind, buf_span(body),
+                                          partition_of(SIDE_ACCOUNT, span_of(account))};
+    struct err err;
+
+    if (!l->journal || l->is_stopped || n->is_stopped)
+        return false;
+    if (journal_change(l->journal, &change, on_durable, n, &err))
+        return true;
+    log_error("webhook_unrecorded", "it is tried again: %s", err.text);
+    return false;
+}
+
+static bool record_done(void *arg, const struct notice_done *asked)
+{
+    struct notifier *n = arg;
+    struct journal *journal = n->console->ledger.journal;
+    AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
+    AUTO_CLEAR(buf) ended = {.max = RECORD_MAX};
+    struct notice_done done = *asked;
+
+    if (!journal)
+        return false;
+    done.at = journal_now(journal);
+    notice_done_write(&done, &record);
+    webhook_ended_write(
+        &(struct webhook_ending){
+            .id = done.webhook, .account = done.account, .is_gone = true, .at = done.at},
+        &ended);
+    return write_change(n, RECORD_NOTICE, done.account, &record) &&
+           (!done.is_gone || write_change(n, RECORD_WEBHOOK, done.account, &ended));
+}
+
+/* ------------------------------------------------------------------ the end */
+
+/* What was abandoned goes at the end of a turn. */
+void notifier_stop(struct notifier *n)
+{
+    bool never = false, was_idle;
+
+    if (!n)
+        return;
+    n->is_stopped = true;
+    timer_stop(n->timer);
+    notice_queue_clear(n->queue);
+    was_idle = loop_run_until(n->console->loop, &never, ABANDON_MS);
+    was_idle = was_idle || loop_run_until(n->console->loop, &n->is_idle, STOP_MS);
+    if (!was_idle)
+        log_warn("notifier_stopped", "Redis did not answer in time");
+}
+
+void notifier_free(struct notifier *n)
+{
+    if (!n)
+        return;
+    notice_queue_free(n->queue);
+    timer_free(n->timer);
+    names_free(n->names);
+    tls_context_free(n->tls);
+    webhook_list_clear(&n->list);
+    free(n->watched);
+    free(n->done);
+    free(n->raised);
+    free(n);
+}

@@ -1,0 +1,142 @@
+/* webhook_list.c - one question to each partition, all at once. */
+#include "gateway/webhook_list.h"
+
+#include <stdlib.h>
+
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/text.h"
+
+struct reading {
+    unsigned pending;
+    struct webhook_list list;
+    struct err failure; /* the last */
+    webhooks_on_read *on_read;
+    void *arg;
+};
+
+static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take(struct webhook_list *list, const struct redis_reply *fields);
+static bool add(struct webhook_list *list, const char *id, struct span entry);
+static enum webhook_state state_of(const struct redis_reply *fields, const char *id);
+static int compare(const void *a, const void *b);
+
+const char *webhook_state_name(enum webhook_state s)
+{
+    static const char *const names[] = {"active", "deleted", "gone"};
+
+    return names[s];
+}
+
+void webhook_list_clear(struct webhook_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->item[i].url);
+    free(list->item);
+    *list = (struct webhook_list){0};
+}
+
+const struct webhook *webhook_list_find(const struct webhook_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->item[i].id, id) == 0)
+            return &list->item[i];
+    return NULL;
+}
+
+void webhooks_read(struct redis *redis, webhooks_on_read *on_read, void *arg)
+{
+    struct reading *r = xcalloc(1, sizeof *r);
+
+    r->on_read = on_read;
+    r->arg = arg;
+    r->pending = PARTITIONS;
+    for (unsigned i = 0; i < PARTITIONS; i++) {
+        char key[PARTITION_KEY];
+        const struct span words[] = {
+            SPAN("HGETALL"),
+            partition_key((struct partition){SIDE_ACCOUNT, i}, "webhooks", NULL, key)};
+
+        redis_command(redis, words, ARRAY_LEN(words), on_partition, r);
+    }
+}
+
+static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct reading *r = arg;
+    struct err room;
+    const struct err *failure = redis_failure(reply, err, &room);
+
+    if (failure)
+        r->failure = *failure;
+    else
+        take(&r->list, reply);
+    if (--r->pending > 0)
+        return;
+    if (r->list.count > 0)
+        qsort(r->list.item, r->list.count, sizeof *r->list.item, compare);
+    r->on_read(r->arg, &r->list, r->failure.code ? &r->failure : NULL);
+    webhook_list_clear(&r->list);
+    free(r);
+}
+
+/* [name, entry, …]. */
+static void take(struct webhook_list *list, const struct redis_reply *fields)
+{
+    for (size_t i = 0; i + 1 < redis_reply_count(fields); i += 2) {
+        struct span name = redis_reply_text(redis_reply_at(fields, i));
+        char id[WEBHOOK_ID_TEXT];
+
+        if (!span_starts(name, SPAN("made ")))
+            continue;
+        name = (struct span){name.data + 5, name.len - 5};
+        if (!span_copy(name, id, sizeof id) ||
+            !add(list, id, redis_reply_text(redis_reply_at(fields, i + 1))))
+            log_warn("webhook_unreadable", "what Redis holds of webhook %.*s can't be read",
+                     SPAN_FMT(name));
+        else
+            list->item[list->count - 1].state = state_of(fields, id);
+    }
+}
+
+static bool add(struct webhook_list *list, const char *id, struct span entry)
+{
+    struct first_entry first;
+    AUTO_JSON body = first_entry_read(entry, &first) ? json_parse(first.body, NULL) : NULL;
+    const char *account = NULL, *url = NULL;
+    struct webhook w = {.at = body ? first.at : 0};
+
+    if (!body || !json_get_string(body, "account", &account, "the webhook", NULL) ||
+        !json_get_string(body, "url", &url, "the webhook", NULL) ||
+        !span_copy(span_of(account), w.account, sizeof w.account) ||
+        !span_copy(span_of(id), w.id, sizeof w.id))
+        return false;
+    w.url = xstrdup(url);
+    list->item = xrealloc_array(list->item, list->count + 1, sizeof *list->item);
+    list->item[list->count++] = w;
+    return true;
+}
+
+static enum webhook_state state_of(const struct redis_reply *fields, const char *id)
+{
+    for (size_t i = 0; i + 1 < redis_reply_count(fields); i += 2) {
+        struct span name = redis_reply_text(redis_reply_at(fields, i));
+        struct span entry = redis_reply_text(redis_reply_at(fields, i + 1));
+
+        if (span_starts(name, SPAN("ended ")) &&
+            span_equal((struct span){name.data + 6, name.len - 6}, span_of(id)))
+            return memmem(entry.data, entry.len, "\"gone\"", 6) ? WEBHOOK_GONE : WEBHOOK_DELETED;
+    }
+    return WEBHOOK_ACTIVE;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct webhook *x = a, *y = b;
+    int order = strcmp(x->account, y->account);
+
+    if (order == 0 && x->at != y->at)
+        order = x->at < y->at ? -1 : 1;
+    return order ? order : strcmp(x->id, y->id);
+}
