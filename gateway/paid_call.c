@@ -59,13 +59,22 @@ void paid_call_start(struct paid_calls *all, struct http_request *r, const struc
                      enum surface surface)
 {
     struct paid_call *c = paid_call_new(all, r, caller);
+    struct gate_refusal why;
 
-    if (read_body(c, surface) && read_idempotency_key(c, caller) && choose_model(c, caller) &&
-        reserve(c))
+    if (!read_body(c, surface) || !read_idempotency_key(c, caller) || !choose_model(c, caller) ||
+        !reserve(c)) {
+        paid_call_free(c);
+        return;
+    }
+    http_request_set_data(c->request, c);
+    http_request_watch(c->request, on_client_gone, NULL);
+    c->state = CALL_ADMITTING;
+    if (gate_lets_call(&c->holder, c->model->id, &why))
         admit(c);
     else
-        paid_call_free(c);
+        read_key_again(c);
 }
+
 static bool read_body(struct paid_call *c, enum surface surface)
 {
     struct err err;
@@ -101,7 +110,6 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
     struct server *server = c->all->server;
     struct meter_subject subject = {caller->request_id, caller->holder.owner,
                                     caller->holder.public_id, NULL};
-    struct gate_refusal why;
     char text[ERR_TEXT_MAX];
     struct err err;
 
@@ -112,10 +120,6 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
                  "The model '%s' does not exist; GET /v1/models lists what this key may call",
                  c->wants.model);
         refuse(c, CALLER_UNKNOWN_MODEL, "model", text);
-        return false;
-    }
-    if (!gate_lets_call(&c->holder, c->model->id, &why)) {
-        refuse(c, why.problem, "model", why.text);
         return false;
     }
     if (!serves(c))
@@ -190,9 +194,6 @@ static void admit(struct paid_call *c)
         paid_call_free(c);
         return;
     }
-    http_request_set_data(c->request, c);
-    http_request_watch(c->request, on_client_gone, NULL);
-    c->state = CALL_ADMITTING;
     c->hold = admission_admit(c->all->server->admission, &request, on_admitted, c);
 }
 
@@ -249,10 +250,12 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         call_fail(c, &none);
 }
 
-/* What the key opens may have changed since it was read, so all that is asked anew. */
+/* What the key opens may have changed since it was read: it was admitted no more, or is about to be refused. All that is
+ * asked anew. */
 static void read_key_again(struct paid_call *c)
 {
-    hold_abandon(c->hold);
+    if (c->hold)
+        hold_abandon(c->hold);
     c->hold = NULL;
     c->key_readings++;
     c->check = keyring_check_again(c->all->server->ledger.keyring, &c->holder, on_key_again, c);
@@ -278,7 +281,7 @@ static void on_key_again(void *arg, enum key_verdict verdict, const struct key_h
         snprintf(why.text, sizeof why.text, "%s", problem_row(why.problem)->message);
     }
     journal_unreserve(c->all->server->ledger.journal);
-    refuse(c, why.problem, NULL, why.text);
+    refuse(c, why.problem, why.problem == POLICY_KEY_MODEL ? "model" : NULL, why.text);
     paid_call_free(c);
 }
 

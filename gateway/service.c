@@ -15,6 +15,7 @@ struct exchange {
     struct caller caller;
     struct route_match match;
     struct key_check *check;    /* null unless the key is being looked up */
+    bool key_is_fresh;          /* not what was read some seconds ago */
     struct http_request **slot; /* a handler's own pointer to the request, or null */
 };
 
@@ -34,6 +35,7 @@ static void check_key(struct exchange *x, char kind);
 static void check_token(struct exchange *x, const struct secret *token);
 static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
 static void pass_gate(struct exchange *x);
+static void read_key_again(struct exchange *x);
 static void log_holder(const struct exchange *x);
 static void enter(struct exchange *x);
 static void on_gone(void *data);
@@ -226,8 +228,8 @@ static void check_key(struct exchange *x, char kind)
         reply_problem(x->request, CALLER_WRONG_ROLE, "%s", problem_row(CALLER_WRONG_ROLE)->message);
         return;
     }
-    check =
-        keyring_check(x->service->keyring, &key, !x->match.route->key_may_be_cached, on_verdict, x);
+    x->key_is_fresh = !x->match.route->key_may_be_cached;
+    check = keyring_check(x->service->keyring, &key, x->key_is_fresh, on_verdict, x);
     if (check)
         x->check = check;
 }
@@ -259,6 +261,7 @@ static void on_verdict(void *arg, enum key_verdict verdict, const struct key_hol
 
     x->check = NULL;
     if (verdict == KEY_GOOD) {
+        key_access_free(x->caller.holder.access);
         x->caller.holder = *holder;
         key_access_hold(holder->access);
         log_holder(x);
@@ -271,7 +274,7 @@ static void on_verdict(void *arg, enum key_verdict verdict, const struct key_hol
                   "%s", problem_row(problem)->message);
 }
 
-/* The key is good; whether it is for this, and from here. */
+/* The key is good; whether it is for this, and from here. Nobody is refused by what is not so any more. */
 static void pass_gate(struct exchange *x)
 {
     static const enum scope scopes[] = {[CALLER_CALLS] = SCOPE_CALL, [CALLER_READS] = SCOPE_USAGE};
@@ -282,8 +285,16 @@ static void pass_gate(struct exchange *x)
                      (size_t)access < ARRAY_LEN(scopes) ? scopes[access] : SCOPE_NONE, x->request,
                      &why))
         enter(x);
+    else if (!x->key_is_fresh)
+        read_key_again(x);
     else
         reply_problem(x->request, why.problem, "%s", why.text);
+}
+
+static void read_key_again(struct exchange *x)
+{
+    x->key_is_fresh = true;
+    x->check = keyring_check_again(x->service->keyring, &x->caller.holder, on_verdict, x);
 }
 
 static void log_holder(const struct exchange *x)
