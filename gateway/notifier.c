@@ -96,13 +96,13 @@ struct notifier *notifier_new(struct console *c, const struct addr *names, struc
         .private_too = o->webhook_private,
         .timeout_ms = o->webhook_timeout,
     };
-    n->queue = notice_queue_new(
-        &(struct notice_queue_config){.road = n->road,
-                                      .pace = {o->webhook_retry, o->webhook_give_up},
-                                      .pepper = &c->installation->pepper,
-                                      .seat = seat,
-                                      .record = record_done,
-                                      .arg = n});
+    n->queue = notice_queue_new(&(struct notice_queue_config){
+        .road = n->road,
+        .pace = {o->webhook_retry, o->webhook_retry_longest, o->webhook_give_up},
+        .pepper = &c->installation->pepper,
+        .seat = seat,
+        .record = record_done,
+        .arg = n});
     n->timer = timer_new(c->loop, begin, n);
     timer_start(n->timer, RAISED_MS);
     return n;

@@ -150,7 +150,9 @@ static const struct conf_option main_options[] = {
      "How long a webhook's receiver may take to answer."},
     {"webhook_retry", CONF_DURATION, "5 s", 10, HOURS, FIELD(webhook_retry),
      "When a notice that was not taken is sent again; each time after that it takes five times as "
-     "long, and 3 hours at most."},
+     "long."},
+    {"webhook_retry_longest", CONF_DURATION, "3 h", 100, 24 * HOURS, FIELD(webhook_retry_longest),
+     "The longest that it takes until a notice is sent again, unless its receiver asks for more."},
     {"webhook_give_up", CONF_DURATION, "24 h", SECONDS, 24 * HOURS, FIELD(webhook_give_up),
      "How old a notice may be when it is sent for the last time."},
     {"webhook_private", CONF_BOOL, "false", 0, 0, FIELD(webhook_private),
@@ -168,7 +170,8 @@ static const struct conf_option main_options[] = {
 
 static const struct conf_option backend_options[] = {
     {"kind", CONF_STRING, NULL, 0, 0, BACKEND_FIELD(kind),
-     "What it speaks: openai (any server with OpenAI's API over HTTP), anthropic (with Anthropic's messages) or echo (built in: it "
+     "What it speaks: openai (any server with OpenAI's API over HTTP), anthropic (with Anthropic's "
+     "messages) or echo (built in: it "
      "answers the last user message)."},
     {"url", CONF_STRING, NULL, 0, 0, BACKEND_FIELD(url),
      "Where it is: \"http://HOST:PORT/v1\" or https. Not for echo."},
@@ -296,9 +299,9 @@ static void find_paths(const char *config, struct options *o)
 {
     const char *slash = strrchr(config, '/');
     AUTO_STRING dir = slash ? xstrndup(config, (size_t)(slash - config)) : xstrdup(".");
-    char **paths[] = {&o->certificate, &o->certificate_key,   &o->state,
-                      &o->journal,     &o->archive,           &o->redis_password_file,
-                      &o->redis_ca,    &o->redis_certificate, &o->redis_certificate_key,
+    char **paths[] = {&o->certificate,    &o->certificate_key,   &o->state,
+                      &o->journal,        &o->archive,           &o->redis_password_file,
+                      &o->redis_ca,       &o->redis_certificate, &o->redis_certificate_key,
                       &o->webhook_ca_file};
 
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)

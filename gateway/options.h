@@ -45,7 +45,7 @@ struct options {
     int64_t offline_age;     /* ms */
     bool webhook_private;    /* webhooks may go to addresses that are not public */
     char *webhook_ca_file;   /* null: the system's authorities */
-    int64_t webhook_look, webhook_timeout, webhook_retry, webhook_give_up; /* ms */
+    int64_t webhook_look, webhook_timeout, webhook_retry, webhook_retry_longest, webhook_give_up; /* ms */
     bool testing;            /* permits --clock; archives and manifests state it */
     int64_t clock_offset;    /* ms; only with testing */
     size_t backend_count;

@@ -5,15 +5,14 @@
 
 #include "lib/base/rand.h"
 
-#define GROWTH       5
-#define DELAY_MS_MAX (INT64_C(3) * 3600 * 1000)
+#define GROWTH 5
 
 int64_t webhook_delay_ms(const struct webhook_pace *pace, int64_t age_ms)
 {
     int64_t delay = pace->first_ms, due = delay;
 
     while (due - age_ms < delay / 2 && due <= pace->give_up_ms) {
-        delay = delay < DELAY_MS_MAX / GROWTH ? delay * GROWTH : DELAY_MS_MAX;
+        delay = delay < pace->longest_ms / GROWTH ? delay * GROWTH : pace->longest_ms;
         due += delay;
     }
     return due <= pace->give_up_ms ? due - age_ms : -1;

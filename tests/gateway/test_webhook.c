@@ -12,7 +12,7 @@
 #define MINUTES (60 * SECONDS)
 #define HOURS   (60 * MINUTES)
 
-static const struct webhook_pace usual = {5 * SECONDS, 24 * HOURS};
+static const struct webhook_pace usual = {5 * SECONDS, 3 * HOURS, 24 * HOURS};
 
 /* The example that the specification's own libraries are tested with: secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw. */
 START_TEST(the_specifications_example_is_signed_as_it_says)
