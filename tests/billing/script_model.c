@@ -429,12 +429,12 @@ char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us)
 {
     AUTO_CLEAR(buf) answer;
 
+    buf_init(&answer, 256);
     if (ask->is_stranger && m->is_installed)
         return xstrdup("INSTALLATION");
     if (m->parked[0])
         return xstrdup("PARKED");
     m->is_installed = true;
-    buf_init(&answer, 256);
     buf_add_string(&answer, "OK");
     for (size_t i = 0; i < ask->count; i++)
         buf_printf(&answer, " %s", change(m, ask, i, now_us));
@@ -649,6 +649,7 @@ char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us)
     AUTO_CLEAR(buf) answer;
     bool is_first = m->looks[ask->account].run != ask->run;
 
+    buf_init(&answer, 8192);
     if (!m->is_installed || ask->is_stranger)
         return xstrdup("INSTALLATION");
     if (m->parked[0])
@@ -659,7 +660,6 @@ char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us)
     }
     if (!is_first && now_us / 1000 - m->looks[ask->account].ms < LOOK_MS)
         return xstrdup("SOON");
-    buf_init(&answer, 8192);
     buf_add_string(&answer, "OK");
     look(m, ask, is_first, &answer);
     m->looks[ask->account].ms = now_us / 1000;

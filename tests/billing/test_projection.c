@@ -21,6 +21,7 @@
 #define WAIT_MS      20000
 #define ALL_MS       (INT64_C(3650) * 86400000) /* of time is recent */
 #define HASTE        25 /* timers of everything but the test run so many times as fast */
+#define REST_MAX_MS  10
 
 /* One writer with all that belongs to it. */
 struct rig {
@@ -38,14 +39,28 @@ struct rig {
 
 static struct fixture fixture;
 static int64_t slept_ms; /* the process stood still for so long */
-static bool is_slow;     /* timers take a hundred times as long, instead of running ahead */
+static bool is_held;     /* a rest of some milliseconds lasts until let_go(), and no other timer matters */
+static struct timer *held_rest;
 
 void __real_timer_start(struct timer *t, int64_t ms);
 void __wrap_timer_start(struct timer *t, int64_t ms);
 
 void __wrap_timer_start(struct timer *t, int64_t ms)
 {
-    __real_timer_start(t, is_slow ? ms * 100 : ms / HASTE);
+    if (is_held && ms < REST_MAX_MS)
+        held_rest = t;
+    else
+        __real_timer_start(t, is_held ? ms * 100 : ms / HASTE);
+}
+
+static void let_go(struct rig *r)
+{
+    bool never = false;
+
+    ck_assert_ptr_nonnull(held_rest);
+    __real_timer_start(held_rest, 0);
+    held_rest = NULL;
+    ck_assert(!loop_run_until(r->loop, &never, 20));
 }
 
 int64_t __real_clock_monotonic_ms(void);
@@ -388,19 +403,18 @@ START_TEST(what_comes_in_quick_succession_travels_together_and_the_first_at_once
 {
     bool never = false;
     unsigned before, first;
-    int64_t start;
     struct rig r;
 
     rig_init(&r);
     rig_connect(&r, INSTALLATION, 50);
     recover(&r);
-    is_slow = true;
+    is_held = true;
     open_account(&r, "acct-a", "1000");
     call(&r, "acct-a", 1); /* both scripts are loaded now */
     ship(&r);
-    ck_assert(!loop_run_until(r.loop, &never, 600)); /* the rest, and the last quick tick */
+    ck_assert(!loop_run_until(r.loop, &never, 200)); /* the last quick tick */
+    let_go(&r);
     before = scripts_run();
-    start = clock_monotonic_ms();
     call(&r, "acct-a", 1);
     ship(&r);
     first = scripts_run();
@@ -410,8 +424,8 @@ START_TEST(what_comes_in_quick_succession_travels_together_and_the_first_at_once
         make_durable(&r);
         ck_assert(!loop_run_until(r.loop, &never, 5));
     }
-    ck_assert_msg(clock_monotonic_ms() - start < 300, "the machine is too slow for this test");
     ck_assert_uint_eq(scripts_run(), first);
+    let_go(&r);
     ship(&r);
     ck_assert_uint_eq(scripts_run() - first, 2);
     expect_account("acct-a", "balance", "999999999988");
@@ -781,7 +795,7 @@ START_TEST(a_parked_partition_that_was_rebuilt_is_shipped_to_again)
     expect_account("acct-a", "balance", "(nil)");
     freeReplyObject(fixture_command(&fixture, "HDEL tg:{%s}:state parked", p));
     wait_for_facts(&r, before);
-    ck_assert(projection_is_current(r.projection));
+    ship(&r);
     rig_free(&r);
 }
 END_TEST
