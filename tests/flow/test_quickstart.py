@@ -72,8 +72,18 @@ def try_lines(said: str) -> list[str]:
     curl, python, node = (printed[printed.index(f"\n{begins}"):].partition("\n\n")[0] for begins in beginnings)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"       # where python3 has the package openai
     return [subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, check=True, env={**os.environ, "PATH": path},
-                           timeout=tollgate.PATIENCE * tollgate.SLOWER, cwd=TOP / "tests" / "node").stdout
+                           timeout=2 * tollgate.PATIENCE * tollgate.SLOWER, cwd=TOP / "tests" / "node").stdout
             for lines in (curl, python, f"{python}\n{node}")]
+
+
+def test_the_built_in_model_answers_what_it_is_told(start: Callable[..., QuickStart]) -> None:
+    quick = start()
+    said = quick.wait_for(SERVING)
+    assert '"content":"hello, who pays for this?"' in said and "the receipt is genuine" in said and "verified: preview" in said
+    assert re.search(r"^demo/echo +2 ", said, re.MULTILINE), "the creator earned with both calls"
+    curl, *sdks = try_lines(said)
+    assert '"content":"hello, who pays for this?"' in curl and sdks == ["hello\n", "hello\nhello\n"]
+    assert quick.process.stop() == 128 + signal.SIGTERM
 
 
 def test_with_an_upstream_everything_shown_is_a_call_to_that_model(start: Callable[..., QuickStart], upstream: Upstream) -> None:
