@@ -34,7 +34,7 @@ enum rate { RATE_REQUESTS, RATE_TOKENS, RATES };
 struct rate_left {
     int64_t limit; /* a minute; 0: none */
     int64_t left;
-    int64_t reset_us; /* until all is left, when nothing more is asked for */
+    int64_t full_at; /* nanos: when all is left again, if nothing more is asked for */
 };
 
 struct admission_answer {

@@ -1,6 +1,7 @@
 /* admission_answer.c - the answer of admit.lua, whose header says what stands where. */
 #include "billing/admission_answer.h"
 
+#include "lib/base/clock.h"
 #include "lib/base/text.h"
 
 #define MODE_AT 5
@@ -76,12 +77,13 @@ static enum verdict verdict_of(const struct redis_reply *word)
 static void fill_rates(struct admission_answer *answer, const struct redis_reply *reply)
 {
     size_t at = MODE_AT + 1;
+    int64_t now = clock_now();
 
     if (redis_reply_count(reply) < at + 6)
         return;
     for (int i = 0; i < RATES; i++, at += 3)
         answer->rates[i] = (struct rate_left){number_at(reply, at), number_at(reply, at + 1),
-                                              number_at(reply, at + 2)};
+                                              now + 1000 * number_at(reply, at + 2)};
     if (redis_reply_count(reply) < at + 5 || answer->verdict == VERDICT_BUDGET)
         return;
     answer->over.is_of_key = text_is(reply, at, "key");

@@ -21,7 +21,8 @@ struct head {
 
 static void begin_head(struct head *head, const struct http_request *r, const char *request_id);
 static void add_field(struct head *head, const char *name, const char *value);
-static void add_rates(struct head *head, const struct rate_left rates[RATES]);
+static void add_rates(struct head *head, const struct http_request *r,
+                      const struct rate_left rates[RATES]);
 static const char *receipt_path(const char *request_id, char out[RECEIPT_TEXT]);
 
 void answer_begin_stream(struct http_request *r, const char *content_type, const char *request_id,
@@ -33,7 +34,7 @@ void answer_begin_stream(struct http_request *r, const char *content_type, const
     add_field(&head, "content-type", content_type);
     add_field(&head, "cache-control", "no-cache");
     add_field(&head, "x-accel-buffering", "no");
-    add_rates(&head, rates);
+    add_rates(&head, r, rates);
     http_reply_start(r, 200, head.field, head.count);
 }
 
@@ -52,9 +53,10 @@ static void add_field(struct head *head, const char *name, const char *value)
     head->field[head->count++] = (struct http_field){name, value};
 }
 
-static void add_rates(struct head *head, const struct rate_left rates[RATES])
+static void add_rates(struct head *head, const struct http_request *r,
+                      const struct rate_left rates[RATES])
 {
-    rate_headers_fill(&head->rates, rates);
+    rate_headers_fill(&head->rates, rates, error_shape_of(r) == ERROR_ANTHROPIC);
     for (size_t i = 0; i < head->rates.count; i++)
         add_field(head, head->rates.field[i].name, head->rates.field[i].value);
 }
@@ -81,7 +83,7 @@ void answer_plain(struct http_request *r, const struct event *e, const char *con
     add_field(&head, "content-type", content_type);
     add_field(&head, "x-tollgate-cost", decimal_format(e->amount.nanos, cost));
     add_field(&head, "x-tollgate-receipt", receipt_path(e->request_id, receipt));
-    add_rates(&head, rates);
+    add_rates(&head, r, rates);
     http_reply(r, 200, head.field, head.count, body);
 }
 

@@ -10,7 +10,7 @@
 #include "lib/base/json.h"
 
 #define BODY_MAX   8192
-#define FIELDS_MAX 16
+#define FIELDS_MAX (10 + PROBLEM_MORE)
 
 static const struct problem_row rows[PROBLEM_COUNT] = {
     [CALLER_BAD_REQUEST] = {"caller_bad_request", 400, "invalid_request_error", NULL, 0,

@@ -67,13 +67,15 @@ const struct problem_row *problem_row(enum problem p);
 enum error_shape { ERROR_OPENAI, ERROR_ANTHROPIC };
 enum error_shape error_shape_of(const struct http_request *r);
 
+#define PROBLEM_MORE 12
+
 /* `request_id` and `param` may be null; retry_after_ms 0: none. */
 struct problem_details {
     enum error_shape shape; /* for problem_write(); a reply has the shape of its request */
     const char *request_id, *param;
     const char *allow; /* the methods that a path takes, for 405 */
     int64_t retry_after_ms;
-    const struct http_field *more; /* further headers, at most 6 */
+    const struct http_field *more; /* further headers, at most PROBLEM_MORE */
     size_t more_count;
 };
 void problem_reply(struct http_request *r, enum problem p, const struct problem_details *details,

@@ -10,72 +10,56 @@
 #define UPSTREAM_ERROR_BYTES 65536
 
 static enum problem problem_of_verdict(const struct admission_answer *answer);
-static void describe_budget(const struct admission_answer *answer, const struct money *asked,
-                            char out[ERR_TEXT_MAX]);
-static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX]);
 static bool is_callers_fault(unsigned status);
 static bool is_error_object(struct span body);
 static void describe_refusal(struct failure *f, const struct backend_result *result);
 
+/* What is said of a refusal; of others what the problem says. */
+typedef void describe_verdict(const struct admission_answer *answer, const struct money *asked,
+                              char out[ERR_TEXT_MAX]);
+static describe_verdict describe_credit, describe_budget, describe_currency, describe_concurrency,
+    describe_rate, describe_too_large, describe_claimed, describe_other_body, describe_recovering;
+static describe_verdict *const describe[] = {
+    [VERDICT_CREDIT] = describe_credit,
+    [VERDICT_BUDGET] = describe_budget,
+    [VERDICT_CURRENCY] = describe_currency,
+    [VERDICT_CONCURRENCY] = describe_concurrency,
+    [VERDICT_RATE] = describe_rate,
+    [VERDICT_TOO_LARGE] = describe_too_large,
+    [VERDICT_CLAIMED] = describe_claimed,
+    [VERDICT_OTHER_BODY] = describe_other_body,
+    [VERDICT_RECOVERING] = describe_recovering,
+};
+
 void refusal_reply(struct http_request *r, const struct admission_answer *answer,
                    const struct money *asked, const char *request_id)
 {
-    struct rate_headers rates;
-    rate_headers_fill(&rates, answer->rates);
-    struct problem_details details = {.request_id = request_id,
-                                      .retry_after_ms = answer->retry_after_ms,
-                                      .more = rates.field,
-                                      .more_count = rates.count};
     enum problem problem = problem_of_verdict(answer);
-    char left[DECIMAL_TEXT], need[DECIMAL_TEXT], text[ERR_TEXT_MAX];
+    struct rate_headers rates;
+    struct problem_details details = {.request_id = request_id,
+                                      .retry_after_ms = answer->retry_after_ms};
+    char text[ERR_TEXT_MAX];
 
-    switch (answer->verdict) {
-    case VERDICT_CREDIT:
-        problem_reply(r, problem, &details,
-                      "This call may cost up to %s %s, and %s %s of your credit is left; add "
-                      "credit or lower max_completion_tokens",
-                      decimal_format(asked->nanos, need), asked->currency,
-                      decimal_format(answer->left.nanos, left), answer->left.currency);
-        return;
-    case VERDICT_BUDGET:
-        describe_budget(answer, asked, text);
-        problem_reply(r, problem, &details, "%s", text);
-        return;
-    case VERDICT_CURRENCY:
-        problem_reply(r, problem, &details,
-                      "This model is priced in %s, and your account is in %s; call a model of your "
-                      "own currency",
-                      asked->currency, answer->left.currency);
-        return;
-    case VERDICT_CONCURRENCY:
-        problem_reply(r, problem, &details,
-                      "%" PRId64 " calls of this account are running, and its limit is %" PRId64
-                      "; wait until one ends",
-                      answer->open, answer->open_max);
-        return;
-    case VERDICT_RATE:
-    case VERDICT_TOO_LARGE:
-        describe_rate(answer, text);
-        problem_reply(r, problem, &details, "%s", text);
-        return;
-    case VERDICT_CLAIMED:
-        problem_reply(r, problem, &details,
-                      "The call %s with this Idempotency-Key has not ended, as far as is known; "
-                      "ask again with the same key to get its answer",
-                      answer->earlier);
-        return;
-    case VERDICT_OTHER_BODY:
-        problem_reply(r, problem, &details,
-                      "This Idempotency-Key was used for another request, %s, in the last 24 "
-                      "hours; send a new one with a request that differs",
-                      answer->earlier);
-        return;
-    case VERDICT_RECOVERING:
-        problem_reply(r, problem, &details, "The ledger is recovering; retry in a few seconds");
-        return;
-    default:
-        problem_reply(r, problem, &details, "%s", problem_row(problem)->message);
-    }
+    rate_headers_fill(&rates, answer->rates, error_shape_of(r) == ERROR_ANTHROPIC);
+    details.more = rates.field;
+    details.more_count = rates.count;
+    if ((size_t)answer->verdict < ARRAY_LEN(describe) && describe[answer->verdict])
+        describe[answer->verdict](answer, asked, text);
+    else
+        snprintf(text, sizeof text, "%s", problem_row(problem)->message);
+    problem_reply(r, problem, &details, "%s", text);
+}
+
+static void describe_credit(const struct admission_answer *answer, const struct money *asked,
+                            char out[ERR_TEXT_MAX])
+{
+    char left[DECIMAL_TEXT], need[DECIMAL_TEXT];
+
+    snprintf(out, ERR_TEXT_MAX,
+             "This call may cost up to %s %s, and %s %s of your credit is left; add credit or "
+             "lower max_completion_tokens",
+             decimal_format(asked->nanos, need), asked->currency,
+             decimal_format(answer->left.nanos, left), answer->left.currency);
 }
 
 static void describe_budget(const struct admission_answer *answer, const struct money *asked,
@@ -93,29 +77,83 @@ static void describe_budget(const struct admission_answer *answer, const struct 
              clock_format(answer->budget.ends_at, ends));
 }
 
-static void describe_rate(const struct admission_answer *answer, char out[ERR_TEXT_MAX])
+static void describe_currency(const struct admission_answer *answer, const struct money *asked,
+                              char out[ERR_TEXT_MAX])
+{
+    snprintf(out, ERR_TEXT_MAX,
+             "This model is priced in %s, and your account is in %s; call a model of your own "
+             "currency",
+             asked->currency, answer->left.currency);
+}
+
+static void describe_concurrency(const struct admission_answer *answer, const struct money *asked,
+                                 char out[ERR_TEXT_MAX])
+{
+    (void)asked;
+    snprintf(out, ERR_TEXT_MAX,
+             "%" PRId64 " calls of this account are running, and its limit is %" PRId64
+             "; wait until one ends",
+             answer->open, answer->open_max);
+}
+
+static void describe_rate(const struct admission_answer *answer, const struct money *asked,
+                          char out[ERR_TEXT_MAX])
 {
     const char *whose = answer->over.is_of_key ? "key" : "account";
-    int64_t limit = answer->over.limit, left = answer->over.left, asked = answer->asked_tokens;
+    int64_t limit = answer->over.limit, left = answer->over.left;
     char wait[RATE_TEXT];
 
+    (void)asked;
     rate_wait_format(answer->retry_after_ms * 1000, wait);
-    if (answer->verdict == VERDICT_TOO_LARGE)
-        snprintf(out, ERR_TEXT_MAX,
-                 "This call may use up to %" PRId64 " tokens, and this %s may use %" PRId64
-                 " a minute; shorten the prompt or lower max_completion_tokens",
-                 asked, whose, limit);
-    else if (answer->over.what == RATE_TOKENS)
+    if (answer->over.what == RATE_TOKENS)
         snprintf(out, ERR_TEXT_MAX,
                  "This %s may use %" PRId64 " tokens a minute, %" PRId64
                  " are left, and this call may use up to %" PRId64
                  "; retry in %s, or lower max_completion_tokens",
-                 whose, limit, left, asked, wait);
+                 whose, limit, left, answer->asked_tokens, wait);
     else
         snprintf(out, ERR_TEXT_MAX,
                  "This %s may send %" PRId64 " requests a minute, and %" PRId64
                  " are left; retry in %s",
                  whose, limit, left, wait);
+}
+
+static void describe_too_large(const struct admission_answer *answer, const struct money *asked,
+                               char out[ERR_TEXT_MAX])
+{
+    (void)asked;
+    snprintf(out, ERR_TEXT_MAX,
+             "This call may use up to %" PRId64 " tokens, and this %s may use %" PRId64
+             " a minute; shorten the prompt or lower max_completion_tokens",
+             answer->asked_tokens, answer->over.is_of_key ? "key" : "account", answer->over.limit);
+}
+
+static void describe_claimed(const struct admission_answer *answer, const struct money *asked,
+                             char out[ERR_TEXT_MAX])
+{
+    (void)asked;
+    snprintf(out, ERR_TEXT_MAX,
+             "The call %s with this Idempotency-Key has not ended, as far as is known; ask again "
+             "with the same key to get its answer",
+             answer->earlier);
+}
+
+static void describe_other_body(const struct admission_answer *answer, const struct money *asked,
+                                char out[ERR_TEXT_MAX])
+{
+    (void)asked;
+    snprintf(out, ERR_TEXT_MAX,
+             "This Idempotency-Key was used for another request, %s, in the last 24 hours; send a "
+             "new one with a request that differs",
+             answer->earlier);
+}
+
+static void describe_recovering(const struct admission_answer *answer, const struct money *asked,
+                                char out[ERR_TEXT_MAX])
+{
+    (void)answer;
+    (void)asked;
+    snprintf(out, ERR_TEXT_MAX, "The ledger is recovering; retry in a few seconds");
 }
 
 static enum problem problem_of_verdict(const struct admission_answer *answer)
