@@ -12,9 +12,9 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-/* What a key has spent in a window of the look's. */
+/* What a key, and those that its rotations made, have spent in a window of the look's. */
 struct key_sum {
-    char key[KEY_ID_PUBLIC];
+    char first_key[KEY_ID_PUBLIC];
     int64_t day, month;
 };
 
@@ -27,6 +27,7 @@ struct look {
     char (*told)[NOTICE_ID_TEXT];                     /* ids that were raised */
     size_t told_count, key_count, next;
     struct key_sum *keys;
+    char key[KEY_ID_PUBLIC]; /* which is read: of the next sum's, one after the other */
     const struct notice_look_handlers *handlers;
     void *arg;
 };
@@ -188,35 +189,44 @@ static void take_sum(struct look *l, struct span name, struct span sum)
 static struct key_sum *key_of(struct look *l, struct span id)
 {
     for (size_t i = 0; i < l->key_count; i++)
-        if (span_equal(span_of(l->keys[i].key), id))
+        if (span_equal(span_of(l->keys[i].first_key), id))
             return &l->keys[i];
     l->keys = xrealloc_array(l->keys, l->key_count + 1, sizeof *l->keys);
     l->keys[l->key_count] = (struct key_sum){.day = 0};
-    return span_copy(id, l->keys[l->key_count].key, KEY_ID_PUBLIC) ? &l->keys[l->key_count++]
-                                                                   : NULL;
+    return span_copy(id, l->keys[l->key_count].first_key, KEY_ID_PUBLIC) ? &l->keys[l->key_count++]
+                                                                         : NULL;
 }
 
 static void next_key(struct look *l)
 {
-    if (l->next < l->key_count)
-        key_read(l->redis, l->keys[l->next].key, on_key, l);
-    else
+    if (l->next >= l->key_count) {
         look_end(l, NULL);
+        return;
+    }
+    memcpy(l->key, l->keys[l->next].first_key, sizeof l->key);
+    key_read(l->redis, l->key, on_key, l);
 }
 
+/* Keys that rotations made of one another spend together, and each has budgets of its own. */
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err)
 {
     struct look *l = arg;
-    const struct key_sum *k = &l->keys[l->next++];
+    const struct key_sum *sum = &l->keys[l->next];
 
     if (err) {
         look_end(l, err);
         return;
     }
     if (found && !state->revoked) {
-        judge(l, k->key, l->ask.day, state->budget_day, k->day);
-        judge(l, k->key, l->month, state->budget_month, k->month);
+        judge(l, l->key, l->ask.day, state->budget_day, sum->day);
+        judge(l, l->key, l->month, state->budget_month, sum->month);
     }
+    if (found && state->replaced_by[0]) {
+        memcpy(l->key, state->replaced_by, sizeof l->key);
+        key_read(l->redis, l->key, on_key, l);
+        return;
+    }
+    l->next++;
     next_key(l);
 }
 

@@ -175,6 +175,17 @@ def test_a_keys_budget_and_a_month_are_told_too(host: Served, receiver: Receiver
     assert {call.json["data"]["key"] for call in calls} == {made["public_id"]}
 
 
+def test_keys_that_were_rotated_spend_together(host: Served, receiver: Receiver) -> None:
+    account, _, webhook = hooked(host, receiver)
+    old = host.cli_one("key", "create", account, "--budget-month", "1")
+    spend(host, old["secret"], 4)
+    new = host.cli_one("key", "rotate", old["public_id"])
+    spend(host, new["secret"], 4)
+    calls = heard(receiver, webhook["secret"], 2)
+    assert {call.json["data"]["key"] for call in calls} == {old["public_id"], new["public_id"]}
+    assert {(call.json["data"]["threshold"], call.json["data"]["spent"]) for call in calls} == {(80, "0.8")}
+
+
 def test_another_budget_is_told_anew_and_another_webhook_only_of_what_follows(host: Served, receiver: Receiver) -> None:
     account, key, webhook = hooked(host, receiver, "--budget-month", "1")
     spend(host, key, 8)
