@@ -99,7 +99,8 @@ static void span_cut(struct span s, char *out, size_t size)
 {
     size_t n = s.len < size ? s.len : size - 1;
 
-    memcpy(out, s.data, n);
+    if (n > 0) /* a span of nothing may point nowhere */
+        memcpy(out, s.data, n);
     out[n] = '\0';
 }
 
