@@ -110,7 +110,7 @@ static void copy(const char *from, char *out, size_t size)
 static void ask_admit(struct hold *h)
 {
     struct admission *a = h->a;
-    char keys[10][PARTITION_KEY], spent[SPENT_TEXT], amount[INT64_TEXT], now[INT64_TEXT],
+    char keys[11][PARTITION_KEY], spent[2][SPENT_TEXT], amount[INT64_TEXT], now[INT64_TEXT],
         tokens[INT64_TEXT];
     struct partition p = h->partition;
     struct claim_args claim = {0};
@@ -128,7 +128,10 @@ static void ask_admit(struct hold *h)
         partition_key(p, "released", h->request_id, keys[6]),
         partition_key(p, "rate", h->account, keys[7]),
         partition_key(p, "rate:key", h->first_key, keys[8]),
-        partition_key(p, "spent", spent_name(h->account, h->day, h->currency, spent), keys[9]),
+        partition_key(p, "spent", spent_day_name(h->account, h->day, h->currency, spent[0]),
+                      keys[9]),
+        partition_key(p, "spent", spent_month_name(h->account, h->day, h->currency, spent[1]),
+                      keys[10]),
         claim.key[0],
         claim.key[1],
     };

@@ -179,7 +179,7 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
     const char *account, *key, *request, *currency, *period, *model, *day;
     int64_t nanos, tokens, started;
     struct claim_words claim;
-    char spent[SPENT_TEXT];
+    char name[SPENT_TEXT];
 
     if (!member_id(e->members, P_ACCOUNT, &account) || !first_key(e, &key) ||
         !member_id(e->members, P_REQUEST_ID, &request) ||
@@ -191,7 +191,7 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
         return false;
     day = known_day_of(e->began_on, started);
     batch_record(b, at, claim.is_there ? "claimed_call" : "call", e->line,
-                 8 + (claim.is_there ? CLAIM_KEYS : 0), 8 + (claim.is_there ? CLAIM_FIELDS : 0));
+                 9 + (claim.is_there ? CLAIM_KEYS : 0), 7 + (claim.is_there ? CLAIM_FIELDS : 0));
     batch_key(b, "account", account);
     batch_key(b, "holds", account);
     batch_key(b, "debits", period);
@@ -199,13 +199,13 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
     batch_key(b, "index", account);
     batch_key(b, "rate", account);
     batch_key(b, "rate:key", key);
-    batch_key(b, "spent", spent_name(account, day, currency, spent));
+    batch_key(b, "spent", spent_day_name(account, day, currency, name));
+    batch_key(b, "spent", spent_month_name(account, day, currency, name));
     batch_field_text(b, account);
     batch_field_text(b, request);
     batch_field_text(b, currency);
     batch_field_int(b, nanos);
     batch_field_int(b, tokens);
-    batch_field_text(b, day);
     batch_field_text(b, key);
     batch_field_text(b, model);
     if (claim.is_there) {

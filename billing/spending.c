@@ -3,9 +3,24 @@
 
 #include <stdio.h>
 
-const char *spent_name(const char *account, const char *day, const char *currency,
-                       char out[SPENT_TEXT])
+static const char *name(const char *account, struct span window, const char *currency,
+                        char out[SPENT_TEXT]);
+
+const char *spent_month_name(const char *account, const char *day, const char *currency,
+                             char out[SPENT_TEXT])
 {
-    snprintf(out, SPENT_TEXT, "%s:%.*s:%s", account, PERIOD_TEXT - 1, day, currency);
+    return name(account, (struct span){day, PERIOD_TEXT - 1}, currency, out);
+}
+
+const char *spent_day_name(const char *account, const char *day, const char *currency,
+                           char out[SPENT_TEXT])
+{
+    return name(account, (struct span){day, DAY_TEXT - 1}, currency, out);
+}
+
+static const char *name(const char *account, struct span window, const char *currency,
+                        char out[SPENT_TEXT])
+{
+    snprintf(out, SPENT_TEXT, "%s:%.*s:%s", account, SPAN_FMT(window), currency);
     return out;
 }

@@ -4,8 +4,10 @@
 
 #include "billing/event.h"
 
+#define SPENT_TEXT (ID_TEXT + DAY_TEXT + CURRENCY_TEXT)
 /* Behind "spent:", the account's sums of the month that has `day` ("2026-11-22", or "2026-11"), in one currency. */
-#define SPENT_TEXT (ID_TEXT + PERIOD_TEXT + CURRENCY_TEXT)
-const char *spent_name(const char *account, const char *day, const char *currency, char out[SPENT_TEXT]);
+const char *spent_month_name(const char *account, const char *day, const char *currency, char out[SPENT_TEXT]);
+/* Likewise of the day. */
+const char *spent_day_name(const char *account, const char *day, const char *currency, char out[SPENT_TEXT]);
 
 #endif

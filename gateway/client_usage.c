@@ -1,4 +1,4 @@
-/* client_usage.c - one hash: what each model cost on each day; everything else is added up from that. */
+/* client_usage.c - a hash a day: what each model cost on it; everything else is added up from these. */
 #include "gateway/client_usage.h"
 
 #include <stdio.h>
@@ -15,13 +15,7 @@
 
 #define JSON_MAX (4 * 1024 * 1024)
 
-/* On its way: the account says in which currency to look. */
-struct usage_reading {
-    struct console *console;
-    struct http_request *request;
-    struct period period;
-    char account[ID_TEXT], currency[CURRENCY_TEXT];
-};
+#define DAYS_MOST 31
 
 /* The same money three times. */
 struct usage_sums {
@@ -29,15 +23,37 @@ struct usage_sums {
     struct sum_table *models, *days;
 };
 
+/* One of a month's days, which may be none of its own: there is nothing on it then. */
+struct usage_day {
+    struct usage_reading *usage;
+    char text[DAY_TEXT];
+};
+
+/* On its way: the account says in which currency to look, and then each day what was spent on it. */
+struct usage_reading {
+    struct console *console;
+    struct http_request *request;
+    struct period period;
+    char account[ID_TEXT], currency[CURRENCY_TEXT];
+    struct usage_day day[DAYS_MOST];
+    size_t waiting;
+    struct usage_sums sums;
+    struct err err;
+    bool failed;
+};
+
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
-static void on_spent(void *arg, const struct redis_reply *reply, const struct err *err);
-static bool add_reply(struct usage_sums *sums, const struct redis_reply *reply,
-                      struct err *err) MUST_USE;
-static bool take_field(struct usage_sums *sums, struct span field, struct span value);
+static void read_day(struct usage_reading *u, struct usage_day *day, size_t number);
+static void on_day(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool add_day(struct usage_sums *sums, const char *day, const struct redis_reply *reply,
+                    struct err *err) MUST_USE;
+static bool add_field(struct usage_sums *sums, const char *day, struct span field,
+                      struct span value);
+static bool is_of(struct span *field, const char *what);
 static void add(struct sum *sum, bool counts, int64_t n);
-static void write_usage(const struct usage_reading *u, const struct usage_sums *sums,
-                        struct buf *out);
+static void answer(struct usage_reading *u);
+static void write_usage(const struct usage_reading *u, struct buf *out);
 static void write_sum(const struct sum *sum, struct jw *w);
 static void write_table(const char *list, const char *label, struct sum_table *table, struct jw *w);
 static void usage_end(struct usage_reading *u, const struct err *err);
@@ -67,8 +83,6 @@ static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
     struct usage_reading *u = arg;
-    char key[PARTITION_KEY], name[SPENT_TEXT];
-    struct span argv[2] = {SPAN("HGETALL")};
     struct err absent;
 
     if (!err && !found) {
@@ -80,64 +94,80 @@ static void on_account(void *arg, bool found, const struct account_state *state,
         return;
     }
     snprintf(u->currency, sizeof u->currency, "%s", state->currency);
-    argv[1] = partition_key(partition_of(SIDE_ACCOUNT, span_of(u->account)), "spent",
-                            spent_name(u->account, u->period.text, u->currency, name), key);
-    redis_command(u->console->ledger.redis, argv, ARRAY_LEN(argv), on_spent, u);
+    u->sums.models = sum_table_new();
+    u->sums.days = sum_table_new();
+    u->waiting = DAYS_MOST;
+    for (size_t i = 0; i < DAYS_MOST; i++)
+        read_day(u, &u->day[i], i + 1);
 }
 
-static void on_spent(void *arg, const struct redis_reply *reply, const struct err *err)
+/* No answer comes inside this. */
+static void read_day(struct usage_reading *u, struct usage_day *day, size_t number)
 {
-    struct usage_reading *u = arg;
-    AUTO(sum_table) models = sum_table_new();
-    AUTO(sum_table) days = sum_table_new();
-    struct usage_sums sums = {.models = models, .days = days};
-    AUTO_CLEAR(buf) json = {.max = JSON_MAX};
+    char key[PARTITION_KEY], name[SPENT_TEXT];
+    struct span argv[2] = {SPAN("HGETALL")};
+
+    day->usage = u;
+    snprintf(day->text, sizeof day->text, "%s-%02u", u->period.text, (unsigned)number % 100);
+    argv[1] = partition_key(partition_of(SIDE_ACCOUNT, span_of(u->account)), "spent",
+                            spent_day_name(u->account, day->text, u->currency, name), key);
+    redis_command(u->console->ledger.redis, argv, ARRAY_LEN(argv), on_day, day);
+}
+
+static void on_day(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct usage_day *day = arg;
+    struct usage_reading *u = day->usage;
     struct err room;
 
     err = redis_failure(reply, err, &room);
-    if (!err && !add_reply(&sums, reply, &room))
+    if (!err && !add_day(&u->sums, day->text, reply, &room))
         err = &room;
-    if (!err && u->request) {
-        write_usage(u, &sums, &json);
-        reply_built(u->request, &json);
-    }
-    usage_end(u, err);
+    if (err && !u->failed)
+        u->err = *err;
+    u->failed = u->failed || err;
+    if (--u->waiting == 0)
+        answer(u);
 }
 
-static bool add_reply(struct usage_sums *sums, const struct redis_reply *reply, struct err *err)
+static bool add_day(struct usage_sums *sums, const char *day, const struct redis_reply *reply,
+                    struct err *err)
 {
     for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2) {
         struct span field = redis_reply_text(redis_reply_at(reply, i));
 
-        if (!take_field(sums, field, redis_reply_text(redis_reply_at(reply, i + 1))))
+        if (!add_field(sums, day, field, redis_reply_text(redis_reply_at(reply, i + 1))))
             return err_set(err, ERR_CORRUPT, "Redis holds a sum that can't be read: %.*s",
                            (int)(field.len < 200 ? field.len : 200), field.data);
     }
     return true;
 }
 
-/* "2026-11-22 model:demo/echo", or that and " calls". What is of a month, an account or a key is a
- * sum of these. */
-static bool take_field(struct usage_sums *sums, struct span field, struct span value)
+/* What is of the account or a key is a sum of these. */
+static bool add_field(struct usage_sums *sums, const char *day, struct span field,
+                      struct span value)
 {
-    static const char of_model[] = " model:", of_calls[] = " calls";
-    size_t ending = strlen(of_calls);
-    struct span day = {field.data, DAY_TEXT - 1}, model = {field.data, 0};
-    bool counts;
+    bool counts = is_of(&field, "calls:");
     int64_t n;
 
-    if (field.len < day.len + strlen(of_model) ||
-        memcmp(field.data + day.len, of_model, strlen(of_model)) != 0)
+    if (!counts && !is_of(&field, "model:"))
         return true;
-    model.data = field.data + day.len + strlen(of_model);
-    model.len = field.len - day.len - strlen(of_model);
-    counts = model.len > ending && memcmp(model.data + model.len - ending, of_calls, ending) == 0;
-    model.len -= counts ? ending : 0;
     if (!int64_parse(value, &n))
         return false;
     add(&sums->all, counts, n);
-    add(sum_table_row(sums->models, model), counts, n);
-    add(sum_table_row(sums->days, day), counts, n);
+    add(sum_table_row(sums->models, field), counts, n);
+    add(sum_table_row(sums->days, span_of(day)), counts, n);
+    return true;
+}
+
+/* Then the field goes on behind that. */
+static bool is_of(struct span *field, const char *what)
+{
+    size_t n = strlen(what);
+
+    if (field->len <= n || memcmp(field->data, what, n) != 0)
+        return false;
+    *field = (struct span){field->data + n, field->len - n};
     return true;
 }
 
@@ -149,8 +179,18 @@ static void add(struct sum *sum, bool counts, int64_t n)
         sum->nanos += n;
 }
 
-static void write_usage(const struct usage_reading *u, const struct usage_sums *sums,
-                        struct buf *out)
+static void answer(struct usage_reading *u)
+{
+    AUTO_CLEAR(buf) json = {.max = JSON_MAX};
+
+    if (!u->failed && u->request) {
+        write_usage(u, &json);
+        reply_built(u->request, &json);
+    }
+    usage_end(u, u->failed ? &u->err : NULL);
+}
+
+static void write_usage(const struct usage_reading *u, struct buf *out)
 {
     struct jw w;
 
@@ -162,9 +202,9 @@ static void write_usage(const struct usage_reading *u, const struct usage_sums *
     jw_array(&w);
     jw_object(&w);
     jw_string_member(&w, "currency", u->currency);
-    write_sum(&sums->all, &w);
-    write_table("models", "model", sums->models, &w);
-    write_table("days", "day", sums->days, &w);
+    write_sum(&u->sums.all, &w);
+    write_table("models", "model", u->sums.models, &w);
+    write_table("days", "day", u->sums.days, &w);
     jw_object_end(&w);
     jw_array_end(&w);
     jw_object_end(&w);
@@ -196,5 +236,7 @@ static void usage_end(struct usage_reading *u, const struct err *err)
 {
     if (u->request && err)
         reply_err(u->request, err);
+    sum_table_free(u->sums.models);
+    sum_table_free(u->sums.days);
     free(u);
 }

@@ -37,8 +37,11 @@ static void on_notices(void *arg, const struct redis_reply *reply, const struct 
 static void take_notice(struct look *l, struct span name, struct span entry);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
-static void on_spent(void *arg, const struct redis_reply *reply, const struct err *err);
-static void take_sum(struct look *l, struct span name, struct span sum);
+static void on_day(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_month(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool take_sums(struct look *l, const struct redis_reply *reply, bool is_day,
+                      const struct err *err);
+static void take_sum(struct look *l, bool is_day, struct span scope, struct span sum);
 static struct key_sum *key_of(struct look *l, struct span key);
 static void next_key(struct look *l);
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err);
@@ -145,37 +148,52 @@ static void on_account(void *arg, bool found, const struct account_state *state,
     memcpy(l->currency, state->currency, sizeof l->currency);
     l->budget_day = state->budget_day;
     l->budget_month = state->budget_month;
-    ask_hash(l, "spent", spent_name(l->account, l->ask.day, l->currency, name), on_spent);
+    ask_hash(l, "spent", spent_day_name(l->account, l->ask.day, l->currency, name), on_day);
 }
 
-static void on_spent(void *arg, const struct redis_reply *reply, const struct err *err)
+static void on_day(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct look *l = arg;
-    struct err room;
+    char name[SPENT_TEXT];
 
-    if ((err = redis_failure(reply, err, &room))) {
-        look_end(l, err);
+    if (take_sums(l, reply, true, err))
+        ask_hash(l, "spent", spent_month_name(l->account, l->ask.day, l->currency, name), on_month);
+}
+
+static void on_month(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct look *l = arg;
+
+    if (!take_sums(l, reply, false, err))
         return;
-    }
-    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2)
-        take_sum(l, redis_reply_text(redis_reply_at(reply, i)),
-                 redis_reply_text(redis_reply_at(reply, i + 1)));
     judge(l, NULL, l->ask.day, l->budget_day, l->day);
     judge(l, NULL, l->month, l->budget_month, l->month_sum);
     next_key(l);
 }
 
-/* "2026-11-22 account", "2026-11 key:…"; other days and what models cost are not looked at. */
-static void take_sum(struct look *l, struct span name, struct span sum)
+/* False: the look has ended. */
+static bool take_sums(struct look *l, const struct redis_reply *reply, bool is_day,
+                      const struct err *err)
 {
-    const char *blank = memchr(name.data, ' ', name.len);
-    struct span window = {name.data, blank ? (size_t)(blank - name.data) : name.len};
-    struct span scope = {name.data + window.len + 1, name.len - window.len - (blank ? 1 : 0)};
-    bool is_day = span_equal(window, span_of(l->ask.day));
+    struct err room;
+
+    if ((err = redis_failure(reply, err, &room))) {
+        look_end(l, err);
+        return false;
+    }
+    for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2)
+        take_sum(l, is_day, redis_reply_text(redis_reply_at(reply, i)),
+                 redis_reply_text(redis_reply_at(reply, i + 1)));
+    return true;
+}
+
+/* "account", "key:…"; what models cost is not looked at. */
+static void take_sum(struct look *l, bool is_day, struct span scope, struct span sum)
+{
     struct key_sum *key;
     int64_t nanos;
 
-    if (!blank || !(is_day || span_equal(window, span_of(l->month))) || !int64_parse(sum, &nanos))
+    if (!int64_parse(sum, &nanos))
         return;
     if (span_equal(scope, SPAN("account"))) {
         *(is_day ? &l->day : &l->month_sum) = nanos;

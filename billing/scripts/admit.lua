@@ -1,6 +1,7 @@
 -- admit.lua - may this call run? Places its hold, and books its request and tokens, when it may.
 --
--- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key, spent. ARGV: installation,
+-- KEYS: state, key, account, holds, index, held, released, rate of the account, rate of the key, spent of the day on
+-- which the call began, spent of that month. ARGV: installation,
 -- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
 -- Redis's time counts), currency, tokens (the most that the call can use), what the key opens, as the
 -- caller knows it, the day on which the call began (2026-11-22).
@@ -62,12 +63,12 @@ local function is_orphan(c)
     if call('HGET', state, 'retired ' .. c.by) == 'over' then
         return true
     end
-    local run, turn = match(call('HGET', KEYS[12], c.by) or '', '^(%S+) %d+ (%d+)$')
+    local run, turn = match(call('HGET', KEYS[13], c.by) or '', '^(%S+) %d+ (%d+)$')
     return run == ARGV[2] and c.turn ~= '0' and less(c.turn, turn)
 end
 
-if KEYS[11] then
-    local c = read_claim(KEYS[11])
+if KEYS[12] then
+    local c = read_claim(KEYS[12])
     if c and c.request ~= request and not has_ended(c, now) and not (c.state == 'open' and is_orphan(c)) then
         return {c.body ~= ARGV[12] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
     end
@@ -106,7 +107,7 @@ elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
 end
 local over = amount ~= '0' and
-    budget_over({a[8], a[9], k[8], k[9]}, KEYS[10], holds, ARGV[11], first_key, amount)
+    budget_over({a[8], a[9], k[8], k[9]}, {KEYS[10], KEYS[11]}, holds, ARGV[11], first_key, amount)
 if over then
     local list = answer('BUDGET', room, open)
     for i = 1, 4 do
@@ -123,8 +124,8 @@ local entry = amount .. ' ' .. ARGV[5] .. ' ' .. time[1] .. string.format('%03d'
 if open == 0 then
     call('SADD', held, id)
 end
-if KEYS[11] then
-    write_claim(KEYS[11], {state = 'open', request = request, body = ARGV[12], ends = ARGV[13], by = ARGV[5], turn = ARGV[14]},
+if KEYS[12] then
+    write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[12], ends = ARGV[13], by = ARGV[5], turn = ARGV[14]},
                 CLAIM_MS)
 end
 call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key)

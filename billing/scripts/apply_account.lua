@@ -3,8 +3,8 @@
 -- is paid in by funds.lua.
 local trimmed = KEYS[6]
 
--- KEYS: account, holds, debits, events, index, rate of the account, rate of the key, spent. Fields: account, request id,
--- currency, amount, tokens used, the day on which it began, key, model.
+-- KEYS: account, holds, debits, events, index, rate of the account, rate of the key, spent of the day on which it began,
+-- spent of that month. Fields: account, request id, currency, amount, tokens used, key, model.
 local function book_call(r)
     local account, holds, debits = KEYS[r.k], KEYS[r.k + 1], KEYS[r.k + 2]
     local events, index = KEYS[r.k + 3], KEYS[r.k + 4]
@@ -28,8 +28,7 @@ local function book_call(r)
         return 'hold-is-malformed'
     end
     local back = unused(tail, KEYS[r.k + 5], KEYS[r.k + 6], used)
-    local spend = spending(KEYS[r.k + 7], ARGV[r.f + 5], ARGV[r.f + 6], ARGV[r.f + 7], amount)
-    if not (spend and purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
+    if not (purse_takes(p) and can_add(sums[1]) and can_add(sums[2])) then
         return 'sum-is-too-large'
     end
     if r.past == '0' then
@@ -45,7 +44,7 @@ local function book_call(r)
     end
     call('HINCRBY', debits, field, amount)
     call('HINCRBY', debits, field .. ' calls', 1)
-    call(unpack(spend))
+    spend(KEYS[r.k + 7], KEYS[r.k + 8], ARGV[r.f + 5], ARGV[r.f + 6], amount)
 end
 
 -- The same of a call that carried an idempotency key. The last of its KEYS: claim. The last of its fields: answered|failed,

@@ -37,6 +37,9 @@ local function joined(high, low)
 end
 
 local function plus(a, b)
+    if #a < 16 and #b < 16 then -- doubles are exact up to 2^53
+        return string.format('%d', a + b)
+    end
     local a_high, a_low = halves(a)
     local b_high, b_low = halves(b)
     local carry = a_low + b_low >= 1e9 and 1 or 0
@@ -45,6 +48,9 @@ end
 
 -- With its sign.
 local function minus(a, b)
+    if #a < 16 and #b < 16 then
+        return string.format('%d', a - b)
+    end
     if less(a, b) then
         return negate(minus(b, a))
     end

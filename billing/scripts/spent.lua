@@ -1,30 +1,22 @@
 -- spent.lua - what an account spends, day by day and month by month of its own, put before the scripts that count it.
 --
--- A call counts on the day on which it began. What was spent follows from ENDs alone: `spent:<account>:<month>:<currency>`
--- has nanos under "<window> account", "<window> key:<first key>" (of its rotations) and "<window> model:<model>", a window being a day
--- (2026-11-22) or the month (2026-11), and under "<day> model:<model> calls" how many. Nothing leaves it: what is given
--- back of a call was spent on that day all the same.
-local function spending_names(day, key, model)
-    local month, list = sub(day, 1, 7), {}
-    for _, scope in ipairs({'account', 'key:' .. key, 'model:' .. model}) do
-        list[#list + 1] = day .. ' ' .. scope
-        list[#list + 1] = month .. ' ' .. scope
-    end
-    return list
-end
-
--- The command that books a call; nil when a sum would be too large. Reads only.
-local function spending(spent, day, key, model, amount)
-    local names = spending_names(day, key, model)
-    local calls = day .. ' model:' .. model .. ' calls'
-    names[#names + 1] = calls
-    local sums, command = call('HMGET', spent, unpack(names)), {'HSET', spent}
-    for i = 1, #names do
-        if not can_add(sums[i]) then
-            return nil
-        end
-        command[#command + 1] = names[i]
-        command[#command + 1] = plus(sums[i] or '0', names[i] == calls and '1' or amount)
-    end
-    return command
+-- A call counts on the day on which it began, and in that day's month. What was spent follows from ENDs alone:
+-- `spent:<account>:<day or month>:<currency>` has nanos under "account", "key:<first key>" (of its rotations) and "model:<model>", and that of
+-- a day under "calls:<model>" how many. Nothing leaves it: what is given back of a call was spent on that day all the same.
+-- Each day has a hash of its own, so that a call costs the same on a month's last day as on its first.
+--
+-- HINCRBY is exact to 64 bits and reads nothing back, which is what it costs to add in Lua. It cannot overflow: no sum
+-- here is above the account's of that month, and of what that is made of each END was let into `debits` of its period,
+-- which takes no more than 10^18; so the calls that began in one month would have to fill nine periods. Should one be too
+-- large all the same, or no number, the command fails and the partition is parked with its record's number, as it is
+-- whenever a script fails midway; no sum is ever wrong.
+local function spend(of_day, of_month, key, model, amount)
+    local of_key, of_model = 'key:' .. key, 'model:' .. model
+    call('HINCRBY', of_day, 'account', amount)
+    call('HINCRBY', of_day, of_key, amount)
+    call('HINCRBY', of_day, of_model, amount)
+    call('HINCRBY', of_day, 'calls:' .. model, 1)
+    call('HINCRBY', of_month, 'account', amount)
+    call('HINCRBY', of_month, of_key, amount)
+    call('HINCRBY', of_month, of_model, amount)
 end

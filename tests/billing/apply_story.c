@@ -44,7 +44,7 @@ static void add_call(struct batch *b, const struct fact *f)
         batch_field_text(b, amount);
         return;
     }
-    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 8, 8);
+    batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, "call", span_of(f->line), 9, 7);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
     batch_key(b, "holds", text);
@@ -53,6 +53,8 @@ static void add_call(struct batch *b, const struct fact *f)
     batch_key(b, "index", text);
     batch_key(b, "rate", text);
     batch_key(b, "rate:key", "17key");
+    snprintf(spent, sizeof spent, "%s:2026-11-22:%s", text, currencies[f->currency]);
+    batch_key(b, "spent", spent);
     snprintf(spent, sizeof spent, "%s:2026-11:%s", text, currencies[f->currency]);
     batch_key(b, "spent", spent);
     batch_field_text(b, text);
@@ -60,7 +62,6 @@ static void add_call(struct batch *b, const struct fact *f)
     batch_field_text(b, currencies[f->currency]);
     batch_field_text(b, amount);
     batch_field_int(b, 0);
-    batch_field_text(b, "2026-11-22");
     batch_field_text(b, "17key");
     batch_field_text(b, "demo/m");
 }
@@ -413,15 +414,15 @@ static void expect_terms(struct buf *out, enum kind kind, unsigned subject)
 
 static void expect_spent(struct buf *out, unsigned account, unsigned currency, const struct sums *s)
 {
-    static const char *const fields[] = {"2026-11-22 account",      "2026-11 account",
-                                         "2026-11-22 key:17key",    "2026-11 key:17key",
-                                         "2026-11-22 model:demo/m", "2026-11 model:demo/m"};
+    static const char *const windows[] = {"2026-11-22", "2026-11"};
+    static const char *const fields[] = {"account", "key:17key", "model:demo/m"};
 
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-        buf_printf(out, "tg:{a17}:spent:acct%u:2026-11:%s %s = %" PRId64 "\n", account,
-                   currencies[currency], fields[i], s->debits[currency]);
-    buf_printf(out, "tg:{a17}:spent:acct%u:2026-11:%s 2026-11-22 model:demo/m calls = %zu\n",
-               account, currencies[currency], s->calls[currency]);
+    for (size_t w = 0; w < ARRAY_LEN(windows); w++)
+        for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+            buf_printf(out, "tg:{a17}:spent:acct%u:%s:%s %s = %" PRId64 "\n", account, windows[w],
+                       currencies[currency], fields[i], s->debits[currency]);
+    buf_printf(out, "tg:{a17}:spent:acct%u:2026-11-22:%s calls:demo/m = %zu\n", account,
+               currencies[currency], s->calls[currency]);
 }
 
 static void expect_account(struct buf *out, unsigned account)

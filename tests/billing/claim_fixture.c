@@ -69,6 +69,7 @@ char *admit(struct call c)
                           released,
                           "tg:{a17}:rate:acct",
                           "tg:{a17}:rate:key:17key",
+                          "tg:{a17}:spent:acct:2026-11-22:CNY",
                           "tg:{a17}:spent:acct:2026-11:CNY",
                           claim,
                           "tg:{a17}:live",
@@ -111,14 +112,14 @@ char *apply(struct call c, const char *n, const char *state, const char *left_ms
                           "tg:{a17}:index:acct",
                           "tg:{a17}:rate:acct",
                           "tg:{a17}:rate:key:17key",
+                          "tg:{a17}:spent:acct:2026-11-22:CNY",
                           "tg:{a17}:spent:acct:2026-11:CNY",
                           claim,
                           NULL};
-    const char *args[] = {"inst-1",   "64",           c.writer,  "journal", n,
-                          "00000000", "claimed_call", "{}",      "0",       "9",
-                          "12",       "acct",         c.request, "CNY",     "5",
-                          "0",        "2026-11-22",   "17key",   "demo/m",  state,
-                          c.body,     ends,           left_ms,   NULL};
+    const char *args[] = {"inst-1",       "64",   c.writer, "journal", n,       "00000000",
+                          "claimed_call", "{}",   "0",      "10",      "11",    "acct",
+                          c.request,      "CNY",  "5",      "0",       "17key", "demo/m",
+                          state,          c.body, ends,     left_ms,   NULL};
 
     return run(SCRIPT_APPLY_ACCOUNT, keys, args);
 }

@@ -145,7 +145,8 @@ static void draw_call(struct dice *d, struct fact *f)
     f->is_complete = draw(d, 3) > 0;
 }
 
-/* Quarters of what a few calls cost, so that one more is often one too many, and of the same price for each call. */
+/* Quarters of what a few calls cost, so that one more is often one too many, and of the same price for each call. Of
+ * every third call they have more digits than are exact as doubles. */
 static void draw_refund(struct dice *d, struct fact *f)
 {
     f->request = (unsigned)draw(d, 6);
@@ -155,7 +156,7 @@ static void draw_refund(struct dice *d, struct fact *f)
     f->period = f->orig_period + (unsigned)draw(d, PERIODS - f->orig_period);
     f->currency = f->request % 5 == 4;
     f->op = (unsigned)draw(d, OPS);
-    f->charged = 1600000000 * (int64_t)(1 + f->request);
+    f->charged = 1600000000 * (int64_t)(1 + f->request) * (f->request % 3 ? 1 : 1500001);
     f->amount = f->charged / 4 * (int64_t)(1 + draw(d, 4));
     if (one_in(d, 40))
         f->amount = draw_amount(d) + 1;

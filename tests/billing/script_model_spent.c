@@ -46,15 +46,16 @@ static void add_call(struct sums *s, const struct model *m, const struct fact *f
 
     snprintf(month, sizeof month, "%04d-%02d", d.year % 10000, d.month % 100);
     snprintf(day, sizeof day, "%.7s-%02d", month, d.day % 100);
-    snprintf(hash, sizeof hash, "tg:{%s}:spent:" ACCOUNT_FMT ":%s:%s",
-             partition_name(m->partition, partition), f->subject, month,
-             currency_texts[f->currency]);
     for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
-        add(s, f->amount, "%s %s account", hash, windows[i]);
-        add(s, f->amount, "%s %s key:" KEY_FMT, hash, windows[i], first_key_of(f->key));
-        add(s, f->amount, "%s %s model:" MODEL_FMT, hash, windows[i], f->model);
+        snprintf(hash, sizeof hash, "tg:{%s}:spent:" ACCOUNT_FMT ":%s:%s",
+                 partition_name(m->partition, partition), f->subject, windows[i],
+                 currency_texts[f->currency]);
+        add(s, f->amount, "%s account", hash);
+        add(s, f->amount, "%s key:" KEY_FMT, hash, first_key_of(f->key));
+        add(s, f->amount, "%s model:" MODEL_FMT, hash, f->model);
+        if (windows[i] == day)
+            add(s, 1, "%s calls:" MODEL_FMT, hash, f->model);
     }
-    add(s, 1, "%s %s model:" MODEL_FMT " calls", hash, day, f->model);
 }
 
 void model_render_spent(const struct model *m, struct buf *out)

@@ -272,8 +272,9 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     key_of(&c, "released", REQUEST_FMT, ask->request);
     key_of(&c, "rate", ACCOUNT_FMT, ask->account);
     key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
-    key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account,
-           day_of(ask->began_ms * NANOS_PER_MS, day), currency_texts[ask->currency]);
+    day_of(ask->began_ms * NANOS_PER_MS, day);
+    key_of(&c, "spent", ACCOUNT_FMT ":%s:%s", ask->account, day, currency_texts[ask->currency]);
+    key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account, day, currency_texts[ask->currency]);
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, RUN_FMT, ask->run);
     arg(&c, ACCOUNT_FMT, ask->account);

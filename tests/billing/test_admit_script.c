@@ -90,6 +90,7 @@ static char *admit(struct admit a)
                           released,
                           rate,
                           key_rate,
+                          "tg:{a17}:spent:acct:2026-11-22:CNY",
                           "tg:{a17}:spent:acct:2026-11:CNY",
                           NULL};
     const char *args[] = {a.installation, a.run,      a.account, a.request, "w-a",        a.amount,
@@ -279,17 +280,17 @@ END_TEST
 
 /* ---- budgets ---- */
 
-static void spend(const char *field, const char *nanos)
+static void spend(const char *window, const char *scope, const char *nanos)
 {
-    set("HSET tg:{a17}:spent:acct:2026-11:CNY %b %s", field, strlen(field), nanos);
+    set("HSET tg:{a17}:spent:acct:%s:CNY %s %s", window, scope, nanos);
 }
 
 START_TEST(what_fits_a_budget_exactly_is_let_in)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct budget_day 90 budget_month 200");
-    spend("2026-11-22 account", "10");
-    spend("2026-11 account", "50");
+    spend("2026-11-22", "account", "10");
+    spend("2026-11", "account", "50");
     expect(admit_call("req_1", "40"), "OK 60 1 2 CNY prepaid");
     expect(admit_call("req_2", "41"), "BUDGET 60 1 2 CNY prepaid account day 90 40");
     expect(admit_call("req_2", "40"), "OK 20 2 2 CNY prepaid");
@@ -300,10 +301,10 @@ START_TEST(a_month_that_is_spent_is_told_before_the_day)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct budget_day 5 budget_month 60");
-    spend("2026-11 account", "30");
+    spend("2026-11", "account", "30");
     expect(admit_call("req_1", "40"), "BUDGET 100 0 2 CNY prepaid account month 60 30");
     expect(admit_call("req_1", "6"), "BUDGET 100 0 2 CNY prepaid account day 5 5");
-    spend("2026-11 account", "70");
+    spend("2026-11", "account", "70");
     expect(admit_call("req_1", "5"), "BUDGET 100 0 2 CNY prepaid account month 60 0");
 }
 END_TEST
@@ -316,8 +317,8 @@ START_TEST(a_key_spends_its_own_budget_alone)
     set("HSET tg:{a17}:account:acct concurrency 9");
     set("HSET tg:{a17}:key:17key budget_day 50");
     set("HSET tg:{a17}:key:17two owner_kind account owner acct state active expires_at 0");
-    spend("2026-11-22 account", "1000");
-    spend("2026-11-22 key:17two", "1000");
+    spend("2026-11-22", "account", "1000");
+    spend("2026-11-22", "key:17two", "1000");
     other.key = "17two";
     other.request = "req_2";
     expect(admit(other), "OK 60 1 9 CNY prepaid");
@@ -341,7 +342,7 @@ START_TEST(what_costs_nothing_needs_no_budget)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct budget_day 1");
-    spend("2026-11-22 account", "9");
+    spend("2026-11-22", "account", "9");
     expect(admit_call("req_1", "0"), "OK 100 1 2 CNY prepaid");
     expect(admit_call("req_2", "1"), "BUDGET 100 1 2 CNY prepaid account day 1 0");
 }
@@ -628,8 +629,13 @@ END_TEST
 
 static char *sweep(const char *run_id)
 {
-    const char *keys[] = {"tg:{a17}:state",      "tg:{a17}:account:acct", "tg:{a17}:holds:acct",
-                          "tg:{a17}:looks:acct", "tg:{a17}:held",         "tg:{a17}:swept",      NULL};
+    const char *keys[] = {"tg:{a17}:state",
+                          "tg:{a17}:account:acct",
+                          "tg:{a17}:holds:acct",
+                          "tg:{a17}:looks:acct",
+                          "tg:{a17}:held",
+                          "tg:{a17}:swept",
+                          NULL};
     const char *args[] = {"inst-1", run_id, "acct", "60000", NULL};
 
     return run(SCRIPT_SWEEP, keys, args);

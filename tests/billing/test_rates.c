@@ -90,6 +90,7 @@ static struct answer *admit_for(struct answer *a, const char *request, int64_t t
                                 span_of(released),
                                 SPAN("tg:{a17}:rate:acct"),
                                 SPAN("tg:{a17}:rate:key:17key"),
+                                SPAN("tg:{a17}:spent:acct:2026-11-22:CNY"),
                                 SPAN("tg:{a17}:spent:acct:2026-11:CNY")};
     const struct span args[] = {SPAN("inst-1"),   SPAN("run-1"),     SPAN("acct"),
                                 span_of(request), SPAN("w-a"),       span_of(amount),
@@ -141,7 +142,7 @@ static void end(unsigned request, int64_t used)
     snprintf(name, sizeof name, "req_%u", request);
     batch_init(&b);
     batch_start(&b, (struct partition){SIDE_ACCOUNT, 17}, "inst-1", "w-a", FROM_JOURNAL);
-    batch_record(&b, (struct record_cursor){++records, 7}, "call", span_of(name), 8, 8);
+    batch_record(&b, (struct record_cursor){++records, 7}, "call", span_of(name), 9, 7);
     batch_key(&b, "account", "acct");
     batch_key(&b, "holds", "acct");
     batch_key(&b, "debits", "2026-11");
@@ -149,13 +150,13 @@ static void end(unsigned request, int64_t used)
     batch_key(&b, "index", "acct");
     batch_key(&b, "rate", "acct");
     batch_key(&b, "rate:key", "17key");
+    batch_key(&b, "spent", "acct:2026-11-22:CNY");
     batch_key(&b, "spent", "acct:2026-11:CNY");
     batch_field_text(&b, "acct");
     batch_field_text(&b, name);
     batch_field_text(&b, "CNY");
     batch_field_int(&b, 1);
     batch_field_int(&b, used);
-    batch_field_text(&b, "2026-11-22");
     batch_field_text(&b, "17key");
     batch_field_text(&b, "demo/m");
     AUTO_STRING answer = fixture_apply(&redis, &b);
