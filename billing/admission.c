@@ -230,12 +230,10 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
 /* Once the day or month of the call is over, there is another budget. */
 static void wait_for_window(const struct hold *h, struct admission_answer *answer)
 {
-    struct civil day = clock_civil(h->started_at);
     int64_t now = clock_now();
 
-    day.day++;
     answer->budget.ends_at =
-        answer->budget.is_of_month ? period_end(period_of(h->started_at)) : clock_civil_start(day);
+        window_end(h->started_at, answer->budget.is_of_month ? WINDOW_MONTH : WINDOW_DAY);
     if (answer->budget.ends_at > now)
         answer->retry_after_ms = (answer->budget.ends_at - now) / NANOS_PER_MS + 1;
 }

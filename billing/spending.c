@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "lib/base/clock.h"
+
 static const char *name(const char *account, struct span window, const char *currency,
                         char out[SPENT_TEXT]);
 
@@ -23,4 +25,12 @@ static const char *name(const char *account, struct span window, const char *cur
 {
     snprintf(out, SPENT_TEXT, "%s:%.*s:%s", account, SPAN_FMT(window), currency);
     return out;
+}
+
+int64_t window_end(int64_t at, enum window window)
+{
+    struct civil day = clock_civil(at);
+
+    day.day++;
+    return window == WINDOW_MONTH ? period_end(period_of(at)) : clock_civil_start(day);
 }

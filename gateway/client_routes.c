@@ -3,14 +3,13 @@
 
 #include <stdlib.h>
 
+#include "gateway/balance.h"
 #include "gateway/console_state.h"
 #include "gateway/service.h"
 #include "gateway/usage_reply.h"
 #include "lib/base/mem.h"
 
 static struct http_request **slot_new(struct http_request *r);
-static void on_account(void *arg, bool found, const struct account_state *state,
-                       const struct err *err);
 static void on_page(void *arg, const struct span *lines, size_t count, bool has_more,
                     const struct err *err);
 
@@ -19,7 +18,7 @@ void client_balance_get(void *server, struct http_request *r, const struct route
     struct console *c = server;
 
     (void)match;
-    account_read(c->ledger.redis, request_caller(r)->holder.owner, on_account, slot_new(r));
+    balance_answer(c->ledger.redis, r);
 }
 
 /* Null once the request is over. */
@@ -29,16 +28,6 @@ static struct http_request **slot_new(struct http_request *r)
 
     request_keep(r, slot);
     return slot;
-}
-
-static void on_account(void *arg, bool found, const struct account_state *state,
-                       const struct err *err)
-{
-    struct http_request **slot = arg;
-
-    if (*slot)
-        balance_reply(*slot, found ? state : NULL, err);
-    free(slot);
 }
 
 void client_calls_get(void *server, struct http_request *r, const struct route_match *match)

@@ -10,7 +10,6 @@
 #define REPLY_BYTES_MAX (4 * 1024 * 1024)
 
 static bool write_line(struct span line, struct jw *w, struct err *err);
-static void write_limits(struct jw *w, const struct account_state *state);
 
 bool usage_page_asked(struct http_request *r, struct usage_page *out)
 {
@@ -65,56 +64,4 @@ static bool write_line(struct span line, struct jw *w, struct err *err)
         return false;
     usage_view_write(&e, NULL, w);
     return true;
-}
-
-void balance_reply(struct http_request *r, const struct account_state *state, const struct err *err)
-{
-    AUTO_CLEAR(buf) json = {.max = REPLY_BYTES_MAX};
-    char text[DECIMAL_TEXT];
-    struct jw w;
-
-    if (err) {
-        reply_err(r, err);
-        return;
-    }
-    if (!state) {
-        reply_problem(r, CALLER_NOT_FOUND, "This key's account is not open");
-        return;
-    }
-    jw_init(&w, &json);
-    jw_object(&w);
-    jw_string_member(&w, "object", "balance");
-    jw_string_member(&w, "account", request_caller(r)->holder.owner);
-    jw_string_member(&w, "currency", state->currency);
-    jw_string_member(&w, "mode", state->prepaid ? "prepaid" : "postpaid");
-    jw_string_member(&w, "balance", decimal_format(state->balance, text));
-    jw_string_member(
-        &w, "held",
-        decimal_format((int128)state->balance + state->credit_limit - state->room, text));
-    jw_string_member(&w, "available", decimal_format(state->room, text));
-    jw_string_member(&w, "credit_limit", decimal_format(state->credit_limit, text));
-    jw_int_member(&w, "open_calls", state->open);
-    write_limits(&w, state);
-    jw_object_end(&w);
-    reply_built(r, &json);
-}
-
-static void write_limits(struct jw *w, const struct account_state *state)
-{
-    const struct {
-        const char *name;
-        int64_t limit;
-    } limits[] = {
-        {"concurrency", state->concurrency},
-        {"rpm", state->rpm},
-        {"tpm", state->tpm},
-    };
-
-    jw_key(w, "limits");
-    jw_object(w);
-    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-        jw_key(w, limits[i].name);
-        limits[i].limit ? jw_int(w, limits[i].limit) : jw_null(w);
-    }
-    jw_object_end(w);
 }

@@ -1,9 +1,8 @@
-/* usage_reply.h - answers about an account's own calls and balance: the same from a worker's API
+/* usage_reply.h - answers about an account's own calls: the same from a worker's API
  * and from the console. */
 #ifndef TOLLGATE_GATEWAY_USAGE_REPLY_H
 #define TOLLGATE_GATEWAY_USAGE_REPLY_H
 
-#include "billing/admission.h"
 #include "billing/record.h"
 #include "lib/net/httpd.h"
 
@@ -18,10 +17,5 @@ bool usage_page_asked(struct http_request *r, struct usage_page *out) MUST_USE;
 /* {"object":"list","data":[usage_view.h],"has_more"}; `lines` are records of calls. */
 void usage_reply_page(struct http_request *r, const struct span *lines, size_t count, bool has_more,
                       const struct err *err);
-
-/* {"object":"balance","account","currency","mode","balance","held","available","credit_limit",
- * "open_calls","limits":{"concurrency","rpm","tpm"}}; a limit that is not set is null. `state` null: 404. */
-void balance_reply(struct http_request *r, const struct account_state *state,
-                   const struct err *err);
 
 #endif

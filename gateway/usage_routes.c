@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/balance.h"
 #include "gateway/call_refunds.h"
 #include "gateway/receipt_reply.h"
 #include "gateway/server.h"
@@ -33,8 +34,6 @@ static void write_usage(struct lookup *l, const struct refund_set *refunds);
 static void on_receipt(void *arg, const struct span *line, const struct err *err);
 static bool is_answerable(struct lookup *l, const struct span *line, const struct err *err);
 static bool parse_line(struct span line, struct event *out, struct err *err);
-static void on_account(void *arg, bool found, const struct account_state *state,
-                       const struct err *err);
 
 static struct lookup *lookup_new(struct server *server, struct http_request *r)
 {
@@ -175,15 +174,5 @@ void balance_get(void *server, struct http_request *r, const struct route_match 
     struct server *s = server;
 
     (void)match;
-    account_read(s->ledger.redis, request_caller(r)->holder.owner, on_account, lookup_new(s, r));
-}
-
-static void on_account(void *arg, bool found, const struct account_state *state,
-                       const struct err *err)
-{
-    struct lookup *l = arg;
-
-    if (l->request)
-        balance_reply(l->request, found ? state : NULL, err);
-    free(l);
+    balance_answer(s->ledger.redis, r);
 }

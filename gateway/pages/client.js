@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { bars, shares } from "./chart.js";
 import { calls } from "./calls.js";
 import { figure, h } from "./dom.js";
-import { amount, count, daysOf } from "./format.js";
+import { amount, count, daysOf, time } from "./format.js";
 import { t } from "./text.js";
 
 export async function load(month) {
@@ -17,7 +17,7 @@ export async function load(month) {
 }
 
 export function draw(data, more) {
-    return [balance(data.balance), data.usage.currencies.map((c) => spent(c, data.month)), limits(data.balance), calls(data.events, {withClient: false}, more)];
+    return [balance(data.balance), data.usage.currencies.map((c) => spent(c, data.month)), budgets(data.balance), limits(data.balance), calls(data.events, {withClient: false}, more)];
 }
 
 export function older(before) {
@@ -43,10 +43,36 @@ function spent(c, month) {
         h("div", {class: "card"}, h("h2", {}, t("byModel")), shares(models.map((m) => ({label: m.model, value: m.amount, shown: amount(m.amount, 6)})))));
 }
 
+/** Notices are sent at the marks; beyond them a bar changes its colour too. */
+const MARKS = [80, 95];
+
+function budgets(b) {
+    return b.budgets.length === 0 ? null : h("section", {class: "card"}, h("h2", {}, t("budgets")),
+        h("ul", {class: "shares"}, b.budgets.map((budget) => h("li", {class: "budget"}, budgetOf(budget, b.currency)))));
+}
+
+function budgetOf(budget, currency) {
+    const name = `${t(`budgetOf_${budget.of}`)}, ${t(`budgetOf_${budget.window}`)}`;
+    const used = 100 * (Number(budget.spent) + Number(budget.held)) / Number(budget.limit);
+    const passed = MARKS.filter((mark) => used >= mark).pop();
+    return [
+        h("div", {class: "row"}, h("span", {class: "name"}, name),
+            h("span", {class: "number"}, `${amount(budget.spent, 6)} / ${amount(budget.limit)} ${currency}`)),
+        h("div", {class: "meter"},
+            h("progress", {max: 100, value: Math.min(100, used).toFixed(2), class: passed ? `over${passed}` : null, "aria-label": name}),
+            MARKS.map((mark) => h("span", {class: `mark at${mark}`, title: `${mark} %`, "aria-hidden": "true"}))),
+        h("div", {class: "row quiet"},
+            h("span", {}, `${t("left")}: `, h("span", {class: "number"}, `${amount(budget.left, 6)} ${currency}`), passed ? h("span", {class: "badge over"}, `≥ ${passed} %`) : null),
+            h("span", {}, `${t("anew")}: ${time(budget.ends_at)}`)),
+    ];
+}
+
 function limits(b) {
     const rows = [
         [t("creditLimit"), b.mode === "postpaid" ? `${amount(b.credit_limit)} ${b.currency}` : t("none")],
         ...["concurrency", "rpm", "tpm"].map((name) => [t(name), b.limits[name] === null ? t("none") : count(b.limits[name])]),
+        ...["rpm", "tpm"].filter((name) => b.key[name] !== null).map((name) => [`${t(name)}, ${t("budgetOf_key")}`, count(b.key[name])]),
+        ...(b.key.expires_at ? [[t("keyEnds"), time(b.key.expires_at)]] : []),
     ];
     return h("section", {class: "card"}, h("h2", {}, t("limits")),
         h("dl", {class: "facts"}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {class: "number"}, value)])));

@@ -102,6 +102,24 @@ def test_a_rebuild_leaves_nothing_of_a_budget_to_be_spent_again(pair: tuple[Serv
         assert ask(host, key)[0].status == 429
 
 
+def test_the_balance_shows_what_the_next_calls_may_cost_and_when_that_begins_anew(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, _ = first.new_account("1000", "--prepaid", "--budget-month", "0.65")
+    made = first.cli_one("key", "create", account, "--budget-day", "0.45")
+    assert [reply.status for reply in ask(first, made["secret"], 2)] == [200, 200]
+    first.settle_down(account)
+    rotated = first.cli_one("key", "rotate", made["public_id"])
+    for host, key in ((first, made["secret"]), (second, rotated["secret"])):
+        of_account, of_key = host.get("/v1/balance", key)["budgets"]
+        assert {name: of_key[name] for name in ("of", "window", "limit", "spent", "held", "left")} == \
+            {"of": "key", "window": "day", "limit": "0.45", "spent": "0.2", "held": "0", "left": "0.25"}
+        assert (of_account["of"], of_account["window"], of_account["left"]) == ("account", "month", "0.45")
+        for budget in (of_account, of_key):
+            ends = datetime.fromisoformat(budget["ends_at"])
+            assert abs((ends - datetime.now(timezone.utc)).total_seconds() - seconds_left(budget["window"])) < 120
+    assert [reply.status for reply in ask(second, rotated["secret"], 3)] == [200, 200, 429], "0.25 is two calls of 0.10"
+
+
 def test_what_is_no_budget_is_refused(pair: tuple[Served, Served]) -> None:
     first, _ = pair
     account, _ = first.new_account("1", "--prepaid")

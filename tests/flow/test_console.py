@@ -11,6 +11,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+import money
 from test_month_end import call, noon_of_the_second, after
 from tollgate import Dev, wait_until
 
@@ -114,6 +116,25 @@ def test_a_client_sees_what_was_charged(desk: Desk) -> None:
         assert [row["model"] for row in sums["models"]] == ["demo/echo"]
         assert all(row["day"].startswith(period) for row in sums["days"])
     assert desk.get("client/balance", "client") == desk.dev.get("/v1/balance", desk.dev.ready["key"])
+
+
+def test_a_client_sees_what_is_left_of_each_budget(desk: Desk) -> None:
+    began = datetime.now(UTC)
+    key_id = desk.dev.ready["key"].split("-")[2]
+    desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "50")
+    desk.dev.cli("key", "limit", key_id, "--budget-day", "2.5", "--rpm", "500")
+    balance = desk.get("client/balance", "client")
+    assert balance["key"] == {"public_id": key_id, "rpm": 500, "tpm": None, "expires_at": None, "replaced_by": None}
+    shown = {(one["of"], one["window"]): one for one in balance["budgets"]}
+    assert shown.keys() == {("account", "month"), ("key", "day")}
+    month = desk.get("client/usage", "client")["currencies"][0]
+    assert Decimal(shown["account", "month"]["spent"]) == Decimal(month["amount"])
+    for one in balance["budgets"]:
+        assert Decimal(one["left"]) == Decimal(one["limit"]) - Decimal(one["spent"]) - Decimal(one["held"])
+        assert datetime.fromisoformat(one["ends_at"]) > began
+    desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "0")
+    desk.dev.cli("key", "limit", key_id, "--budget-day", "0", "--rpm", "0")
+    assert desk.get("client/balance", "client")["budgets"] == []
 
 
 def test_finance_sees_the_months_and_what_was_signed(desk: Desk) -> None:
@@ -257,3 +278,29 @@ def test_signing_out_leaves_nothing(browser: Browser, desk: Desk) -> None:
     assert page.evaluate("sessionStorage.getItem('secret')") is None
     assert page.locator(".figures").count() == 0
     page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_budgets_are_bars_with_marks(browser: Browser, desk: Desk, scheme: str) -> None:
+    key_id = desk.dev.ready["key"].split("-")[2]
+    spent = Decimal(desk.get("client/usage", "client")["currencies"][0]["amount"])
+    assert spent > 0
+    desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", money.spelled(spent * 100))
+    desk.dev.cli("key", "limit", key_id, "--budget-month", money.spelled(spent))
+    try:
+        page = visit(browser, desk, "client", color_scheme=scheme)
+        bars = page.locator(".budget")
+        expect(bars).to_have_count(2)
+        expect(bars.nth(0).locator("progress")).to_have_attribute("value", "1.00")
+        expect(bars.nth(1).locator("progress")).to_have_attribute("class", "over95")
+        expect(bars.nth(1)).to_contain_text("95 %")
+        box, mark = bars.nth(0).locator("progress").bounding_box(), bars.nth(0).locator(".at80").bounding_box()
+        assert box and mark and abs(mark["x"] - box["x"] - 0.8 * box["width"]) < 2
+        for lang in ("en", "zh-CN"):
+            expect(page.locator("html")).to_have_attribute("lang", lang)
+            assert violations(page) == []
+            page.click("#language")
+        page.context.close()
+    finally:
+        desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "0")
+        desk.dev.cli("key", "limit", key_id, "--budget-month", "0")

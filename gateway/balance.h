@@ -1,0 +1,19 @@
+/* balance.h - what an account, and the key that asks, have left: the same from a worker's API and from the console.
+ *
+ * {"object":"balance","account","currency","mode","balance","held","available","credit_limit","open_calls",
+ *  "limits":{"concurrency","rpm","tpm"},
+ *  "key":{"public_id","rpm","tpm","expires_at","replaced_by"},
+ *  "budgets":[{"of":"account" or "key","window":"day" or "month","limit","spent","held","left","ends_at"}]}
+ *
+ * A limit that is not set is null, and so is an end that a key does not have. Budgets are those that are set; of a
+ * key that was rotated what its line spent. `left` is what the next call may cost; it begins anew at `ends_at`. */
+#ifndef TOLLGATE_GATEWAY_BALANCE_H
+#define TOLLGATE_GATEWAY_BALANCE_H
+
+#include "lib/net/httpd.h"
+#include "lib/net/redis.h"
+
+/* Answers the caller (service.h), now or later: of its own account and key. */
+void balance_answer(struct redis *redis, struct http_request *r);
+
+#endif
