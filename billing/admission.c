@@ -85,6 +85,7 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     if (request->claim) {
         h->claim = xcalloc(1, sizeof *h->claim);
         *h->claim = *request->claim;
+        h->also = request->also;
     }
     h->on_answer = on_answer;
     h->arg = arg;
@@ -114,10 +115,9 @@ static void ask_admit(struct hold *h)
         tokens[INT64_TEXT];
     struct partition p = h->partition;
     struct claim_args claim = {0};
-    size_t without = h->claim ? 0 : 1;
 
     if (h->claim)
-        claims_admit_args(a->claims, h->claim, &claim);
+        claims_admit_args(a->claims, h->claim, &h->also, &claim);
     const struct span key[] = {
         partition_key(p, "state", NULL, keys[0]),
         partition_key(p, "key", h->key, keys[1]),
@@ -134,6 +134,8 @@ static void ask_admit(struct hold *h)
                       keys[10]),
         claim.key[0],
         claim.key[1],
+        claim.key[2],
+        claim.key[3],
     };
 
     const struct span args[] = {
@@ -151,11 +153,13 @@ static void ask_admit(struct hold *h)
         claim.arg[0],
         claim.arg[1],
         claim.arg[2],
+        claim.arg[3],
+        claim.arg[4],
     };
     const struct redis_eval eval = {
         script_get(SCRIPT_ADMIT),
-        {key, ARRAY_LEN(key) - without * ARRAY_LEN(claim.key)},
-        {args, ARRAY_LEN(args) - without * ARRAY_LEN(claim.arg)},
+        {key, ARRAY_LEN(key) - ARRAY_LEN(claim.key) + claim.key_count},
+        {args, ARRAY_LEN(args) - ARRAY_LEN(claim.arg) + claim.arg_count},
     };
     h->state = HOLD_ASKING;
     h->claim_asked_ms = clock_monotonic_ms();

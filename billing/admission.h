@@ -55,6 +55,7 @@ struct admission_answer {
     } budget;             /* BUDGET: the one that is in the way longest */
     int64_t asked_tokens; /* the most that the call can use */
     char earlier[REQUEST_ID_TEXT]; /* CLAIMED, ANSWERED, OTHER_BODY: the call that has the idempotency key */
+    size_t earlier_name; /* likewise: by which name, 0 being that of the request's claim, 1 the first of `also` */
 };
 
 struct admission;
@@ -81,6 +82,7 @@ struct admission_request {
     int64_t tokens; /* the most that it can use; token rates book it */
     int64_t started_at; /* on whose day and in whose month it counts */
     const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that has it does not go on without Redis */
+    struct claim_names also; /* of that key: who claimed it by one of these has it as well */
 };
 typedef void admission_on_answer(void *arg, const struct admission_answer *answer, const struct err *err);
 /* The answer comes exactly once, never inside this call, unless hold_abandon() is called before. Copies the request. */
@@ -106,6 +108,8 @@ struct claims *admission_claims(struct admission *a);
 /* After Redis came back under another run_id: puts every open hold again, then calls back. */
 void admission_put_again(struct admission *a, void (*on_done)(void *), void *arg);
 
+#define PEPPER_ID_TEXT 9 /* 8 hex digits: under which pepper a key was hashed (gateway/pepper.h) */
+
 /* Reading and changing what belongs to accounts is by records (record.h); these read the projection. Replies as redis gives them. */
 struct key_state {
     char owner_kind; /* 'a' account, 'c' creator */
@@ -113,6 +117,7 @@ struct key_state {
     unsigned char hash[32];
     char first_key[KEY_ID_PUBLIC];   /* where its rotations began; of most it is itself */
     char replaced_by[KEY_ID_PUBLIC]; /* "": it was not */
+    char pepper[PEPPER_ID_TEXT]; /* the hash is made with it */
     bool revoked;
     int64_t expires_at; /* 0: never */
     int64_t rpm, tpm;   /* 0: no limit */

@@ -49,9 +49,12 @@ void admission_answer_read(const struct redis_reply *reply, struct admission_ans
     *answer = (struct admission_answer){.verdict = verdict_of(redis_reply_at(reply, 0))};
     if ((size_t)answer->verdict < ARRAY_LEN(retry_after_ms))
         answer->retry_after_ms = retry_after_ms[answer->verdict];
-    if (redis_reply_count(reply) == 2 &&
-        !span_copy(redis_reply_text(redis_reply_at(reply, 1)), answer->earlier, REQUEST_ID_TEXT))
-        answer->earlier[0] = '\0';
+    if (redis_reply_count(reply) == 3) {
+        if (!span_copy(redis_reply_text(redis_reply_at(reply, 1)), answer->earlier,
+                       REQUEST_ID_TEXT))
+            answer->earlier[0] = '\0';
+        answer->earlier_name = (size_t)number_at(reply, 2);
+    }
     if (redis_reply_count(reply) < 5)
         return;
     answer->left.nanos = number_at(reply, 1);

@@ -69,7 +69,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
                                    SPAN("expires_at"), SPAN("rpm"),
                                    SPAN("tpm"),        SPAN("access"),
                                    SPAN("budget_day"), SPAN("budget_month"),
-                                   SPAN("first_key"),  SPAN("replaced_by")};
+                                   SPAN("first_key"),  SPAN("replaced_by"),
+                                   SPAN("pepper")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
 }
@@ -146,7 +147,8 @@ static bool take_key(const struct redis_reply *reply, const char *public_id, str
         !number_at(reply, 5, &out->rpm) || !number_at(reply, 6, &out->tpm) ||
         !number_at(reply, 8, &out->budget_day) || !number_at(reply, 9, &out->budget_month) ||
         !span_copy(first.len ? first : span_of(public_id), out->first_key, KEY_ID_PUBLIC) ||
-        !span_copy(redis_reply_text(redis_reply_at(reply, 11)), out->replaced_by, KEY_ID_PUBLIC))
+        !span_copy(redis_reply_text(redis_reply_at(reply, 11)), out->replaced_by, KEY_ID_PUBLIC) ||
+        !text_at(reply, 12, out->pepper, sizeof out->pepper))
         return false;
     out->access = redis_reply_text(redis_reply_at(reply, 7));
     out->owner_kind = kind[0];

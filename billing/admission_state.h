@@ -32,6 +32,7 @@ struct hold {
     void *arg;
     struct ask *admit, *raise, *put;
     struct claim *claim; /* null: none */
+    struct claim_names also;
     bool claim_is_lost;
     int64_t claim_asked_ms, claim_stood_ms; /* monotonic: when Redis was asked last; the question that it last said yes to */
 };

@@ -174,15 +174,29 @@ const char *claim_name(const char *account, const char *digest, char out[CLAIM_N
     return out;
 }
 
-void claims_admit_args(const struct claims *c, const struct claim *claim, struct claim_args *out)
+static struct span claim_key(const char *account, const struct idempotency *digests,
+                             char out[PARTITION_KEY])
 {
-    struct partition p = partition_of(SIDE_ACCOUNT, span_of(claim->account));
     char name[CLAIM_NAME];
 
-    out->key[0] = partition_key(p, "idem", claim_name(claim->account, claim->digests.key, name),
-                                out->keys[0]);
+    return partition_key(partition_of(SIDE_ACCOUNT, span_of(account)), "idem",
+                         claim_name(account, digests->key, name), out);
+}
+
+void claims_admit_args(const struct claims *c, const struct claim *claim,
+                       const struct claim_names *also, struct claim_args *out)
+{
+    struct partition p = partition_of(SIDE_ACCOUNT, span_of(claim->account));
+
+    out->key[0] = claim_key(claim->account, &claim->digests, out->keys[0]);
     out->key[1] = partition_key(p, "live", NULL, out->keys[1]);
     out->arg[0] = span_of(claim->digests.body);
     out->arg[1] = int64_text(claim->ends_ms, out->ends);
     out->arg[2] = uint64_text(c->turn, out->turn);
+    out->key_count = 2 + also->count;
+    out->arg_count = 3 + also->count;
+    for (size_t i = 0; i < also->count; i++) {
+        out->key[2 + i] = claim_key(claim->account, &also->digests[i], out->keys[2 + i]);
+        out->arg[3 + i] = span_of(also->digests[i].body);
+    }
 }

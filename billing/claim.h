@@ -19,6 +19,12 @@ struct claim {
     int64_t ends_ms;            /* wall time */
 };
 void claim_of(const struct event *e, struct claim *out);
+/* An idempotency key has a name under each pepper (gateway/pepper.h); a call claims it by one of them. These are the others. */
+#define CLAIM_NAMES_MAX 2
+struct claim_names {
+    size_t count;
+    struct idempotency digests[CLAIM_NAMES_MAX];
+};
 /* 24 h after a call began. */
 int64_t claim_ends_ms(int64_t started_at);
 int64_t claim_left_ms(int64_t ends_ms); /* negative when it is over */
@@ -53,9 +59,12 @@ const char *claim_name(const char *account, const char *digest, char out[CLAIM_N
 
 /* The arguments of admit.lua that concern the claim. */
 struct claim_args {
-    char keys[2][PARTITION_KEY], ends[INT64_TEXT], turn[INT64_TEXT];
-    struct span key[2], arg[3];
+    char keys[2 + CLAIM_NAMES_MAX][PARTITION_KEY], ends[INT64_TEXT], turn[INT64_TEXT];
+    struct span key[2 + CLAIM_NAMES_MAX], arg[3 + CLAIM_NAMES_MAX];
+    size_t key_count, arg_count;
 };
-void claims_admit_args(const struct claims *c, const struct claim *claim, struct claim_args *out);
+/* `out` points into itself and into what it is made of. */
+void claims_admit_args(const struct claims *c, const struct claim *claim,
+                       const struct claim_names *also, struct claim_args *out);
 
 #endif

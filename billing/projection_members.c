@@ -33,6 +33,7 @@ static const char *const paths[PATHS] = {
     [P_OWNER_KIND] = "owner_kind",
     [P_OWNER] = "owner",
     [P_HASH] = "hash",
+    [P_PEPPER] = "pepper",
     [P_STATE] = "state",
     [P_EXPIRES_AT] = "expires_at",
     [P_SCOPES] = "scopes",

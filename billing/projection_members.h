@@ -21,6 +21,7 @@ enum path {
     P_OWNER_KIND,
     P_OWNER,
     P_HASH,
+    P_PEPPER,
     P_STATE,
     P_EXPIRES_AT,
     P_SCOPES,

@@ -29,6 +29,7 @@ static const struct row key_rows[] = {
     {"owner_kind", P_OWNER_KIND, WORD, {"account", "creator", NULL}},
     {"owner", P_OWNER, ID, {NULL}},
     {"hash", P_HASH, ID, {NULL}},
+    {"pepper", P_PEPPER, ID, {NULL}},
     {"state", P_STATE, WORD, {"revoked", NULL}},
     {"expires_at", P_EXPIRES_AT, TIME, {NULL}},
     {"rpm", P_RPM, COUNT, {NULL}},
@@ -57,7 +58,7 @@ static bool add_value(const struct members *m, const struct row *row, struct buf
 
 const char *setting_form_name(enum setting_form form)
 {
-    static const char *const names[SETTING_FORMS] = {"create", "limit", "revoke", "rotate"};
+    static const char *const names[SETTING_FORMS] = {"create", "limit", "revoke", "rotate", "hash"};
 
     return names[form];
 }
@@ -91,20 +92,25 @@ static bool read_rows(const struct members *m, const struct row *rows, size_t co
 
 static enum setting_form form_of(const struct members *m, enum record_kind kind)
 {
-    if (member_is_named(m, kind == RECORD_ACCOUNT ? P_CURRENCY : P_HASH))
+    if (member_is_named(m, kind == RECORD_ACCOUNT ? P_CURRENCY : P_OWNER))
         return SETTING_CREATE;
-    return kind == RECORD_KEY && member_is_named(m, P_STATE) ? SETTING_REVOKE : SETTING_LIMIT;
+    if (kind == RECORD_KEY && member_is_named(m, P_STATE))
+        return SETTING_REVOKE;
+    return kind == RECORD_KEY && member_is_named(m, P_HASH) ? SETTING_HASH : SETTING_LIMIT;
 }
 
 /* Without these there is no object, and nothing but a revocation names the state. */
 static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form)
 {
+    bool has_hash = member_is_named(m, P_HASH) && member_is_named(m, P_PEPPER);
+
+    if (form == SETTING_HASH)
+        return has_hash;
     if (form != SETTING_CREATE)
         return true;
     if (kind == RECORD_ACCOUNT)
         return member_is_named(m, P_MODE);
-    return member_is_named(m, P_OWNER_KIND) && member_is_named(m, P_OWNER) &&
-           !member_is_named(m, P_STATE);
+    return member_is_named(m, P_OWNER_KIND) && has_hash && !member_is_named(m, P_STATE);
 }
 
 static bool add_values(const struct members *m, const struct row *rows, size_t count,

@@ -15,6 +15,7 @@ enum setting_form {
     SETTING_LIMIT, /* or any other change of some members */
     SETTING_REVOKE,
     SETTING_ROTATE, /* of the key that was replaced */
+    SETTING_HASH,   /* of a key: another hash of the same secret, under another pepper */
     SETTING_FORMS
 };
 const char *setting_form_name(enum setting_form form);

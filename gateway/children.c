@@ -189,6 +189,8 @@ static void end(struct child *child, int status)
         log_error("child_died", "%s (pid %ld) %s", child->name, (long)pid, how);
     if (child->retire_end) {
         forget(child);
+        if (!children_retiring(c))
+            log_info("all_reloaded", "all that ran before the last reload has ended");
     } else if (c->stopping) {
         return;
     } else if (child->plan.once) {

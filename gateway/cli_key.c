@@ -27,6 +27,7 @@ static const struct cli_column key_columns[] = {
     {"scopes", "scopes", false},
     {"models", "models", false},
     {"ips", "ips", false},
+    {"pepper", "pepper", false},
 };
 
 static int read_expiry(struct cli *c, json_t *body);

@@ -71,6 +71,7 @@ const struct route admin_routes[] = {
     {"POST", "/admin/v1/keys/:id/limit", LOCAL, SMALL_KIB, false, key_limit_post},
     {"POST", "/admin/v1/keys/:id/update", LOCAL, SMALL_KIB, false, key_update_post},
     {"POST", "/admin/v1/keys/:id/rotate", LOCAL, SMALL_KIB, false, key_rotate_post},
+    {"POST", "/admin/v1/keys/:id/hash", LOCAL, SMALL_KIB, false, key_hash_post},
     {"POST", "/admin/v1/keys/:id/revoke", LOCAL, SMALL_KIB, false, key_revoke_post},
     {"POST", "/admin/v1/webhooks", LOCAL, SMALL_KIB, false, webhook_post},
     {"GET", "/admin/v1/webhooks", LOCAL, 0, false, webhooks_get},

@@ -161,14 +161,14 @@ static void write_page(const struct reading *r, struct jw *w)
     jw_object_end(w);
 }
 
-/* Who lacks the installation's pepper can't test a guess of the account. */
+/* Who lacks that key can't test a guess of the account. */
 static const char *pseudonym(const struct reading *r, const char *account,
                              char out[PSEUDONYM_TEXT + 1])
 {
     unsigned char mac[SHA256_LEN];
     AUTO_STRING text = xasprintf("pseudonym %s %s", r->creator, account);
 
-    hmac_sha256(&r->console->installation->pepper, span_of(text), mac);
+    hmac_sha256(&r->console->installation->derivation_key, span_of(text), mac);
     snprintf(out, PSEUDONYM_TEXT + 1, "client-%02x%02x%02x%02x", mac[0], mac[1], mac[2], mac[3]);
     return out;
 }

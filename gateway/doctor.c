@@ -56,7 +56,8 @@ static void look_at_certificate(struct doctor *d, const char *about, const char 
 
 void doctor_look_at_files(struct doctor *d)
 {
-    static const char *const secrets[] = {"pepper", "signing.pem", "operator.token",
+    static const char *const secrets[] = {"pepper",        "pepper.previous", "pepper.next",
+                                          "derivation.key", "signing.pem",     "operator.token",
                                           "finance.token"};
     const struct options *o = d->options;
 
@@ -186,11 +187,11 @@ static void look_at_syncs(struct doctor *d, const char *dir)
         return;
     }
     qsort(times, SYNCS, sizeof times[0], compare_times);
-    doctor_find(
-        d, "journal", times[SYNCS / 2] > SYNC_MS_MAX * NANOS_PER_MS ? HEALTH_UNSAFE : HEALTH_GOOD,
-        "every call's end waits for one: use a faster disk, or one that is less busy",
-        "fdatasync takes %" PRId64 " us, the slowest of %d %" PRId64 " us", times[SYNCS / 2] / 1000,
-        SYNCS, times[SYNCS - 1] / 1000);
+    doctor_find(d, "journal",
+                times[SYNCS / 2] > SYNC_MS_MAX * NANOS_PER_MS ? HEALTH_UNSAFE : HEALTH_GOOD,
+                "every call's end waits for one: use a faster disk, or one that is less busy",
+                "fdatasync takes %" PRId64 " us, the slowest of %d %" PRId64 " us",
+                times[SYNCS / 2] / 1000, SYNCS, times[SYNCS - 1] / 1000);
 }
 
 static bool time_syncs(const char *path, int64_t times[SYNCS], struct err *err)

@@ -29,6 +29,7 @@ struct look {
 
 static void on_ready(void *arg);
 static void on_lost(void *arg, const struct err *err);
+static void ask_all(struct look *l);
 static void ask(struct look *l);
 static void look_at_address(struct doctor *d);
 
@@ -51,10 +52,16 @@ void doctor_look_at_redis(struct doctor *d)
                     "%s can't be used: %s", d->options->redis,
                     l.lost.code ? l.lost.text : "it does not answer in time");
     else
-        ask(&l);
+        ask_all(&l);
     redis_free(l.redis);
     loop_free(l.loop);
     redis_settings_clear(&settings);
+}
+
+static void ask_all(struct look *l)
+{
+    ask(l);
+    doctor_look_at_keys(l->doctor, l->loop, l->redis);
 }
 
 static void on_ready(void *arg)

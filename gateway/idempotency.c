@@ -56,6 +56,23 @@ void idempotency_derive(const struct secret *pepper, const char *account, struct
     derive(pepper, "stored answer", account, key, out->sealing_key);
 }
 
+void idempotents_derive(const struct peppers *peppers, const char *account, struct span key,
+                        const struct asked *asked, struct idempotents *out)
+{
+    out->count = 0;
+    for (int role = 0; role < PEPPERS; role++)
+        if (peppers->of[role].id[0])
+            idempotency_derive(&peppers->of[role].secret, account, key, asked,
+                               &out->by[out->count++]);
+}
+
+void idempotents_other_names(const struct idempotents *all, struct claim_names *out)
+{
+    out->count = 0;
+    for (size_t i = 1; i < all->count; i++)
+        out->digests[out->count++] = all->by[i].digests;
+}
+
 /* Neither a label nor an account has a line feed. */
 static void derive(const struct secret *pepper, const char *label, const char *account,
                    struct span what, unsigned char out[SHA256_LEN])

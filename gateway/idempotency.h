@@ -3,7 +3,8 @@
 #ifndef TOLLGATE_GATEWAY_IDEMPOTENCY_H
 #define TOLLGATE_GATEWAY_IDEMPOTENCY_H
 
-#include "billing/event.h"
+#include "billing/claim.h"
+#include "gateway/pepper.h"
 #include "lib/base/crypto.h"
 #include "lib/net/http_head.h"
 
@@ -23,6 +24,14 @@ struct asked {
     struct span path, body;
 };
 void idempotency_derive(const struct secret *pepper, const char *account, struct span key, const struct asked *asked, struct idempotent *out);
+/* The same under every pepper that there is, the one in use first: while one takes another's place, a repetition is known by the name that its call claimed. */
+struct idempotents {
+    size_t count;
+    struct idempotent by[PEPPERS];
+};
+void idempotents_derive(const struct peppers *peppers, const char *account, struct span key, const struct asked *asked, struct idempotents *out);
+/* All but the first. */
+void idempotents_other_names(const struct idempotents *all, struct claim_names *out);
 
 /* A whole answer as it left: body, content type, cost. */
 struct stored_answer {

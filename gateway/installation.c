@@ -76,7 +76,8 @@ static bool may_be_made(const char *state, const char *archive, struct err *err)
     return !owner[0] ||
            err_set(err, ERR_INPUT,
                    "%s has no installation.json, but the archive %s is of installation %s: to join "
-                   "it, copy installation.json, pepper, signing.pem, operator.token and "
+                   "it, copy installation.json, pepper, derivation.key, signing.pem, "
+                   "operator.token and "
                    "finance.token from the state directory of one of its hosts",
                    state, archive, owner);
 }
@@ -112,7 +113,8 @@ static bool is_hidden(const char *state)
 
 void installation_clear(struct installation *i)
 {
-    secret_clear(&i->pepper);
+    peppers_clear(&i->peppers);
+    secret_clear(&i->derivation_key);
     secret_clear(&i->operator_token);
     secret_clear(&i->finance_token);
     signing_key_free(i->signing_key);
@@ -148,7 +150,8 @@ static struct file_lock *wait_for_lock(const struct place *p, struct err *err)
 
 static bool make_parts(const struct place *p, struct err *err)
 {
-    return make_secret(p, "pepper", "", err) && make_secret(p, "operator.token", "ot-tg-", err) &&
+    return make_secret(p, "pepper", "", err) && make_secret(p, "derivation.key", "", err) &&
+           make_secret(p, "operator.token", "ot-tg-", err) &&
            make_secret(p, "finance.token", "ft-tg-", err) && make_signing_key(p, err) &&
            make_json(p, err);
 }
@@ -203,7 +206,8 @@ static bool load(const struct place *p, struct installation *out, struct err *er
 {
     AUTO_STRING signing = path_join(p->state, "signing.pem");
 
-    if (!load_json(p, out, err) || !load_secret(p, "pepper", &out->pepper, err) ||
+    if (!load_json(p, out, err) || !peppers_load(&out->peppers, p->state, err) ||
+        !load_secret(p, "derivation.key", &out->derivation_key, err) ||
         !load_secret(p, "operator.token", &out->operator_token, err) ||
         !load_secret(p, "finance.token", &out->finance_token, err))
         return false;

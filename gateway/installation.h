@@ -1,17 +1,20 @@
 /* installation.h - what is made once and kept in the state directory: id, pepper, signing key,
  * tokens. Files of mode 0600. state/: installation.json
- * {"format":1,"installation","partitions","zone","created_at"}, pepper, signing.pem,
- * operator.token, finance.token, admin.sock, console.lock */
+ * {"format":1,"installation","partitions","zone","created_at"}, pepper (and beside it those of
+ * gateway/pepper.h), derivation.key, signing.pem, operator.token, finance.token, admin.sock,
+ * console.lock */
 #ifndef TOLLGATE_GATEWAY_INSTALLATION_H
 #define TOLLGATE_GATEWAY_INSTALLATION_H
 
 #include "billing/public_keys.h"
+#include "gateway/pepper.h"
 #include "lib/base/crypto.h"
 #include "lib/base/secret.h"
 
 struct installation {
     char id[40]; /* "in-" and 16 of [0-9a-z] */
-    struct secret pepper;
+    struct peppers peppers;
+    struct secret derivation_key; /* names by which creators see clients, and webhooks' secrets, for ever */
     struct signing_key *signing_key;
     struct public_keys
         public_keys; /* of this one and of all that signed before, as the archive keeps them */

@@ -1,5 +1,5 @@
-/* key_admin.c - a key is derived from its operation id and the pepper, so an operation that is repeated gives the same key
- * and never two; only its hash is recorded. A change names what it sets, and what it does not name stays. */
+/* key_admin.c - a key follows from its operation id, its secret from that and the pepper, so an operation that is repeated
+ * gives the same key and never two; only the secret's hash is recorded. A change names what it sets, and what it does not name stays. */
 #include "gateway/key_admin.h"
 
 #include <stdlib.h>
@@ -21,6 +21,8 @@ struct key_change {
     struct key_state state;   /* as the key is to be */
     struct key_state present; /* as it is, when it is there */
     char public_id[KEY_ID_PUBLIC];
+    enum pepper_role role;     /* under which a new one's secret is derived and hashed */
+    struct key_state hashed;   /* of a key that is given another hash: that, and its pepper */
     json_t *names;             /* what is changed of a key that is there, or null */
     struct key_access *access; /* of what is named, or of a new key */
     json_t *opens;             /* all that a key that is there opens then */
@@ -30,6 +32,7 @@ struct key_change {
 
 static bool read_creation(const json_t *body, struct key_change *k, struct err *err);
 static bool read_owner(const json_t *body, struct key_state *k, struct err *err);
+static void name_key(const struct console *c, const char *op, struct key_change *k);
 static void change_start(struct console *c, struct http_request *r, const struct key_change *wanted,
                          const char *op);
 static void on_turn(void *arg);
@@ -38,10 +41,15 @@ static void on_present_key(void *arg, bool found, const struct key_state *state,
 static bool take_present(struct key_change *k, const struct key_state *state, struct err *err);
 static struct partition partition_of_owner(const struct key_change *k);
 static void look(struct key_change *k);
+static void derive(const struct key_change *k, struct api_key *out);
+static void hash_new(struct key_change *k);
+static const struct peppers *peppers_of(const struct key_change *k);
 static void on_operation(void *arg, enum operation_seen seen, const struct err *err);
+static void reply_other(const struct key_change *k);
 static void find_owner(struct key_change *k);
 static void decide_change(struct key_change *k);
 static void decide_revocation(struct key_change *k);
+static void decide_hash(struct key_change *k);
 static void on_owner(void *arg, bool found, const struct account_state *state,
                      const struct err *err);
 static void on_creators(void *arg, struct catalogue *catalogue, const struct err *err);
@@ -50,6 +58,7 @@ static void write_record(struct key_change *k);
 static void write_creation(struct jw *w, const struct key_change *k);
 static void write_change(struct jw *w, const struct key_change *k);
 static void write_revocation(struct jw *w, const struct key_change *k);
+static void write_hash(struct jw *w, const struct key_change *k);
 static void write_answer(const struct key_change *k, struct buf *out);
 static void write_secret(const struct key_change *k, struct buf *out);
 static void change_clear(struct key_change *k);
@@ -59,11 +68,13 @@ static void (*const decide[])(struct key_change *) = {
     [SETTING_CREATE] = find_owner,
     [SETTING_LIMIT] = decide_change,
     [SETTING_REVOKE] = decide_revocation,
+    [SETTING_HASH] = decide_hash,
 };
 static void (*const write_values[])(struct jw *, const struct key_change *) = {
     [SETTING_CREATE] = write_creation,
     [SETTING_LIMIT] = write_change,
     [SETTING_REVOKE] = write_revocation,
+    [SETTING_HASH] = write_hash,
 };
 
 void key_post(void *server, struct http_request *r, const struct route_match *match)
@@ -72,7 +83,6 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
     struct key_change change = {.form = SETTING_CREATE};
-    AUTO_CLEAR(api_key) key = {0};
     struct err err;
 
     (void)match;
@@ -83,9 +93,7 @@ void key_post(void *server, struct http_request *r, const struct route_match *ma
         reply_err(r, &err);
         return;
     }
-    api_key_derive(change.state.owner_kind, change.state.owner, op, &c->installation->pepper, &key);
-    api_key_hash(&key, &c->installation->pepper, change.state.hash);
-    memcpy(change.public_id, key.public_id, sizeof change.public_id);
+    name_key(c, op, &change);
     change_start(c, r, &change, op);
 }
 
@@ -117,6 +125,16 @@ static bool read_owner(const json_t *body, struct key_state *k, struct err *err)
                    account ? account : creator);
 }
 
+/* The public id is the same under every pepper. */
+static void name_key(const struct console *c, const char *op, struct key_change *k)
+{
+    struct key_origin from = {k->state.owner_kind, c->installation->id, k->state.owner, op};
+    AUTO_CLEAR(api_key) key = {0};
+
+    api_key_derive(&from, &c->installation->peppers.of[PEPPER_IN_USE].secret, &key);
+    memcpy(k->public_id, key.public_id, sizeof k->public_id);
+}
+
 /* Takes what `wanted` owns. */
 static void change_start(struct console *c, struct http_request *r, const struct key_change *wanted,
                          const char *op)
@@ -141,6 +159,9 @@ static void on_turn(void *arg)
 
 static void look(struct key_change *k)
 {
+    if (k->form == SETTING_CREATE)
+        hash_new(k);
+    buf_truncate(&k->record, 0);
     write_record(k);
     operation_look(turn_console(k->turn)->ledger.redis,
                    &(struct operation_ask){RECORD_KEY, k->public_id, partition_of_owner(k),
@@ -148,11 +169,33 @@ static void look(struct key_change *k)
                    on_operation, k);
 }
 
+static void hash_new(struct key_change *k)
+{
+    AUTO_CLEAR(api_key) key = {0};
+
+    derive(k, &key);
+    key_hash_under(&key, &peppers_of(k)->of[k->role], &k->state);
+}
+
+static void derive(const struct key_change *k, struct api_key *out)
+{
+    struct key_origin from = {k->state.owner_kind, turn_console(k->turn)->installation->id,
+                              k->state.owner, turn_op(k->turn)};
+
+    api_key_derive(&from, &peppers_of(k)->of[k->role].secret, out);
+}
+
+static const struct peppers *peppers_of(const struct key_change *k)
+{
+    return &turn_console(k->turn)->installation->peppers;
+}
+
 static struct partition partition_of_owner(const struct key_change *k)
 {
     return partition_of(SIDE_ACCOUNT, span_of(k->state.owner));
 }
 
+/* An operation may have made its key before the pepper was changed. */
 static void on_operation(void *arg, enum operation_seen seen, const struct err *err)
 {
     struct key_change *k = arg;
@@ -160,9 +203,12 @@ static void on_operation(void *arg, enum operation_seen seen, const struct err *
 
     if (err) {
         turn_refuse(k->turn, err);
+    } else if (r && seen == OPERATION_OTHER && k->form == SETTING_CREATE &&
+               peppers_next(peppers_of(k), &k->role)) {
+        look(k);
     } else if (!r || seen == OPERATION_OTHER) {
         if (r)
-            operation_reply_other(r, turn_op(k->turn));
+            reply_other(k);
         turn_end(k->turn);
     } else if (seen == OPERATION_SAME) {
         k->is_repeated = true;
@@ -172,6 +218,14 @@ static void on_operation(void *arg, enum operation_seen seen, const struct err *
     } else {
         decide[k->form](k);
     }
+}
+
+static void reply_other(const struct key_change *k)
+{
+    if (k->form == SETTING_CREATE)
+        key_reply_other(turn_request(k->turn), turn_op(k->turn), k->public_id);
+    else
+        operation_reply_other(turn_request(k->turn), turn_op(k->turn));
 }
 
 /* A key is made for an owner that there is. A creator's is looked for anew: a catalogue may have been applied a moment ago. */
@@ -242,8 +296,7 @@ static void write_secret(const struct key_change *k, struct buf *out)
     AUTO_CLEAR(api_key) key = {0};
     struct jw w;
 
-    api_key_derive(k->state.owner_kind, k->state.owner, turn_op(k->turn),
-                   &turn_console(k->turn)->installation->pepper, &key);
+    derive(k, &key);
     jw_init(&w, out);
     key_secret_write(&w, &k->state, &key);
     jw_object_end(&w);
@@ -292,6 +345,11 @@ static void write_change(struct jw *w, const struct key_change *k)
     key_changes_write(w, &k->state, k->access, k->names);
 }
 
+static void write_hash(struct jw *w, const struct key_change *k)
+{
+    key_hash_write(w, &k->state);
+}
+
 static void write_revocation(struct jw *w, const struct key_change *k)
 {
     (void)k;
@@ -319,15 +377,17 @@ static void change_free(void *arg)
 static void change_named(struct console *c, struct http_request *r, const char *public_id,
                          const char *const *members);
 static void change_key(struct console *c, struct http_request *r, const char *public_id,
-                       json_t *names, const char *op);
+                       struct key_change *change, const char *op);
+static void take_hash(const struct key_state *from, struct key_state *to);
 
 void key_revoke_post(void *server, struct http_request *r, const struct route_match *match)
 {
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
+    struct key_change change = {.form = SETTING_REVOKE};
 
     if (body)
-        change_key(server, r, match->value[0], NULL, op);
+        change_key(server, r, match->value[0], &change, op);
 }
 
 void key_limit_post(void *server, struct http_request *r, const struct route_match *match)
@@ -349,27 +409,25 @@ static void change_named(struct console *c, struct http_request *r, const char *
 {
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
+    struct key_change change = {.form = SETTING_LIMIT, .names = body};
     struct err err;
 
     if (!body)
         return;
     if (json_only_members(body, members, "the change", &err) &&
         (json_object_size(body) > 1 || err_set(&err, ERR_INPUT, "nothing was given to be changed")))
-        change_key(c, r, public_id, body, op);
+        change_key(c, r, public_id, &change, op);
     else
         reply_err(r, &err);
 }
 
-/* Revokes it unless something is named to be set. */
 static void change_key(struct console *c, struct http_request *r, const char *public_id,
-                       json_t *names, const char *op)
+                       struct key_change *change, const char *op)
 {
-    struct key_change change = {.form = names ? SETTING_LIMIT : SETTING_REVOKE};
-
-    if (!key_id_read(r, public_id, change.public_id))
+    if (!key_id_read(r, public_id, change->public_id))
         return;
-    change.names = json_incref(names);
-    change_start(c, r, &change, op);
+    json_incref(change->names);
+    change_start(c, r, change, op);
 }
 
 bool key_id_read(struct http_request *r, const char *text, char public_id[KEY_ID_PUBLIC])
@@ -406,6 +464,8 @@ static bool take_present(struct key_change *k, const struct key_state *state, st
     k->state = *state;
     k->state.access = SPAN(""); /* the text ends with this call */
     k->present = k->state;
+    if (k->form == SETTING_HASH)
+        take_hash(&k->hashed, &k->state);
     if (state->access.len && !(k->opens = json_parse(state->access, err)))
         return false;
     return !k->names || (key_limits_read(k->names, &k->state, err) &&
@@ -437,5 +497,56 @@ static void decide_revocation(struct key_change *k)
 {
     k->is_repeated = k->state.revoked;
     k->state.revoked = true;
+    post(k);
+}
+
+/* ------------------------------------------------------------------ another hash */
+
+static bool read_hash(const struct console *c, const json_t *body, struct key_state *out,
+                      struct err *err);
+
+void key_hash_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    struct console *c = server;
+    struct key_change change = {.form = SETTING_HASH};
+    const char *op;
+    AUTO_JSON body = desk_body(c, r, &op);
+    struct err err;
+
+    if (!body)
+        return;
+    if (read_hash(c, body, &change.hashed, &err))
+        change_key(c, r, match->value[0], &change, op);
+    else
+        reply_err(r, &err);
+}
+
+static bool read_hash(const struct console *c, const json_t *body, struct key_state *out,
+                      struct err *err)
+{
+    static const char *const members[] = {"hash", "pepper", "op", NULL};
+    const char *hash, *pepper;
+
+    if (!json_only_members(body, members, "the hash", err) ||
+        !json_get_string(body, "hash", &hash, "the hash", err) ||
+        !json_get_string(body, "pepper", &pepper, "the hash", err))
+        return false;
+    if (strcmp(pepper, c->installation->peppers.of[PEPPER_IN_USE].id) != 0)
+        return err_set(err, ERR_EXISTS, "another pepper is in use by now");
+    return (hex_decode(span_of(hash), out->hash, sizeof out->hash) &&
+            span_copy(span_of(pepper), out->pepper, sizeof out->pepper)) ||
+           err_set(err, ERR_INPUT, "'hash' is not 64 hex digits");
+}
+
+static void take_hash(const struct key_state *from, struct key_state *to)
+{
+    memcpy(to->hash, from->hash, sizeof to->hash);
+    memcpy(to->pepper, from->pepper, sizeof to->pepper);
+}
+
+/* Another host's may have come first; one that was revoked needs none. */
+static void decide_hash(struct key_change *k)
+{
+    k->is_repeated = k->state.revoked || strcmp(k->present.pepper, k->hashed.pepper) == 0;
     post(k);
 }

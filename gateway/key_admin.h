@@ -11,6 +11,8 @@ bool key_id_read(struct http_request *r, const char *text, char public_id[KEY_ID
 void key_post(void *server, struct http_request *r, const struct route_match *match);
 void key_limit_post(void *server, struct http_request *r, const struct route_match *match);
 void key_update_post(void *server, struct http_request *r, const struct route_match *match);
+/* The same secret under the pepper in use, from who was shown it (key_mover.h). */
+void key_hash_post(void *server, struct http_request *r, const struct route_match *match);
 void key_revoke_post(void *server, struct http_request *r, const struct route_match *match);
 
 #endif

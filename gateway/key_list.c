@@ -24,6 +24,7 @@ static void on_ids(void *arg, char *const *ids, size_t count, const struct err *
 static void list_next(struct listing *l);
 static void on_listed(void *arg, bool found, const struct key_state *state, const struct err *err);
 static void write_key(struct listing *l, const struct key_state *state);
+static const char *pepper_word(const struct console *c, const struct key_state *state);
 static void list_end(struct listing *l, const struct err *err);
 
 void keys_get(void *server, struct http_request *r, const struct route_match *match)
@@ -89,7 +90,17 @@ static void write_key(struct listing *l, const struct key_state *state)
     jw_string_member(&l->w, "public_id", l->ids[l->next]);
     jw_string_member(&l->w, state->owner_kind == 'a' ? "account" : "creator", state->owner);
     key_state_write(&l->w, state, opens);
+    jw_string_member(&l->w, "pepper", pepper_word(l->console, state));
     jw_object_end(&l->w);
+}
+
+/* "gone": the key is good for nothing. */
+static const char *pepper_word(const struct console *c, const struct key_state *state)
+{
+    static const char *const words[PEPPERS] = {"in use", "previous", "next"};
+    enum pepper_role role;
+
+    return peppers_find(&c->installation->peppers, state->pepper, &role) ? words[role] : "gone";
 }
 
 static void list_end(struct listing *l, const struct err *err)

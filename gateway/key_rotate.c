@@ -23,6 +23,7 @@ struct rotation {
     struct turn *turn;
     char public_id[KEY_ID_PUBLIC]; /* of the old one */
     char derivation[DERIVATION];   /* what the new one is made of, besides its owner */
+    enum pepper_role role;         /* under which the new one's secret is derived and hashed */
     struct key_state old, made;    /* `made`: as the new one is to be */
     struct key_access *access;     /* what both open */
     json_t *asked;
@@ -37,9 +38,11 @@ static void on_turn(void *arg);
 static void on_old_key(void *arg, bool found, const struct key_state *state, const struct err *err);
 static bool take_old(struct rotation *k, const struct key_state *state, struct err *err);
 static void derive(const struct rotation *k, struct api_key *out);
+static const struct peppers *peppers_of(const struct rotation *k);
 static struct partition partition_of_owner(const struct rotation *k);
 static void look(struct rotation *k);
 static void on_operation(void *arg, enum operation_seen seen, const struct err *err);
+static void reply_other(const struct rotation *k);
 static bool decide(struct rotation *k, struct err *err);
 static void post(struct rotation *k);
 static void write_record(struct rotation *k, bool is_whole);
@@ -108,7 +111,6 @@ static bool take_old(struct rotation *k, const struct key_state *state, struct e
 {
     bool has_end = json_object_get(k->asked, "expires_at");
     int64_t expires_at = has_end ? k->made.expires_at : state->expires_at;
-    AUTO_CLEAR(api_key) key = {0};
 
     if (!key_access_parse(state->access, &k->access, err))
         return false;
@@ -117,16 +119,21 @@ static bool take_old(struct rotation *k, const struct key_state *state, struct e
     k->made = k->old;
     k->made.expires_at = expires_at;
     k->made.replaced_by[0] = '\0';
-    derive(k, &key);
-    api_key_hash(&key, &turn_console(k->turn)->installation->pepper, k->made.hash);
     return true;
 }
 
 /* A blank stands in no operation id, so no other operation makes the same one. */
 static void derive(const struct rotation *k, struct api_key *out)
 {
-    api_key_derive(k->old.owner_kind, k->old.owner, k->derivation,
-                   &turn_console(k->turn)->installation->pepper, out);
+    struct key_origin from = {k->old.owner_kind, turn_console(k->turn)->installation->id,
+                              k->old.owner, k->derivation};
+
+    api_key_derive(&from, &peppers_of(k)->of[k->role].secret, out);
+}
+
+static const struct peppers *peppers_of(const struct rotation *k)
+{
+    return &turn_console(k->turn)->installation->peppers;
 }
 
 static struct partition partition_of_owner(const struct rotation *k)
@@ -139,6 +146,8 @@ static void look(struct rotation *k)
     AUTO_CLEAR(api_key) key = {0};
 
     derive(k, &key);
+    key_hash_under(&key, &peppers_of(k)->of[k->role], &k->made);
+    buf_truncate(&k->record, 0);
     write_record(k, false);
     operation_look(turn_console(k->turn)->ledger.redis,
                    &(struct operation_ask){RECORD_KEY, key.public_id, partition_of_owner(k),
@@ -146,12 +155,17 @@ static void look(struct rotation *k)
                    on_operation, k);
 }
 
+/* An operation may have made its key before the pepper was changed. */
 static void on_operation(void *arg, enum operation_seen seen, const struct err *err)
 {
     struct rotation *k = arg;
     struct http_request *r = turn_request(k->turn);
     struct err wrong;
 
+    if (!err && r && seen == OPERATION_OTHER && peppers_next(peppers_of(k), &k->role)) {
+        look(k);
+        return;
+    }
     k->is_repeated = seen == OPERATION_SAME;
     if (!err && seen == OPERATION_NEW && !decide(k, &wrong))
         err = &wrong;
@@ -159,11 +173,19 @@ static void on_operation(void *arg, enum operation_seen seen, const struct err *
         turn_refuse(k->turn, err);
     } else if (!r || seen == OPERATION_OTHER) {
         if (r)
-            operation_reply_other(r, turn_op(k->turn));
+            reply_other(k);
         turn_end(k->turn);
     } else {
         post(k);
     }
+}
+
+static void reply_other(const struct rotation *k)
+{
+    AUTO_CLEAR(api_key) key = {0};
+
+    derive(k, &key);
+    key_reply_other(turn_request(k->turn), turn_op(k->turn), key.public_id);
 }
 
 /* An old key that ends sooner than the grace would have it still does. */

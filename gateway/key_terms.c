@@ -53,12 +53,24 @@ bool key_opens_read(const json_t *body, char owner_kind, struct key_access **out
 
 void key_owner_write(struct jw *w, const struct key_state *k)
 {
+    jw_string_member(w, "owner_kind", k->owner_kind == 'a' ? "account" : "creator");
+    jw_string_member(w, "owner", k->owner);
+    key_hash_write(w, k);
+}
+
+void key_hash_under(const struct api_key *key, const struct pepper *pepper, struct key_state *out)
+{
+    api_key_hash(key, &pepper->secret, out->hash);
+    memcpy(out->pepper, pepper->id, sizeof out->pepper);
+}
+
+void key_hash_write(struct jw *w, const struct key_state *k)
+{
     char hex[SHA256_HEX];
 
     hex_encode(k->hash, SHA256_LEN, hex);
-    jw_string_member(w, "owner_kind", k->owner_kind == 'a' ? "account" : "creator");
-    jw_string_member(w, "owner", k->owner);
     jw_string_member(w, "hash", hex);
+    jw_string_member(w, "pepper", k->pepper);
 }
 
 void key_changes_write(struct jw *w, const struct key_state *k, const struct key_access *access,

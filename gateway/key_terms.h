@@ -15,7 +15,11 @@ bool key_expiry_is_ahead(const struct key_state *k, struct err *err) MUST_USE;
 bool key_opens_read(const json_t *body, char owner_kind, struct key_access **out,
                     struct err *err) MUST_USE;
 
-/* "owner_kind", "owner" and "hash": of a new one. */
+/* The hash of the key under that pepper. */
+void key_hash_under(const struct api_key *key, const struct pepper *pepper, struct key_state *out);
+/* "hash" and "pepper". */
+void key_hash_write(struct jw *w, const struct key_state *k);
+/* Those, "owner_kind" and "owner": of a new one. */
 void key_owner_write(struct jw *w, const struct key_state *k);
 /* Those that `names` has of the members that may change, or all when it is null. `access` may be null. */
 void key_changes_write(struct jw *w, const struct key_state *k, const struct key_access *access,

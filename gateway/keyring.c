@@ -27,9 +27,9 @@ struct entry {
 struct keyring {
     struct loop *loop;
     struct redis *redis;
-    struct hmac_key *pepper;
-    int64_t stale_ms;
-    size_t entries, entries_max;
+    struct keyring_config config;
+    struct hmac_key *pepper[PEPPERS]; /* null: there is none */
+    size_t entries;
     struct entry *bucket[BUCKETS];
 };
 
@@ -44,6 +44,7 @@ struct key_check {
 static bool key_from_authorization(struct span value, struct span *key);
 static struct entry **find(struct keyring *k, const char *public_id);
 static void drop(struct keyring *k, struct entry **link);
+static void hash_all(const struct keyring *k, const struct api_key *key, struct key_holder *asked);
 static const struct key_holder *find_cached(struct keyring *k, const struct key_holder *asked,
                                             int64_t age_ms);
 static struct key_check *read_key(struct keyring *k, const struct key_holder *asked, bool fresh,
@@ -53,6 +54,8 @@ static bool take_access(struct key_check *c, const struct key_state *state);
 static bool is_away(const struct err *err);
 static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
                               const struct err *err);
+static bool has_secret(const struct key_check *c, const struct key_state *state);
+static void note_outdated(const struct key_check *c, const struct key_state *state);
 static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state);
 
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present)
@@ -116,30 +119,30 @@ static void spell(const unsigned char *digest, char *out, size_t n)
     out[n] = '\0';
 }
 
-static void derive(const char *what, char kind, const char *owner, const char *op,
-                   const struct secret *pepper, unsigned char digest[SHA256_LEN])
+static void write_origin(const char *what, const struct key_origin *from, struct buf *out)
 {
-    AUTO_CLEAR(buf) text = {.max = 512};
-
-    buf_printf(&text, "%s\n%c\n%s\n%s", what, kind, owner, op);
-    assert(!text.failed);
-    hmac_sha256(pepper, buf_span(&text), digest);
+    buf_printf(out, "%s\n%c\n%s\n%s", what, from->kind, from->owner, from->op);
+    assert(!out->failed);
 }
 
-void api_key_derive(char kind, const char *owner, const char *op, const struct secret *pepper,
-                    struct api_key *out)
+void api_key_derive(const struct key_origin *from, const struct secret *pepper, struct api_key *out)
 {
-    struct partition p = partition_of(SIDE_ACCOUNT, span_of(owner));
+    struct partition p = partition_of(SIDE_ACCOUNT, span_of(from->owner));
+    AUTO_CLEAR(buf) id_text = {.max = 512};
+    AUTO_CLEAR(buf) secret_text = {.max = 512};
     unsigned char digest[SHA256_LEN];
     char secret[KEY_SECRET_TEXT];
     bool fits;
 
-    out->kind = kind;
+    out->kind = from->kind;
     out->public_id[0] = (char)('0' + p.index / 10);
     out->public_id[1] = (char)('0' + p.index % 10);
-    derive("public id", kind, owner, op, pepper, digest);
+    buf_printf(&id_text, "%s\n", from->installation);
+    write_origin("public id", from, &id_text);
+    sha256(id_text.data, id_text.len, digest);
     spell(digest, out->public_id + 2, PUBLIC_ID_LEN - 2);
-    derive("secret", kind, owner, op, pepper, digest);
+    write_origin("secret", from, &secret_text);
+    hmac_sha256(pepper, buf_span(&secret_text), digest);
     spell(digest, secret, SECRET_LEN);
     fits = secret_set(&out->secret, (struct span){secret, SECRET_LEN}, NULL);
     assert(fits);
@@ -158,16 +161,17 @@ void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned
     hmac_sha256(pepper, secret_reveal(&k->secret), out);
 }
 
-struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper,
-                            size_t entries_max, int64_t stale_ms)
+struct keyring *keyring_new(struct loop *loop, struct redis *redis,
+                            const struct keyring_config *config)
 {
     struct keyring *k = xcalloc(1, sizeof *k);
 
     k->loop = loop;
     k->redis = redis;
-    k->pepper = hmac_key_new(pepper);
-    k->entries_max = entries_max;
-    k->stale_ms = stale_ms;
+    k->config = *config;
+    for (int role = 0; role < PEPPERS; role++)
+        if (config->peppers->of[role].id[0])
+            k->pepper[role] = hmac_key_new(&config->peppers->of[role].secret);
     return k;
 }
 
@@ -176,7 +180,8 @@ void keyring_free(struct keyring *k)
     if (!k)
         return;
     keyring_forget_all(k);
-    hmac_key_free(k->pepper);
+    for (int role = 0; role < PEPPERS; role++)
+        hmac_key_free(k->pepper[role]);
     free(k);
 }
 
@@ -187,12 +192,21 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
     const struct key_holder *holder;
 
     memcpy(asked.public_id, key->public_id, sizeof asked.public_id);
-    hmac_key_mac(k->pepper, secret_reveal(&key->secret), asked.hash);
+    hmac_key_mac(k->pepper[PEPPER_IN_USE], secret_reveal(&key->secret), asked.hash[PEPPER_IN_USE]);
     if (!fresh && (holder = find_cached(k, &asked, CACHE_MS))) {
         on_verdict(arg, KEY_GOOD, holder);
         return NULL;
     }
+    hash_all(k, key, &asked);
     return read_key(k, &asked, fresh, on_verdict, arg);
+}
+
+/* Which of them Redis has is not known yet. */
+static void hash_all(const struct keyring *k, const struct api_key *key, struct key_holder *asked)
+{
+    for (int role = PEPPER_IN_USE + 1; role < PEPPERS; role++)
+        if (k->pepper[role])
+            hmac_key_mac(k->pepper[role], secret_reveal(&key->secret), asked->hash[role]);
 }
 
 struct key_check *keyring_check_again(struct keyring *k, const struct key_holder *holder,
@@ -232,7 +246,7 @@ static const struct key_holder *find_cached(struct keyring *k, const struct key_
 
     if (!e || clock_monotonic_ms() - e->read_ms >= age_ms ||
         (e->expires_at && clock_now() >= e->expires_at) || e->holder.kind != asked->kind ||
-        !crypto_equal(e->holder.hash, asked->hash, SHA256_LEN))
+        !crypto_equal(e->holder.hash[PEPPER_IN_USE], asked->hash[PEPPER_IN_USE], SHA256_LEN))
         return NULL;
     return &e->holder;
 }
@@ -249,8 +263,9 @@ static void on_state(void *arg, bool found, const struct key_state *state, const
         memcpy(c->holder.owner, state->owner, sizeof c->holder.owner);
         memcpy(c->holder.first_key, state->first_key, sizeof c->holder.first_key);
         remember(c->keyring, c, state);
+        note_outdated(c, state);
     } else if (verdict == KEY_UNREADABLE && is_away(err) && !c->fresh &&
-               (cached = find_cached(c->keyring, &c->holder, c->keyring->stale_ms))) {
+               (cached = find_cached(c->keyring, &c->holder, c->keyring->config.stale_ms))) {
         verdict = KEY_GOOD;
         holder = cached;
     }
@@ -283,12 +298,30 @@ static enum key_verdict judge(const struct key_check *c, bool found, const struc
 {
     if (err)
         return KEY_UNREADABLE;
-    if (!found || state->owner_kind != c->holder.kind ||
-        !crypto_equal(state->hash, c->holder.hash, SHA256_LEN))
+    if (!found || state->owner_kind != c->holder.kind || !has_secret(c, state))
         return KEY_UNKNOWN;
     if (state->revoked)
         return KEY_REVOKED;
     return state->expires_at && clock_now() >= state->expires_at ? KEY_EXPIRED : KEY_GOOD;
+}
+
+/* A key whose pepper is gone is good for nothing. */
+static bool has_secret(const struct key_check *c, const struct key_state *state)
+{
+    enum pepper_role role;
+
+    return peppers_find(c->keyring->config.peppers, state->pepper, &role) &&
+           crypto_equal(state->hash, c->holder.hash[role], SHA256_LEN);
+}
+
+static void note_outdated(const struct key_check *c, const struct key_state *state)
+{
+    const struct keyring_config *config = &c->keyring->config;
+    enum pepper_role role;
+
+    if (config->on_outdated && peppers_find(config->peppers, state->pepper, &role) &&
+        role == PEPPER_PREVIOUS)
+        config->on_outdated(config->arg, c->holder.public_id, c->holder.hash[PEPPER_IN_USE]);
 }
 
 /* A full cache is emptied: refilling it costs one look-up a key, and happens only under floods of keys. */
@@ -296,7 +329,7 @@ static void remember(struct keyring *k, const struct key_check *c, const struct 
 {
     struct entry **link, *e;
 
-    if (k->entries >= k->entries_max)
+    if (k->entries >= k->config.entries_max)
         keyring_forget_all(k);
     link = find(k, c->holder.public_id);
     if (!*link) {

@@ -1,10 +1,12 @@
 /* keyring.h - who is calling: `sk-tg-<public id>-<secret>` (accounts) and `ck-tg-…` (creators) against the hashes that Redis holds.
- * The public id is 12 characters of [0-9a-z], the first two the decimal number of its partition; the secret 32 of [0-9a-z]. Only HMAC-SHA256(pepper, secret) is kept. */
+ * The public id is 12 characters of [0-9a-z], the first two the decimal number of its partition; the secret 32 of [0-9a-z]. Only HMAC-SHA256(pepper, secret) is kept,
+ * with the id of that pepper. A key that was hashed under an earlier pepper is as good, and is given another hash when it is used. */
 #ifndef TOLLGATE_GATEWAY_KEYRING_H
 #define TOLLGATE_GATEWAY_KEYRING_H
 
 #include "billing/admission.h"
 #include "gateway/key_access.h"
+#include "gateway/pepper.h"
 #include "lib/net/httpd.h"
 
 #define KEY_SECRET_TEXT 33
@@ -23,9 +25,13 @@ DEFINE_AUTO_CLEAR(api_key)
 /* From `Authorization: Bearer` or `x-api-key`. False: none or malformed; *present says which. */
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present) MUST_USE;
 bool api_key_parse(struct span text, struct api_key *out) MUST_USE;
-/* The key that the operation `op` makes for an owner, whose partition it names: derived by HMAC from the pepper, so that an operation that is
- * repeated makes the same key and never two. Who lacks the pepper learns nothing from `op`. */
-void api_key_derive(char kind, const char *owner, const char *op, const struct secret *pepper, struct api_key *out);
+/* The key that the operation `op` makes for an owner, whose partition it names. The public id follows from the rest, so an operation makes one key,
+ * whatever the pepper is by then; the secret is derived from the pepper, and who lacks that learns nothing from `op`. */
+struct key_origin {
+    char kind;
+    const char *installation, *owner, *op;
+};
+void api_key_derive(const struct key_origin *from, const struct secret *pepper, struct api_key *out);
 void api_key_text(const struct api_key *k, struct buf *out); /* the one place where the secret is spelled */
 void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned char out[32]);
 
@@ -35,14 +41,23 @@ struct key_holder {
     char kind;
     char owner[ID_TEXT];
     char first_key[KEY_ID_PUBLIC]; /* by which it counts in rates and budgets: where its rotations began */
-    unsigned char hash[32];
+    unsigned char hash[PEPPERS][32]; /* of its secret, under each pepper that there is */
     struct key_access *access; /* what it opens; borrowed: who keeps it holds it */
 };
 
 struct keyring;
 /* Good answers are cached 30 s, at most `entries_max`; keyring_forget() when tg:changes says so. While Redis is away, or not up to the journals, one that
  * is not older than `stale_ms` still counts. */
-struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct secret *pepper, size_t entries_max, int64_t stale_ms) MUST_USE;
+struct keyring_config {
+    const struct peppers *peppers; /* borrowed */
+    size_t entries_max;
+    int64_t stale_ms;
+    /* A good key whose hash was made under the previous pepper was read from Redis: this is the one to be kept. It comes again until that is done.
+     * Null: not told. */
+    void (*on_outdated)(void *arg, const char *public_id, const unsigned char hash[32]);
+    void *arg;
+};
+struct keyring *keyring_new(struct loop *loop, struct redis *redis, const struct keyring_config *config) MUST_USE;
 void keyring_free(struct keyring *k);
 DEFINE_AUTO(keyring)
 typedef void key_on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);

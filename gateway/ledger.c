@@ -7,6 +7,7 @@
 
 #include "gateway/catalogue_load.h"
 #include "gateway/changes.h"
+#include "gateway/key_mover.h"
 #include "gateway/redis_settings.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -24,6 +25,7 @@ struct ledger_link {
     void *arg;
     struct redis_settings redis;
     struct changes *changes;
+    struct key_mover *mover; /* null: no key can need it */
     bool catalogue_is_loading, catalogue_is_stale;
     int journal_fd; /* eventfd */
     struct watch *journal_watch;
@@ -32,6 +34,7 @@ struct ledger_link {
 };
 
 static bool open_redis(struct ledger *l, struct err *err);
+static bool open_keyring(struct ledger *l, struct err *err);
 static void try_journal(struct ledger *l);
 static bool lacks_catalogue(const struct ledger *l);
 
@@ -44,10 +47,8 @@ bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void 
     l->link->journal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (l->link->journal_fd < 0)
         return err_sys(err, "an event descriptor can't be made");
-    if (!open_redis(l, err))
+    if (!open_redis(l, err) || !open_keyring(l, err))
         return false;
-    l->keyring =
-        keyring_new(l->loop, l->redis, &l->installation->pepper, KEYS_MAX, l->options->offline_age);
     try_journal(l);
     return true;
 }
@@ -165,6 +166,35 @@ static void on_catalogue(void *arg, struct catalogue *catalogue, const struct er
     }
     if (l->link->catalogue_is_stale && redis_is_partly_ready(l->redis))
         load_catalogue(l);
+}
+
+/* ------------------------------------------------------------------ keys */
+
+static void on_outdated(void *arg, const char *public_id, const unsigned char hash[SHA256_LEN]);
+
+static bool open_keyring(struct ledger *l, struct err *err)
+{
+    const struct peppers *peppers = &l->installation->peppers;
+    struct keyring_config config = {
+        .peppers = peppers, .entries_max = KEYS_MAX, .stale_ms = l->options->offline_age, .arg = l};
+
+    if (peppers->of[PEPPER_PREVIOUS].id[0]) {
+        l->link->mover =
+            key_mover_new(l->loop, l->options->state, peppers->of[PEPPER_IN_USE].id, err);
+        if (!l->link->mover)
+            return false;
+        config.on_outdated = on_outdated;
+    }
+    l->keyring = keyring_new(l->loop, l->redis, &config);
+    return true;
+}
+
+static void on_outdated(void *arg, const char *public_id, const unsigned char hash[SHA256_LEN])
+{
+    struct ledger *l = arg;
+
+    if (l->link->mover)
+        key_mover_move(l->link->mover, public_id, hash);
 }
 
 /* ------------------------------------------------------------------ the journal and what ships it */
@@ -320,6 +350,8 @@ void ledger_disconnect(struct ledger *l)
 {
     if (!l->link)
         return;
+    key_mover_free(l->link->mover);
+    l->link->mover = NULL;
     changes_free(l->link->changes);
     l->link->changes = NULL;
     projection_free(l->projection);

@@ -25,7 +25,7 @@ struct delivery {
     char notice[NOTICE_ID_TEXT], webhook[WEBHOOK_ID_TEXT], account[ID_TEXT], month[PERIOD_TEXT];
     char *url, *body;
     int64_t raised_at, n; /* nanos, and which of its writer's records */
-    int64_t due_ms;    /* monotonic */
+    int64_t due_ms;       /* monotonic */
     unsigned attempts, status;
     enum delivery_state state;
     bool is_delivered;
@@ -203,7 +203,7 @@ static void attempt(struct delivery *d)
     const struct notice_queue_config *config = &d->queue->config;
     const struct webhook_parcel parcel = {.url = d->url,
                                           .webhook = d->webhook,
-                                          .pepper = config->pepper,
+                                          .derivation_key = config->derivation_key,
                                           .id = d->notice,
                                           .body = span_of(d->body)};
 

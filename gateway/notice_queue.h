@@ -15,7 +15,7 @@
 struct notice_queue_config {
     struct webhook_road road;
     struct webhook_pace pace;
-    const struct secret *pepper; /* borrowed */
+    const struct secret *derivation_key; /* borrowed */
     struct seat *seat;           /* counts; null: nobody does */
     /* With its time still to be filled in. False: it could not be written, and is asked again. */
     bool (*record)(void *arg, const struct notice_done *done);

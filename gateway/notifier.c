@@ -99,7 +99,7 @@ struct notifier *notifier_new(struct console *c, const struct addr *names, struc
     n->queue = notice_queue_new(&(struct notice_queue_config){
         .road = n->road,
         .pace = {o->webhook_retry, o->webhook_retry_longest, o->webhook_give_up},
-        .pepper = &c->installation->pepper,
+        .derivation_key = &c->installation->derivation_key,
         .seat = seat,
         .record = record_done,
         .arg = n});

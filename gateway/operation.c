@@ -125,3 +125,11 @@ void operation_reply_other(struct http_request *r, const char *op)
         "operation id",
         op);
 }
+
+void key_reply_other(struct http_request *r, const char *op, const char *public_id)
+{
+    reply_problem(r, CALLER_CONFLICT,
+                  "Operation %s made key %s already, with other values or under a pepper that is "
+                  "no longer there; another key needs another operation id",
+                  op, public_id);
+}

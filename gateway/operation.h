@@ -25,5 +25,7 @@ void operation_look(struct redis *redis, const struct operation_ask *ask,
 /* Answers 409 to an id that was used for something else. */
 struct http_request;
 void operation_reply_other(struct http_request *r, const char *op);
+/* The same to one that made a key. */
+void key_reply_other(struct http_request *r, const char *op, const char *public_id);
 
 #endif

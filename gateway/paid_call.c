@@ -99,8 +99,8 @@ static bool read_idempotency_key(struct paid_call *c, const struct caller *calle
         struct asked asked = {http_request_path(c->request), buf_span(&c->body)};
 
         c->idempotent = xcalloc(1, sizeof *c->idempotent);
-        idempotency_derive(&c->all->server->installation->pepper, caller->holder.owner, key, &asked,
-                           c->idempotent);
+        idempotents_derive(&c->all->server->installation->peppers, caller->holder.owner, key,
+                           &asked, c->idempotent);
     }
     return true;
 }
@@ -130,7 +130,7 @@ static bool choose_model(struct paid_call *c, const struct caller *caller)
         return false;
     }
     if (c->idempotent)
-        c->event.idempotency = c->idempotent->digests;
+        c->event.idempotency = c->idempotent->by[0].digests;
     if (strcmp(c->holder.first_key, c->holder.public_id) != 0)
         memcpy(c->event.first_key, c->holder.first_key, sizeof c->event.first_key);
     return true;
@@ -186,6 +186,7 @@ static void admit(struct paid_call *c)
     if (c->idempotent) {
         claim_of(&c->event, &claim);
         request.claim = &claim;
+        idempotents_other_names(c->idempotent, &request.also);
     }
     if (!meter_worst_case(c->price, (int64_t)c->body.len, output_cap(c), c->wants.n,
                           &request.amount_nanos, &err)) {
@@ -294,12 +295,13 @@ static void turn_away(struct paid_call *c, const struct admission_answer *answer
     hold_abandon(c->hold);
     journal_unreserve(c->all->server->ledger.journal);
     http_request_watch(c->request, NULL, NULL);
-    if (answer->verdict == VERDICT_ANSWERED && c->idempotent)
+    if (answer->verdict == VERDICT_ANSWERED && c->idempotent &&
+        answer->earlier_name < c->idempotent->count)
         repetition_answer(c->all->server, c->request,
                           &(struct repeated){.account = c->event.account,
                                              .request_id = answer->earlier,
                                              .stream = c->wants.stream,
-                                             .by = c->idempotent});
+                                             .by = &c->idempotent->by[answer->earlier_name]});
     else
         refusal_reply(c->request, answer, &asked, c->event.request_id);
     paid_call_free(c);

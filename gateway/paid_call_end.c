@@ -163,7 +163,7 @@ static void end_claim(struct paid_call *c)
 
 static void seal_answer(const struct paid_call *c, struct buf *out)
 {
-    const struct stored_call call = {c->idempotent, c->event.account, c->event.request_id};
+    const struct stored_call call = {&c->idempotent->by[0], c->event.account, c->event.request_id};
     struct stored_answer answer = {.body = buf_span(&c->held)};
 
     decimal_format(c->event.amount.nanos, answer.cost);

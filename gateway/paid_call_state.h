@@ -50,8 +50,8 @@ struct paid_call {
     const struct price *price;
     struct event event;
     struct hold *hold;
-    struct idempotent *idempotent; /* null: the call carries no Idempotency-Key */
-    struct rate_left rates[RATES]; /* as admission left them, for the answer's headers */
+    struct idempotents *idempotent; /* null: the call carries no Idempotency-Key */
+    struct rate_left rates[RATES];  /* as admission left them, for the answer's headers */
 
     uint64_t tried; /* one bit a backend of the model */
     struct backend_call *backend;

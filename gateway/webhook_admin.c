@@ -1,4 +1,4 @@
-/* webhook_admin.c - a webhook's id and secret are derived from its operation and the pepper, as a key's are: an operation that
+/* webhook_admin.c - a webhook's id and secret are derived from its operation and the derivation key: an operation that
  * is repeated shows the same secret again. */
 #include "gateway/webhook_admin.h"
 
@@ -56,7 +56,7 @@ void webhook_post(void *server, struct http_request *r, const struct route_match
         reply_err(r, &err);
         return;
     }
-    webhook_id_derive(change.account, op, &c->installation->pepper, change.id);
+    webhook_id_derive(change.account, op, &c->installation->derivation_key, change.id);
     start(c, r, &change, op);
 }
 
@@ -217,7 +217,7 @@ static void write_made(const struct webhook_change *k, struct jw *w)
     AUTO_CLEAR(secret) secret = {0};
     AUTO_CLEAR(buf) text = {.max = 128};
 
-    webhook_secret_derive(k->id, &turn_console(k->turn)->installation->pepper, &secret);
+    webhook_secret_derive(k->id, &turn_console(k->turn)->installation->derivation_key, &secret);
     webhook_secret_text(&secret, &text);
     jw_string_member(w, "url", k->url);
     jw_span_member(w, "secret", buf_span(&text));
@@ -371,13 +371,14 @@ static void try_it(struct webhook_ask *a, const struct webhook *webhook)
     jw_string_member(&w, "webhook", webhook->id);
     jw_object_end(&w);
     jw_object_end(&w);
-    webhook_send(notifier_road(a->console->notifier),
-                 &(struct webhook_parcel){.url = webhook->url,
-                                          .webhook = webhook->id,
-                                          .pepper = &a->console->installation->pepper,
-                                          .id = id,
-                                          .body = buf_span(&body)},
-                 on_answer, a);
+    webhook_send(
+        notifier_road(a->console->notifier),
+        &(struct webhook_parcel){.url = webhook->url,
+                                 .webhook = webhook->id,
+                                 .derivation_key = &a->console->installation->derivation_key,
+                                 .id = id,
+                                 .body = buf_span(&body)},
+        on_answer, a);
 }
 
 static void on_answer(void *arg, const struct webhook_answer *answer)

@@ -11,10 +11,10 @@
 #define TEXT_MAX 256
 #define SPELLED  (WEBHOOK_ID_TEXT - 6) /* behind wh_ and two digits */
 
-static void derive(const char *what, const char *a, const char *b, const struct secret *pepper,
+static void derive(const char *what, const char *a, const char *b, const struct secret *key,
                    unsigned char digest[SHA256_LEN]);
 
-void webhook_id_derive(const char *account, const char *op, const struct secret *pepper,
+void webhook_id_derive(const char *account, const char *op, const struct secret *key,
                        char out[WEBHOOK_ID_TEXT])
 {
     static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -22,32 +22,32 @@ void webhook_id_derive(const char *account, const char *op, const struct secret 
     unsigned char digest[SHA256_LEN];
     size_t len = (size_t)snprintf(out, WEBHOOK_ID_TEXT, "wh_%02u", p.index % 100);
 
-    derive("webhook id", account, op, pepper, digest);
+    derive("webhook id", account, op, key, digest);
     for (size_t i = 0; i < SPELLED; i++)
         out[len + i] = letters[digest[i] % 36];
     out[len + SPELLED] = '\0';
 }
 
-void webhook_secret_derive(const char *id, const struct secret *pepper, struct secret *out)
+void webhook_secret_derive(const char *id, const struct secret *key, struct secret *out)
 {
     unsigned char digest[SHA256_LEN];
     bool fits;
 
-    derive("webhook secret", id, "", pepper, digest);
+    derive("webhook secret", id, "", key, digest);
     fits = secret_set(out, (struct span){(const char *)digest, sizeof digest}, NULL);
     assert(fits);
     (void)fits;
     explicit_bzero(digest, sizeof digest);
 }
 
-static void derive(const char *what, const char *a, const char *b, const struct secret *pepper,
+static void derive(const char *what, const char *a, const char *b, const struct secret *key,
                    unsigned char digest[SHA256_LEN])
 {
     AUTO_CLEAR(buf) text = {.max = TEXT_MAX};
 
     buf_printf(&text, "%s\n%s\n%s", what, a, b);
     assert(!text.failed);
-    hmac_sha256(pepper, buf_span(&text), digest);
+    hmac_sha256(key, buf_span(&text), digest);
 }
 
 void webhook_secret_text(const struct secret *secret, struct buf *out)

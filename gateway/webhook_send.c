@@ -103,7 +103,7 @@ static void write_head_lines(const struct webhook_parcel *parcel, struct buf *ou
     struct webhook_message m = {parcel->id, clock_now() / NANOS_PER_SECOND, parcel->body};
     AUTO_CLEAR(secret) secret = {0};
 
-    webhook_secret_derive(parcel->webhook, parcel->pepper, &secret);
+    webhook_secret_derive(parcel->webhook, parcel->derivation_key, &secret);
     buf_printf(out,
                "content-type: application/json\r\nuser-agent: tollgate/%s\r\nconnection: close\r\n"
                "webhook-id: %s\r\nwebhook-timestamp: %" PRId64 "\r\nwebhook-signature: ",

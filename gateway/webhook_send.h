@@ -18,7 +18,7 @@ struct webhook_road {
 struct webhook_parcel {
     const char *url;
     const char *webhook;     /* id, from which its secret is derived */
-    const struct secret *pepper;
+    const struct secret *derivation_key;
     const char *id; /* the notice's */
     struct span body;
 };

@@ -11,8 +11,10 @@
 -- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest;
 -- and on BUDGET {account|key, day|month, budget, left}.
 -- A call that carries an idempotency key also gives KEYS: claim, live; and ARGV: digest of what is asked, when the claim
--- ends (ms), how often the writer's directory had been taken up. It is answered {CLAIMED, request id} while another call
--- has the key, {ANSWERED, request id} once that was answered, {OTHER_BODY, request id} when that asked for something else.
+-- ends (ms), how often the writer's directory had been taken up; and of each other name that the idempotency key has, under
+-- which a call may have claimed it too, a KEY more (its claim) and an ARGV more (what is asked, digested likewise). It is
+-- answered {CLAIMED, request id, name} while another call has the key, {ANSWERED, …} once that was answered, {OTHER_BODY, …}
+-- when that asked for something else; name being 0 for the first, 1 for the first other one.
 -- Every refusal comes before the first write.
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
@@ -67,11 +69,20 @@ local function is_orphan(c)
     return run == ARGV[2] and c.turn ~= '0' and less(c.turn, turn)
 end
 
-if KEYS[12] then
-    local c = read_claim(KEYS[12])
+-- Its claim number `name`, which asks for `body`; nil when it does not bar this call.
+local function barred(claim, body, name)
+    local c = read_claim(claim)
     if c and c.request ~= request and not has_ended(c, now) and not (c.state == 'open' and is_orphan(c)) then
-        return {c.body ~= ARGV[12] and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request}
+        return {c.body ~= body and 'OTHER_BODY' or c.state == 'open' and 'CLAIMED' or 'ANSWERED', c.request, name}
     end
+end
+
+local bar = KEYS[12] and barred(KEYS[12], ARGV[12], 0)
+for i = 14, #KEYS do
+    bar = bar or barred(KEYS[i], ARGV[i + 1], i - 13)
+end
+if bar then
+    return bar
 end
 
 -- ---- what is limited

@@ -123,10 +123,11 @@ local function access_of(values)
     return #lists == 0 and '' or '{' .. table.concat(lists, ',') .. '}'
 end
 
--- Only a revocation names the state, so it is final. There is no key before its creation.
+-- Only a revocation names the state, so it is final. There is no key before its creation,
+-- which alone names the owner.
 local function set_key(key, terms, new, values)
     call('HSET', terms, new.op, new.entry)
-    if values.hash then
+    if values.owner then
         values.state = values.state or 'active'
         values.access = access_of(values)
         write_values(key, values)

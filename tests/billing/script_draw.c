@@ -238,6 +238,10 @@ static void draw_key(struct dice *d, struct fact *f)
         f->sets |= one_in(d, 2) ? SETS_EXPIRY : one_in(d, 2) ? SETS_MODELS : SETS_SCOPES;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= SETS_BUDGETS;
+    if (f->form == SETTING_LIMIT && one_in(d, 5)) {
+        f->form = SETTING_HASH;
+        f->sets = SETS_HASH;
+    }
     f->has_models = one_in(d, 3);
     f->has_scopes = one_in(d, 3);
     draw_rates(d, f);
@@ -369,6 +373,7 @@ static void draw_rest(struct dice *d, struct op *op)
         op->is_outdated = one_in(d, 20);
         op->began_ms_ago = one_in(d, 6) ? DAY_MS : 0;
         op->has_idem = one_in(d, 3);
+        op->has_other_name = op->has_idem && one_in(d, 3);
         op->age_ms = (int64_t)draw(d, 3);
         break;
     case OP_ANSWER:

@@ -132,9 +132,11 @@ static void key_body(struct buf *body, const struct fact *f)
     buf_printf(body, "\"key\":\"" KEY_FMT "\",\"revision\":%" PRId64, f->subject, f->revision);
     if (f->sets & SETS_WHOLE) {
         buf_printf(body, ",\"owner\":\"" ACCOUNT_FMT "\"", f->owner);
-        buf_printf(body, ",\"hash\":\"hash-%u-%" PRIu64 "\"", f->writer, f->n[SIDE_ACCOUNT]);
         add_member(body, "owner_kind", f->is_of_creator ? "creator" : "account");
     }
+    if (f->sets & SETS_HASH)
+        buf_printf(body, ",\"pepper\":\"pepper%u\",\"hash\":\"hash-%u-%" PRIu64 "\"", f->writer,
+                   f->writer, f->n[SIDE_ACCOUNT]);
     if (f->sets & SETS_STATE)
         add_member(body, "state", "revoked");
     if (f->sets & SETS_EXPIRY && f->expires_at)
@@ -174,12 +176,14 @@ void fact_values(const struct fact *f, struct buf *out)
     bool is_key = f->kind == RECORD_KEY;
 
     if (f->sets & SETS_WHOLE && is_key)
-        buf_printf(out, " owner_kind=%s owner=" ACCOUNT_FMT " hash=hash-%u-%" PRIu64,
-                   f->is_of_creator ? "creator" : "account", f->owner, f->writer,
-                   f->n[SIDE_ACCOUNT]);
+        buf_printf(out, " owner_kind=%s owner=" ACCOUNT_FMT,
+                   f->is_of_creator ? "creator" : "account", f->owner);
     else if (f->sets & SETS_WHOLE)
         buf_printf(out, " currency=%s mode=%s", currency_texts[f->currency],
                    f->is_postpaid ? "postpaid" : "prepaid");
+    if (f->sets & SETS_HASH && is_key)
+        buf_printf(out, " hash=hash-%u-%" PRIu64 " pepper=pepper%u", f->writer, f->n[SIDE_ACCOUNT],
+                   f->writer);
     if (f->sets & SETS_STATE)
         buf_add_string(out, " state=revoked");
     if (f->sets & SETS_LIMIT && !is_key)

@@ -36,10 +36,11 @@ enum set {
     SETS_MODELS = 64,
     SETS_BUDGETS = 128,
     SETS_SCOPES = 256,
-    SETS_ALL = 511,
-    SETS_STATE = 512,
-    SETS_ROTATION = 1024, /* of the key that replaces another */
-    SETS_REPLACED = 2048  /* of that other one */
+    SETS_HASH = 512,
+    SETS_ALL = 1023,
+    SETS_STATE = 1024,
+    SETS_ROTATION = 2048, /* of the key that replaces another */
+    SETS_REPLACED = 4096  /* of that other one */
 };
 
 /* A record, as the journal of its writer has it. */
@@ -55,8 +56,8 @@ struct fact {
     unsigned request, model, period, orig_period, currency, op, owner, key;
     int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
     int64_t budget_day, budget_month; /* 0: none */
-    int64_t at, expires_at;     /* nanos; expires_at 0: never */
-    bool has_idem, is_complete; /* of a call: it carried the idempotency key `idem` */
+    int64_t at, expires_at;           /* nanos; expires_at 0: never */
+    bool has_idem, is_complete;       /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;
     int64_t started_ms;
     enum setting_form form;     /* of an account or a key */
@@ -64,6 +65,8 @@ struct fact {
     bool is_revoked, is_postpaid, is_of_creator, has_models, has_scopes;
     int64_t grace, replaced_until; /* of a key that replaces the first of its line */
     unsigned replaced_by;          /* of the other, once it was: a key; 0: it was not */
+    unsigned hash_writer;          /* of a key in the model: whose record gave it its hash */
+    uint64_t hash_n;
     char body[48]; /* of the catalogue */
     char line[800];
 };

@@ -364,13 +364,13 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
 {
     const char *verdict = bars(m, ask, now_us);
     struct bookings all;
-    unsigned whose;
+    struct barred_by by;
 
     if (verdict)
         return xstrdup(verdict);
-    verdict = claim_bars(m, ask, now_us, &whose);
+    verdict = claim_bars(m, ask, now_us, &by);
     if (verdict)
-        return xasprintf("%s " REQUEST_FMT, verdict, whose);
+        return xasprintf("%s " REQUEST_FMT " %u", verdict, by.request, by.name);
     rates_weigh(m, ask, now_us, &all);
     const struct booking *late = rates_late(&all);
     verdict = judge(m, ask, late, now_us);

@@ -99,7 +99,7 @@ struct admit_ask {
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
     int64_t began_ms;
     bool knows_models, knows_scopes; /* as what whoever asks takes what the key opens */
-    bool has_idem;
+    bool has_idem, has_other_name;   /* which is that of the other idempotency key */
     unsigned idem, body, turn;
     int64_t ends_ms;
     bool is_stranger;

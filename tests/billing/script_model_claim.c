@@ -24,19 +24,34 @@ static bool is_orphan(const struct model *m, const struct model_claim *c, unsign
            c->turn < m->live[c->writer].turn;
 }
 
-const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
-                       unsigned *whose)
+static const char *name_bars(const struct model *m, const struct admit_ask *ask, unsigned idem,
+                             int64_t now_us, unsigned *whose)
 {
-    const struct model_claim *c = standing(m, ask->account, ask->idem, now_us);
+    const struct model_claim *c = standing(m, ask->account, idem, now_us);
     int64_t now = ask->now_nanos ? ask->now_nanos : now_us * 1000;
 
-    if (!ask->has_idem || !c || c->request == ask->request ||
-        (int128)now >= (int128)c->ends_ms * 1000000 || is_orphan(m, c, ask->run))
+    if (!c || c->request == ask->request || (int128)now >= (int128)c->ends_ms * 1000000 ||
+        is_orphan(m, c, ask->run))
         return NULL;
     *whose = c->request;
     if (c->body != ask->body)
         return "OTHER_BODY";
     return c->is_answered ? "ANSWERED" : "CLAIMED";
+}
+
+const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
+                       struct barred_by *by)
+{
+    const char *word = NULL;
+
+    by->name = 0;
+    if (ask->has_idem)
+        word = name_bars(m, ask, ask->idem, now_us, &by->request);
+    if (!word && ask->has_idem && ask->has_other_name) {
+        by->name = 1;
+        word = name_bars(m, ask, OTHER_NAME(ask->idem), now_us, &by->request);
+    }
+    return word;
 }
 
 void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us)

@@ -4,9 +4,14 @@
 
 #include "tests/billing/script_model.h"
 
-/* Null, or the word of a repeated call's answer: CLAIMED, ANSWERED or OTHER_BODY; and whose the key is. */
+#define OTHER_NAME(idem) (((idem) + 1) % IDEMS)
+/* Whose the key is, and by which of its names. */
+struct barred_by {
+    unsigned request, name;
+};
+/* Null, or the word of a repeated call's answer: CLAIMED, ANSWERED or OTHER_BODY. */
 const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64_t now_us,
-                       unsigned *whose);
+                       struct barred_by *by);
 void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us);
 /* The call that carried the key has ended; true: it was answered and has the key from now on. */
 bool claim_end(struct model *m, unsigned account, unsigned key, struct model_claim of,

@@ -597,8 +597,10 @@ static void key_lines(const struct page *p, unsigned key)
     key_text(p, key, "owner_kind", is.is_of_creator ? "creator" : "account");
     snprintf(text, sizeof text, ACCOUNT_FMT, is.owner);
     key_text(p, key, "owner", text);
-    snprintf(text, sizeof text, "hash-%u-%" PRIu64, is.writer, is.n[SIDE_ACCOUNT]);
+    snprintf(text, sizeof text, "hash-%u-%" PRIu64, is.hash_writer, is.hash_n);
     key_text(p, key, "hash", text);
+    snprintf(text, sizeof text, "pepper%u", is.hash_writer);
+    key_text(p, key, "pepper", text);
     key_text(p, key, "access", access_text(is.has_scopes, is.has_models));
     rotation_lines(p, key, &is);
     key_text(p, key, "state", is.is_revoked ? "revoked" : "active");

@@ -109,6 +109,8 @@ bool model_key(const struct model *m, unsigned key, struct fact *out)
     if (!compose(&all, out))
         return false;
     compose_key(&all, out);
+    out->hash_writer = setter(&all, SETS_HASH)->writer;
+    out->hash_n = setter(&all, SETS_HASH)->n[SIDE_ACCOUNT];
     return true;
 }
 

@@ -187,6 +187,7 @@ static void admit(struct telling *t, const struct op *op)
                             .amount = op->amount,
                             .tokens = op->tokens,
                             .has_idem = op->has_idem,
+                            .has_other_name = op->has_other_name,
                             .idem = op->idem,
                             .body = op->body,
                             .turn = t->turns[op->writer],
@@ -557,7 +558,10 @@ static void print_op(const struct op *op, struct buf *out)
                    : op->is_coming ? " coming"
                                    : "",
                    answer_texts[op->answer], rebuild_texts[op->rebuild],
-                   op->has_idem ? " idempotent" : "", op->idem, op->body, op->age_ms);
+                   op->has_other_name ? " idempotent by two names"
+                   : op->has_idem     ? " idempotent"
+                                      : "",
+                   op->idem, op->body, op->age_ms);
     }
     buf_add_char(out, '\n');
 }

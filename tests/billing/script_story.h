@@ -37,7 +37,7 @@ struct op {
     enum rebuild_verb rebuild;
     int64_t began_ms_ago;
     bool is_outdated; /* whoever admits has read the key before it was changed */
-    bool has_idem, is_stored;
+    bool has_idem, has_other_name, is_stored;
     unsigned idem, body;
     int64_t age_ms; /* how long ago the call began */
     size_t count;

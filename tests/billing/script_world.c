@@ -1,5 +1,6 @@
 /* script_world.c - keys and arguments as admission and projection put them, over a blocking client. */
 #include "tests/billing/script_world.h"
+#include "tests/billing/script_model_claim.h"
 
 #include <assert.h>
 #include <check.h>
@@ -295,6 +296,10 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
         arg(&c, DIGEST_FMT, ask->body);
         arg(&c, "%" PRId64, ask->ends_ms);
         arg(&c, "%u", ask->turn);
+    }
+    if (ask->has_idem && ask->has_other_name) {
+        key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, OTHER_NAME(ask->idem));
+        arg(&c, DIGEST_FMT, ask->body);
     }
     return ask_script(w, SCRIPT_ADMIT, &c);
 }

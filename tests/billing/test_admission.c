@@ -59,7 +59,8 @@ static void open_partition(const char *room)
         "credit_limit 0 concurrency 0 revision 3",
         partition, room, room);
     set("HSET tg:{%s}:key:17abcdefghij owner_kind account owner acct state active expires_at 0 "
-        "revision 1 hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "revision 1 hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f pepper "
+        "0a1b2c3d",
         partition);
 }
 
@@ -452,13 +453,14 @@ START_TEST(a_keys_state_is_read_from_the_partition_that_its_id_names)
     set("HSET tg:{a17}:state run_id %s", redis_run_id(redis, SPAN("")));
     set("HSET tg:{a00}:state run_id %s", redis_run_id(redis, SPAN("")));
     set("HSET tg:{a17}:key:17abcdefghij owner_kind creator owner alice state active expires_at 77 "
-        "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+        "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f pepper 0a1b2c3d");
     s = read_key("17abcdefghij");
     ck_assert(s.found && !s.has_failed && !s.key.revoked);
     ck_assert_int_eq(s.key.owner_kind, 'c');
     ck_assert_str_eq(s.key.owner, "alice");
     ck_assert_int_eq(s.key.expires_at, 77);
     ck_assert_uint_eq(s.key.hash[31], 31);
+    ck_assert_str_eq(s.key.pepper, "0a1b2c3d");
     set("HSET tg:{a17}:key:17abcdefghij state revoked");
     ck_assert(read_key("17abcdefghij").key.revoked);
     ck_assert(!read_key("17abcdefghik").found);
@@ -474,7 +476,7 @@ END_TEST
 START_TEST(a_key_is_neither_known_nor_unknown_while_its_partition_is_recovering)
 {
     set("HSET tg:{a17}:key:17abcdefghij owner_kind creator owner alice state active expires_at 77 "
-        "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
+        "hash 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f pepper 0a1b2c3d");
     ck_assert(read_key("17abcdefghij").has_failed);
     ck_assert(read_key("17abcdefghik").has_failed);
     set("HSET tg:{a17}:state run_id earlier");

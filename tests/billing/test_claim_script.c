@@ -64,7 +64,7 @@ START_TEST(a_second_call_waits_while_the_first_is_open_and_places_nothing)
     open_partition();
     expect_admitted(first);
     AUTO_STRING before = fixture_dump(&redis);
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     AUTO_STRING after = fixture_dump(&redis);
     ck_assert_str_eq(before, after);
 }
@@ -87,7 +87,7 @@ START_TEST(a_repetition_is_known_whatever_the_limits_say)
     expect_admitted(first);
     expect(tell("answered", first, ""), "OK");
     set("HSET tg:{a17}:account:acct room -1 concurrency 1 currency USD rpm 1 tpm 1");
-    expect(admit(second), "ANSWERED req_1");
+    expect(admit(second), "ANSWERED req_1 0");
 }
 END_TEST
 
@@ -107,9 +107,9 @@ START_TEST(something_else_under_the_same_key_is_refused)
     other.body = OTHER;
     open_partition();
     expect_admitted(first);
-    expect(admit(other), "OTHER_BODY req_1");
+    expect(admit(other), "OTHER_BODY req_1 0");
     expect(tell("answered", first, ""), "OK");
-    expect(admit(other), "OTHER_BODY req_1");
+    expect(admit(other), "OTHER_BODY req_1 0");
 }
 END_TEST
 
@@ -135,7 +135,7 @@ START_TEST(a_key_is_free_again_after_a_day_by_the_platforms_clock)
     expect_admitted(first);
     expect(tell("answered", first, ""), "OK");
     late.late_ms = DAY_MS - 1;
-    expect(admit(late), "ANSWERED req_1");
+    expect(admit(late), "ANSWERED req_1 0");
     late.late_ms = DAY_MS;
     expect_admitted(late);
     expect_claim("open req_2");
@@ -149,11 +149,11 @@ START_TEST(a_claim_outlives_its_process_until_all_that_it_left_is_applied)
     open_partition();
     expect_admitted(first);
     set("HSET tg:{a17}:live w-a %s", "run-1 1 1");
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     set("HSET tg:{a17}:live w-a %s", "- 2 2"); /* taken up again, but behind */
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     set("HSET tg:{a17}:live w-a %s", "run-0 2 2"); /* under another run of Redis */
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     set("HSET tg:{a17}:live w-a %s", "run-1 2 2");
     expect_admitted(second);
 }
@@ -165,7 +165,7 @@ START_TEST(an_answered_call_stays_answered_when_its_process_is_gone)
     expect_admitted(first);
     expect_applied(first, "1", "answered");
     set("HSET tg:{a17}:live w-a %s", "run-1 2 2");
-    expect(admit(second), "ANSWERED req_1");
+    expect(admit(second), "ANSWERED req_1 0");
 }
 END_TEST
 
@@ -177,7 +177,7 @@ START_TEST(an_uncounted_process_keeps_its_claims)
     open_partition();
     expect_admitted(uncounted);
     set("HSET tg:{a17}:live w-a %s", "run-1 2 2");
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
 }
 END_TEST
 
@@ -188,10 +188,10 @@ START_TEST(a_retired_writers_open_claims_end_under_any_run_of_redis)
     uncounted.turn = "0";
     open_partition();
     expect_admitted(uncounted);
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     expect(retire("w-c", "0"), "OK");
     expect(fence("w-a"), "OK");
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     expect(retire("w-a", "0"), "OK");
     expect(admit(uncounted), "RETIRED");
     expect_admitted(second);
@@ -207,10 +207,10 @@ START_TEST(a_retired_writers_claims_wait_for_all_that_was_saved_of_it)
     expect_admitted(first);
     expect_admitted(third);
     expect(retire("w-a", "1"), "BEHIND");
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     expect_applied(first, "1", "answered");
     expect(retire("w-a", "1"), "OK");
-    expect(admit(second), "ANSWERED req_1");
+    expect(admit(second), "ANSWERED req_1 0");
     third.request = "req_4";
     third.writer = "w-b";
     expect_admitted(third);
@@ -295,7 +295,7 @@ START_TEST(an_account_stores_no_more_than_its_share_of_a_day)
               is_stored("req_8", "k8"));
     ck_assert(!is_stored("req_9", "k9"));
     again.key = "k9";
-    expect(admit(again), "ANSWERED req_9");
+    expect(admit(again), "ANSWERED req_9 0");
     AUTO_STRING left = fixture_ask(&redis, "PTTL tg:{a17}:stored:acct");
     ck_assert_int_gt(number_of(left), DAY_MS - 60000);
     ck_assert_int_le(number_of(left), DAY_MS);
@@ -334,7 +334,7 @@ START_TEST(a_lost_claim_is_put_again_by_its_worker)
     set("DEL " CLAIM);
     expect(tell("open", first, ""), "OK");
     expect_claim("open req_1");
-    expect(admit(second), "CLAIMED req_1");
+    expect(admit(second), "CLAIMED req_1 0");
     expect(tell("open", first, ""), "OK");
     expect_claim("open req_1");
 }
@@ -408,7 +408,7 @@ START_TEST(an_end_restores_what_redis_lost)
     expect_applied(first, "1", "answered");
     AUTO_STRING expected = xasprintf("answered req_1 %s %" PRId64 " - 0", BODY, begun_ms + DAY_MS);
     expect(fixture_ask(&redis, "GET " CLAIM), expected);
-    expect(admit(second), "ANSWERED req_1");
+    expect(admit(second), "ANSWERED req_1 0");
     set("DEL " CLAIM);
     expect(apply(first, "1", "answered", "86400000"), "OK 1 00000000 0 1 0"); /* a duplicate */
     expect_claim("(nil)");

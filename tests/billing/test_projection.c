@@ -331,7 +331,7 @@ START_TEST(every_kind_of_record_has_its_effect)
     open_account(&r, "acct-a", "12.5");
     change(&r, RECORD_KEY, "acct-a",
            "{\"key\":\"17abcdefghij\",\"owner_kind\":\"account\",\"owner\":\"acct-a\",\"hash\":"
-           "\"00ff\","
+           "\"00ff\",\"pepper\":\"0a1b2c3d\","
            "\"expires_at\":null,\"revision\":4,\"at\":\"2026-11-22T01:02:03."
            "004Z\","
            "\"op\":\"op-k\"}");
@@ -350,6 +350,18 @@ START_TEST(every_kind_of_record_has_its_effect)
                                   "state expires_at",
                                   p);
     ck_assert_str_eq(key, "account acct-a 00ff active 0");
+    change(&r, RECORD_KEY, "acct-a",
+           "{\"key\":\"17abcdefghij\",\"hash\":\"11ee\",\"pepper\":\"99999999\","
+           "\"revision\":5,\"at\":\"2026-11-22T01:02:04.004Z\",\"op\":\"op-h\"}");
+    change(&r, RECORD_KEY, "acct-a",
+           "{\"key\":\"17abcdefghik\",\"hash\":\"11ee\",\"pepper\":\"99999999\","
+           "\"revision\":5,\"at\":\"2026-11-22T01:02:04.004Z\",\"op\":\"op-h\"}");
+    ship(&r);
+    AUTO_STRING hashed =
+        fixture_ask(&fixture, "HMGET tg:{%s}:key:17abcdefghij owner hash pepper state", p);
+    ck_assert_str_eq(hashed, "acct-a 11ee 99999999 active");
+    AUTO_STRING unmade = fixture_ask(&fixture, "EXISTS tg:{%s}:key:17abcdefghik", p);
+    ck_assert_str_eq(unmade, "0");
     AUTO_STRING catalogue =
         fixture_ask(&fixture, "HMGET tg:{m00}:catalogue model/alice/model revision");
     ck_assert_str_eq(catalogue, "9 {\"x\":[1,\"two\"]} 9");
@@ -361,7 +373,7 @@ START_TEST(every_kind_of_record_has_its_effect)
     AUTO_STRING gross = fixture_ask(&fixture, "HGET tg:{%s}:gross:%s %s", m, period, field);
     ck_assert_str_eq(gross, "1500000001");
     AUTO_STRING changes = fixture_ask(&fixture, "XLEN tg:changes");
-    ck_assert_str_eq(changes, "3");
+    ck_assert_str_eq(changes, "5");
     rig_free(&r);
 }
 END_TEST

@@ -24,7 +24,7 @@ from .upstream import Upstream
 
 T = TypeVar("T")
 NAMES = ("north", "south")
-SHARED = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
+SHARED = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 JOURNAL_MIB, JOURNAL_MIB_A_MINUTE = 24, 2     # of an instance's disk: nothing leaves a journal before its month is closed
 
 

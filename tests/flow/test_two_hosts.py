@@ -185,7 +185,7 @@ def test_a_host_that_copied_nothing_is_refused(served: Served, second: Served) -
     for name in tollgate.JOINING_FILES:
         (second.state / name).unlink()
     for done in (tollgate.run("check", config=second.config), tollgate.run("serve", config=second.config)):
-        assert done.returncode == 1 and "copy installation.json, pepper" in done.stderr, done
+        assert done.returncode == 1 and "copy installation.json, pepper, derivation.key" in done.stderr, done
     shutil.copy(served.state / "installation.json", second.state)
     done = tollgate.run("serve", config=second.config)
     assert done.returncode == 1 and "pepper" in done.stderr, done

@@ -35,7 +35,7 @@ TOP = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
 SLOWER = 4 if "ASAN_OPTIONS" in os.environ else 1       # a sanitizer build may take that much longer
 # What a host copies from another to belong to its installation.
-JOINING_FILES = ("installation.json", "pepper", "signing.pem", "operator.token", "finance.token")
+JOINING_FILES = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 # How long a test waits for what must come, before it says that it does not: no claim about speed, as several tests and their
 # gateways share a slow machine. Where a time is the claim itself, the test states it.
 PATIENCE = 90.0

@@ -91,6 +91,33 @@ START_TEST(digests_tell_apart_accounts_keys_paths_and_bodies)
 }
 END_TEST
 
+START_TEST(a_key_has_one_name_under_each_pepper_that_there_is)
+{
+    struct asked asked = {SPAN("/v1/a"), SPAN("{}")};
+    struct peppers peppers = {0};
+    struct secret next = {.len = 0};
+    struct idempotents all;
+    struct claim_names others;
+    struct idempotent alone = derive("acme", "k", "/v1/a", "{}");
+
+    pepper_set(&peppers.of[PEPPER_IN_USE], &pepper);
+    idempotents_derive(&peppers, "acme", SPAN("k"), &asked, &all);
+    idempotents_other_names(&all, &others);
+    ck_assert_uint_eq(all.count, 1);
+    ck_assert_uint_eq(others.count, 0);
+    ck_assert_str_eq(all.by[0].digests.key, alone.digests.key);
+
+    ck_assert(secret_set(&next, SPAN("the next one"), NULL));
+    pepper_set(&peppers.of[PEPPER_NEXT], &next);
+    idempotents_derive(&peppers, "acme", SPAN("k"), &asked, &all);
+    idempotents_other_names(&all, &others);
+    ck_assert_uint_eq(others.count, 1);
+    ck_assert_str_eq(all.by[0].digests.key, alone.digests.key);
+    ck_assert_str_ne(others.digests[0].key, alone.digests.key);
+    ck_assert_str_eq(others.digests[0].key, all.by[1].digests.key);
+}
+END_TEST
+
 /* What is kept (both digests) does not lead to the sealing key without the pepper and the header's text. */
 START_TEST(another_installations_pepper_gives_other_values)
 {
@@ -157,6 +184,7 @@ int main(void)
     tcase_add_test(tcase, a_key_is_visible_ascii_of_a_bounded_length);
     tcase_add_test(tcase, a_key_is_given_once_or_not_at_all);
     tcase_add_test(tcase, digests_tell_apart_accounts_keys_paths_and_bodies);
+    tcase_add_test(tcase, a_key_has_one_name_under_each_pepper_that_there_is);
     tcase_add_test(tcase, another_installations_pepper_gives_other_values);
     tcase_add_test(tcase, a_stored_answer_opens_for_who_repeats_the_call_and_for_nobody_else);
     tcase_add_test(tcase, an_empty_answer_can_be_stored);

@@ -66,7 +66,8 @@ START_TEST(what_was_made_is_found_again)
     open_it(&b);
     ck_assert_str_eq(a.id, b.id);
     ck_assert_uint_eq(strlen(a.id), 19);
-    ck_assert(secret_equal(&a.pepper, &b.pepper));
+    ck_assert(
+        secret_equal(&a.peppers.of[PEPPER_IN_USE].secret, &b.peppers.of[PEPPER_IN_USE].secret));
     ck_assert(secret_equal(&a.operator_token, &b.operator_token));
     ck_assert(secret_equal(&a.finance_token, &b.finance_token));
     ck_assert(!secret_equal(&a.operator_token, &b.finance_token));
@@ -85,7 +86,8 @@ START_TEST(two_installations_share_nothing)
     open_it(&a);
     ck_assert(installation_open("other", "archive", "Asia/Shanghai", &b, &err));
     ck_assert_str_ne(a.id, b.id);
-    ck_assert(!secret_equal(&a.pepper, &b.pepper));
+    ck_assert(
+        !secret_equal(&a.peppers.of[PEPPER_IN_USE].secret, &b.peppers.of[PEPPER_IN_USE].secret));
     ck_assert(!secret_equal(&a.operator_token, &b.operator_token));
 }
 END_TEST
@@ -107,7 +109,7 @@ START_TEST(no_second_identity_is_made_where_an_archive_has_one)
     register_writer_of("in-0123456789abcdef");
     ck_assert(!installation_check("state", "archive", "Asia/Shanghai", &err));
     ck_assert_ptr_nonnull(strstr(err.text, "in-0123456789abcdef"));
-    expect_refusal("Asia/Shanghai", ERR_INPUT, "copy installation.json, pepper, signing.pem");
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "copy installation.json, pepper, derivation.key");
     ck_assert(!file_exists("state/installation.json") && !file_exists("state/pepper"));
 }
 END_TEST
@@ -136,13 +138,15 @@ START_TEST(a_host_joins_with_the_files_of_another)
     ck_assert(installation_check("other", "archive", "Asia/Shanghai", &err));
     ck_assert(installation_open("other", "archive", "Asia/Shanghai", &b, &err));
     ck_assert_str_eq(a.id, b.id);
-    ck_assert(secret_equal(&a.pepper, &b.pepper));
+    ck_assert(
+        secret_equal(&a.peppers.of[PEPPER_IN_USE].secret, &b.peppers.of[PEPPER_IN_USE].secret));
 }
 END_TEST
 
 START_TEST(only_the_owner_may_read_it)
 {
-    static const char *const names[] = {"state/pepper", "state/signing.pem", "state/operator.token",
+    static const char *const names[] = {"state/pepper",        "state/derivation.key",
+                                        "state/signing.pem",   "state/operator.token",
                                         "state/finance.token", "state/installation.json"};
     AUTO_CLEAR(installation) i = {.signing_key = NULL};
     struct stat st;
@@ -172,7 +176,8 @@ END_TEST
 
 START_TEST(a_missing_part_is_not_made_anew)
 {
-    static const char *const names[] = {"pepper", "signing.pem", "operator.token", "finance.token"};
+    static const char *const names[] = {"pepper", "derivation.key", "signing.pem", "operator.token",
+                                        "finance.token"};
 
     for (size_t k = 0; k < ARRAY_LEN(names); k++) {
         AUTO_CLEAR(installation) i = {.signing_key = NULL};
@@ -199,6 +204,48 @@ START_TEST(a_lax_mode_is_refused)
 }
 END_TEST
 
+static void put_secret(const char *path, const char *text)
+{
+    struct err err;
+
+    ck_assert_msg(file_write_new(path, 0600, span_of(text), &err), "%s", err.text);
+}
+
+START_TEST(peppers_stand_beside_the_one_in_use)
+{
+    AUTO_CLEAR(installation) a = {.signing_key = NULL};
+    AUTO_CLEAR(installation) b = {.signing_key = NULL};
+    enum pepper_role role;
+
+    open_it(&a);
+    ck_assert(!a.peppers.of[PEPPER_PREVIOUS].id[0] && !a.peppers.of[PEPPER_NEXT].id[0]);
+    ck_assert_int_eq(rename("state/pepper", "state/pepper.previous"), 0);
+    put_secret("state/pepper", "another\n");
+    put_secret("state/pepper.next", "another\n"); /* is the one in use: it stands once */
+    open_it(&b);
+    ck_assert(peppers_find(&b.peppers, a.peppers.of[PEPPER_IN_USE].id, &role));
+    ck_assert_int_eq(role, PEPPER_PREVIOUS);
+    ck_assert_str_ne(b.peppers.of[PEPPER_IN_USE].id, a.peppers.of[PEPPER_IN_USE].id);
+    ck_assert(!b.peppers.of[PEPPER_NEXT].id[0]);
+    ck_assert(!peppers_find(&a.peppers, b.peppers.of[PEPPER_IN_USE].id, &role));
+    ck_assert(!peppers_find(&a.peppers, "", &role));
+}
+END_TEST
+
+START_TEST(a_pepper_beside_is_as_secret_as_the_one_in_use)
+{
+    AUTO_CLEAR(installation) i = {.signing_key = NULL};
+
+    open_it(&i);
+    put_secret("state/pepper.next", "another\n");
+    ck_assert_int_eq(chmod("state/pepper.next", 0644), 0);
+    expect_refusal("Asia/Shanghai", ERR_DENIED, "pepper.next");
+    ck_assert_int_eq(unlink("state/pepper.next"), 0);
+    put_secret("state/pepper.previous", "\n");
+    expect_refusal("Asia/Shanghai", ERR_INPUT, "pepper.previous is empty");
+}
+END_TEST
+
 START_TEST(an_interrupted_making_is_finished)
 {
     AUTO_CLEAR(installation) a = {.signing_key = NULL};
@@ -208,7 +255,8 @@ START_TEST(an_interrupted_making_is_finished)
     ck_assert_int_eq(unlink("state/installation.json"), 0);
     ck_assert_int_eq(unlink("state/signing.pem"), 0);
     open_it(&b);
-    ck_assert(secret_equal(&a.pepper, &b.pepper));
+    ck_assert(
+        secret_equal(&a.peppers.of[PEPPER_IN_USE].secret, &b.peppers.of[PEPPER_IN_USE].secret));
 }
 END_TEST
 
@@ -250,6 +298,8 @@ int main(void)
     tcase_add_test(tcase, another_zone_or_partition_count_is_refused);
     tcase_add_test(tcase, a_missing_part_is_not_made_anew);
     tcase_add_test(tcase, a_lax_mode_is_refused);
+    tcase_add_test(tcase, peppers_stand_beside_the_one_in_use);
+    tcase_add_test(tcase, a_pepper_beside_is_as_secret_as_the_one_in_use);
     tcase_add_test(tcase, an_interrupted_making_is_finished);
     tcase_add_test(tcase, programs_that_come_at_once_agree);
     return run_tests(tcase, "installation");

@@ -20,7 +20,7 @@ static void derive(char kind, const char *owner, const char *op, struct buf *tex
     AUTO_CLEAR(api_key) key = {0};
 
     buf_init(text, 2 * KEY_TEXT);
-    api_key_derive(kind, owner, op, &pepper, &key);
+    api_key_derive(&(struct key_origin){kind, "in-1", owner, op}, &pepper, &key);
     api_key_text(&key, text);
     ck_assert(!text->failed);
 }
@@ -40,6 +40,26 @@ START_TEST(an_operation_makes_one_key_and_another_makes_another)
     ck_assert(memcmp(first.data + 2, creator.data + 2, first.len - 2) != 0);
     ck_assert(span_starts(buf_span(&first), SPAN("sk-tg-")));
     ck_assert(span_starts(buf_span(&creator), SPAN("ck-tg-")));
+}
+END_TEST
+
+/* So an operation that is repeated under another pepper finds the key that it has made. */
+START_TEST(another_pepper_makes_another_secret_of_the_same_key)
+{
+    struct key_origin from = {'a', "in-1", "acme", "op_1"},
+                      elsewhere = {'a', "in-2", "acme", "op_1"};
+    AUTO_CLEAR(api_key) key = {0};
+    AUTO_CLEAR(api_key) later = {0};
+    AUTO_CLEAR(api_key) other = {0};
+    struct secret another = {.len = 0};
+
+    ck_assert(secret_set(&another, SPAN("another pepper"), NULL));
+    api_key_derive(&from, &pepper, &key);
+    api_key_derive(&from, &another, &later);
+    api_key_derive(&elsewhere, &pepper, &other);
+    ck_assert_str_eq(key.public_id, later.public_id);
+    ck_assert(!secret_equal(&key.secret, &later.secret));
+    ck_assert_str_ne(key.public_id, other.public_id);
 }
 END_TEST
 
@@ -143,6 +163,7 @@ int main(void)
 
     tcase_add_checked_fixture(t, set_pepper, NULL);
     tcase_add_test(t, an_operation_makes_one_key_and_another_makes_another);
+    tcase_add_test(t, another_pepper_makes_another_secret_of_the_same_key);
     tcase_add_test(t, a_key_names_its_owners_partition_and_reads_back);
     tcase_add_test(t, every_byte_of_a_key_counts);
     tcase_add_test(t, what_is_no_key_is_refused);

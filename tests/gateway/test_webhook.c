@@ -37,28 +37,28 @@ END_TEST
 
 START_TEST(an_operation_makes_one_webhook_and_one_secret)
 {
-    AUTO_CLEAR(secret) pepper = {0};
+    AUTO_CLEAR(secret) key = {0};
     AUTO_CLEAR(secret) first = {0};
     AUTO_CLEAR(secret) second = {0};
     char a[WEBHOOK_ID_TEXT], b[WEBHOOK_ID_TEXT];
     struct partition p;
 
-    ck_assert(secret_set(&pepper, SPAN("a pepper"), NULL));
-    webhook_id_derive("acme", "op-1", &pepper, a);
-    webhook_id_derive("acme", "op-1", &pepper, b);
+    ck_assert(secret_set(&key, SPAN("a key"), NULL));
+    webhook_id_derive("acme", "op-1", &key, a);
+    webhook_id_derive("acme", "op-1", &key, b);
     ck_assert_str_eq(a, b);
     ck_assert(webhook_id_partition(a, &p));
     ck_assert_uint_eq(p.index, partition_of(SIDE_ACCOUNT, SPAN("acme")).index);
-    webhook_secret_derive(a, &pepper, &first);
-    webhook_secret_derive(b, &pepper, &second);
+    webhook_secret_derive(a, &key, &first);
+    webhook_secret_derive(b, &key, &second);
     ck_assert_uint_eq(first.len, 32);
     ck_assert(secret_equal(&first, &second));
-    webhook_id_derive("acme", "op-2", &pepper, b);
+    webhook_id_derive("acme", "op-2", &key, b);
     ck_assert_str_ne(a, b);
-    webhook_secret_derive(b, &pepper, &second);
+    webhook_secret_derive(b, &key, &second);
     ck_assert(!secret_equal(&first, &second));
-    ck_assert(secret_set(&pepper, SPAN("another pepper"), NULL));
-    webhook_secret_derive(a, &pepper, &second);
+    ck_assert(secret_set(&key, SPAN("another key"), NULL));
+    webhook_secret_derive(a, &key, &second);
     ck_assert(!secret_equal(&first, &second));
 }
 END_TEST
