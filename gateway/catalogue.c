@@ -229,6 +229,14 @@ const struct contract *catalogue_contract(const struct catalogue *c, const char 
     return best;
 }
 
+const struct contract *catalogue_contract_version(const struct catalogue *c, const char *version)
+{
+    for (size_t i = 0; i < c->contract_count; i++)
+        if (strcmp(c->contracts[i].version, version) == 0)
+            return &c->contracts[i];
+    return NULL;
+}
+
 int64_t catalogue_revision(const struct catalogue *c)
 {
     return c->revision;

@@ -60,6 +60,8 @@ const struct creator *catalogue_creator_at(const struct catalogue *c, size_t i);
 /* Every version of every price. */
 size_t catalogue_price_count(const struct catalogue *c);
 const struct price *catalogue_price_at(const struct catalogue *c, size_t i);
+/* Null: there is none so called. */
+const struct contract *catalogue_contract_version(const struct catalogue *c, const char *version);
 /* The version in force at that instant; null when none is yet. */
 const struct price *catalogue_price(const struct catalogue *c, const char *price_id, int64_t at);
 const struct contract *catalogue_contract(const struct catalogue *c, const char *creator,
@@ -69,9 +71,14 @@ int64_t catalogue_revision(const struct catalogue *c);
 
 /* The changes that make `now` into what a catalogue file states, as bodies of `catalogue` records: unchanged objects give nothing; removed ones stay; a version that exists
  * is never edited (ERR_INPUT), a superseding one must begin ≥ 60 s ahead of `at` unless it is its id's first. `each` is called once per change, after everything was validated. */
+struct catalogue_change {
+    const char *object, *id;
+    int64_t revision;
+    const json_t *body;
+    const struct catalogue *now, *next; /* as it is; what the file states, and nothing else */
+};
+typedef bool catalogue_on_change(void *arg, const struct catalogue_change *change, struct err *err);
 bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
-                    bool (*each)(void *arg, const char *object, const char *id, int64_t revision,
-                                 const json_t *body, struct err *err),
-                    void *arg, struct err *err) MUST_USE;
+                    catalogue_on_change *each, void *arg, struct err *err) MUST_USE;
 
 #endif

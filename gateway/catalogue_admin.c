@@ -1,8 +1,9 @@
-/* catalogue_admin.c - a catalogue file becomes one record per object that changed; a dry run only names them. */
+/* catalogue_admin.c - a catalogue file becomes one record per object that changed; a dry run only shows them. */
 #include "gateway/catalogue_admin.h"
 
 #include <stdlib.h>
 
+#include "gateway/catalogue_change.h"
 #include "gateway/catalogue_load.h"
 #include "gateway/desk.h"
 #include "lib/base/mem.h"
@@ -18,6 +19,7 @@ struct application {
     bool is_dry;
     char op[OP_TEXT];
     struct desk_batch *batch; /* null: a dry run */
+    size_t changes;
     struct buf json;
     struct jw answer;
 };
@@ -25,10 +27,10 @@ struct application {
 static void on_present(void *arg, struct catalogue *present, const struct err *err);
 static void apply(struct application *a, const struct catalogue *present);
 static bool backends_are_configured(const struct options *o, const json_t *file, struct err *err);
-static bool take_change(void *arg, const char *object, const char *id, int64_t revision,
-                        const json_t *body, struct err *err);
-static bool add_record(struct application *a, const char *object, const char *id, int64_t revision,
-                       const json_t *body, struct err *err);
+static size_t count_objects(const json_t *file);
+static bool take_change(void *arg, const struct catalogue_change *change, struct err *err);
+static bool add_record(struct application *a, const struct catalogue_change *change,
+                       struct err *err);
 static void write_model(const struct console *c, const struct model *m, struct jw *w);
 
 void catalogue_post(void *server, struct http_request *r, const struct route_match *match)
@@ -105,6 +107,8 @@ static void apply(struct application *a, const struct catalogue *present)
     applied = catalogue_diff(present, a->file, journal_now(a->console->ledger.journal), take_change,
                              a, &err);
     jw_array_end(w);
+    if (applied)
+        jw_int_member(w, "unchanged", (int64_t)(count_objects(a->file) - a->changes));
     jw_object_end(w);
     if (a->batch)
         desk_batch_end(a->batch, buf_span(&a->json), applied ? NULL : &err);
@@ -140,33 +144,43 @@ static bool backends_are_configured(const struct options *o, const json_t *file,
     return true;
 }
 
-static bool take_change(void *arg, const char *object, const char *id, int64_t revision,
-                        const json_t *body, struct err *err)
+/* Of a file that was found good. */
+static size_t count_objects(const json_t *file)
+{
+    size_t count = json_array_size(json_object_get(file, "creators")) +
+                   json_array_size(json_object_get(file, "prices")) +
+                   json_array_size(json_object_get(file, "models"));
+    json_t *creator;
+    size_t i;
+
+    json_array_foreach(json_object_get(file, "creators"), i, creator) count +=
+        json_object_get(creator, "contract") != NULL;
+    return count;
+}
+
+static bool take_change(void *arg, const struct catalogue_change *change, struct err *err)
 {
     struct application *a = arg;
 
-    jw_object(&a->answer);
-    jw_string_member(&a->answer, "object", object);
-    jw_string_member(&a->answer, "id", id);
-    jw_int_member(&a->answer, "revision", revision);
-    jw_object_end(&a->answer);
-    return !a->batch || add_record(a, object, id, revision, body, err);
+    a->changes++;
+    catalogue_change_write(change, &a->answer);
+    return !a->batch || add_record(a, change, err);
 }
 
-static bool add_record(struct application *a, const char *object, const char *id, int64_t revision,
-                       const json_t *body, struct err *err)
+static bool add_record(struct application *a, const struct catalogue_change *change,
+                       struct err *err)
 {
     AUTO_CLEAR(buf) record = {.max = RECORD_BYTES_MAX};
     AUTO_CLEAR(buf) text = {.max = RECORD_BYTES_MAX};
     struct jw w;
 
-    if (!json_dump(body, &text))
+    if (!json_dump(change->body, &text))
         return buf_ok(&text, "a catalogue object", err);
     jw_init(&w, &record);
     jw_object(&w);
-    jw_string_member(&w, "object", object);
-    jw_string_member(&w, "id", id);
-    jw_int_member(&w, "revision", revision);
+    jw_string_member(&w, "object", change->object);
+    jw_string_member(&w, "id", change->id);
+    jw_int_member(&w, "revision", change->revision);
     jw_time_member(&w, "at", journal_now(a->console->ledger.journal));
     jw_string_member(&w, "op", a->op);
     jw_key(&w, "body");

@@ -34,9 +34,7 @@ static bool prices_are_equal(const struct price *a, const struct price *b);
 static bool models_are_equal(const struct model *a, const struct model *b);
 
 bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
-                    bool (*each)(void *arg, const char *object, const char *id, int64_t revision,
-                                 const json_t *body, struct err *err),
-                    void *arg, struct err *err)
+                    catalogue_on_change *each, void *arg, struct err *err)
 {
     static const char *const members[] = {"currency", "creators", "models", "prices", NULL};
     AUTO(catalogue) next = catalogue_new();
@@ -61,10 +59,20 @@ bool catalogue_diff(const struct catalogue *now, const json_t *file, int64_t at,
     if (!check_all_rates(next, next, err) || !check_all_rates(next, now, err) ||
         !check_all_rates(now, next, err))
         return false;
-    json_array_foreach(changes, i,
-                       row) if (!each(arg, json_string_value(json_array_get(row, 0)),
-                                      json_string_value(json_array_get(row, 1)), d.revision,
-                                      json_array_get(row, 2), err)) return false;
+    json_array_foreach(changes, i, row)
+    {
+        struct catalogue_change c = {
+            .object = json_string_value(json_array_get(row, 0)),
+            .id = json_string_value(json_array_get(row, 1)),
+            .revision = d.revision,
+            .body = json_array_get(row, 2),
+            .now = now,
+            .next = next,
+        };
+
+        if (!each(arg, &c, err))
+            return false;
+    }
     return true;
 }
 
@@ -308,7 +316,8 @@ static bool backends_are_equal(const struct model *a, const struct model *b)
 static bool models_are_equal(const struct model *a, const struct model *b)
 {
     if (a->owner_count != b->owner_count || a->backend_count != b->backend_count ||
-        a->surfaces != b->surfaces || strcmp(a->price, b->price) != 0 || a->max_output_tokens != b->max_output_tokens ||
+        a->surfaces != b->surfaces || strcmp(a->price, b->price) != 0 ||
+        a->max_output_tokens != b->max_output_tokens ||
         a->drain_on_disconnect != b->drain_on_disconnect || a->created_at != b->created_at ||
         strcmp(a->card_json, b->card_json) != 0)
         return false;

@@ -10,6 +10,7 @@
 #include "lib/base/mem.h"
 
 #define CATALOGUE_BYTES_MAX (4 << 20)
+#define MEMBER_MAX          200 /* of a card, on a screen; --json has all of it */
 
 static const struct cli_column model_columns[] = {
     {"model", "model", false},       {"owners", "owners", false},
@@ -19,6 +20,9 @@ static const struct cli_column model_columns[] = {
 
 static json_t *read_catalogue(struct cli *c);
 static void print_changes(const struct cli *c, const json_t *reply);
+static size_t count_of(const json_t *changes, const char *what);
+static void print_change(const json_t *change);
+static void print_member(const json_t *member);
 static void print_earnings(const struct cli *c, const json_t *reply);
 static const char *earning(const json_t *part, const char *name);
 
@@ -56,13 +60,65 @@ static json_t *read_catalogue(struct cli *c)
 
 static void print_changes(const struct cli *c, const json_t *reply)
 {
-    static const struct cli_column columns[] = {{"what", "object", false}, {"id", "id", false}};
     const json_t *changes = json_object_get(reply, "changes");
+    bool is_dry = json_is_true(json_object_get(reply, "dry_run"));
+    json_t *change;
+    size_t i;
 
-    if (!c->json && json_array_size(changes) > 0)
-        printf("%s\n",
-               json_is_true(json_object_get(reply, "dry_run")) ? "would change:" : "changed:");
-    cli_print_list(c, changes, columns, ARRAY_LEN(columns), "nothing changes");
+    json_array_foreach(changes, i, change)
+    {
+        if (c->json)
+            cli_print_json(change);
+        else
+            print_change(change);
+    }
+    if (!c->json)
+        printf(is_dry ? "%zu to add, %zu to change, %zu to supersede; %lld stay as they are\n"
+                      : "%zu added, %zu changed, %zu superseded; %lld stayed as they were\n",
+               count_of(changes, "add"), count_of(changes, "change"),
+               count_of(changes, "supersede"),
+               (long long)json_integer_value(json_object_get(reply, "unchanged")));
+}
+
+static size_t count_of(const json_t *changes, const char *what)
+{
+    json_t *change;
+    size_t i, count = 0;
+
+    json_array_foreach(changes, i, change) count +=
+        strcmp(json_string_value(json_object_get(change, "change")), what) == 0;
+    return count;
+}
+
+/* A line for the object, and one for each member: what it was, and what it is to be. */
+static void print_change(const json_t *change)
+{
+    const char *what = json_string_value(json_object_get(change, "change"));
+    const char *from = json_string_value(json_object_get(change, "from"));
+    const char *before = json_string_value(json_object_get(change, "supersedes"));
+    json_t *member;
+    size_t i;
+
+    printf("%s %s %s%s%s\n", strcmp(what, "change") == 0 ? "~" : "+",
+           json_string_value(json_object_get(change, "object")),
+           json_string_value(json_object_get(change, "id")), before ? ", after " : "",
+           before ? before : "");
+    if (from)
+        printf("    %-20s %s\n", "from", from);
+    json_array_foreach(json_object_get(change, "members"), i, member) print_member(member);
+}
+
+static void print_member(const json_t *member)
+{
+    const char *name = json_string_value(json_object_get(member, "name"));
+    const char *before = json_string_value(json_object_get(member, "before"));
+    const char *after = json_string_value(json_object_get(member, "after"));
+
+    if (before)
+        printf("    %-20s %.*s -> ", name, MEMBER_MAX, before);
+    else
+        printf("    %-20s ", name);
+    printf("%.*s\n", MEMBER_MAX, after ? after : "(none)");
 }
 
 int creator_list(struct cli *c)

@@ -51,7 +51,11 @@ class Story:
         self.refusals = [self.refused(soon, NEW, "2026-01-01T00:00:00Z", 7000),
                          self.refused("2026-01-01T00:00:00Z", OLD, soon, 8000),
                          self.refused("2026-01-01T00:00:00Z", NEW, "2026-01-01T00:00:00Z", 7000)]
+        path = self.write(then, NEW, then, 8000)
+        self.shown = tollgate.run("apply", path, "--dry-run", config=dev.config, check=True).stdout
+        self.dry = dev.cli("apply", path, "--dry-run")
         self.apply(then, NEW, then, 8000)
+        self.then = then
         self.second = self.call()
         dev.restart("--clock", at(now + timedelta(hours=2)))
         self.third = self.call()
@@ -93,6 +97,18 @@ def test_a_version_in_force_is_superseded_60_s_ahead_at_least(story: Story) -> N
     assert "must begin at least 60 s ahead" in price and "shared" in price
     assert "must begin at least 60 s ahead" in contract and "ann" in contract
     assert "shared" in edited, "what a version says is never edited"
+
+
+def test_a_dry_run_shows_what_was_and_what_is_to_be(story: Story) -> None:
+    changes = {change["object"]: change for change in story.dry}
+    assert set(changes) == {"price", "contract"} and {change["change"] for change in story.dry} == {"supersede"}
+    assert changes["contract"]["members"] == [{"name": "share", "before": "70 %", "after": "80 %"}]
+    assert changes["price"]["supersedes"].startswith("shared@2026-01-01")
+    lines = story.shown.splitlines()
+    assert f"+ price {changes['price']['id']}, after {changes['price']['supersedes']}" in lines
+    assert [line.split() for line in lines if "->" in line] == \
+        [["share", "70", "%", "->", "80", "%"], ["call", "1", "->", "3"]]
+    assert lines[-1] == "0 to add, 0 to change, 2 to supersede; 4 stay as they are"
 
 
 def test_a_call_is_charged_by_the_version_of_its_beginning(story: Story) -> None:

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "gateway/catalogue.h"
+#include "gateway/catalogue_change.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "tests/base/run.h"
 
 #define FILE_TEXT                                                                              \
@@ -33,15 +35,14 @@ struct applied {
     char objects[256];
 };
 
-static bool take(void *arg, const char *object, const char *id, int64_t revision,
-                 const json_t *body, struct err *err)
+static bool take(void *arg, const struct catalogue_change *c, struct err *err)
 {
     struct applied *a = arg;
 
     a->count++;
     snprintf(a->objects + strlen(a->objects), sizeof a->objects - strlen(a->objects), "%s ",
-             object);
-    return catalogue_add(a->next, object, id, revision, body, err);
+             c->object);
+    return catalogue_add(a->next, c->object, c->id, c->revision, c->body, err);
 }
 
 static bool apply(const struct catalogue *present, const char *text, struct applied *a,
@@ -162,6 +163,66 @@ START_TEST(a_model_that_only_embeds_needs_no_price_of_output)
 }
 END_TEST
 
+/* Each change as a line of JSON. */
+static bool describe(void *arg, const struct catalogue_change *c, struct err *err)
+{
+    struct buf *out = arg;
+    struct jw w;
+
+    jw_init(&w, out);
+    catalogue_change_write(c, &w);
+    buf_add_char(out, '\n');
+    return buf_ok(out, "the changes", err);
+}
+
+static char *changes_of(const struct catalogue *present, const char *text)
+{
+    AUTO_CLEAR(buf) out = {.max = 1 << 20};
+    struct err err;
+    AUTO_JSON file = json_parse(span_of(text), &err);
+
+    ck_assert_msg(catalogue_diff(present, file, now, describe, &out, &err), "%s", err.text);
+    return xstrndup(out.data ? out.data : "", out.len);
+}
+
+static void expect_part(const char *text, const char *part)
+{
+    ck_assert_msg(strstr(text, part), "%s is not in:\n%s", part, text);
+}
+
+START_TEST(a_change_says_what_was_and_what_is_to_be)
+{
+    AUTO(catalogue) empty = catalogue_new();
+    AUTO_STRING added = changes_of(empty, FILE_TEXT);
+    struct applied first;
+    struct err err;
+
+    expect_part(added, "\"change\":\"add\"");
+    ck_assert(!strstr(added, "\"before\"") && !strstr(added, "supersede"));
+    ck_assert(apply(empty, FILE_TEXT, &first, &err));
+    AUTO_STRING same = changes_of(first.next, FILE_TEXT);
+    ck_assert_str_eq(same, "");
+    AUTO_STRING model =
+        changes_of(first.next, edited("\"max_output_tokens\":100", "\"max_output_tokens\":200"));
+    expect_part(model, "\"change\":\"change\",\"members\":[{\"name\":\"max_output_tokens\","
+                       "\"before\":\"100\",\"after\":\"200\"}]}\n");
+    AUTO_STRING contract =
+        changes_of(first.next, edited("\"share_bp\":7000,\"from\":\"2026-11-01\"",
+                                      "\"share_bp\":8050,\"from\":\"2026-12-01\""));
+    expect_part(contract, "\"change\":\"supersede\",\"supersedes\":\"demo@2026-10-31T16:00:00"
+                          ".000Z\",\"from\":\"2026-11-30T16:00:00.000Z\",\"members\":[{\"name\":"
+                          "\"share\",\"before\":\"70 %\",\"after\":\"80.5 %\"}]}\n");
+    AUTO_STRING price = changes_of(
+        first.next, edited("\"2026-11-01T00:00:00Z\",\"units\":{\"input_tokens\":\"2\",",
+                           "\"2026-12-01T00:00:00Z\",\"units\":{\"cached_input_tokens\":\"1\","
+                           "\"input_tokens\":\"2.50\","));
+    expect_part(price, "{\"name\":\"input_tokens\",\"before\":\"2\",\"after\":\"2.5\"}");
+    expect_part(price, "{\"name\":\"cached_input_tokens\",\"after\":\"1\"}");
+    ck_assert(!strstr(price, "\"output_tokens\""));
+    catalogue_free(first.next);
+}
+END_TEST
+
 START_TEST(versions_are_superseded_and_never_edited)
 {
     AUTO(catalogue) empty = catalogue_new();
@@ -270,6 +331,7 @@ int main(void)
     tcase_add_test(t, only_what_differs_changes);
     tcase_add_test(t, what_a_model_serves_can_change);
     tcase_add_test(t, a_model_that_only_embeds_needs_no_price_of_output);
+    tcase_add_test(t, a_change_says_what_was_and_what_is_to_be);
     tcase_add_test(t, versions_are_superseded_and_never_edited);
     tcase_add_test(t, no_version_of_a_price_may_make_a_published_model_free);
     tcase_add_loop_test(t, every_mistake_is_named_and_changes_nothing, 0, (int)ARRAY_LEN(mistakes));

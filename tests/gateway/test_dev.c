@@ -127,10 +127,9 @@ START_TEST(the_clock_never_stands_before_what_was_written)
 }
 END_TEST
 
-static bool count_change(void *arg, const char *object, const char *id, int64_t revision,
-                         const json_t *body, struct err *err)
+static bool count_change(void *arg, const struct catalogue_change *change, struct err *err)
 {
-    (void)object, (void)id, (void)revision, (void)body, (void)err;
+    (void)change, (void)err;
     ++*(int *)arg;
     return true;
 }
