@@ -42,7 +42,7 @@ struct process {
     unsigned ticks;
     struct signal_watch *on_term, *on_int, *on_hup, *on_usr1;
     size_t doors; /* that still drain */
-    bool is_retiring;
+    bool is_retiring, is_over; /* over: signals say nothing more */
     int exit_code;
 };
 
@@ -253,7 +253,7 @@ static void on_retire(void *arg)
 {
     struct process *p = arg;
 
-    if (p->doors || p->is_retiring)
+    if (p->doors || p->is_retiring || p->is_over)
         return;
     p->is_retiring = true;
     timer_start(p->retire_end, RETIRE_MS);
@@ -276,7 +276,7 @@ static void on_term(void *arg)
 {
     struct process *p = arg;
 
-    if (p->doors)
+    if (p->doors || p->is_over)
         return;
     p->doors = (p->admin_httpd != NULL) + (p->api_httpd != NULL);
     if (p->admin_httpd)
@@ -303,11 +303,12 @@ static void dismantle(struct process *p)
 {
     struct console *c = &p->console;
 
+    p->is_over = true;
+    notifier_stop(c->notifier);
     timer_free(p->tick);
     timer_free(p->retire_end);
     httpd_free(p->api_httpd);
     httpd_free(p->admin_httpd);
-    notifier_stop(c->notifier);
     sweeper_free(p->sweeper);
     trimmer_free(p->trimmer);
     past_reader_free(c->past_reader);

@@ -61,7 +61,7 @@ struct notice_queue *notice_queue_new(const struct notice_queue_config *config)
     struct notice_queue *q = xcalloc(1, sizeof *q);
 
     q->config = *config;
-    q->timer = timer_new(config->road.loop, run, q);
+    q->timer = timer_new(config->road->loop, run, q);
     return q;
 }
 
@@ -209,7 +209,7 @@ static void attempt(struct delivery *d)
 
     d->attempts++;
     d->state = DELIVERY_SENDING;
-    d->attempt = webhook_send(&config->road, &parcel, on_answer, d);
+    d->attempt = webhook_send(config->road, &parcel, on_answer, d);
 }
 
 static void on_answer(void *arg, const struct webhook_answer *answer)

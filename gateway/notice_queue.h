@@ -13,7 +13,7 @@
 #define DELIVERIES_MAX 2000 /* further ones wait in Redis */
 
 struct notice_queue_config {
-    struct webhook_road road;
+    struct webhook_road *road; /* borrowed */
     struct webhook_pace pace;
     const struct secret *derivation_key; /* borrowed */
     struct seat *seat;           /* counts; null: nobody does */
@@ -24,7 +24,7 @@ struct notice_queue_config {
 
 struct notice_queue;
 struct notice_queue *notice_queue_new(const struct notice_queue_config *config) MUST_USE;
-/* Attempts under way are abandoned; the loop must run once more before it is freed. */
+/* Attempts under way are abandoned; who ends their road sees them out. */
 void notice_queue_free(struct notice_queue *q);
 
 /* A notice that Redis says was raised, and not that it is done. One that is there already stays as it is. */

@@ -17,7 +17,6 @@
 #define DAYS_MAX    3
 #define RECORD_MAX  8192
 #define STOP_MS     2000
-#define ABANDON_MS  10
 /* Calls that began in a window that is over are counted for a while, and what was raised is tried for a day. */
 #define LATE_NANOS  (900 * NANOS_PER_SECOND)
 #define OWING_NANOS (25 * 3600 * NANOS_PER_SECOND)
@@ -97,7 +96,7 @@ struct notifier *notifier_new(struct console *c, const struct addr *names, struc
         .timeout_ms = o->webhook_timeout,
     };
     n->queue = notice_queue_new(&(struct notice_queue_config){
-        .road = n->road,
+        .road = &n->road,
         .pace = {o->webhook_retry, o->webhook_retry_longest, o->webhook_give_up},
         .derivation_key = &c->installation->derivation_key,
         .seat = seat,
@@ -108,7 +107,7 @@ struct notifier *notifier_new(struct console *c, const struct addr *names, struc
     return n;
 }
 
-const struct webhook_road *notifier_road(const struct notifier *n)
+struct webhook_road *notifier_road(struct notifier *n)
 {
     return &n->road;
 }
@@ -442,19 +441,15 @@ static bool record_done(void *arg, const struct notice_done *asked)
 
 /* ------------------------------------------------------------------ the end */
 
-/* What was abandoned goes at the end of a turn. */
 void notifier_stop(struct notifier *n)
 {
-    bool never = false, was_idle;
-
     if (!n)
         return;
     n->is_stopped = true;
     timer_stop(n->timer);
     notice_queue_clear(n->queue);
-    was_idle = loop_run_until(n->console->loop, &never, ABANDON_MS);
-    was_idle = was_idle || loop_run_until(n->console->loop, &n->is_idle, STOP_MS);
-    if (!was_idle)
+    webhook_road_end(&n->road);
+    if (!loop_run_until(n->console->loop, &n->is_idle, STOP_MS))
         log_warn("notifier_stopped", "Redis did not answer in time");
 }
 

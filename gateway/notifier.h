@@ -19,7 +19,7 @@ void notifier_stop(struct notifier *n);
 /* After it was. */
 void notifier_free(struct notifier *n);
 
-const struct webhook_road *notifier_road(const struct notifier *n);
+struct webhook_road *notifier_road(struct notifier *n);
 const struct notice_queue *notifier_queue(const struct notifier *n);
 
 #endif

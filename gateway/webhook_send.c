@@ -10,15 +10,18 @@
 #include "gateway/webhook_secret.h"
 #include "gateway/webhook_url.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/net/httpc.h"
 
 #define HEAD_LINES_MAX 1024
 #define BODY_MAX       65536
 #define REPLY_HEAD_MAX 16384
+#define END_MS         1000
 
 struct webhook_attempt {
-    const struct webhook_road *road;
+    struct webhook_road *road;
+    struct webhook_attempt *next, **link; /* of the road's */
     struct httpc *client;
     struct httpc_call *call; /* null before it began, and once it has ended */
     struct buf body;
@@ -44,14 +47,19 @@ bool webhook_is_delivered(const struct webhook_answer *a)
     return a->status >= 200 && a->status < 300;
 }
 
-struct webhook_attempt *webhook_send(const struct webhook_road *road,
-                                     const struct webhook_parcel *parcel,
+struct webhook_attempt *webhook_send(struct webhook_road *road, const struct webhook_parcel *parcel,
                                      webhook_on_answer *on_answer, void *arg)
 {
     struct webhook_attempt *a = xcalloc(1, sizeof *a);
     struct err err;
 
     a->road = road;
+    a->link = &road->attempts;
+    a->next = road->attempts;
+    if (a->next)
+        a->next->link = &a->next;
+    road->attempts = a;
+    road->is_empty = false;
     a->on_answer = on_answer;
     a->arg = arg;
     a->later = (struct turn_end){.run = tell, .arg = a};
@@ -174,8 +182,24 @@ void webhook_abandon(struct webhook_attempt *a)
         httpc_cancel(a->call);
 }
 
+/* What was known at once ends by itself. */
+void webhook_road_end(struct webhook_road *road)
+{
+    bool is_empty = !road->attempts;
+
+    for (struct webhook_attempt *a = road->attempts; a; a = a->next)
+        if (a->call)
+            httpc_cancel(a->call);
+    if (!is_empty && !loop_run_until(road->loop, &road->is_empty, END_MS))
+        log_warn("webhooks_cut", "attempts under way did not end in time");
+}
+
 static void attempt_free(struct webhook_attempt *a)
 {
+    *a->link = a->next;
+    if (a->next)
+        a->next->link = a->link;
+    a->road->is_empty = !a->road->attempts;
     turn_end_cancel(&a->later);
     timer_free(a->end);
     httpc_free(a->client);

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from redis_dump import canonical_dump, differences
-from tollgate import Served, run, wait_until
+from tollgate import BINARY, Served, run, wait_until
 from upstream import Call, Upstream
 from wire import Reply
 
@@ -345,6 +346,31 @@ def test_what_is_not_the_internet_is_not_connected_to(served: Served, receiver: 
         (answer,) = tried(served, webhook)
         assert answer["delivered"] is False and "may not be connected to" in answer["answer"]
         assert len(receiver.calls) == before
+
+
+def test_stopping_waits_for_no_receiver(served: Served, receiver: Receiver, certificate: tuple[Path, Path]) -> None:
+    """Neither for one that has a notice nor for one that somebody tried, and went away."""
+    served.options = {"webhook_timeout": "5 min"}
+    set_up(served, certificate)
+    _, key, webhook = hooked(served, receiver, "--budget-month", "1")
+    release = threading.Event()
+    receiver.respond = lambda call: (release.wait(120), call.reply(200, {}))[1]
+    try:
+        spend(served, key, 8)
+        (call,) = heard(receiver, webhook["secret"], 1)
+        tries = subprocess.Popen([BINARY, "webhook", "test", webhook["webhook"], "-c", str(served.config)],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        heard(receiver, webhook["secret"], 2)
+        tries.kill()
+        tries.wait()
+        served.stop_serving()
+        assert "child_died" not in served.log_text()
+    finally:
+        release.set()
+    receiver.respond = answering()
+    served.serve().wait_ready()
+    calls = heard(receiver, webhook["secret"], 3)
+    assert calls[2].headers["webhook-id"] == call.headers["webhook-id"]
 
 
 def test_what_is_never_taken_is_given_up(served: Served, receiver: Receiver, certificate: tuple[Path, Path]) -> None:
