@@ -50,6 +50,14 @@ const struct addr_list *httpc_addrs(const struct httpc *c, struct err *err)
     return c->name ? name_addrs(c->name, err) : &c->addrs;
 }
 
+bool httpc_may_connect(const struct httpc *c, const struct addr *to, struct err *err)
+{
+    char text[ADDR_TEXT];
+
+    return !c->may_connect || c->may_connect(c->may_connect_arg, to) ||
+           err_set(err, ERR_DENIED, "%s may not be connected to", addr_format(to, text));
+}
+
 /* --- waiting --- */
 
 void call_wait(struct httpc_call *call)

@@ -157,18 +157,11 @@ static struct link *connect_new(struct httpc *c, const struct addr *to, struct e
     };
     struct link *l = xcalloc(1, sizeof *l);
     const struct stream_peer peer = {*to, c->tls, c->tls_host};
-    char text[ADDR_TEXT];
+    const struct stream_owner owner = {&stream_limits, &handlers, l};
 
     l->client = c;
-    if (c->may_connect && !c->may_connect(c->may_connect_arg, to)) {
-        err_set(err, ERR_DENIED, "%s: %s may not be connected to", c->origin,
-                addr_format(to, text));
-        link_free(l);
-        return NULL;
-    }
     buf_init(&l->in, c->limits.head.head_bytes_max + 2 * LOOP_SCRATCH);
-    l->stream =
-        stream_connect(c->loop, &peer, &(struct stream_owner){&stream_limits, &handlers, l}, err);
+    l->stream = httpc_may_connect(c, to, err) ? stream_connect(c->loop, &peer, &owner, err) : NULL;
     if (!l->stream) {
         err_context(err, "%s", c->origin);
         link_free(l);

@@ -57,6 +57,8 @@ void call_end(struct httpc_call *call, const struct err *err);
 
 /* The origin's; null while its name has none. */
 const struct addr_list *httpc_addrs(const struct httpc *c, struct err *err);
+/* ERR_DENIED unless its owner lets it. */
+bool httpc_may_connect(const struct httpc *c, const struct addr *to, struct err *err) MUST_USE;
 
 /* Gives the call a connection and begins to send, or puts it among the waiting. */
 bool link_carry(struct httpc_call *call, struct err *err) MUST_USE;
