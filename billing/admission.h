@@ -129,6 +129,7 @@ struct key_state {
 typedef void key_on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
 void key_read(struct redis *redis, const char *public_id, key_on_state *on_state, void *arg);
 
+#define GRANTS_SHOWN 32
 struct account_state {
     char currency[CURRENCY_TEXT];
     bool prepaid, opened;
@@ -136,6 +137,13 @@ struct account_state {
     int64_t concurrency, open;           /* limit (0: none) and calls running */
     int64_t rpm, tpm;                    /* 0: no limit */
     int64_t budget_day, budget_month;    /* nanos, 0: none */
+    int64_t spent;                       /* what its calls have cost in all */
+    int64_t granted;                     /* of the balance: what is unspent of grants */
+    size_t grant_count;                  /* that are not over; the first GRANTS_SHOWN stand below */
+    struct grant_state {
+        char op[ID_TEXT];
+        int64_t amount, left, expires_at;
+    } grants[GRANTS_SHOWN]; /* in the order in which they are used: that which ends first */
 };
 typedef void account_on_state(void *arg, bool found, const struct account_state *state, const struct err *err);
 void account_read(struct redis *redis, const char *account, account_on_state *on_state, void *arg);

@@ -1,6 +1,7 @@
 /* admission_read.c - keys and accounts as the projection has them. */
 #include "billing/admission.h"
 #include "billing/partition_server.h"
+#include "billing/scripts.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -23,6 +24,7 @@ struct key_reader {
 /* Likewise. */
 struct account_reader {
     unsigned waiting;
+    int64_t balance, room; /* at the look at its grants, so that all of these agree */
     struct account_state state;
     struct err err;
     bool found, failed;
@@ -41,6 +43,8 @@ static bool number_at(const struct redis_reply *reply, size_t i, int64_t *out);
 static void on_account(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool take_account(const struct redis_reply *reply, struct account_state *out);
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_grants(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool take_grants(const struct redis_reply *reply, struct account_reader *a);
 static void account_failed(struct account_reader *a, const struct err *err);
 static void account_is_read(struct account_reader *a);
 static bool answer_is(const struct redis_reply *reply, enum redis_type type, const struct err **err,
@@ -175,6 +179,7 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
     struct account_reader *a = xcalloc(1, sizeof *a);
     struct partition p = partition_of(SIDE_ACCOUNT, span_of(account));
     char account_key[PARTITION_KEY], holds_key[PARTITION_KEY];
+    char state_key[PARTITION_KEY], grants_key[PARTITION_KEY];
     const struct span fields[] = {
         SPAN("HMGET"),        partition_key(p, "account", account, account_key),
         SPAN("opened"),       SPAN("currency"),
@@ -184,12 +189,18 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
         SPAN("tpm"),          SPAN("budget_day"),
         SPAN("budget_month")};
     const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
+    const struct span keys[] = {partition_key(p, "state", NULL, state_key), fields[1],
+                                partition_key(p, "grants", account, grants_key)};
+    const struct span args[] = {SPAN("look")};
+    const struct redis_eval look = {script_get(SCRIPT_GRANTS), REDIS_WORDS(keys),
+                                    REDIS_WORDS(args)};
 
     a->on_state = on_state;
     a->arg = arg;
-    a->waiting = 2;
+    a->waiting = 3;
     redis_command(redis, fields, ARRAY_LEN(fields), on_account, a);
     redis_command(redis, holds, ARRAY_LEN(holds), on_open_holds, a);
+    redis_eval(redis, &look, on_grants, a);
 }
 
 static void on_account(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -215,8 +226,7 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
         (!text_at(reply, 1, out->currency, CURRENCY_TEXT) || !text_at(reply, 2, mode, sizeof mode)))
         return false;
     out->prepaid = strcmp(mode, "prepaid") == 0;
-    return number_at(reply, 3, &out->balance) && number_at(reply, 4, &out->credit_limit) &&
-           number_at(reply, 5, &out->room) && number_at(reply, 6, &out->concurrency) &&
+    return number_at(reply, 4, &out->credit_limit) && number_at(reply, 6, &out->concurrency) &&
            number_at(reply, 7, &out->rpm) && number_at(reply, 8, &out->tpm) &&
            number_at(reply, 9, &out->budget_day) && number_at(reply, 10, &out->budget_month);
 }
@@ -230,6 +240,38 @@ static void on_open_holds(void *arg, const struct redis_reply *reply, const stru
     else
         account_failed(a, err);
     account_is_read(a);
+}
+
+static void on_grants(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct account_reader *a = arg;
+
+    if (!answer_is(reply, REDIS_ARRAY, &err, &a->err))
+        account_failed(a, err);
+    else if (!take_grants(reply, a))
+        a->failed = !err_set(&a->err, ERR_CORRUPT, "an account's grants in Redis are malformed");
+    account_is_read(a);
+}
+
+/* {OK, balance, room, spent, then of each grant operation, nanos, left, expires}. */
+static bool take_grants(const struct redis_reply *reply, struct account_reader *a)
+{
+    struct account_state *s = &a->state;
+    struct grant_state g;
+
+    if (!number_at(reply, 1, &a->balance) || !number_at(reply, 2, &a->room) ||
+        !number_at(reply, 3, &s->spent))
+        return false;
+    for (size_t i = 4; i + 3 < redis_reply_count(reply); i += 4) {
+        if (!text_at(reply, i, g.op, sizeof g.op) || !number_at(reply, i + 1, &g.amount) ||
+            !number_at(reply, i + 2, &g.left) || !number_at(reply, i + 3, &g.expires_at))
+            return false;
+        s->granted += g.left;
+        if (s->grant_count < GRANTS_SHOWN)
+            s->grants[s->grant_count] = g;
+        s->grant_count++;
+    }
+    return true;
 }
 
 static void account_failed(struct account_reader *a, const struct err *err)
@@ -246,6 +288,8 @@ static void account_is_read(struct account_reader *a)
     if (--a->waiting > 0)
         return;
     free(a);
+    read.state.balance = read.balance;
+    read.state.room = read.room;
     if (read.failed)
         read.on_state(read.arg, false, NULL, &read.err);
     else

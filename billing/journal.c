@@ -398,10 +398,10 @@ bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_
     return add_change(j, &entry, buf_span(&j->body), err);
 }
 
-bool journal_funds(struct journal *j, enum record_kind kind, struct funds *f,
-                   journal_on_durable *on_durable, void *arg, struct err *err)
+bool journal_funds(struct journal *j, struct funds *f, journal_on_durable *on_durable, void *arg,
+                   struct err *err)
 {
-    struct journal_entry entry = {.effect = {.kind = kind, .at = journal_now(j)},
+    struct journal_entry entry = {.effect = {.kind = f->kind, .at = journal_now(j)},
                                   .optional = true,
                                   .on_durable = on_durable,
                                   .arg = arg};

@@ -75,8 +75,8 @@ bool journal_change(struct journal *j, const struct journal_change *change, jour
 /* A refund, booked now: its time and period are filled in, and never those of a period that was sealed. ERR_UNAVAILABLE while that period is before
  * the call's (another host's clock is ahead). Else as journal_change(). */
 bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
-/* A record of `kind` (funds.h), booked now: time and period are filled in. Else as journal_change(). */
-bool journal_funds(struct journal *j, enum record_kind kind, struct funds *f, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
+/* Of its kind (funds.h), booked now: time and period are filled in. Else as journal_change(). */
+bool journal_funds(struct journal *j, struct funds *f, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
 /* BEGIN: the event as far as it is known, with its currency (amount zero, outcome void), not synced. From here on exactly one END comes. */
 void journal_begin(struct journal *j, const struct event *e);
 /* What was used and what it costs so far, not synced; dropped first when space is short. */

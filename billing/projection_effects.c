@@ -39,6 +39,12 @@ struct refund_words {
     int64_t nanos, charged, when;
 };
 
+/* Members of all money that no call moves. */
+struct funds_words {
+    const char *account, *op, *currency, *period;
+    int64_t nanos, when;
+};
+
 /* What a call that carried an idempotency key says of its claim. */
 struct claim_words {
     bool is_there;
@@ -57,6 +63,8 @@ static bool add_key(const struct effects *e, struct batch *b, struct record_curs
 static void add_key_setting(struct batch *b, const char *key, const struct setting *s);
 static void add_setting(struct batch *b, const struct setting *s);
 static bool add_funds(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_grant(const struct effects *e, struct batch *b, struct record_cursor at);
+static bool add_expiry(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_refund(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_return(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -73,6 +81,9 @@ static bool add_first(const struct effects *e, struct batch *b, struct record_cu
 
 static int64_t past_ms(const struct effects *e);
 static bool claim_words(const struct effects *e, struct claim_words *out);
+static bool read_funds(const struct effects *e, struct funds_words *out);
+static void add_funds_words(const struct effects *e, struct batch *b, struct record_cursor at,
+                            const struct funds_words *words, unsigned more);
 static bool read_refund(const struct effects *e, struct refund_words *out);
 static void add_refund_words(struct batch *b, const struct refund_words *words, const char *sum);
 static bool gross_field(const struct effects *e, struct buf *out);
@@ -89,6 +100,8 @@ static add_record *const adders[RECORD_KINDS][SIDES] = {
     [RECORD_KEY] = {add_key, NULL},
     [RECORD_CREDIT] = {add_funds, NULL},
     [RECORD_ADJUST] = {add_funds, NULL},
+    [RECORD_GRANT] = {add_grant, NULL},
+    [RECORD_EXPIRY] = {add_expiry, NULL},
     [RECORD_CATALOGUE] = {NULL, add_catalogue},
     [RECORD_REFUND] = {add_refund, add_return},
     [RECORD_RESOLVE] = {add_resolve, add_resolve},
@@ -312,24 +325,69 @@ static void add_setting(struct batch *b, const struct setting *s)
 
 static bool add_funds(const struct effects *e, struct batch *b, struct record_cursor at)
 {
-    const char *account, *op, *currency, *period;
-    int64_t nanos, when;
+    struct funds_words words;
 
-    if (!member_id(e->members, P_ACCOUNT, &account) || !member_text(e->members, P_OP, &op) ||
-        !member_id(e->members, P_CURRENCY, &currency) ||
-        !member_amount(e->members, P_AMOUNT, &nanos) || !member_time(e->members, P_AT, &when) ||
-        !member_id(e->members, P_PERIOD, &period))
+    if (!read_funds(e, &words))
         return false;
-    batch_record(b, at, record_kind_name(e->head->kind), e->line, 2, 6);
-    batch_key(b, "account", account);
-    batch_key(b, "booked", NULL);
-    batch_field_text(b, account);
-    batch_field_text(b, op);
-    batch_field_text(b, currency);
-    batch_field_int(b, nanos);
-    batch_field_int(b, when);
-    batch_field_text(b, period);
+    add_funds_words(e, b, at, &words, 0);
     return true;
+}
+
+static bool add_grant(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    struct funds_words words;
+    int64_t expires, spent;
+
+    if (!read_funds(e, &words) || !member_time(e->members, P_EXPIRES_AT, &expires) ||
+        !member_amount(e->members, P_SPENT, &spent) || expires < NANOS_PER_MS || spent < 0)
+        return false;
+    add_funds_words(e, b, at, &words, 2);
+    batch_field_int(b, expires);
+    batch_field_int(b, spent);
+    return true;
+}
+
+static bool add_expiry(const struct effects *e, struct batch *b, struct record_cursor at)
+{
+    struct funds_words words;
+    int64_t spent, taken, left;
+
+    if (!read_funds(e, &words) || !member_amount(e->members, P_SPENT, &spent) ||
+        !member_amount(e->members, P_TAKEN, &taken) || !member_amount(e->members, P_LEFT, &left) ||
+        spent < 0)
+        return false;
+    add_funds_words(e, b, at, &words, 3);
+    batch_field_int(b, spent);
+    batch_field_int(b, taken);
+    batch_field_int(b, left);
+    return true;
+}
+
+static bool read_funds(const struct effects *e, struct funds_words *out)
+{
+    return member_id(e->members, P_ACCOUNT, &out->account) &&
+           member_id(e->members, P_OP, &out->op) &&
+           member_id(e->members, P_CURRENCY, &out->currency) &&
+           member_amount(e->members, P_AMOUNT, &out->nanos) &&
+           member_time(e->members, P_AT, &out->when) &&
+           member_id(e->members, P_PERIOD, &out->period);
+}
+
+/* The keys and the first fields, `more` of which follow. */
+static void add_funds_words(const struct effects *e, struct batch *b, struct record_cursor at,
+                            const struct funds_words *words, unsigned more)
+{
+    batch_record(b, at, record_kind_name(e->head->kind), e->line, 4, 6 + more);
+    batch_key(b, "account", words->account);
+    batch_key(b, "booked", NULL);
+    batch_key(b, "grants", words->account);
+    batch_key(b, "expiring", NULL);
+    batch_field_text(b, words->account);
+    batch_field_text(b, words->op);
+    batch_field_text(b, words->currency);
+    batch_field_int(b, words->nanos);
+    batch_field_int(b, words->when);
+    batch_field_text(b, words->period);
 }
 
 static bool add_catalogue(const struct effects *e, struct batch *b, struct record_cursor at)

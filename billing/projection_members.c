@@ -66,6 +66,9 @@ static const char *const paths[PATHS] = {
     [P_ENTRY] = "entry",
     [P_AS] = "as",
     [P_DETAIL] = "detail",
+    [P_SPENT] = "spent",
+    [P_TAKEN] = "taken",
+    [P_LEFT] = "left",
 };
 
 struct members *members_new(void)

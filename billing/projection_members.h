@@ -54,6 +54,9 @@ enum path {
     P_ENTRY,
     P_AS,
     P_DETAIL,
+    P_SPENT,
+    P_TAKEN,
+    P_LEFT,
     PATHS
 };
 

@@ -11,6 +11,8 @@
  *                               grace (the seconds that were asked for), first_key (where the rotations began); else only what is set; or hash and pepper; or state revoked
  *   credit    account           a top-up (positive) or its correction (funds.h)
  *   adjust    account           the balance put right, with a reason (funds.h)
+ *   grant     account           credit that is spent before what was paid in, and ends at a time (funds.h)
+ *   expiry    account           what is taken back of a grant that has ended (funds.h)
  *   catalogue model (m00)       object creator|contract|price|model, id, revision, at, op, body {…}
  *   refund    account + model   money given back of a call (refund.h)
  *   resolve   account or model  entry (what stood in suspense, ':' for blanks), as dropped|booked, detail (of a currency the sum; else "-"), by, reason, at, op
@@ -27,8 +29,9 @@
 #include "billing/partition.h"
 
 enum record_kind {
-    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_ADJUST, RECORD_CATALOGUE, RECORD_REFUND,
-    RECORD_RESOLVE, RECORD_WEBHOOK, RECORD_NOTICE, RECORD_LOST,                              /* numbered */
+    RECORD_CALL, RECORD_ACCOUNT, RECORD_KEY, RECORD_CREDIT, RECORD_ADJUST, RECORD_GRANT, RECORD_EXPIRY,
+    RECORD_CATALOGUE, RECORD_REFUND, RECORD_RESOLVE, RECORD_WEBHOOK, RECORD_NOTICE,
+    RECORD_LOST,                                                                             /* numbered */
     RECORD_SEAL, RECORD_RETIRE,                                                              /* archived */
     RECORD_SEGMENT, RECORD_SYNC, RECORD_BEGIN, RECORD_PROGRESS,                              /* journal only */
     RECORD_KINDS

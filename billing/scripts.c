@@ -4,7 +4,7 @@
 
 #include "lib/base/mem.h"
 
-#define PARTS_MAX 9
+#define PARTS_MAX 10
 
 struct program {
     const char *name;
@@ -16,8 +16,8 @@ static void put_together(const struct program *program, struct redis_script *scr
 static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_APPLY_ACCOUNT] = {"apply_account",
                               {script_decimal, script_rate, script_claim, script_apply,
-                               script_refund, script_spent, script_terms, script_funds,
-                               script_apply_account}},
+                               script_refund, script_spent, script_terms, script_grant,
+                               script_funds, script_apply_account}},
     [SCRIPT_APPLY_MODEL] = {"apply_model",
                             {script_decimal, script_apply, script_refund, script_apply_model}},
     [SCRIPT_ADMIT] = {"admit", {script_decimal, script_rate, script_claim, script_budget, script_admit}},
@@ -25,6 +25,7 @@ static const struct program programs[SCRIPT_COUNT] = {
     [SCRIPT_ANSWER] = {"answer", {script_decimal, script_claim, script_answer}},
     [SCRIPT_RECOVERED] = {"recovered", {script_decimal, script_recovered}},
     [SCRIPT_SWEEP] = {"sweep", {script_decimal, script_sweep}},
+    [SCRIPT_GRANTS] = {"grants", {script_decimal, script_grant, script_grants}},
     [SCRIPT_TRIM] = {"trim", {script_decimal, script_trim}},
     [SCRIPT_REBUILD] = {"rebuild", {script_decimal, script_rebuild}},
     [SCRIPT_RETIRED] = {"retired", {script_decimal, script_retired}},

@@ -11,6 +11,7 @@ enum script {
     SCRIPT_HOLD,          /* renews, raises, puts again or releases holds of one account */
     SCRIPT_ANSWER,        /* puts a claim of an idempotency key again, ends it, stores an answer */
     SCRIPT_RECOVERED,     /* a writer has replayed all and put its holds again under this run_id */
+    SCRIPT_GRANTS,        /* what is left of an account's grants, and is to be taken back */
     SCRIPT_SWEEP,         /* removes holds that nobody renewed */
     SCRIPT_TRIM,          /* takes old entries out of a stream */
     SCRIPT_REBUILD,       /* takes a partition back to nothing */
@@ -21,7 +22,7 @@ enum script {
 const struct redis_script *script_get(enum script s);
 
 /* The files of billing/scripts/ as they are, which scripts.c puts together. */
-extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_spent[], script_budget[], script_terms[], script_funds[], script_apply_account[], script_apply_model[];
+extern const char script_decimal[], script_rate[], script_claim[], script_apply[], script_refund[], script_spent[], script_budget[], script_terms[], script_grant[], script_funds[], script_grants[], script_apply_account[], script_apply_model[];
 extern const char script_admit[], script_hold[], script_answer[], script_recovered[], script_sweep[], script_trim[], script_rebuild[],
     script_retired[];
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/account_terms.h"
+#include "gateway/grants_view.h"
 #include "gateway/operation.h"
 #include "gateway/scan.h"
 #include "gateway/turn.h"
@@ -320,6 +321,7 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
     jw_string_member(w, "currency", state->currency);
     jw_string_member(w, "mode", state->prepaid ? "prepaid" : "postpaid");
     jw_string_member(w, "balance", decimal_format(state->balance, text));
+    grants_write(w, state);
     jw_string_member(
         w, "held",
         decimal_format((int128)state->balance + state->credit_limit - state->room, text));

@@ -5,6 +5,7 @@
 
 #include "billing/admission.h"
 #include "billing/spending_read.h"
+#include "gateway/grants_view.h"
 #include "gateway/service.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -118,6 +119,7 @@ static void write_account(const struct balance *b, struct jw *w)
     jw_string_member(w, "currency", a->currency);
     jw_string_member(w, "mode", a->prepaid ? "prepaid" : "postpaid");
     write_amount(w, "balance", a->balance);
+    grants_write_next(w, a);
     write_amount(w, "held", (int128)a->balance + a->credit_limit - a->room);
     write_amount(w, "available", a->room);
     write_amount(w, "credit_limit", a->credit_limit);

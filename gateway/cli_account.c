@@ -16,6 +16,7 @@ static const struct cli_column account_columns[] = {
     {"mode", "mode", false},
     {"currency", "currency", false},
     {"balance", "balance", true},
+    {"granted", "granted", true},
     {"held", "held", true},
     {"available", "available", true},
     {"limit", "credit_limit", true},
@@ -29,6 +30,7 @@ static const struct cli_column account_columns[] = {
 
 static int read_terms(struct cli *c, json_t *body);
 static int read_limits(struct cli *c, json_t *body);
+static void show_grants(struct cli *c, const json_t *grants);
 static void name_absent_limits(const struct cli *c, json_t *account);
 
 int account_create(struct cli *c)
@@ -107,7 +109,20 @@ int account_show(struct cli *c)
         return CLI_FAILED;
     name_absent_limits(c, reply);
     cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
+    show_grants(c, json_object_get(reply, "grants"));
     return CLI_DONE;
+}
+
+/* For people: as JSON they stand in the account. */
+static void show_grants(struct cli *c, const json_t *grants)
+{
+    static const struct cli_column columns[] = {{"grant", "grant", false},
+                                                {"amount", "amount", true},
+                                                {"left", "left", true},
+                                                {"expires", "expires_at", false}};
+
+    if (!c->json && json_array_size(grants) > 0)
+        cli_print_list(c, grants, columns, ARRAY_LEN(columns), "");
 }
 
 /* For people; a postpaid account's credit limit of 0 is one. */

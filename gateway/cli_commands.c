@@ -66,6 +66,11 @@ static const struct cli_option account_credit_options[] = {
     {"--reason", "TEXT", "what the booking is for"},
     OP,
 };
+static const struct cli_option account_grant_options[] = {
+    {"--expires", "TIME", "required: when it ends, RFC 3339; what is unspent then is taken back"},
+    {"--reason", "TEXT", "what it is given for"},
+    OP,
+};
 static const struct cli_option account_adjust_options[] = {
     {"--reason", "TEXT", "required: why the balance is put right"},
     OP,
@@ -160,6 +165,9 @@ const struct command cli_commands[] = {
      CLI_COMMON, account_create},
     {"account credit", "ID AMOUNT", "Books credit to an account.", OPTIONS(account_credit_options),
      CLI_COMMON, account_credit},
+    {"account grant", "ID AMOUNT",
+     "Gives credit that is spent before what was paid in, and ends at a time.",
+     OPTIONS(account_grant_options), CLI_COMMON, account_grant},
     {"account adjust", "ID AMOUNT", "Puts a balance right, with a reason; -AMOUNT takes from it.",
      OPTIONS(account_adjust_options), CLI_COMMON, account_adjust},
     {"account limit", "ID", "Changes an account's limits; what is not named stays.",

@@ -5,6 +5,7 @@
 #include "gateway/cli.h"
 
 int account_credit(struct cli *c);
+int account_grant(struct cli *c);
 int account_adjust(struct cli *c);
 
 #endif

@@ -11,6 +11,7 @@
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
 #include "gateway/fence.h"
+#include "gateway/grant_expiry.h"
 #include "gateway/notifier.h"
 #include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
@@ -115,6 +116,8 @@ static bool build(struct process *p, const struct console_start *start, struct e
                              &(struct trimmer_config){.keep_ms = c->options->recent_time,
                                                       .keep_entries = c->options->recent_calls,
                                                       .rest_ms = TRIM_REST_MS});
+    if (!start->for_one_command)
+        c->expiry = grant_expiry_new(c);
     timer_start(p->tick, TICK_MS);
     if (start->names && !(c->notifier = notifier_new(c, start->names, p->reporter.seat, err)))
         return false;
@@ -318,6 +321,7 @@ static void dismantle(struct process *p)
     notifier_free(c->notifier);
     archive_last(p);
     rebuild_free(c->rebuild);
+    grant_expiry_free(c->expiry);
     desk_close(c);
     turns_close(c);
     signal_watch_free(p->on_term);

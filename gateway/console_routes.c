@@ -65,6 +65,7 @@ const struct route admin_routes[] = {
     {"GET", "/admin/v1/accounts/:id", LOCAL, 0, false, account_get},
     {"POST", "/admin/v1/accounts/:id/limit", LOCAL, SMALL_KIB, false, account_limit_post},
     {"POST", "/admin/v1/accounts/:id/credit", LOCAL, SMALL_KIB, false, credit_post},
+    {"POST", "/admin/v1/accounts/:id/grant", LOCAL, SMALL_KIB, false, grant_post},
     {"POST", "/admin/v1/accounts/:id/adjust", LOCAL, SMALL_KIB, false, adjust_post},
     {"POST", "/admin/v1/keys", LOCAL, SMALL_KIB, false, key_post},
     {"GET", "/admin/v1/keys", LOCAL, 0, false, keys_get},

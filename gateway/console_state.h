@@ -19,6 +19,7 @@ struct console {
     struct notifier *notifier;  /* null: for one command */
     struct desk_batch *batches; /* changes that wait to be shipped */
     struct turn *turns;         /* changes that wait for those before them, or are being decided */
+    struct grant_expiry *expiry; /* null: for one command */
     struct adopting *adopting;  /* one at a time: two would each look before the other has booked */
     bool is_applying; /* a catalogue: one at a time, since each is compared with what Redis has */
     int64_t revision; /* the last one given out */

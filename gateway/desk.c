@@ -121,10 +121,9 @@ bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *e
     return true;
 }
 
-bool desk_batch_add_funds(struct desk_batch *b, enum record_kind kind, struct funds *f,
-                          struct err *err)
+bool desk_batch_add_funds(struct desk_batch *b, struct funds *f, struct err *err)
 {
-    if (!journal_funds(b->console->ledger.journal, kind, f, on_durable, b, err))
+    if (!journal_funds(b->console->ledger.journal, f, on_durable, b, err))
         return false;
     b->waiting++;
     return true;

@@ -33,8 +33,7 @@ bool desk_batch_add(struct desk_batch *b, const struct journal_change *change,
 /* A refund, whose time and period are filled in. */
 bool desk_batch_add_refund(struct desk_batch *b, struct refund *r, struct err *err) MUST_USE;
 /* Money that no call moves; likewise. */
-bool desk_batch_add_funds(struct desk_batch *b, enum record_kind kind, struct funds *f,
-                          struct err *err) MUST_USE;
+bool desk_batch_add_funds(struct desk_batch *b, struct funds *f, struct err *err) MUST_USE;
 /* Called once all of the batch's records are durable, or none was added; not at the console's end. */
 void desk_batch_on_written(struct desk_batch *b, void (*on_written)(void *arg), void *arg);
 /* Answers once all is applied; frees the batch. With `err` not null, answers that instead: records already added still stand. */

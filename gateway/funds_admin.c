@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "billing/admission.h"
+#include "gateway/grant_expiry.h"
 #include "gateway/turn.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -13,23 +15,25 @@
  * else. */
 struct booking {
     struct turn *turn;
-    enum record_kind kind;
     struct funds funds;
 };
 
-/* What Redis keeps of an operation: "at writer n nanos currency kind period". */
-enum entry_word { ENTRY_NANOS = 3, ENTRY_KIND = 5 };
+/* What Redis keeps of an operation: "at writer n nanos currency kind period", and of a grant " expires" (nanos). */
+enum entry_word { ENTRY_NANOS = 3, ENTRY_KIND = 5, ENTRY_EXPIRES = 7 };
 
 static void funds_post(struct console *c, struct http_request *r, const struct route_match *match,
                        enum record_kind kind);
 static bool read_account(const char *id, struct booking *b, struct err *err);
 static bool read_body(const json_t *body, struct booking *b, struct err *err);
+static bool read_grant(const json_t *body, struct funds *f, struct err *err);
 static void start(struct console *c, struct http_request *r, const struct booking *wanted);
 static void on_turn(void *arg);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
 static void look_up_operation(struct booking *b);
 static void on_operation(void *arg, const struct redis_reply *reply, const struct err *err);
+static bool may_begin(const struct booking *b, struct err *err);
+static void post(struct booking *b);
 static bool is_repetition(const struct booking *b, struct span entry, struct err *err);
 static struct span word_of(struct span entry, enum entry_word which);
 static void reply_again(struct booking *b);
@@ -37,6 +41,11 @@ static void reply_again(struct booking *b);
 void credit_post(void *server, struct http_request *r, const struct route_match *match)
 {
     funds_post(server, r, match, RECORD_CREDIT);
+}
+
+void grant_post(void *server, struct http_request *r, const struct route_match *match)
+{
+    funds_post(server, r, match, RECORD_GRANT);
 }
 
 void adjust_post(void *server, struct http_request *r, const struct route_match *match)
@@ -49,7 +58,7 @@ static void funds_post(struct console *c, struct http_request *r, const struct r
 {
     const char *op;
     AUTO_JSON body = desk_body(c, r, &op);
-    struct booking b = {.kind = kind};
+    struct booking b = {.funds.kind = kind};
     struct err err;
 
     if (!body)
@@ -64,15 +73,32 @@ static void funds_post(struct console *c, struct http_request *r, const struct r
 static bool read_body(const json_t *body, struct booking *b, struct err *err)
 {
     static const char *const members[] = {"amount", "reason", "op", NULL};
-    const char *reason = b->kind == RECORD_CREDIT ? "top-up" : NULL;
+    static const char *const of_grant[] = {"amount", "reason", "op", "expires_at", NULL};
+    struct funds *f = &b->funds;
+    const char *reason = f->kind == RECORD_CREDIT  ? "top-up"
+                         : f->kind == RECORD_GRANT ? "grant"
+                                                   : "";
 
-    if (!json_only_members(body, members, "the change", err) ||
-        !desk_amount(body, "amount", true, &b->funds.amount.nanos, err) ||
+    if (!json_only_members(body, f->kind == RECORD_GRANT ? of_grant : members, "the change", err) ||
+        !desk_amount(body, "amount", true, &f->amount.nanos, err) ||
         !json_get_string_or(body, "reason", &reason, "the change", err))
         return false;
-    if (b->funds.amount.nanos == 0)
+    if (f->amount.nanos == 0)
         return err_set(err, ERR_INPUT, "'amount' must not be zero");
-    return desk_reason(reason ? reason : "", b->funds.reason, sizeof b->funds.reason, err);
+    if (f->kind == RECORD_GRANT && !read_grant(body, f, err))
+        return false;
+    return desk_reason(reason, f->reason, sizeof f->reason, err);
+}
+
+static bool read_grant(const json_t *body, struct funds *f, struct err *err)
+{
+    const char *expires;
+
+    if (f->amount.nanos < 0)
+        return err_set(err, ERR_INPUT, "'amount' must be above zero: a grant is given, not taken");
+    if (!json_get_string(body, "expires_at", &expires, "the grant", err))
+        return false;
+    return clock_parse(span_of(expires), &f->expires_at, err) || err_context(err, "'expires_at'");
 }
 
 static bool read_account(const char *id, struct booking *b, struct err *err)
@@ -116,6 +142,7 @@ static void on_account(void *arg, bool found, const struct account_state *state,
         return;
     }
     memcpy(b->funds.amount.currency, state->currency, sizeof b->funds.amount.currency);
+    b->funds.spent = state->spent;
     look_up_operation(b);
 }
 
@@ -136,31 +163,52 @@ static void on_operation(void *arg, const struct redis_reply *reply, const struc
     bool is_new = !err && redis_reply_type(reply) == REDIS_NIL;
     struct err bad;
 
-    if (!err && !is_new && !is_repetition(b, redis_reply_text(reply), &bad))
+    if (!err && !(is_new ? may_begin(b, &bad) : is_repetition(b, redis_reply_text(reply), &bad)))
         err = &bad;
     if (err)
         turn_refuse(b->turn, err);
     else if (is_new && turn_request(b->turn))
-        turn_post_funds(b->turn, b->kind, &b->funds);
+        post(b);
     else
         reply_again(b);
+}
+
+/* What is repeated may have ended since; what is new must not have. */
+static bool may_begin(const struct booking *b, struct err *err)
+{
+    return b->funds.kind != RECORD_GRANT ||
+           b->funds.expires_at > journal_now(turn_console(b->turn)->ledger.journal) ||
+           err_set(err, ERR_INPUT, "'expires_at' is not in the future");
+}
+
+static void post(struct booking *b)
+{
+    struct console *c = turn_console(b->turn);
+
+    if (b->funds.kind == RECORD_GRANT && c->expiry)
+        grant_expiry_expect(c->expiry, b->funds.expires_at);
+    turn_post_funds(b->turn, &b->funds);
 }
 
 static bool is_repetition(const struct booking *b, struct span entry, struct err *err)
 {
     struct span kind = word_of(entry, ENTRY_KIND);
     char before[DECIMAL_TEXT];
-    int64_t booked;
+    int64_t booked, expires = 0;
 
-    if (!int64_parse(word_of(entry, ENTRY_NANOS), &booked))
+    if (!int64_parse(word_of(entry, ENTRY_NANOS), &booked) ||
+        (span_equal(kind, SPAN("grant")) && !int64_parse(word_of(entry, ENTRY_EXPIRES), &expires)))
         return err_set(err, ERR_CORRUPT, "what Redis holds of operation %s can't be read",
                        b->funds.op);
-    return (booked == b->funds.amount.nanos &&
-            span_equal(kind, span_of(record_kind_name(b->kind)))) ||
+    return (booked == b->funds.amount.nanos && expires == b->funds.expires_at &&
+            span_equal(kind, span_of(record_kind_name(b->funds.kind)))) ||
            err_set(err, ERR_EXISTS,
-                   "operation %s was booked already, as %.*s with the amount %s; another change "
+                   "operation %s was booked already, as %.*s with the amount %s%s; another change "
                    "needs another operation id",
-                   b->funds.op, SPAN_FMT(kind), decimal_format(booked, before));
+                   b->funds.op, SPAN_FMT(kind), decimal_format(booked, before),
+                   expires != b->funds.expires_at && expires && b->funds.expires_at
+                       ? " and another end"
+                       : "");
 }
 
 /* Empty when there are fewer. */

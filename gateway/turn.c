@@ -199,14 +199,14 @@ void turn_post_refund(struct turn *t, struct refund *r)
     desk_batch_end(batch, buf_span(&answer), NULL);
 }
 
-void turn_post_funds(struct turn *t, enum record_kind kind, struct funds *f)
+void turn_post_funds(struct turn *t, struct funds *f)
 {
     struct desk_batch *batch = hand_to_desk(t);
     AUTO_CLEAR(buf) answer = {.max = FUNDS_BYTES_MAX};
     struct err err;
     struct jw w;
 
-    if (!desk_batch_add_funds(batch, kind, f, &err)) {
+    if (!desk_batch_add_funds(batch, f, &err)) {
         desk_batch_end(batch, SPAN(""), &err);
         return;
     }

@@ -35,7 +35,7 @@ void turn_reply(struct turn *t, const struct buf *json);
 /* Writes the record and answers as desk_post() does; the turn ends when it is durable. */
 void turn_post(struct turn *t, const struct journal_change *change, struct span answer);
 void turn_post_refund(struct turn *t, struct refund *r);
-void turn_post_funds(struct turn *t, enum record_kind kind, struct funds *f);
+void turn_post_funds(struct turn *t, struct funds *f);
 
 /* At the console's end, after its ledger was closed: what still waits is dropped, unwritten. */
 void turns_close(struct console *c);

@@ -178,7 +178,7 @@ local function book_refund(r)
         end
     end
     if change.total ~= '0' then
-        pay(p, change.total)
+        deposit(p, change.total)
     end
     return aside, true
 end
@@ -200,6 +200,6 @@ local function set_aside(r)
 end
 
 return apply({call = book_call, claimed_call = book_claimed_call, account = book_account, key = book_key,
-              credit = book_funds, adjust = book_funds, refund = book_refund, first = book_first,
-              resolve = book_resolve, lost = book_lost,
+              credit = book_funds, adjust = book_funds, grant = book_funds, expiry = book_expiry,
+              refund = book_refund, first = book_first, resolve = book_resolve, lost = book_lost,
               suspend = set_aside})

@@ -28,8 +28,15 @@ function balance(b) {
     return h("div", {class: "figures"},
         figure(t("available"), amount(b.available, 6), b.currency, true),
         figure(`${t("balance")} (${t(b.mode)})`, amount(b.balance, 6), b.currency),
+        granted(b),
         figure(t("held"), amount(b.held, 6), b.currency),
         figure(t("openCalls"), count(b.open_calls)));
+}
+
+function granted(b) {
+    return b.next_expiry
+        ? figure(`${t("granted")} (${t("ends")} ${b.next_expiry.at.slice(0, 10)}: ${amount(b.next_expiry.amount, 6)})`, amount(b.granted, 6), b.currency)
+        : null;
 }
 
 function spent(c, month) {

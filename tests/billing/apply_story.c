@@ -127,10 +127,12 @@ static void add_credit(struct batch *b, const struct fact *f)
     char text[64];
 
     batch_record(b, (struct record_cursor){f->n, fact_crc(f)}, f->adjusts ? "adjust" : "credit",
-                 span_of(f->line), 2, 6);
+                 span_of(f->line), 4, 6);
     snprintf(text, sizeof text, "acct%u", f->subject);
     batch_key(b, "account", text);
     batch_key(b, "booked", NULL);
+    batch_key(b, "grants", text);
+    batch_key(b, "expiring", NULL);
     batch_field_text(b, text);
     snprintf(text, sizeof text, "op%u", f->op);
     batch_field_text(b, text);
@@ -443,6 +445,9 @@ static void expect_account(struct buf *out, unsigned account)
                 out,
                 "tg:{a17}:suspense currency acct%u %s = account-has-another-currency %" PRId64 "\n",
                 account, currencies[c], s.balance[c]);
+        if (s.balance[c] + s.debits[c])
+            buf_printf(out, "%s funds:%s = %" PRId64 "\n", key, currencies[c],
+                       s.balance[c] + s.debits[c]);
         if (s.calls[c])
             buf_printf(out,
                        "tg:{a17}:debits:2026-11 acct%u %s = %" PRId64 "\n"

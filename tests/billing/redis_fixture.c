@@ -271,6 +271,9 @@ static void dump_key(struct fixture *f, const char *key, struct buf *lines)
     } else if (strcmp(type, "set") == 0) {
         r = fixture_command(f, "SMEMBERS %s", key);
         dump_set(r, key, lines);
+    } else if (strcmp(type, "zset") == 0) {
+        r = fixture_command(f, "ZRANGE %s 0 -1 WITHSCORES", key);
+        dump_pairs(r, key, lines);
     } else {
         r = fixture_command(f, "GET %s", key);
         buf_printf(lines, "%s = %s\n", key, r->str);

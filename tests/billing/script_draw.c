@@ -12,7 +12,7 @@
 #define EXPIRY_BASE (STORY_START_US * 1000)
 
 /* What a story is about: some mistakes need much of one thing before they show. */
-enum theme { EVERYTHING, CALLS, RECORDS, RECOVERY, THEMES };
+enum theme { EVERYTHING, CALLS, RECORDS, RECOVERY, GRANTS, THEMES };
 
 struct dice {
     uint64_t chance;
@@ -22,7 +22,8 @@ struct dice {
 };
 
 static const unsigned weights[THEMES][OP_KINDS] = {
-    [EVERYTHING] = {[OP_ANSWER] = 60,
+    [EVERYTHING] = {[OP_GRANTS] = 100,
+                    [OP_ANSWER] = 60,
                     [OP_TAKE_UP] = 10,
                     [OP_REBUILD] = 12,
                     [OP_RETIRE] = 14,
@@ -39,7 +40,8 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                     [OP_LOSE_ALL] = 4,
                     [OP_DIE] = 1,
                     [OP_BACK] = 80},
-    [CALLS] = {[OP_ANSWER] = 120,
+    [CALLS] = {[OP_GRANTS] = 60,
+               [OP_ANSWER] = 120,
                [OP_TAKE_UP] = 20,
                [OP_RETIRE] = 36,
                [OP_WRITE] = 200,
@@ -49,12 +51,22 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                [OP_SWEEP] = 30,
                [OP_TICK] = 100,
                [OP_BACK] = 100},
-    [RECORDS] = {[OP_WRITE] = 400,
+    [RECORDS] = {[OP_GRANTS] = 60,
+                 [OP_WRITE] = 400,
                  [OP_APPLY] = 300,
                  [OP_FORGE] = 10,
                  [OP_KEEP] = 10,
                  [OP_LOSE] = 10,
                  [OP_BACK] = 40},
+    [GRANTS] = {[OP_GRANTS] = 300,
+                [OP_WRITE] = 200,
+                [OP_APPLY] = 200,
+                [OP_ADMIT] = 150,
+                [OP_HOLD] = 60,
+                [OP_TICK] = 60,
+                [OP_KEEP] = 4,
+                [OP_LOSE] = 4,
+                [OP_BACK] = 40},
     [RECOVERY] = {[OP_ANSWER] = 10,
                   [OP_TAKE_UP] = 20,
                   [OP_REBUILD] = 60,
@@ -256,6 +268,26 @@ static void draw_key(struct dice *d, struct fact *f)
     drop_unset(f);
 }
 
+/* Of few amounts, so that the steps of one make chains. */
+static int64_t draw_part(struct dice *d)
+{
+    return (int64_t)draw(d, 4) * 500000000;
+}
+
+static void draw_grant(struct dice *d, struct fact *f)
+{
+    f->kind = one_in(d, 3) ? RECORD_EXPIRY : RECORD_GRANT;
+    f->spent = (int64_t)draw(d, 40) * 500000000;
+    f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND;
+    f->amount = one_in(d, 3) ? f->amount : draw_part(d);
+    if (d->theme == GRANTS && one_in(d, 2))
+        f->amount *= 16; /* so that what is free seldom covers it */
+    if (f->kind == RECORD_GRANT)
+        return;
+    f->taken = draw_part(d);
+    f->left = draw_part(d);
+}
+
 static void draw_credit(struct dice *d, struct fact *f)
 {
     f->subject = (unsigned)draw(d, ACCOUNTS);
@@ -263,8 +295,10 @@ static void draw_credit(struct dice *d, struct fact *f)
     f->currency = one_in(d, 8);
     f->period = (unsigned)draw(d, PERIODS);
     f->amount = draw_amount(d) * (one_in(d, 4) ? -1 : 1);
-    if (one_in(d, 3))
+    if (one_in(d, 4))
         f->kind = RECORD_ADJUST;
+    else if (d->theme == GRANTS ? draw(d, 4) > 0 : one_in(d, 2))
+        draw_grant(d, f);
 }
 
 static void draw_object(struct dice *d, struct fact *f)
@@ -282,7 +316,7 @@ static void draw_first(struct dice *d, struct fact *f)
     f->op = (unsigned)draw(d, OPS);
     f->period = (unsigned)draw(d, PERIODS);
     f->is_complete = one_in(d, 3);
-    f->amount = draw_amount(d);
+    f->amount = (int64_t)draw(d, 1000); /* what it says, which nothing looks at */
 }
 
 static void draw_lost(struct dice *d, struct fact *f)
@@ -305,6 +339,8 @@ static struct fact draw_fact(struct dice *d)
     struct fact f = {.writer = (unsigned)draw(d, WRITERS),
                      .at = AT_BASE + (int64_t)draw(d, 6) * NANOS_PER_SECOND};
 
+    if (d->theme == GRANTS && die >= 56)
+        die = 72; /* money */
     while (die >= kinds[k].upto)
         k++;
     f.kind = kinds[k].kind;
@@ -394,6 +430,12 @@ static void draw_rest(struct dice *d, struct op *op)
         break;
     case OP_SWEEP:
         of_a_call(d, op);
+        break;
+    case OP_GRANTS:
+        of_a_call(d, op);
+        op->count = draw(d, OPS);
+        op->is_look = one_in(d, 3);
+        op->now_nanos = EXPIRY_BASE + (int64_t)draw(d, 5) * 50 * NANOS_PER_SECOND;
         break;
     case OP_TICK:
         op->ms = draw_ms(d);

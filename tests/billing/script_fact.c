@@ -223,6 +223,21 @@ static void credit_body(struct buf *body, const struct fact *f)
         add_amount(body, "amount", f->amount);
 }
 
+static void grant_body(struct buf *body, const struct fact *f)
+{
+    credit_body(body, f);
+    add_time(body, "expires_at", f->expires_at);
+    add_amount(body, "spent", f->spent);
+}
+
+static void expiry_body(struct buf *body, const struct fact *f)
+{
+    credit_body(body, f);
+    add_amount(body, "spent", f->spent);
+    add_amount(body, "taken", f->taken);
+    add_amount(body, "left", f->left);
+}
+
 static void refund_body(struct buf *body, const struct fact *f)
 {
     add_terms(body, f);
@@ -273,6 +288,8 @@ void fact_body(const struct fact *f, struct buf *out)
         [RECORD_KEY] = key_body,
         [RECORD_CREDIT] = credit_body,
         [RECORD_ADJUST] = credit_body,
+        [RECORD_GRANT] = grant_body,
+        [RECORD_EXPIRY] = expiry_body,
         [RECORD_CATALOGUE] = catalogue_body,
         [RECORD_REFUND] = refund_body,
         [RECORD_WEBHOOK] = first_body,

@@ -56,6 +56,7 @@ struct fact {
     unsigned request, model, period, orig_period, currency, op, owner, key;
     int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
     int64_t budget_day, budget_month; /* 0: none */
+    int64_t spent, taken, left;       /* of a grant the first, of an expiry all */
     int64_t at, expires_at;           /* nanos; expires_at 0: never */
     bool has_idem, is_complete;       /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;

@@ -1,6 +1,7 @@
 /* script_model.c - the five programs as plain C. Sums are taken over the records that were booked, so that no order of
  * booking can be wrong by itself. */
 #include "tests/billing/script_model_claim.h"
+#include "tests/billing/script_model_grants.h"
 #include "tests/billing/script_model_rate.h"
 #include "tests/billing/script_model_spent.h"
 
@@ -51,7 +52,9 @@ const struct fact *model_funds(const struct model *m, size_t i)
 {
     const struct fact *credit = booked(m, i, RECORD_CREDIT);
 
-    return credit ? credit : booked(m, i, RECORD_ADJUST);
+    if (!credit)
+        credit = booked(m, i, RECORD_ADJUST);
+    return credit ? credit : booked(m, i, RECORD_GRANT);
 }
 
 bool model_is_first_of_its_op(const struct model *m, const struct fact *credit)
@@ -119,7 +122,7 @@ static int128 refunded(const struct model *m, unsigned account, unsigned currenc
 
 int128 model_balance(const struct model *m, unsigned account, unsigned currency)
 {
-    int128 sum = refunded(m, account, currency);
+    int128 sum = refunded(m, account, currency) - grants_taken(m, account, currency);
 
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *call = booked(m, i, RECORD_CALL), *credit = model_funds(m, i);
@@ -141,7 +144,7 @@ int128 model_room(const struct model *m, unsigned account)
     for (unsigned r = 0; r < REQUESTS; r++)
         if (account_of(r) == account && m->holds[r].is_there)
             room -= m->holds[r].amount;
-    return room;
+    return m->reserves[account].is_there ? room - m->reserves[account].amount : room;
 }
 
 /* As far as is remembered: what is past stands in the archive alone. */
@@ -178,6 +181,10 @@ static const char *why_not(const struct model *m, const struct fact *f)
     if (f->is_unreadable)
         return "record-is-unreadable";
     if (!is_number(f->amount) || !is_number(f->charged))
+        return "amount-is-out-of-range";
+    if (f->kind == RECORD_GRANT && f->amount <= 0)
+        return "amount-is-out-of-range";
+    if (f->kind == RECORD_EXPIRY && (f->amount < 0 || (f->amount == 0 && f->left > 0)))
         return "amount-is-out-of-range";
     if (f->kind == RECORD_CALL && is_account_side && was_charged(m, f->request))
         return "request-id-was-charged-already";
@@ -234,6 +241,8 @@ static bool book(struct model *m, const struct fact *f, int64_t now_us)
         end_call(m, f, now_us);
     if (f->kind == RECORD_REFUND)
         model_refunds(m, f->request, &before);
+    if (!reason && f->kind == RECORD_EXPIRY)
+        reserve_release(m, f);
     m->has_refunds[f->request] = m->has_refunds[f->request] || f->kind == RECORD_REFUND;
     m->booked[m->booked_count].fact = f;
     m->booked[m->booked_count++].reason = reason;

@@ -79,6 +79,11 @@ struct model {
     int64_t released_until[REQUESTS]; /* ms */
     struct model_rate rates[SCOPES][ACCOUNTS];
     struct model_claim claims[ACCOUNTS][IDEMS];
+    struct model_reserve {
+        bool is_there;
+        int64_t amount, taken, ms;
+        unsigned op, writer;
+    } reserves[ACCOUNTS]; /* what is set aside to be taken back of a grant */
     int64_t answer_gone_ms[REQUESTS];
     int64_t stored_until_ms[ACCOUNTS]; /* when nothing is booked any more of what was stored */
 };
@@ -140,6 +145,12 @@ struct answer_ask {
 enum rebuild_verb { PARK, DELETE, EMPTY, DONE };
 struct rebuild_ask {
     enum rebuild_verb verb;
+    bool is_stranger;
+};
+struct grants_ask {
+    unsigned account, op, writer, run;
+    int64_t now_nanos;
+    bool is_look; /* else it is to be taken back */
     bool is_stranger;
 };
 struct sweep_ask {

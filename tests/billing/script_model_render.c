@@ -4,6 +4,7 @@
 
 #include "lib/base/crypto.h"
 #include "tests/billing/script_model_claim.h"
+#include "tests/billing/script_model_grants.h"
 #include "tests/billing/script_model_rate.h"
 #include "tests/billing/script_model_spent.h"
 #include "tests/billing/script_model_terms.h"
@@ -55,6 +56,7 @@ void model_render(const struct model *m, int64_t now_us, struct buf *out)
         foreign_lines(p, a);
         debit_lines(p, a);
         booked_lines(p, a);
+        model_render_grants(m, a, out);
         hold_lines(p, a);
     }
     for (unsigned request = 0; request < REQUESTS; request++)
@@ -183,9 +185,12 @@ static void record_lines(const struct page *p)
         if (model_funds(p->m, i) && model_is_first_of_its_op(p->m, f)) {
             name(p, "ops", NULL);
             buf_printf(
-                p->out, ACCOUNT_FMT " op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %s %s\n",
+                p->out, ACCOUNT_FMT " op%u = %" PRId64 " %s %" PRIu64 " %" PRId64 " %s %s %s",
                 f->subject, f->op, f->at, writer_texts[f->writer], f->n[side], f->amount,
                 currency_texts[f->currency], record_kind_name(f->kind), period_texts[f->period]);
+            if (f->kind == RECORD_GRANT)
+                buf_printf(p->out, " %" PRId64, f->expires_at);
+            buf_add_char(p->out, '\n');
         }
     }
 }
@@ -221,6 +226,7 @@ static void booked_lines(const struct page *p, unsigned account)
     for (unsigned cell = 0; cell < PERIODS * CURRENCIES; cell++) {
         booked_line(p, account, RECORD_CREDIT, cell);
         booked_line(p, account, RECORD_ADJUST, cell);
+        booked_line(p, account, RECORD_GRANT, cell);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "lib/base/mem.h"
+#include "tests/billing/script_model_grants.h"
 
 #define LINES_MAX    (4 * 1024 * 1024)
 #define COMPARE_EACH 4
@@ -291,6 +292,29 @@ static void sweep(struct telling *t, const struct op *op)
             world_sweep(t->w, places[op->place], &ask));
 }
 
+/* What was decided is written, and shipped when its turn comes. */
+static void grants(struct telling *t, const struct op *op)
+{
+    struct grants_ask ask = {.account = account_of(op->request),
+                             .op = (unsigned)op->count % OPS,
+                             .writer = op->writer,
+                             .run = run_of(t, op),
+                             .now_nanos = op->now_nanos,
+                             .is_look = op->is_look,
+                             .is_stranger = op->is_stranger};
+    struct op record = {.fact = {.kind = RECORD_EXPIRY,
+                                 .writer = op->writer,
+                                 .subject = ask.account,
+                                 .op = ask.op,
+                                 .at = op->now_nanos}};
+    char *answer = model_grants(&t->models[op->place], &ask, t->now_us, &record.fact);
+    bool is_decided = !ask.is_look && strncmp(answer, "OK", 2) == 0;
+
+    compare(t, answer, world_grants(t->w, places[op->place], &ask));
+    if (is_decided)
+        write_record(t, &record);
+}
+
 static void set_clock(struct telling *t, int64_t now_us)
 {
     t->now_us = now_us;
@@ -369,7 +393,7 @@ static void tell_one(struct telling *t, const struct op *op)
         [OP_SWEEP] = sweep,        [OP_TICK] = tick,         [OP_KEEP] = keep,
         [OP_LOSE] = lose,          [OP_LOSE_ALL] = lose_all, [OP_DIE] = die,
         [OP_BACK] = back,          [OP_ANSWER] = answer,     [OP_TAKE_UP] = take_up,
-        [OP_REBUILD] = rebuild,    [OP_RETIRE] = retire,
+        [OP_REBUILD] = rebuild,    [OP_RETIRE] = retire,     [OP_GRANTS] = grants,
     };
 
     tellers[op->kind](t, op);
@@ -534,7 +558,7 @@ static void print_op(const struct op *op, struct buf *out)
         [OP_SWEEP] = "sweep",     [OP_TICK] = "tick",         [OP_KEEP] = "keep",
         [OP_LOSE] = "lose",       [OP_LOSE_ALL] = "lose all", [OP_DIE] = "die",
         [OP_BACK] = "all back",   [OP_ANSWER] = "answer",     [OP_TAKE_UP] = "take up",
-        [OP_REBUILD] = "rebuild", [OP_RETIRE] = "retire",
+        [OP_REBUILD] = "rebuild", [OP_RETIRE] = "retire",     [OP_GRANTS] = "grants",
     };
     char place[PARTITION_NAME];
 
@@ -552,6 +576,7 @@ static void print_op(const struct op *op, struct buf *out)
                    op->shift, op->request, op->key, verb_texts[op->verb], op->amount, op->tokens);
         buf_printf(out, " %s now %" PRId64 "%s%s", currency_texts[op->currency], op->now_nanos,
                    op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
+        buf_add_string(out, op->is_look ? " look" : "");
         buf_printf(out, "%s%s%s %s %s%s key %u body %u age %" PRId64,
                    op->is_old ? " old writer" : "", op->is_archived ? " archived" : "",
                    op->is_over     ? " over"

@@ -17,6 +17,7 @@ enum op_kind {
     OP_RECOVERED, /* a writer says, coming or back, that it must be known up to its head + shift */
     OP_ANSWER,
     OP_SWEEP,
+    OP_GRANTS,   /* a look at an account's grants; or one is taken back, and the writer writes so */
     OP_TICK,     /* time goes by */
     OP_KEEP,     /* the partition as it is now is kept … */
     OP_LOSE,     /* … and is what a new Redis begins with */
@@ -44,7 +45,7 @@ struct op {
     int shift;
     int64_t amount, tokens, ms, now_nanos;
     bool is_stranger, is_under_old_run, is_old; /* old: the writer recorded something before */
-    bool is_archived, is_over;
+    bool is_archived, is_over, is_look;
     bool is_coming, is_again, is_stale; /* stale: it says what it came under the time before */
     struct fact fact;                   /* what is written; numbers and line are given when it is */
 };

@@ -81,6 +81,11 @@ static const char lines_lua[] =
     "        for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do\n"
     "            add(key, '+', entry[2][2])\n"
     "        end\n"
+    "    elseif kind == 'zset' then\n"
+    "        local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')\n"
+    "        for i = 1, #all, 2 do\n"
+    "            add(key, all[i], '=', all[i + 1])\n"
+    "        end\n"
     "    elseif kind == 'set' then\n"
     "        for _, member in ipairs(redis.call('SMEMBERS', key)) do\n"
     "            add(key, 'has', member)\n"
@@ -414,6 +419,24 @@ char *world_rebuild(struct world *w, struct partition p, const struct rebuild_as
     char *answer = fixture_evalsha(&w->redis, w->programs[SCRIPT_REBUILD], keys, n, args, 4);
     freeReplyObject(all);
     return answer;
+}
+
+char *world_grants(struct world *w, struct partition p, const struct grants_ask *ask)
+{
+    struct command c = {.partition = p};
+
+    key(&c, "state");
+    key_of(&c, "account", ACCOUNT_FMT, ask->account);
+    key_of(&c, "grants", ACCOUNT_FMT, ask->account);
+    arg(&c, "%s", ask->is_look ? "look" : "expire");
+    if (!ask->is_look) {
+        arg(&c, "%s", installation(ask->is_stranger));
+        arg(&c, RUN_FMT, ask->run);
+        arg(&c, "%s", writer_texts[ask->writer]);
+        arg(&c, "op%u", ask->op);
+        arg(&c, "%" PRId64, ask->now_nanos);
+    }
+    return ask_script(w, SCRIPT_GRANTS, &c);
 }
 
 char *world_sweep(struct world *w, struct partition p, const struct sweep_ask *ask)

@@ -38,6 +38,7 @@ char *world_retired(struct world *w, struct partition p, const struct retired_as
 char *world_answer(struct world *w, struct partition p, const struct answer_ask *ask,
                    int64_t now_us);
 char *world_rebuild(struct world *w, struct partition p, const struct rebuild_ask *ask);
+char *world_grants(struct world *w, struct partition p, const struct grants_ask *ask);
 char *world_sweep(struct world *w, struct partition p, const struct sweep_ask *ask);
 
 /* As a script that died in the middle of `record` ("writer n") leaves the partition. */

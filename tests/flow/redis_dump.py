@@ -21,6 +21,8 @@ for _, key in ipairs(redis.call('KEYS', 'tg:*')) do
     local value = {}
     if kind == 'hash' then
         value = redis.call('HGETALL', key)
+    elseif kind == 'zset' then
+        value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
     elseif kind == 'set' then
         value = redis.call('SMEMBERS', key)
     elseif kind == 'stream' then
