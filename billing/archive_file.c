@@ -85,6 +85,7 @@ bool archive_header_write(const struct archive_header *h, struct buf *line)
     write_time(&w, "last_at", h->last_at);
     jw_int_member(&w, "calls", (int64_t)h->calls);
     jw_int_member(&w, "refunds", (int64_t)h->refunds);
+    jw_int_member(&w, "funds", (int64_t)h->funds);
     jw_int_member(&w, "catalogue", (int64_t)h->catalogue);
     jw_int_member(&w, "retired", (int64_t)h->retired);
     jw_int_member(&w, "first_request_ms", h->first_request_ms);
@@ -143,6 +144,7 @@ static bool read_counts(const json_t *object, struct archive_header *h, struct e
                   {"records", &h->records},
                   {"calls", &h->calls},
                   {"refunds", &h->refunds},
+                  {"funds", &h->funds},
                   {"catalogue", &h->catalogue},
                   {"retired", &h->retired}};
 
@@ -184,6 +186,7 @@ bool archive_header_take(struct archive_header *h, const struct record_effect *e
     if (e->kind == RECORD_RETIRE)
         return true;
     h->refunds += e->kind == RECORD_REFUND;
+    h->funds += record_is_funds(e->kind);
     h->catalogue += e->kind == RECORD_CATALOGUE;
     if (e->kind == RECORD_CALL)
         take_call(h, e);

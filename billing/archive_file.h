@@ -20,7 +20,7 @@ struct archive_header {
     char previous[SHA256_HEX];                 /* "" for the first */
     uint64_t records;                          /* lines that follow */
     int64_t first_at, last_at;                 /* 0 when there are none */
-    uint64_t calls, refunds, catalogue, retired; /* how many of the lines are of that kind */
+    uint64_t calls, refunds, funds, catalogue, retired; /* how many of the lines are of that kind */
     int64_t first_request_ms, last_request_ms; /* lowest and highest that ids of calls carry */
     struct writer_totals totals; /* of the period that the writer is in when the file ends */
     struct record_heads heads;   /* when the file ends */

@@ -5,11 +5,19 @@
 #include "billing/archive_scan.h"
 #include "billing/bundle.h"
 #include "billing/event_pass.h"
+#include "billing/funds_set.h"
 #include "billing/prior_nets.h"
 #include "billing/zstd_file.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
+/* What the scan puts together. */
+struct found {
+    struct fact_list *facts;
+    struct funds_set *funds;
+};
+
+static void on_funds(void *arg, const struct funds *f, const struct record_head *head);
 static bool check_is_archive(const struct archive_proof *p, struct err *err);
 static bool check_registered(const struct archive_proof *p, struct err *err);
 static bool check_scan(const struct archive_proof *p, const struct archive_scan *scan,
@@ -17,8 +25,8 @@ static bool check_scan(const struct archive_proof *p, const struct archive_scan 
 static bool writers_are_equal(const struct manifest_writer *a, const struct manifest_writer *b);
 static bool compare_facts(const struct archive_proof *p, struct fact_list *facts,
                           struct event_pass *pass, struct err *err);
-static bool find_priors(const struct archive_proof *p, struct fact_list *facts, struct terms *terms,
-                        struct err *err);
+static bool complete_terms(const struct archive_proof *p, struct found *found, struct terms *terms,
+                           struct err *err);
 static bool compare_terms(const struct archive_proof *p, struct event_pass *pass, struct err *err);
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
 static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
@@ -27,13 +35,16 @@ static void on_refund(void *arg, const struct refund *r, const struct record_hea
 bool archive_proof_check(const struct archive_proof *p, struct err *err)
 {
     AUTO_CLEAR(fact_list) facts;
+    AUTO_CLEAR(funds_set) funds = {0};
+    struct found found = {&facts, &funds};
     AUTO_CLEAR(archive_scan)
     scan = {.archive = p->archive,
             .installation = p->manifest->installation,
             .period = p->manifest->period,
             .on_call = on_call,
             .on_refund = on_refund,
-            .arg = &facts,
+            .on_funds = on_funds,
+            .arg = &found,
             .covered = p->manifest->writers,
             .covered_count = p->manifest->writer_count};
     AUTO_CLEAR(terms) terms;
@@ -45,31 +56,37 @@ bool archive_proof_check(const struct archive_proof *p, struct err *err)
     scan.terms = &terms;
     return fact_list_init(&facts, p->manifest->period, true, NULL, err) &&
            check_is_archive(p, err) && check_registered(p, err) && archive_scan_run(&scan, err) &&
-           check_scan(p, &scan, err) && find_priors(p, &facts, &terms, err) &&
+           check_scan(p, &scan, err) && complete_terms(p, &found, &terms, err) &&
            compare_facts(p, &facts, &pass, err) && compare_terms(p, &pass, err);
 }
 
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err)
 {
-    return fact_list_add_event(arg, e, line, err);
+    return fact_list_add_event(((struct found *)arg)->facts, e, line, err);
 }
 
 static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
                       struct span line)
 {
-    fact_list_add_refund(arg, r, head, line);
+    fact_list_add_refund(((struct found *)arg)->facts, r, head, line);
 }
 
-static bool find_priors(const struct archive_proof *p, struct fact_list *facts, struct terms *terms,
-                        struct err *err)
+static void on_funds(void *arg, const struct funds *f, const struct record_head *head)
+{
+    funds_set_add(((struct found *)arg)->funds, f, head);
+}
+
+static bool complete_terms(const struct archive_proof *p, struct found *found, struct terms *terms,
+                           struct err *err)
 {
     const struct prior_sources sources = {.archive = p->archive,
                                           .installation = p->manifest->installation,
-                                          .facts = facts,
+                                          .facts = found->facts,
                                           .covered = p->manifest->writers,
                                           .covered_count = p->manifest->writer_count};
 
-    fact_list_decide(facts);
+    fact_list_decide(found->facts);
+    funds_set_sum(found->funds, p->manifest->period, terms->funds);
     return prior_nets_read(&sources, terms->priors, err);
 }
 
@@ -189,7 +206,8 @@ static bool compare_terms(const struct archive_proof *p, struct event_pass *pass
     terms_write(archived, p->keys, &text);
     return buf_ok(&text, "the terms", err) &&
            (span_equal(buf_span(&text), p->terms_text) ||
-            err_set(err, ERR_CORRUPT,
-                    "the archive has other prices, contracts or prior nets than %s",
-                    bundle_file_name(BUNDLE_TERMS)));
+            err_set(
+                err, ERR_CORRUPT,
+                "the archive has other prices, contracts, prior nets or money of accounts than %s",
+                bundle_file_name(BUNDLE_TERMS)));
 }

@@ -11,7 +11,7 @@ struct archive_reader {
     char writer[WRITER_TEXT];
     uint64_t last; /* segment */
     struct archive_header header;
-    uint64_t lines, calls, catalogue, refunds; /* returned of this file */
+    uint64_t lines, calls, catalogue, refunds, funds; /* returned of this file */
     struct zstd_reader *file;
     char *path;
     struct record_heads heads;
@@ -121,7 +121,7 @@ static bool open_next(struct archive_reader *r, struct err *err)
     if (!archive_header_parse(line, &h, err) || !check_header(r, &h, err))
         return refuse(r, err);
     r->header = h;
-    r->lines = r->calls = r->catalogue = r->refunds = 0;
+    r->lines = r->calls = r->catalogue = r->refunds = r->funds = 0;
     return true;
 }
 
@@ -144,7 +144,8 @@ static bool end_file(struct archive_reader *r, struct err *err)
         return err_set(err, ERR_CORRUPT, "%s states %llu records, but has %llu", r->path,
                        (unsigned long long)r->header.records, (unsigned long long)r->lines);
     if (r->calls != r->header.calls || r->catalogue != r->header.catalogue ||
-        r->refunds != r->header.refunds || !record_heads_equal(&r->heads, &r->header.heads))
+        r->refunds != r->header.refunds || r->funds != r->header.funds ||
+        !record_heads_equal(&r->heads, &r->header.heads))
         return err_set(err, ERR_CORRUPT, "%s does not hold what its first line states", r->path);
     zstd_reader_sha256(r->file, r->chain);
     r->passed = false;
@@ -164,6 +165,7 @@ static bool check_record(struct archive_reader *r, const struct record_head *hea
     r->calls += head->kind == RECORD_CALL;
     r->catalogue += head->kind == RECORD_CATALOGUE;
     r->refunds += head->kind == RECORD_REFUND;
+    r->funds += record_is_funds(head->kind);
     return record_heads_advance(&r->heads, &head->place, crc, err);
 }
 

@@ -54,6 +54,8 @@ static bool hand_out(struct reading *r, struct span line, struct err *err);
 static struct scanned_period *scanned(struct archive_scan *s, struct period p);
 static bool take_refund(struct reading *r, const struct record_head *head, struct span line,
                         struct err *err);
+static bool take_funds(struct reading *r, const struct record_head *head, struct span line,
+                       struct err *err);
 static bool take_catalogue(struct reading *r, struct span line, struct err *err);
 static bool take_seal(struct reading *r, struct span line, uint64_t segment, struct err *err);
 static bool take_retire(struct reading *r, struct span line, uint64_t segment, struct err *err);
@@ -184,7 +186,7 @@ static bool is_wanted(const struct reading *r, const struct archive_header *h)
     bool is_plain =
         period_compare(after, before) == 0 || period_compare(after, period_next(before)) == 0;
 
-    return h->catalogue > 0 || h->refunds > 0 || h->retired > 0 || !is_plain ||
+    return h->catalogue > 0 || h->refunds > 0 || h->funds > 0 || h->retired > 0 || !is_plain ||
            !(is_earlier || is_later);
 }
 
@@ -245,6 +247,8 @@ static bool take_line(struct reading *r, const struct record_head *head, struct 
         return take_call(r, head, line, err);
     if (head->kind == RECORD_REFUND)
         return take_refund(r, head, line, err);
+    if (record_is_funds(head->kind))
+        return take_funds(r, head, line, err);
     return head->kind != RECORD_CATALOGUE || take_catalogue(r, line, err);
 }
 
@@ -325,6 +329,22 @@ static bool take_refund(struct reading *r, const struct record_head *head, struc
     if (r->scan->on_refund && period_compare(refund.period, r->scan->period) <= 0)
         r->scan->on_refund(r->scan->arg, &refund, head, line);
     return writer_totals_add_refund(&r->totals, &refund.amount, err);
+}
+
+static bool take_funds(struct reading *r, const struct record_head *head, struct span line,
+                       struct err *err)
+{
+    AUTO_JSON object = json_parse(line, err);
+    struct funds funds;
+
+    if (!object || !funds_parse(head->kind, object, &funds, err))
+        return false;
+    if (period_compare(funds.period, r->totals.period) != 0)
+        return err_set(err, ERR_CORRUPT, "a %s of %s stands where the writer was in %s",
+                       record_kind_name(head->kind), funds.period.text, r->totals.period.text);
+    if (r->scan->on_funds && period_compare(funds.period, r->scan->period) <= 0)
+        r->scan->on_funds(r->scan->arg, &funds, head);
+    return true;
 }
 
 /* Nearly always the period of the record before. */

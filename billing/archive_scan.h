@@ -2,12 +2,13 @@
  * name, what every writer did in it and whether its SEAL says the same.
  *
  * By their first lines, segments are passed over that hold no record between a writer's SEAL before
- * the period and that of the period, nor a catalogue or refund record. Of what is read, everything is
+ * the period and that of the period, nor a catalogue or refund record, nor one of money that no call moves. Of what is read, everything is
  * checked. Memory: that of sorted_runs.h and 12 KB, whatever the period's size, and what the terms take. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_SCAN_H
 #define TOLLGATE_BILLING_ARCHIVE_SCAN_H
 
 #include "billing/archive.h"
+#include "billing/funds.h"
 #include "billing/manifest.h"
 #include "billing/reasons.h"
 #include "billing/terms.h"
@@ -24,6 +25,8 @@ struct archive_scan {
      * wanted. Which of them count depends on all of them. */
     void (*on_refund)(void *arg, const struct refund *r, const struct record_head *head,
                       struct span line);
+    /* Likewise of money that no call moves; null: none is wanted. */
+    void (*on_funds)(void *arg, const struct funds *f, const struct record_head *head);
     void *arg;
     const char *scratch_dir; /* as scratch_file_new() takes it */
     /* Read these writers only up to the segments stated, and no others; null: everything. */

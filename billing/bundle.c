@@ -2,6 +2,7 @@
  * vouches for all. */
 #include "billing/bundle.h"
 
+#include "billing/account_file.h"
 #include "billing/statement_files.h"
 #include "billing/zstd_file.h"
 #include "lib/base/file.h"
@@ -43,6 +44,8 @@ bool bundle_render(struct event_pass *pass, const struct public_keys *keys, bool
     statements_csv(&statements, &out->text[BUNDLE_STATEMENTS_CSV]);
     statements_jsonl(&statements, &out->text[BUNDLE_STATEMENTS_JSONL]);
     lines_csv(&statements, &out->text[BUNDLE_LINES_CSV]);
+    out->rows[BUNDLE_ACCOUNTS_CSV] =
+        accounts_csv(&pass->tally, pass->terms, &out->text[BUNDLE_ACCOUNTS_CSV]);
     terms_write(pass->terms, keys, &out->text[BUNDLE_TERMS]);
     out->rows[BUNDLE_STATEMENTS_CSV] = (int64_t)statements.count;
     out->rows[BUNDLE_STATEMENTS_JSONL] = (int64_t)statements.count;

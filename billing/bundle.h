@@ -1,5 +1,5 @@
 /* bundle.h - a directory that finance can pay from and anyone can verify: statements.csv,
- * statements.jsonl, lines.csv, events.jsonl.zst (the archive's record lines, whole, in the order
+ * statements.jsonl, lines.csv, accounts.csv, events.jsonl.zst (the archive's record lines, whole, in the order
  * of settlement: events, then the refunds that count), terms.json, manifest.json, manifest.sig. */
 #ifndef TOLLGATE_BILLING_BUNDLE_H
 #define TOLLGATE_BILLING_BUNDLE_H
@@ -10,7 +10,7 @@
 
 #define BUNDLE_TEXT_MAX ((size_t)1 << 30)
 
-/* The four files that follow from events and terms. */
+/* The five files that follow from events and terms. */
 struct bundle_texts {
     struct buf text[BUNDLE_FILES]; /* nothing for the events */
     int64_t rows[BUNDLE_FILES];

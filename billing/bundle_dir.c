@@ -24,7 +24,7 @@ static bool check_listed(const char *dir, char **names, size_t count, struct err
 /* In the order in which they are copied: the manifest says from the first moment whose files these
  * are, and whole, a bundle has its signature. */
 const char *const bundle_names[] = {
-    MANIFEST_NAME,      "statements.csv", "statements.jsonl", "lines.csv",
+    MANIFEST_NAME,      "statements.csv", "statements.jsonl", "lines.csv", "accounts.csv",
     "events.jsonl.zst", "terms.json",     SIGNATURE_NAME,     NULL,
 };
 

@@ -21,9 +21,13 @@ static const struct field_text texts[] = {
     {"reason", refund_reason_is_valid, offsetof(struct funds, reason), REFUND_REASON_MAX + 1},
 };
 
-bool record_is_funds(enum record_kind k)
+bool funds_kind_is_known(const char *name)
 {
-    return k == RECORD_CREDIT || k == RECORD_ADJUST || k == RECORD_GRANT || k == RECORD_EXPIRY;
+    for (int k = 0; k < RECORD_KINDS; k++)
+        if (record_is_funds((enum record_kind)k) &&
+            strcmp(record_kind_name((enum record_kind)k), name) == 0)
+            return true;
+    return false;
 }
 
 void funds_write(const struct funds *f, struct jw *w)

@@ -28,7 +28,7 @@ struct funds {
     int64_t taken, left; /* of an expiry */
 };
 
-bool record_is_funds(enum record_kind k);
+bool funds_kind_is_known(const char *name); /* as record_kind_name() names one of them */
 
 /* At most FUNDS_BYTES_MAX. */
 #define FUNDS_BYTES_MAX 2048

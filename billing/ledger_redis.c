@@ -37,6 +37,10 @@ static bool take_sums(struct question *q, const struct redis_reply *reply, struc
 static bool take_sum(struct question *q, struct span field, struct span value);
 static bool take_refunds(struct question *q, const struct redis_reply *reply, struct err *err);
 static bool take_refund(struct question *q, struct span field, struct span value);
+static bool take_funds(struct question *q, const struct redis_reply *reply, struct err *err);
+static bool take_booked(struct question *q, struct span field, struct span value);
+static bool take_of_period(struct question *q, struct sum_table *sums, struct span field,
+                           struct span value);
 static bool set_sum(struct sum_table *sums, struct span field, struct span suffix,
                     struct span value);
 static bool take_suspense(struct question *q, const struct redis_reply *reply, struct err *err);
@@ -61,6 +65,9 @@ bool ledger_redis_read(void *arg, struct period p, struct ledger_sums *out, stru
                 return false;
             q.take = take_refunds;
             if (!scan_hash(l, at, "refunded", NULL, &q, err))
+                return false;
+            q.take = take_funds;
+            if (side == SIDE_ACCOUNT && !scan_hash(l, at, "booked", NULL, &q, err))
                 return false;
             q.take = take_suspense;
             if (!scan_hash(l, at, "suspense", NULL, &q, err))
@@ -163,15 +170,30 @@ static bool take_refunds(struct question *q, const struct redis_reply *reply, st
     return take_piece(q, reply, take_refund, err);
 }
 
-/* "period name" → nanos, of all periods. */
 static bool take_refund(struct question *q, struct span field, struct span value)
+{
+    return take_of_period(q, q->out->refunds[q->partition.side], field, value);
+}
+
+static bool take_funds(struct question *q, const struct redis_reply *reply, struct err *err)
+{
+    return take_piece(q, reply, take_booked, err);
+}
+
+static bool take_booked(struct question *q, struct span field, struct span value)
+{
+    return take_of_period(q, q->out->funds, field, value);
+}
+
+/* "period name" → nanos, of all periods. */
+static bool take_of_period(struct question *q, struct sum_table *sums, struct span field,
+                           struct span value)
 {
     size_t n = strlen(q->period.text);
 
     if (!span_starts(field, span_of(q->period.text)) || field.len <= n || field.data[n] != ' ')
         return true;
-    return set_sum(q->out->refunds[q->partition.side],
-                   (struct span){field.data + n + 1, field.len - n - 1}, SPAN(COUNT), value);
+    return set_sum(sums, (struct span){field.data + n + 1, field.len - n - 1}, SPAN(COUNT), value);
 }
 
 /* name → nanos; name and `suffix` → how many. */

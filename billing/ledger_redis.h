@@ -1,5 +1,5 @@
 /* ledger_redis.h - reads a period's sums from Redis: debits:<period> of all account partitions,
- * gross:<period> of all model partitions, what refunded has of the period in both, every suspense, the server's time. Runs the loop until
+ * gross:<period> of all model partitions, what refunded has of the period in both, and booked in account partitions, every suspense, the server's time. Runs the loop until
  * all is read. */
 #ifndef TOLLGATE_BILLING_LEDGER_REDIS_H
 #define TOLLGATE_BILLING_LEDGER_REDIS_H

@@ -12,7 +12,7 @@
 struct comparison {
     enum partition_side side;
     const char *what, *counted; /* "refunds of account", "calls" */
-    bool is_behind_period;      /* the id that chose the partition is the name's second word */
+    bool is_behind_word;        /* the id that chose the partition is the name's second word */
 };
 
 static void add_to(struct sum_table *t, const char *name, int64_t nanos);
@@ -29,6 +29,7 @@ void ledger_sums_init(struct ledger_sums *s)
         s->side[side] = sum_table_new();
         s->refunds[side] = sum_table_new();
     }
+    s->funds = sum_table_new();
 }
 
 void ledger_sums_clear(struct ledger_sums *s)
@@ -37,6 +38,7 @@ void ledger_sums_clear(struct ledger_sums *s)
         sum_table_free(s->side[side]);
         sum_table_free(s->refunds[side]);
     }
+    sum_table_free(s->funds);
     reasons_clear(&s->suspense);
     *s = (struct ledger_sums){0};
 }
@@ -80,10 +82,13 @@ void ledger_sums_compare(struct ledger_sums *archive, struct ledger_sums *redis,
         {SIDE_ACCOUNT, "refunds of account", "refunds", false},
         {SIDE_MODEL, "refunds of model", "refunds", true}};
 
+    static const struct comparison funds = {SIDE_ACCOUNT, "money of account", "bookings", true};
+
     for (int side = 0; side < SIDES; side++) {
         compare(&calls[side], archive->side[side], redis->side[side], out);
         compare(&refunds[side], archive->refunds[side], redis->refunds[side], out);
     }
+    compare(&funds, archive->funds, redis->funds, out);
 }
 
 static void compare(const struct comparison *c, struct sum_table *archive, struct sum_table *redis,
@@ -110,7 +115,7 @@ static void tell(const struct comparison *c, const char *name, const struct sum 
                  const struct sum *redis, struct reasons *out)
 {
     char partition[PARTITION_NAME], has[FIGURES_TEXT], books[FIGURES_TEXT];
-    const char *from = c->is_behind_period ? name + strcspn(name, " ") + 1 : name;
+    const char *from = c->is_behind_word ? name + strcspn(name, " ") + 1 : name;
     struct span id = {from, strcspn(from, " ")};
 
     partition_name(partition_of(c->side, id), partition);

@@ -17,6 +17,9 @@ struct ledger_sums {
      * currency". Model side: "orig_period model currency contract share_bp owners". As the hashes
      * refunded spell them behind the period. */
     struct sum_table *refunds[SIDES];
+    /* What moved in the period without a call, by the records that count: "kind account currency". As the hash booked
+     * spells it behind the period. */
+    struct sum_table *funds;
     struct reasons suspense; /* what could not be booked: where, which, why */
     int64_t redis_time; /* of the server's clock, plus clock_offset(); 0: not read from Redis */
 };

@@ -29,6 +29,7 @@ static const char *const file_names[BUNDLE_FILES] = {
     [BUNDLE_STATEMENTS_CSV] = "statements.csv",
     [BUNDLE_STATEMENTS_JSONL] = "statements.jsonl",
     [BUNDLE_LINES_CSV] = "lines.csv",
+    [BUNDLE_ACCOUNTS_CSV] = "accounts.csv",
     [BUNDLE_EVENTS] = "events.jsonl.zst",
     [BUNDLE_TERMS] = "terms.json",
 };

@@ -61,6 +61,11 @@ const char *record_kind_name(enum record_kind k)
     return kinds[k].name;
 }
 
+bool record_is_funds(enum record_kind k)
+{
+    return k == RECORD_CREDIT || k == RECORD_ADJUST || k == RECORD_GRANT || k == RECORD_EXPIRY;
+}
+
 bool record_is_numbered(enum record_kind k)
 {
     return kinds[k].on[SIDE_ACCOUNT] || kinds[k].on[SIDE_MODEL];

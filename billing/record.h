@@ -56,6 +56,7 @@ struct record_head {
     struct record_place place;
 };
 bool record_head_parse(struct span line, struct record_head *out, struct err *err) MUST_USE;
+bool record_is_funds(enum record_kind k); /* money of an account that no call moves (funds.h) */
 bool record_is_numbered(enum record_kind k);
 bool record_is_archived(enum record_kind k); /* numbered ones, seals and retire */
 

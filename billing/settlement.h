@@ -1,7 +1,7 @@
 /* settlement.h - a month's bundle: previewed while it runs, closed once, exported and verified as
  * often as anyone likes. Everything the command line calls; all of it blocks.
  *
- * A bundle (bundle.h) is a directory of statements.csv, statements.jsonl, lines.csv,
+ * A bundle (bundle.h) is a directory of statements.csv, statements.jsonl, lines.csv, accounts.csv,
  * events.jsonl.zst, terms.json, manifest.json and manifest.sig. It is a pure function of the
  * archived events of the period, sorted by (ended_at, request_id), and of the versions that they
  * name. A close is archive/closes/<period>/, put there by one rename; its bytes never change. */

@@ -14,6 +14,8 @@ static bool name_terms(struct terms *t, const struct settlement_sources *s, stru
 static bool on_call(void *arg, const struct event *e, struct span line, struct err *err);
 static void on_refund(void *arg, const struct refund *r, const struct record_head *head,
                       struct span line);
+static void on_funds(void *arg, const struct funds *f, const struct record_head *head);
+static void take_funds(struct gathering *g);
 static bool take_refunds(struct gathering *g, const struct settlement_sources *s, struct err *err);
 static void check_began(const struct archive_scan *scan, struct reasons *out);
 static void check_time(struct period p, struct reasons *out);
@@ -40,10 +42,13 @@ bool gathering_read(struct gathering *g, const struct settlement_sources *s, str
                                     .terms = &g->terms,
                                     .on_call = on_call,
                                     .on_refund = on_refund,
+                                    .on_funds = on_funds,
                                     .scratch_dir = spool_dir,
                                     .arg = g};
-    return archive_scan_run(&g->scan, err) && take_refunds(g, s, err) &&
-           close_carry(s->archive, p, g->previous, g->terms.openings, err);
+    if (!archive_scan_run(&g->scan, err) || !take_refunds(g, s, err))
+        return false;
+    take_funds(g);
+    return close_carry(s->archive, p, g->previous, g->terms.openings, err);
 }
 
 static bool name_terms(struct terms *t, const struct settlement_sources *s, struct period p,
@@ -75,6 +80,20 @@ static void on_refund(void *arg, const struct refund *r, const struct record_hea
     fact_list_add_refund(&g->facts, r, head, is_settled ? (struct span){NULL, 0} : line);
 }
 
+static void on_funds(void *arg, const struct funds *f, const struct record_head *head)
+{
+    struct gathering *g = arg;
+
+    funds_set_add(&g->funds, f, head);
+}
+
+/* Redis is compared with them, and the bundle states them. */
+static void take_funds(struct gathering *g)
+{
+    funds_set_sum(&g->funds, g->scan.period, g->sums.funds);
+    funds_set_sum(&g->funds, g->scan.period, g->terms.funds);
+}
+
 static bool take_refunds(struct gathering *g, const struct settlement_sources *s, struct err *err)
 {
     const struct prior_sources sources = {
@@ -97,6 +116,7 @@ void gathering_clear(struct gathering *g)
     archive_scan_clear(&g->scan);
     terms_clear(&g->terms);
     fact_list_clear(&g->facts);
+    funds_set_clear(&g->funds);
     ledger_sums_clear(&g->sums);
     *g = (struct gathering){0};
 }

@@ -5,6 +5,7 @@
 
 #include "billing/archive_scan.h"
 #include "billing/fact_list.h"
+#include "billing/funds_set.h"
 #include "billing/ledger_sums.h"
 #include "billing/reasons.h"
 
@@ -14,6 +15,7 @@ struct gathering {
     struct archive_scan scan;
     struct terms terms;
     struct fact_list facts;
+    struct funds_set funds;
     struct ledger_sums sums;
     char previous[SHA256_HEX]; /* of the manifest of the close before; "": none */
 };

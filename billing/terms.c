@@ -24,7 +24,7 @@ static void note_owners(struct terms *t, const struct parties *p);
 void terms_init(struct terms *t)
 {
     *t = (struct terms){
-        .owners = sum_table_new(), .openings = sum_table_new(), .priors = sum_table_new()};
+        .owners = sum_table_new(), .openings = sum_table_new(), .funds = sum_table_new(), .priors = sum_table_new()};
 }
 
 void terms_clear(struct terms *t)
@@ -33,6 +33,7 @@ void terms_clear(struct terms *t)
     free(t->contracts);
     sum_table_free(t->owners);
     sum_table_free(t->openings);
+    sum_table_free(t->funds);
     sum_table_free(t->priors);
     *t = (struct terms){0};
 }

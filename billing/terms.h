@@ -7,10 +7,11 @@
  * "owners":[{"model","creators":[{"id","weight"}]}],
  * "openings":[{"creator","currency","amount"}],
  * "priors":[{"period","model","currency","contract","share_bp","creators":[{"id","weight"}],"net"}],
+ * "funds":[{"kind","account","currency","amount","count"}],
  * "keys":[JWK, …]}
  *
  * A prior net is what earlier closes left of calls that this period gives money back of.
- * Each list is sorted: by version, by model and owners, by creator and currency, by
+ * Each list is sorted: by version, by model and owners, by creator and currency, by kind, account and currency, by
  * parties_name_of_period(). */
 #ifndef TOLLGATE_BILLING_TERMS_H
 #define TOLLGATE_BILLING_TERMS_H
@@ -44,6 +45,7 @@ struct terms {
     struct term_contract *contracts;
     struct sum_table *owners;   /* "model id:weight,…": who owned what, as the events say */
     struct sum_table *openings; /* "creator currency" → nanos */
+    struct sum_table *funds;    /* "kind account currency" → nanos; `calls`: how many: what moved without a call */
     struct sum_table *priors;   /* parties_name_of_period() → net; `calls`: how many refunds need it */
 };
 void terms_init(struct terms *t);

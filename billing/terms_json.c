@@ -2,6 +2,7 @@
  * proves to be a whole terms.json when it is written again, after the events, and gives the same
  * bytes. */
 #include "billing/event_fields.h"
+#include "billing/funds.h"
 #include "billing/terms.h"
 
 #include "lib/base/text.h"
@@ -13,6 +14,7 @@ static void write_owners(struct terms *t, struct jw *w);
 static void write_owner_list(struct span owners, struct jw *w);
 static void write_openings(struct terms *t, struct jw *w);
 static void write_priors(struct terms *t, struct jw *w);
+static void write_funds(struct terms *t, struct jw *w);
 static void write_prior(const struct sum *prior, struct jw *w);
 static struct span take_word(struct span *rest);
 static void write_keys(const struct public_keys *keys, struct jw *w);
@@ -20,6 +22,7 @@ static bool parse_head(const json_t *object, struct terms *t, struct err *err);
 static bool parse_versions(const json_t *object, struct terms *t, struct err *err);
 static bool parse_opening(const json_t *item, struct terms *t, struct err *err);
 static bool parse_prior(const json_t *item, struct terms *t, struct err *err);
+static bool parse_funds(const json_t *item, struct terms *t, struct err *err);
 static bool parse_keys(const json_t *object, struct public_keys *keys, struct err *err);
 
 bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *out)
@@ -39,6 +42,7 @@ bool terms_write(struct terms *t, const struct public_keys *keys, struct buf *ou
     write_owners(t, &w);
     write_openings(t, &w);
     write_priors(t, &w);
+    write_funds(t, &w);
     write_keys(keys, &w);
     jw_object_end(&w);
     return buf_add_char(out, '\n');
@@ -177,6 +181,29 @@ static void write_prior(const struct sum *prior, struct jw *w)
     jw_object_end(w);
 }
 
+static void write_funds(struct terms *t, struct jw *w)
+{
+    static const char *const members[] = {"kind", "account"};
+    char decimal[DECIMAL_TEXT];
+
+    sum_table_sort(t->funds);
+    jw_key(w, "funds");
+    jw_array(w);
+    for (size_t i = 0; i < sum_table_count(t->funds); i++) {
+        const struct sum *s = sum_table_at(t->funds, i);
+        struct span rest = span_of(s->name);
+
+        jw_object(w);
+        for (size_t k = 0; k < ARRAY_LEN(members); k++)
+            jw_span_member(w, members[k], take_word(&rest));
+        jw_span_member(w, "currency", rest);
+        jw_string_member(w, "amount", decimal_format(s->nanos, decimal));
+        jw_int_member(w, "count", s->calls);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
 /* Up to a blank, which is passed. */
 static struct span take_word(struct span *rest)
 {
@@ -199,18 +226,21 @@ static void write_keys(const struct public_keys *keys, struct jw *w)
 bool terms_parse(struct span text, struct terms *t, struct public_keys *keys, struct err *err)
 {
     AUTO_JSON object = json_parse(text, err);
-    json_t *openings = NULL, *priors = NULL;
+    json_t *openings = NULL, *priors = NULL, *funds = NULL;
 
     if (!object || !parse_head(object, t, err) || !parse_versions(object, t, err) ||
         !json_get_array_or(object, "openings", &openings, "terms", err) ||
         !json_get_array_or(object, "priors", &priors, "terms", err) ||
-        !parse_keys(object, keys, err))
+        !json_get_array_or(object, "funds", &funds, "terms", err) || !parse_keys(object, keys, err))
         return false;
     for (size_t i = 0; i < json_array_size(openings); i++)
         if (!parse_opening(json_array_get(openings, i), t, err))
             return false;
     for (size_t i = 0; i < json_array_size(priors); i++)
         if (!parse_prior(json_array_get(priors, i), t, err))
+            return false;
+    for (size_t i = 0; i < json_array_size(funds); i++)
+        if (!parse_funds(json_array_get(funds, i), t, err))
             return false;
     terms_sort(t);
     return true;
@@ -304,6 +334,30 @@ static bool parse_prior(const json_t *item, struct terms *t, struct err *err)
         strlen(p.contract) >= VERSION_TEXT)
         return err_set(err, ERR_CORRUPT, "the prior net of \"%.130s\" is malformed", p.model);
     sum_table_row(t->priors, span_of(parties_name_of_period(&p, period, name)))->nanos = nanos;
+    return true;
+}
+
+static bool parse_funds(const json_t *item, struct terms *t, struct err *err)
+{
+    const char *kind, *account, *currency, *amount;
+    AUTO_CLEAR(buf) name = {.max = 2 * ID_TEXT};
+    struct sum *row;
+    int64_t nanos, count;
+
+    if (!json_get_string(item, "kind", &kind, "funds", err) ||
+        !json_get_string(item, "account", &account, "funds", err) ||
+        !json_get_string(item, "currency", &currency, "funds", err) ||
+        !json_get_string(item, "amount", &amount, "funds", err) ||
+        !json_get_int(item, "count", &count, "funds", err) ||
+        !decimal_parse(span_of(amount), &nanos, err))
+        return false;
+    if (!funds_kind_is_known(kind) || !id_is_valid(span_of(account)) ||
+        !currency_is_known(span_of(currency)) || count < 1)
+        return err_set(err, ERR_CORRUPT, "the money of account \"%.64s\" is malformed", account);
+    buf_printf(&name, "%s %s %s", kind, account, currency);
+    row = sum_table_row(t->funds, buf_span(&name));
+    row->nanos = nanos;
+    row->calls = count;
     return true;
 }
 

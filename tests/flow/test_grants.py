@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import secrets
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -275,9 +277,28 @@ def test_a_rebuild_gives_the_same_grants(served: Served) -> None:
     assert served.account_state(account) == state
 
 
+def redis(dev: Dev, *words: str) -> str:
+    return subprocess.run(["redis-cli", "-s", dev.redis_socket, *words], capture_output=True, text=True, check=True).stdout
+
+
+def rows_of(bundle: Path, account: str) -> list[dict[str, Any]]:
+    """The account's rows of accounts.csv, amounts as decimals; each adds up."""
+    with (bundle / "accounts.csv").open(newline="") as file:
+        found = [row for row in csv.DictReader(file) if row["account"] == account]
+    for row in found:
+        for name in MOVES:
+            row[name] = Decimal(row[name])
+        assert sum(row[name] for name in MOVES[:-1]) == row["change"]
+    return found
+
+
+MOVES = ("credited", "granted", "expired", "adjusted", "refunded", "charged", "change")
+
+
 def test_a_month_with_grants_adjustments_and_refunds_closes(tmp_path: Path) -> None:
     with Dev(tmp_path / "dev") as dev:
         dev.start()
+        began = dev.balance("demo")
         with dev.wire() as wire:
             body = {"model": "demo/echo", "messages": [{"role": "user", "content": "one two three"}]}
             dev.cli("account", "grant", "demo", "0.00001", "--expires", FAR)
@@ -290,14 +311,29 @@ def test_a_month_with_grants_adjustments_and_refunds_closes(tmp_path: Path) -> N
         dev.cli("account", "grant", "demo", "7", "--expires", ends, "--op", "ends")
         dev.cli("account", "adjust", "demo", "-0.5", "--reason", "booked twice")
         dev.cli("usage", "refund", events[0]["request_id"], "--reason", "it was wrong")
-        paid = split(dev.account_state())[0]
+        paid, balance = split(dev.account_state())[0], dev.balance("demo")
         dev.restart("--clock", noon_of_the_second(second))
         state = wait_until(lambda: "ends" not in dict(left(dev.account_state())) and dev.account_state(), "it has ended")
         assert split(state) == (paid, Decimal(0))
-        for period, next_period in ((first, second), (second, after(second))):
-            bundle = tmp_path / period
-            if next_period != second:
-                dev.restart("--clock", noon_of_the_second(next_period))
-            wait_until(lambda: not dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
-            dev.cli("settle", "close", period, "--out", str(bundle))
-            assert verify(bundle) is None
+        wait_until(lambda: not dev.cli_one("settle", "status", first)["reasons"], f"{first} can be closed")
+        (key,) = redis(dev, "KEYS", "tg:{a*}:booked").split()
+        redis(dev, "HINCRBY", key, f"{first} grant demo CNY", "1")
+        assert 'money of account "grant demo CNY" has' in dev.refused("settle", "close", first)
+        redis(dev, "HINCRBY", key, f"{first} grant demo CNY", "-1")
+        bundles = [tmp_path / first, tmp_path / second]
+        dev.cli("settle", "close", first, "--out", str(bundles[0]))
+        dev.restart("--clock", noon_of_the_second(after(second)))
+        wait_until(lambda: not dev.cli_one("settle", "status", second)["reasons"], f"{second} can be closed")
+        dev.cli("settle", "close", second, "--out", str(bundles[1]))
+        for bundle in bundles:
+            assert verify(bundle) is None and verify(bundle, "--archive", str(dev.state / "archive")) is None
+        (row,) = rows_of(bundles[0], "demo")
+        assert (row["credited"], row["granted"], row["expired"]) == (began, Decimal("7.00001"), 0)
+        assert (row["adjusted"], row["change"]) == (Decimal("-0.5"), balance)
+        assert row["charged"] == -sum(Decimal(event["amount"]) for event in events)
+        assert row["refunded"] == Decimal(events[0]["amount"])
+        (row,) = rows_of(bundles[1], "demo")
+        assert (row["expired"], row["change"]) == (paid - balance, paid - balance)
+        with (bundles[0] / "accounts.csv").open("ab") as file:
+            file.write(b"\n")
+        assert "accounts.csv is damaged" in (verify(bundles[0]) or "")

@@ -21,7 +21,7 @@ import money
 import tollgate
 from tollgate import Dev, Served, wait_until
 
-FILES = {"statements.csv", "statements.jsonl", "lines.csv", "events.jsonl.zst", "terms.json", "manifest.json",
+FILES = {"statements.csv", "statements.jsonl", "lines.csv", "accounts.csv", "events.jsonl.zst", "terms.json", "manifest.json",
          "manifest.sig"}
 
 
