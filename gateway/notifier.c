@@ -42,7 +42,7 @@ struct notifier {
     struct webhook_road road;
     struct notice_queue *queue;
     struct timer *timer;
-    bool is_stopped, is_idle;
+    bool is_stopped, is_idle, leads;
     unsigned round;
     struct webhook_list list;
     struct watched *watched;
@@ -72,6 +72,9 @@ static void next_day(struct notifier *n);
 static void on_notice(void *arg, const struct notice_seen *seen);
 static void on_crossing(void *arg, const struct crossing *c, const char *id);
 static void on_look_end(void *arg, const struct err *err);
+static void wait_until_idle(const struct notifier *n);
+static void release(struct notifier *n);
+static void on_released(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool write_change(struct notifier *n, enum record_kind kind, const char *account,
                          const struct buf *body);
 
@@ -187,6 +190,7 @@ static void on_lease_again(void *arg, const struct redis_reply *reply, const str
 
 static void lead(struct notifier *n, bool is_leader)
 {
+    n->leads = is_leader;
     if (is_leader && !n->is_stopped) {
         webhooks_read(n->console->ledger.redis, on_list, n);
         return;
@@ -449,8 +453,36 @@ void notifier_stop(struct notifier *n)
     timer_stop(n->timer);
     notice_queue_clear(n->queue);
     webhook_road_end(&n->road);
+    wait_until_idle(n);
+    if (n->leads && redis_is_partly_ready(n->console->ledger.redis))
+        release(n);
+}
+
+static void wait_until_idle(const struct notifier *n)
+{
     if (!loop_run_until(n->console->loop, &n->is_idle, STOP_MS))
         log_warn("notifier_stopped", "Redis did not answer in time");
+}
+
+/* So that whoever comes next, after a reload, need not wait until the lease is over. */
+static void release(struct notifier *n)
+{
+    char key[PARTITION_KEY];
+    const struct span words[] = {
+        SPAN("DEL"), partition_key((struct partition){SIDE_ACCOUNT, 0}, "notifier", NULL, key)};
+
+    n->is_idle = false;
+    redis_command(n->console->ledger.redis, words, ARRAY_LEN(words), on_released, n);
+    wait_until_idle(n);
+}
+
+static void on_released(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct notifier *n = arg;
+
+    (void)reply;
+    (void)err;
+    n->is_idle = true;
 }
 
 void notifier_free(struct notifier *n)

@@ -13,6 +13,7 @@ import pytest
 
 from load import check_billed
 from test_reload import FAST, Caller
+from test_webhooks import Receiver, heard, hooked, set_up, spend, told
 from tollgate import Served, run, wait_until
 from wire import Reply
 
@@ -181,3 +182,18 @@ def test_the_doctor_says_what_a_pepper_beside_is_for(running: Served) -> None:
 def findings(host: Served) -> list[str]:
     done = run("doctor", "--json", config=host.config)
     return [json.loads(line)["says"] for line in done.stdout.splitlines()]
+
+
+def test_a_webhook_keeps_its_secret(served: Served, certificate: tuple[Path, Path]) -> None:
+    with Receiver(certificate) as receiver:
+        set_up(served, certificate)
+        _, key, webhook = hooked(served, receiver, "--budget-month", "1")
+        announce(served, new_pepper())
+        change(served)
+        spend(served, key)
+        wait_until(lambda: peppers(served)[public_id(key)] == "in use", "the key that is used has moved")
+        forget(served)
+        assert [reply.status for reply in spend(served, key, 7)] == [200] * 7
+        assert told(heard(receiver, webhook["secret"], 1)) == [("account", "month", 80)]
+        words = ("webhook", "create", webhook["account"], receiver.hook, "--op", webhook["op"])
+        assert served.cli_one(*words)["secret"] == webhook["secret"]
