@@ -32,6 +32,7 @@ bool bundle_write(const char *dir, struct manifest *m, struct terms *terms, stru
 bool bundle_copy(const char *from, const char *to, struct err *err) MUST_USE;
 /* All names of a bundle's files, null-terminated. */
 extern const char *const bundle_names[];
+bool bundle_has_name(const char *name);
 /* ERR_EXISTS naming the first file in `dir` that is none of a bundle's; ERR_NOT_FOUND the first
  * that is missing, if all must be there. */
 bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err) MUST_USE;

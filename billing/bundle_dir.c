@@ -13,7 +13,6 @@
 #define FILE_MODE   0644
 #define DIR_MODE    0755
 
-static bool is_known(const char *name);
 static bool may_lose(const char *dir, char **names, size_t count, struct err *err);
 static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err);
 static const char *kind_name(bool is_preview);
@@ -49,12 +48,12 @@ bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err
 static bool check_listed(const char *dir, char **names, size_t count, struct err *err)
 {
     for (size_t i = 0; i < count; i++)
-        if (!is_known(names[i]))
+        if (!bundle_has_name(names[i]))
             return err_set(err, ERR_EXISTS, "%s/%s is no file of a bundle", dir, names[i]);
     return true;
 }
 
-static bool is_known(const char *name)
+bool bundle_has_name(const char *name)
 {
     for (size_t i = 0; bundle_names[i]; i++)
         if (strcmp(bundle_names[i], name) == 0)

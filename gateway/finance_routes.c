@@ -38,7 +38,6 @@ static void write_currencies(const struct model_sums *sums, struct jw *w);
 static void listing_end(struct listing *l, const struct err *err);
 static char *find_closed(struct console *c, struct http_request *r, const char *text) MUST_USE;
 static void write_lines(struct span text, struct jw *w);
-static bool is_bundle_file(const char *name);
 static const char *file_type(const char *name);
 
 void finance_periods_get(void *server, struct http_request *r, const struct route_match *match)
@@ -326,7 +325,7 @@ void finance_file_get(void *server, struct http_request *r, const struct route_m
 
     if (!dir)
         return;
-    if (!is_bundle_file(match->value[1])) {
+    if (!bundle_has_name(match->value[1])) {
         reply_problem(r, CALLER_NOT_FOUND, "A bundle has no file '%s'", match->value[1]);
         return;
     }
@@ -334,14 +333,6 @@ void finance_file_get(void *server, struct http_request *r, const struct route_m
     name = xasprintf("tollgate-%s-%s", match->value[0], match->value[1]);
     if (!file_reply(r, path, name, file_type(name), &err))
         reply_err(r, &err);
-}
-
-static bool is_bundle_file(const char *name)
-{
-    for (size_t i = 0; bundle_names[i]; i++)
-        if (strcmp(bundle_names[i], name) == 0)
-            return true;
-    return false;
 }
 
 static const char *file_type(const char *name)
