@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +90,19 @@ def reload(stack: Stack, target: str, given: dict[str, Any], over: threading.Eve
         if over.wait(0.1):
             break
     return f"reloaded, {len(left)} of {len(old)} workers are still there"
+
+
+def replace_secrets(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """The tokens and the key that signs receipts, each written aside and renamed, as the manual has it; then a reload."""
+    state = stack.instances[target].state
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(state / "signing.pem.new")], check=True,
+                   capture_output=True)
+    for name, prefix in (("operator.token", "ot-tg-"), ("finance.token", "ft-tg-")):
+        (state / f"{name}.new").write_text(prefix + uuid.uuid4().hex + "\n")
+    for name in ("signing.pem", "operator.token", "finance.token"):
+        (state / f"{name}.new").chmod(0o600)
+        (state / f"{name}.new").rename(state / name)
+    return "replaced; " + reload(stack, target, given, over)
 
 
 # --- its disk and its clock

@@ -70,6 +70,7 @@ FAULTS = [
     Fault("master paused", "instance", 2, seconds(0.3, 5), acts.pause_master),
     Fault("restarted", "instance", 2, seconds(0.0, 2.0), acts.restart),
     Fault("reloaded", "instance", 4, both(seconds=12), acts.reload),
+    Fault("secrets replaced", "instance", 3, both(seconds=12), acts.replace_secrets),
     Fault("disk full", "instance", 3, seconds(1.0, 6.0), acts.fill_disk, "disk"),
     Fault("fdatasync fails", "instance", 3, both(seconds(1, 3), what="syncs", times=1, error=EIO), acts.fail_disk, "shim"),
     Fault("write fails", "instance", 3, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 1, 3),
@@ -116,8 +117,8 @@ def schedule(seed: int, minutes: float, redis: str, chosen: Callable[[Fault], bo
     return sorted(planned, key=lambda one: (one.at, one.lane))
 
 
-KILLERS = {"worker killed", "console killed", "master killed", "restarted", "reloaded", "fdatasync fails", "write fails",
-           "open fails", "worker paused", "journal destroyed", "journal loss"}
+KILLERS = {"worker killed", "console killed", "master killed", "restarted", "reloaded", "secrets replaced", "fdatasync fails",
+           "write fails", "open fails", "worker paused", "journal destroyed", "journal loss"}
 
 
 def deaths(planned: list[Planned]) -> list[tuple[float, float]]:
