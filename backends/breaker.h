@@ -10,7 +10,7 @@
 
 #define BREAKER_RETRY_AFTER_MAX_MS INT64_C(600000) /* that is believed */
 
-enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
+enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN, BREAKER_STATES };
 
 struct breaker {
     const char *name;     /* of the backend, for the log; borrowed */

@@ -362,6 +362,15 @@ void hold_claim_ask(struct hold *h)
         keep_ask_claim(h);
 }
 
+size_t admission_holds(const struct admission *a)
+{
+    size_t count = 0;
+
+    for (const struct hold *h = a->holds; h; h = h->next)
+        count += h->state != HOLD_REFUSED;
+    return count;
+}
+
 struct claims *admission_claims(struct admission *a)
 {
     return a->claims;

@@ -102,6 +102,9 @@ void hold_abandon(struct hold *h);
 void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
 int64_t hold_amount(const struct hold *h);
 
+/* How many holds stand in Redis by this process, or are being asked for. */
+size_t admission_holds(const struct admission *a);
+
 /* Claims of the same writer, for what becomes of them once a call has ended. */
 struct claims *admission_claims(struct admission *a);
 

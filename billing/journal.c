@@ -508,3 +508,8 @@ bool journal_refresh_first_heads(struct journal *j, struct err *err)
         j->first = h.heads;
     return ok;
 }
+
+int64_t journal_unsealed_since(struct journal *j)
+{
+    return journal_thread_unsealed_since(j->thread);
+}

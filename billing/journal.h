@@ -84,6 +84,8 @@ void journal_progress(struct journal *j, const struct event *e);
 
 /* Wall time that never runs back within this writer; also decides its period: crossing a period's end writes the SEAL first. */
 int64_t journal_now(struct journal *j);
+/* When the oldest record that no sealed segment has was written; 0: there is none. */
+int64_t journal_unsealed_since(struct journal *j);
 struct period journal_period(const struct journal *j); /* of the time that journal_now() last gave */
 
 /* Runs callbacks of what became durable; call when notify_fd is readable (after reading it). */

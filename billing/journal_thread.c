@@ -462,3 +462,13 @@ void journal_thread_recycle(struct journal_thread *t, struct journal_batch *done
     }
     pthread_mutex_unlock(&t->mutex);
 }
+
+int64_t journal_thread_unsealed_since(struct journal_thread *t)
+{
+    int64_t since;
+
+    pthread_mutex_lock(&t->mutex);
+    since = t->holds_records ? t->records_at : 0;
+    pthread_mutex_unlock(&t->mutex);
+    return since;
+}

@@ -42,6 +42,8 @@ void journal_thread_ask(struct journal_thread *t, enum journal_action action, in
                         void (*on_durable)(void *arg), void *arg);
 /* Once a second: what is durable is stated, spares are tried again, a segment whose first record is older than `age_ns` is sealed. */
 void journal_thread_tick(struct journal_thread *t, int64_t now, int64_t age_ns);
+/* When the first record of the open segment was written; 0: it has none. */
+int64_t journal_thread_unsealed_since(struct journal_thread *t);
 
 /* What became durable since the last time, and up to where: hand the list back when done with it. Null: nothing. */
 struct journal_batch *journal_thread_take_done(struct journal_thread *t, uint64_t *synced);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -50,6 +51,10 @@ struct seat *board_sit(struct board *b)
     metric_set(&seat->connections, 0);
     metric_set(&seat->unshipped, 0);
     metric_set(&seat->webhooks_pending, 0);
+    metric_set(&seat->open_holds, 0);
+    metric_set(&seat->unsealed_since, 0);
+    for (size_t k = 0; k < BOARD_BACKENDS; k++)
+        metric_set(&seat->breakers[k].is_named, 0);
     return seat;
 }
 
@@ -103,4 +108,31 @@ const struct seat *board_seat(const struct board *b, size_t i)
 bool seat_is_live(const struct seat *seat)
 {
     return is_alive(atomic_load(&seat->pid));
+}
+
+void board_show_breaker(struct seat *seat, size_t n, const char *name, unsigned state)
+{
+    struct board_breaker *b;
+
+    if (n >= BOARD_BACKENDS)
+        return;
+    b = &seat->breakers[n];
+    metric_set(&b->state, state);
+    if (metric_get(&b->is_named))
+        return;
+    snprintf(b->name, sizeof b->name, "%s", name);
+    metric_set(&b->is_named, 1);
+}
+
+int64_t board_unsealed_since(const struct board *b)
+{
+    int64_t oldest = 0;
+
+    for (size_t i = 0; i < b->count; i++) {
+        int64_t since = (int64_t)metric_get(&b->seats[i].unsealed_since);
+
+        if (seat_is_live(&b->seats[i]) && since && (!oldest || since < oldest))
+            oldest = since;
+    }
+    return oldest;
 }

@@ -14,6 +14,7 @@
 #define BOARD_OUTCOMES (OUTCOME_VOID + 1)
 #define BOARD_UNITS    24
 #define BOARD_STATUSES 500 /* 100 to 599 */
+#define BOARD_BACKENDS 64  /* of further ones no breaker is shown */
 
 struct board_model {
     struct metric is_named; /* 1: name and currency are written and stay */
@@ -25,10 +26,20 @@ struct board_model {
     struct histogram first_byte, whole;
 };
 
+/* How the process that sits here judges a backend. */
+struct board_breaker {
+    struct metric is_named; /* 1: the name is written */
+    char name[ID_TEXT];
+    struct metric state; /* enum breaker_state */
+};
+
 struct seat {
     _Atomic int pid; /* 0: nobody has sat here */
     /* of the process that sits here */
     struct metric is_worker, is_ready, open_calls, connections, unshipped, webhooks_pending;
+    struct metric open_holds;
+    struct metric unsealed_since; /* nanos: its journal's oldest record that no sealed segment has; 0: none */
+    struct board_breaker breakers[BOARD_BACKENDS];
     /* since the server started */
     struct metric responses[BOARD_STATUSES];
     struct metric refusals[PROBLEM_COUNT];
@@ -48,9 +59,13 @@ DEFINE_AUTO(board)
  * that somebody sits in. */
 struct seat *board_sit(struct board *b);
 void board_leave(struct seat *seat);
+/* The n-th backend of its config; beyond BOARD_BACKENDS nothing is shown. */
+void board_show_breaker(struct seat *seat, size_t n, const char *name, unsigned state);
 /* Rows of a model stay where they are: a caller may keep the pointer. */
 struct board_model *board_model(struct seat *seat, const char *model, const char *currency);
 
+/* The oldest record of all living processes that no sealed segment has; 0: none. */
+int64_t board_unsealed_since(const struct board *b);
 size_t board_seats(const struct board *b);
 const struct seat *board_seat(const struct board *b, size_t i);
 bool seat_is_live(const struct seat *seat);

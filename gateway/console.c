@@ -15,8 +15,8 @@
 #include "gateway/notifier.h"
 #include "gateway/past_reader.h"
 #include "gateway/rebuild.h"
-#include "gateway/turn.h"
 #include "gateway/service.h"
+#include "gateway/turn.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/addr.h"
@@ -196,6 +196,7 @@ static void archive_now(struct process *p)
 {
     const struct options *o = p->console.options;
     struct console *c = &p->console;
+    int64_t unsealed = board_unsealed_since(c->board);
     size_t count;
     struct err err;
 
@@ -206,6 +207,8 @@ static void archive_now(struct process *p)
         log_error("archive_failed", "it is tried again: %s", err.text);
     else
         c->archived_at = clock_now();
+    if (!c->archive_fails || !c->unarchived_since)
+        c->unarchived_since = unsealed;
 }
 
 /* What was sealed as journals were closed: a host that is not coming back soon leaves nothing behind. */
@@ -229,6 +232,9 @@ static void on_tick(void *arg)
     ledger_tick(&c->ledger);
     if (p->reporter.seat && c->ledger.projection)
         metric_set(&p->reporter.seat->unshipped, projection_lag(c->ledger.projection));
+    if (p->reporter.seat && c->ledger.journal)
+        metric_set(&p->reporter.seat->unsealed_since,
+                   (uint64_t)journal_unsealed_since(c->ledger.journal));
     if (p->ticks % ADOPTION_TICKS == 0)
         adoption_look(c->adoption);
     if (p->ticks % ARCHIVE_TICKS == 0)

@@ -132,6 +132,7 @@ static void metrics_get(void *server, struct http_request *r, const struct route
         .partitions_parked = c->ledger.projection ? projection_parked(c->ledger.projection) : 0,
         .archived_at = c->archived_at,
         .archive_fails = c->archive_fails,
+        .unarchived_since = c->unarchived_since,
     };
     struct err err;
 

@@ -27,6 +27,7 @@ struct console {
     const struct board *board; /* null: for one command */
     int64_t archived_at;       /* when archiving last succeeded; 0: not yet */
     bool archive_fails;
+    int64_t unarchived_since; /* of the oldest record that the archive lacks, as far as is known; 0: none */
 };
 
 /* A revision higher than any given before, by whatever process: milliseconds of the writer's time. */

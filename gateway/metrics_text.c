@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/breaker.h"
 #include "billing/unit.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -48,12 +49,15 @@ static void write_admits(const struct sums *s, const char *name);
 static void write_syncs(const struct sums *s, const char *name);
 static void write_workers(const struct sums *s, const char *name);
 static void write_open_calls(const struct sums *s, const char *name);
+static void write_open_holds(const struct sums *s, const char *name);
 static void write_connections(const struct sums *s, const char *name);
 static void write_unshipped(const struct sums *s, const char *name);
 static void write_parked(const struct sums *s, const char *name);
 static void write_redis(const struct sums *s, const char *name);
 static void write_archive_fails(const struct sums *s, const char *name);
 static void write_archived_at(const struct sums *s, const char *name);
+static void write_archive_lag(const struct sums *s, const char *name);
+static void write_breakers(const struct sums *s, const char *name);
 static void write_unlogged(const struct sums *s, const char *name);
 static void write_reloads(const struct sums *s, const char *name);
 static void write_webhooks(const struct sums *s, const char *name);
@@ -80,6 +84,7 @@ static const struct family families[] = {
     {"tollgate_workers", "gauge", "Workers that run, by whether they would admit a call.",
      write_workers},
     {"tollgate_open_calls", "gauge", "Calls that run.", write_open_calls},
+    {"tollgate_open_holds", "gauge", "Holds that running calls have in Redis.", write_open_holds},
     {"tollgate_connections", "gauge", "Connections of clients.", write_connections},
     {"tollgate_unshipped_records", "gauge", "Records in the journals that Redis has not applied.",
      write_unshipped},
@@ -90,6 +95,10 @@ static const struct family families[] = {
      write_archive_fails},
     {"tollgate_archive_success_timestamp_seconds", "gauge",
      "When all sealed segments were last seen in the archive.", write_archived_at},
+    {"tollgate_archive_lag_seconds", "gauge", "Age of the oldest record that is not archived.",
+     write_archive_lag},
+    {"tollgate_backend_breaker", "gauge", "Workers whose breaker of the backend is in the state.",
+     write_breakers},
     {"tollgate_access_log_dropped_total", "counter",
      "Lines of the access log that its file did not take in time.", write_unlogged},
     {"tollgate_reloads_total", "counter", "Reloads of the config, by result.", write_reloads},
@@ -320,6 +329,11 @@ static void write_open_calls(const struct sums *s, const char *name)
     write_number(s, name, sum_at(s, offsetof(struct seat, open_calls), true));
 }
 
+static void write_open_holds(const struct sums *s, const char *name)
+{
+    write_number(s, name, sum_at(s, offsetof(struct seat, open_holds), true));
+}
+
 static void write_connections(const struct sums *s, const char *name)
 {
     write_number(s, name, sum_at(s, offsetof(struct seat, connections), true));
@@ -350,6 +364,57 @@ static void write_archived_at(const struct sums *s, const char *name)
     buf_printf(s->out, "%s ", name);
     write_nanos(s->out, (uint64_t)s->console->archived_at);
     buf_printf(s->out, "\n");
+}
+
+static void write_archive_lag(const struct sums *s, const char *name)
+{
+    int64_t since = s->console->unarchived_since, now = clock_now();
+
+    buf_printf(s->out, "%s ", name);
+    write_nanos(s->out, since && since < now ? (uint64_t)(now - since) : 0);
+    buf_printf(s->out, "\n");
+}
+
+/* How many breakers of that backend are in each state, from a seat on; none when an earlier seat has it. */
+static bool count_breakers(const struct sums *s, size_t seat, const char *backend,
+                           unsigned states[BREAKER_STATES])
+{
+    memset(states, 0, BREAKER_STATES * sizeof *states);
+    for (size_t i = 0; i < board_seats(s->board); i++) {
+        const struct seat *other = board_seat(s->board, i);
+
+        for (size_t k = 0; seat_is_live(other) && k < BOARD_BACKENDS; k++) {
+            const struct board_breaker *b = &other->breakers[k];
+            uint64_t state = metric_get(&b->state);
+
+            if (!metric_get(&b->is_named) || strcmp(b->name, backend) != 0)
+                continue;
+            if (i < seat)
+                return false;
+            states[state < BREAKER_STATES ? state : BREAKER_CLOSED]++;
+        }
+    }
+    return true;
+}
+
+static void write_breakers(const struct sums *s, const char *name)
+{
+    static const char *const words[BREAKER_STATES] = {"closed", "open", "half_open"};
+    unsigned states[BREAKER_STATES];
+
+    for (size_t i = 0; i < board_seats(s->board); i++) {
+        const struct seat *seat = board_seat(s->board, i);
+
+        for (size_t k = 0; seat_is_live(seat) && k < BOARD_BACKENDS; k++) {
+            const char *backend = seat->breakers[k].name;
+
+            if (!metric_get(&seat->breakers[k].is_named) || !count_breakers(s, i, backend, states))
+                continue;
+            for (int state = 0; state < BREAKER_STATES; state++)
+                buf_printf(s->out, "%s{backend=\"%s\",state=\"%s\"} %u\n", name, backend,
+                           words[state], states[state]);
+        }
+    }
 }
 
 static void write_unlogged(const struct sums *s, const char *name)

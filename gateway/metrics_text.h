@@ -11,6 +11,7 @@ struct console_numbers {
     unsigned partitions_parked;
     int64_t archived_at; /* nanoseconds since 1970; 0: not yet */
     bool archive_fails;
+    int64_t unarchived_since; /* of the oldest record that the archive lacks; 0: none */
 };
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"

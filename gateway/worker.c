@@ -261,6 +261,11 @@ static void show(struct worker *w)
     metric_set(&seat->is_ready, !readiness_reason(s));
     metric_set(&seat->open_calls, s->calls ? paid_calls_open(s->calls) : 0);
     metric_set(&seat->connections, connection_count(w));
+    metric_set(&seat->open_holds, s->admission ? admission_holds(s->admission) : 0);
+    metric_set(&seat->unsealed_since,
+               s->ledger.journal ? (uint64_t)journal_unsealed_since(s->ledger.journal) : 0);
+    for (size_t i = 0; i < s->backend_count; i++)
+        board_show_breaker(seat, i, s->backends[i].name, s->backends[i].breaker.state);
     metric_set(&seat->unshipped, s->ledger.projection ? projection_lag(s->ledger.projection) : 0);
 }
 

@@ -12,12 +12,14 @@ import subprocess
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 import money
 from tollgate import DEMO_PRICE, Served, wait_until
+from upstream import Upstream
 
 SAID = "a secret of the client"
 CALL = {"model": "demo/echo", "messages": [{"role": "user", "content": SAID}]}
@@ -100,6 +102,28 @@ def test_metrics_pass_promtool_and_count_what_happened(logging: Served) -> None:
     wait_until(lambda: total(metrics(logging), "tollgate_unshipped_records") == 0, "all is shipped")
     assert total(metrics(logging), "tollgate_redis_up") == 1
     assert SAID not in text and logging.key not in text
+
+
+def test_holds_and_what_the_archive_lacks_are_shown(served: Served, upstream: Upstream) -> None:
+    served.backends = {"slow": {"kind": "openai", "url": upstream.url}}
+    served.start().set_up("100", [{"id": "demo/slow", "backends": [{"name": "slow"}]}])
+    let_go = Event()
+    upstream.respond = lambda call: (let_go.wait(120), call.complete("an answer"))[1]
+    with served.wire() as wire:
+        wire.send(wire.chat({**CALL, "model": "demo/slow"}))
+        try:
+            wait_until(lambda: total(metrics(served), "tollgate_open_holds") == 1, "the call's hold is shown")
+        finally:
+            let_go.set()
+        assert wire.reply().status == 200
+    wait_until(lambda: total(metrics(served), "tollgate_open_holds") == 0, "the hold is gone")
+    wait_until(lambda: total(metrics(served), "tollgate_archive_lag_seconds") > 0, "records are not archived")
+
+    def sealed() -> bool:
+        for pid in (*served.workers(), *served.children("console")):
+            os.kill(pid, signal.SIGUSR1)
+        return total(metrics(served), "tollgate_archive_lag_seconds") == 0
+    wait_until(sealed, "all is archived")
 
 
 def test_counts_go_on_through_reloads_and_deaths(logging: Served) -> None:

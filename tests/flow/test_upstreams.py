@@ -55,6 +55,14 @@ class Several:
         (event,) = [event for event in self.served.events() if event["request_id"] == reply.headers["x-request-id"]]
         return event
 
+    def breaker(self, backend: str) -> str:
+        """The state that the only worker's breaker of the backend is in, by the metrics."""
+        status, text = self.served.try_get("/metrics", base=self.served.console)
+        assert status == 200, text
+        (state,) = [line for line in text.splitlines()
+                    if line.startswith(f'tollgate_backend_breaker{{backend="{backend}"') and line.endswith(" 1")]
+        return state.split('state="')[1].partition('"')[0]
+
     def logged(self, event: str) -> int:
         return self.served.log_text().count(f'"event":"{event}"')
 
@@ -188,8 +196,10 @@ def test_a_backend_that_fails_in_a_row_is_left_alone_and_tried_again(gateway: Se
     assert gateway.logged("backend_paused") > paused
     reply = wait_until(unasked, "a call is turned away without asking it")
     assert int(reply.headers["retry-after"]) >= 1
+    wait_until(lambda: gateway.breaker("failing") != "closed", "the breaker shows in the metrics")
     gateway.forget()
     wait_until(lambda: gateway.ask("demo/failing").status == 200, "it is tried again")
+    wait_until(lambda: gateway.breaker("failing") == "closed", "the breaker has closed")
     assert gateway.logged("backend_resumed") > resumed
     assert all(gateway.ask("demo/failing").status == 200 for _ in range(5))
 
