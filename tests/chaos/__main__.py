@@ -168,7 +168,7 @@ class Run:
     def _check(self, bundle: Path | None) -> None:
         with contextlib.closing(reader(self.stack.ledger)) as redis:
             books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
-                          read_archive(self.stack.archive), redis, self.people.sums("credit"),
+                          read_archive(self.stack.archive), redis, self.people.sums("credit", "adjust", "grant"),
                           self.people.sums("refund"), faults.deaths(self.plan), self.stack.lost,
                           self.people.revoked, self.watch.lowest)
             for check in CHECKS:

@@ -49,7 +49,8 @@ class People(threading.Thread):
         for operation in self.operations:       # the first credits
             self._insist(operation)
         while not self.over.wait(self.draw.uniform(0.3, 2.0)):
-            what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund], [10, 1, 2, 5])[0]
+            what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund, self.adjust, self.grant],
+                                      [10, 1, 2, 5, 2, 2])[0]
             try:
                 what()
             except Exception as error:      # noqa: BLE001 - a finding
@@ -64,6 +65,13 @@ class People(threading.Thread):
 
     def correct(self) -> None:
         self._do(self._credit("plenty", "-" + spell(self.draw.randint(1, 999_999))))
+
+    def adjust(self) -> None:
+        self._do(self._money("adjust", "plenty", "-" * self.draw.randint(0, 1) + spell(self.draw.randint(1, 999_999))))
+
+    def grant(self) -> None:
+        account = self.draw.choice(["plenty", "steady", "branch"])
+        self._do(self._money("grant", account, spell(self.draw.randint(1, 999_999)), "--expires", "2199-01-01T00:00:00Z"))
 
     def change_key(self) -> None:
         """The client learns of its new key only after the old one was revoked, as people do it."""
@@ -109,7 +117,10 @@ class People(threading.Thread):
     # --- how they do it
 
     def _credit(self, account: str, amount: str) -> Operation:
-        operation = self._operation(("account", "credit", account, amount, "--reason", "chaos"), account,
+        return self._money("credit", account, amount)
+
+    def _money(self, verb: str, account: str, amount: str, *more: str) -> Operation:
+        operation = self._operation(("account", verb, account, amount, "--reason", "chaos", *more), account,
                                     f"c{len(self.operations)}")
         operation.amount = world.nanos(amount)
         return operation
@@ -165,11 +176,11 @@ class People(threading.Thread):
         return [f"{operation.op}: {' '.join(operation.words)} could not be done" for operation in self.operations
                 if not operation.done]
 
-    def sums(self, verb: str) -> Counter[str]:
-        """Nanos by account: every operation of that name once."""
+    def sums(self, *verbs: str) -> Counter[str]:
+        """Nanos by account: every operation of these names once."""
         sums: Counter[str] = Counter()
         for operation in self.operations:
-            if operation.words[1] == verb:
+            if operation.words[1] in verbs:
                 sums[operation.account] += operation.amount
         return sums
 
