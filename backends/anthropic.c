@@ -2,7 +2,7 @@
 #include "backends/anthropic.h"
 
 #include "backends/openai.h"
-#include "backends/openai_call.h"
+#include "backends/http_call.h"
 
 static struct backend *anthropic_open(struct loop *loop, const struct backend_config *config,
                                       struct err *err)
@@ -17,7 +17,7 @@ const struct backend_kind anthropic_kind = {
     .open = anthropic_open,
     .free = openai_backend_free,
     .start = openai_backend_start,
-    .pause = openai_call_pause,
-    .resume = openai_call_resume,
-    .cancel = openai_call_cancel,
+    .pause = http_call_pause,
+    .resume = http_call_resume,
+    .cancel = http_call_cancel,
 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backends/anthropic_reply.h"
-#include "backends/openai_call.h"
+#include "backends/http_call.h"
 #include "lib/base/mem.h"
 #include "lib/net/tls.h"
 
@@ -35,9 +35,9 @@ const struct backend_kind openai_kind = {
     .open = openai_open,
     .free = openai_backend_free,
     .start = openai_backend_start,
-    .pause = openai_call_pause,
-    .resume = openai_call_resume,
-    .cancel = openai_call_cancel,
+    .pause = http_call_pause,
+    .resume = http_call_resume,
+    .cancel = http_call_cancel,
 };
 
 static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
@@ -165,5 +165,5 @@ struct backend_call *openai_backend_start(struct backend *b, const struct backen
 {
     const struct openai *o = (struct openai *)b;
 
-    return openai_call_start(b->kind, &o->server, request, handlers, arg, err);
+    return http_call_start(b->kind, &o->server, request, handlers, arg, err);
 }

@@ -1,6 +1,6 @@
-/* openai_call.h - one call over HTTP, at a server that speaks one of OpenAI's dialects or Anthropic's. */
-#ifndef TOLLGATE_BACKENDS_OPENAI_CALL_H
-#define TOLLGATE_BACKENDS_OPENAI_CALL_H
+/* http_call.h - one call over HTTP, at a server that speaks one of OpenAI's dialects or Anthropic's. */
+#ifndef TOLLGATE_BACKENDS_HTTP_CALL_H
+#define TOLLGATE_BACKENDS_HTTP_CALL_H
 
 #include "backends/kind.h"
 #include "lib/base/jscan.h"
@@ -20,13 +20,13 @@ struct openai_server {
 };
 
 /* The promises of backend_start() and the others. */
-struct backend_call *openai_call_start(const struct backend_kind *kind,
+struct backend_call *http_call_start(const struct backend_kind *kind,
                                        const struct openai_server *server,
                                        const struct backend_request *request,
                                        const struct backend_handlers *handlers, void *arg,
                                        struct err *err) MUST_USE;
-void openai_call_pause(struct backend_call *base);
-void openai_call_resume(struct backend_call *base);
-void openai_call_cancel(struct backend_call *base);
+void http_call_pause(struct backend_call *base);
+void http_call_resume(struct backend_call *base);
+void http_call_cancel(struct backend_call *base);
 
 #endif

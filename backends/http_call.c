@@ -1,15 +1,15 @@
-/* openai_call.c - a call goes through one of three readers, chosen by the reply's head: a refusal's body is kept, a plain
+/* http_call.c - a call goes through one of three readers, chosen by the reply's head: a refusal's body is kept, a plain
  * answer is kept until it is whole, a stream passes through event by event. Whatever happens, the HTTP call's end is the
  * one place where the outcome is decided and the call dies; who wants it over earlier notes why and cancels the HTTP call. */
-#include "backends/openai_call.h"
+#include "backends/http_call.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backends/anthropic_reply.h"
 #include "backends/answer_stream.h"
+#include "backends/anthropic_reply.h"
 #include "backends/openai_request.h"
 #include "backends/retry_after.h"
 #include "lib/base/log.h"
@@ -23,7 +23,7 @@
 
 enum reading { HEAD, REFUSAL, REPLY, STREAM };
 
-struct openai_call {
+struct http_call {
     struct backend_call base;
     const struct openai_server *server;
     struct backend_handlers handlers;
@@ -47,11 +47,11 @@ struct openai_call {
     struct err failure;
 };
 
-static void openai_call_free(struct openai_call *c);
-DEFINE_AUTO(openai_call)
-static bool send_request(struct openai_call *c, const struct backend_request *request,
+static void http_call_free(struct http_call *c);
+DEFINE_AUTO(http_call)
+static bool send_request(struct http_call *c, const struct backend_request *request,
                          struct err *err);
-static void add_headers(struct openai_call *c, const struct backend_request *request);
+static void add_headers(struct http_call *c, const struct backend_request *request);
 static void add_header(struct buf *head, const char *name, const char *value);
 static void on_http_head(void *arg, const struct http_head *head);
 static void on_http_bytes(void *arg, const char *bytes, size_t n);
@@ -60,32 +60,32 @@ static void keep_header(const struct http_head *head, const char *name, char out
 static bool is_encoded(const struct http_head *head);
 static bool is_event_stream(const char *content_type);
 static bool is_json(const char *content_type);
-static void begin_stream(struct openai_call *c);
-static void keep(struct openai_call *c, const char *bytes, size_t n);
-static void feed_stream(struct openai_call *c, const char *bytes, size_t n);
+static void begin_stream(struct http_call *c);
+static void keep(struct http_call *c, const char *bytes, size_t n);
+static void feed_stream(struct http_call *c, const char *bytes, size_t n);
 static void on_stream_event(void *arg, const struct backend_event *event);
 static void on_after_done(void *arg);
 static void on_total(void *arg);
-static void refresh_usage(struct openai_call *c);
-static void give(struct openai_call *c, const struct backend_event *event);
-static void fail(struct openai_call *c, const struct err *why);
-static void stop(struct openai_call *c);
-static void decide(struct openai_call *c, const struct err *end, struct backend_result *result);
-static void end_stream(struct openai_call *c, const struct err *end, struct backend_result *result);
-static void end_reply(struct openai_call *c, struct backend_result *result);
-static void set_refused(struct openai_call *c, unsigned status, struct backend_result *result);
+static void refresh_usage(struct http_call *c);
+static void give(struct http_call *c, const struct backend_event *event);
+static void fail(struct http_call *c, const struct err *why);
+static void stop(struct http_call *c);
+static void decide(struct http_call *c, const struct err *end, struct backend_result *result);
+static void end_stream(struct http_call *c, const struct err *end, struct backend_result *result);
+static void end_reply(struct http_call *c, struct backend_result *result);
+static void set_refused(struct http_call *c, unsigned status, struct backend_result *result);
 static void set_broken(const struct err *why, struct backend_result *result);
-static void note_contradiction(const struct openai_call *c, bool as_stated);
+static void note_contradiction(const struct http_call *c, bool as_stated);
 
 /* --- a call begins --- */
 
-struct backend_call *openai_call_start(const struct backend_kind *kind,
-                                       const struct openai_server *server,
-                                       const struct backend_request *request,
-                                       const struct backend_handlers *handlers, void *arg,
-                                       struct err *err)
+struct backend_call *http_call_start(const struct backend_kind *kind,
+                                     const struct openai_server *server,
+                                     const struct backend_request *request,
+                                     const struct backend_handlers *handlers, void *arg,
+                                     struct err *err)
 {
-    AUTO(openai_call) c = xcalloc(1, sizeof *c);
+    AUTO(http_call) c = xcalloc(1, sizeof *c);
 
     c->base.kind = kind;
     c->server = server;
@@ -106,7 +106,7 @@ struct backend_call *openai_call_start(const struct backend_kind *kind,
     return &KEEP(c)->base;
 }
 
-static bool send_request(struct openai_call *c, const struct backend_request *request,
+static bool send_request(struct http_call *c, const struct backend_request *request,
                          struct err *err)
 {
     static const struct httpc_handlers handlers = {on_http_head, on_http_bytes, on_http_end};
@@ -125,7 +125,7 @@ static bool send_request(struct openai_call *c, const struct backend_request *re
 }
 
 /* All that travels: nothing of the caller's own head. */
-static void add_headers(struct openai_call *c, const struct backend_request *request)
+static void add_headers(struct http_call *c, const struct backend_request *request)
 {
     add_header(&c->head, "content-type", "application/json");
     add_header(&c->head, "accept", request->stream ? "text/event-stream" : "application/json");
@@ -155,7 +155,7 @@ static void add_header(struct buf *head, const char *name, const char *value)
     buf_add(head, "\r\n", 2);
 }
 
-static void openai_call_free(struct openai_call *c)
+static void http_call_free(struct http_call *c)
 {
     if (!c)
         return;
@@ -172,32 +172,32 @@ static void openai_call_free(struct openai_call *c)
 
 /* --- steering --- */
 
-void openai_call_pause(struct backend_call *base)
+void http_call_pause(struct backend_call *base)
 {
-    struct openai_call *c = (struct openai_call *)base;
+    struct http_call *c = (struct http_call *)base;
 
     if (!c->is_over)
         httpc_pause(c->http);
 }
 
-void openai_call_resume(struct backend_call *base)
+void http_call_resume(struct backend_call *base)
 {
-    struct openai_call *c = (struct openai_call *)base;
+    struct http_call *c = (struct http_call *)base;
 
     if (!c->is_over)
         httpc_resume(c->http);
 }
 
-void openai_call_cancel(struct backend_call *base)
+void http_call_cancel(struct backend_call *base)
 {
-    struct openai_call *c = (struct openai_call *)base;
+    struct http_call *c = (struct http_call *)base;
 
     c->is_cancelled = true;
     stop(c);
 }
 
 /* Whether for good or ill, the connection is of no more use. Its end is reported in a later turn. */
-static void stop(struct openai_call *c)
+static void stop(struct http_call *c)
 {
     if (c->stream)
         answer_stream_stop(c->stream);
@@ -208,7 +208,7 @@ static void stop(struct openai_call *c)
     c->is_over = true;
 }
 
-static void fail(struct openai_call *c, const struct err *why)
+static void fail(struct http_call *c, const struct err *why)
 {
     c->failure = *why;
     c->has_failed = true;
@@ -219,7 +219,7 @@ static void fail(struct openai_call *c, const struct err *why)
 
 static void on_http_head(void *arg, const struct http_head *head)
 {
-    struct openai_call *c = arg;
+    struct http_call *c = arg;
     struct err why;
 
     if (c->is_over)
@@ -273,7 +273,7 @@ static bool is_json(const char *content_type)
     return type.len == 0 || span_equal_nocase(type, SPAN("application/json"));
 }
 
-static void begin_stream(struct openai_call *c)
+static void begin_stream(struct http_call *c)
 {
     const struct openai_stream_plan plan = {
         .usage_wanted = c->usage_wanted,
@@ -289,7 +289,7 @@ static void begin_stream(struct openai_call *c)
 
 static void on_http_bytes(void *arg, const char *bytes, size_t n)
 {
-    struct openai_call *c = arg;
+    struct http_call *c = arg;
 
     if (c->is_over)
         return;
@@ -300,7 +300,7 @@ static void on_http_bytes(void *arg, const char *bytes, size_t n)
 }
 
 /* Of a refusal as much as fits, of an answer all or nothing. */
-static void keep(struct openai_call *c, const char *bytes, size_t n)
+static void keep(struct http_call *c, const char *bytes, size_t n)
 {
     size_t room = c->kept.max - c->kept.len;
     struct err why;
@@ -313,7 +313,7 @@ static void keep(struct openai_call *c, const char *bytes, size_t n)
     }
 }
 
-static void feed_stream(struct openai_call *c, const char *bytes, size_t n)
+static void feed_stream(struct http_call *c, const char *bytes, size_t n)
 {
     bool was_done = answer_stream_is_done(c->stream);
     struct err why;
@@ -334,7 +334,7 @@ static void on_after_done(void *arg)
 
 static void on_total(void *arg)
 {
-    struct openai_call *c = arg;
+    struct http_call *c = arg;
     struct err why;
 
     err_set(&why, ERR_TIMEOUT, "%s did not end its reply within %" PRId64 " ms",
@@ -344,13 +344,13 @@ static void on_total(void *arg)
 
 static void on_stream_event(void *arg, const struct backend_event *event)
 {
-    struct openai_call *c = arg;
+    struct http_call *c = arg;
 
     refresh_usage(c);
     give(c, event);
 }
 
-static void give(struct openai_call *c, const struct backend_event *event)
+static void give(struct http_call *c, const struct backend_event *event)
 {
     if (!c->has_started) {
         c->has_started = true;
@@ -360,7 +360,7 @@ static void give(struct openai_call *c, const struct backend_event *event)
         c->handlers.on_event(c->arg, event);
 }
 
-static void refresh_usage(struct openai_call *c)
+static void refresh_usage(struct http_call *c)
 {
     if (c->base.usage.bucket[USAGE_INPUT].source == USAGE_MISSING)
         usage_set(&c->base.usage, USAGE_INPUT, c->input_bytes / BYTES_PER_TOKEN, USAGE_ESTIMATED);
@@ -373,7 +373,7 @@ static void refresh_usage(struct openai_call *c)
 /* `err` null: the body ended as framed. */
 static void on_http_end(void *arg, const struct err *err)
 {
-    AUTO(openai_call) c = arg;
+    AUTO(http_call) c = arg;
     struct backend_result result = {.accepted = httpc_may_be_accepted(c->http)};
 
     c->http = NULL;
@@ -387,7 +387,7 @@ static void on_http_end(void *arg, const struct err *err)
     c->handlers.on_end(c->arg, &result);
 }
 
-static void decide(struct openai_call *c, const struct err *end, struct backend_result *result)
+static void decide(struct http_call *c, const struct err *end, struct backend_result *result)
 {
     if (c->is_cancelled)
         result->outcome = BACKEND_CANCELLED;
@@ -403,7 +403,7 @@ static void decide(struct openai_call *c, const struct err *end, struct backend_
         end_reply(c, result);
 }
 
-static void end_stream(struct openai_call *c, const struct err *end, struct backend_result *result)
+static void end_stream(struct http_call *c, const struct err *end, struct backend_result *result)
 {
     struct err why;
 
@@ -415,7 +415,7 @@ static void end_stream(struct openai_call *c, const struct err *end, struct back
     note_contradiction(c, answer_stream_usage(c->stream, &c->base.usage));
 }
 
-static bool read_reply(const struct openai_call *c, struct span body, struct openai_reply *out,
+static bool read_reply(const struct http_call *c, struct span body, struct openai_reply *out,
                        struct usage *usage, struct err *err)
 {
     if (c->dialect == DIALECT_ANTHROPIC_MESSAGES)
@@ -423,7 +423,7 @@ static bool read_reply(const struct openai_call *c, struct span body, struct ope
     return openai_reply_read(c->server->reply_scanner, c->dialect, body, out, usage, err);
 }
 
-static void end_reply(struct openai_call *c, struct backend_result *result)
+static void end_reply(struct http_call *c, struct backend_result *result)
 {
     struct usage usage = {0};
     struct backend_event event = {.bytes = buf_span(&c->kept), .closing = true};
@@ -451,7 +451,7 @@ static void end_reply(struct openai_call *c, struct backend_result *result)
 }
 
 /* A provider that is too busy has not begun. */
-static void set_refused(struct openai_call *c, unsigned status, struct backend_result *result)
+static void set_refused(struct http_call *c, unsigned status, struct backend_result *result)
 {
     result->outcome = BACKEND_REFUSED;
     result->status = status;
@@ -469,7 +469,7 @@ static void set_broken(const struct err *why, struct backend_result *result)
     result->err = *why;
 }
 
-static void note_contradiction(const struct openai_call *c, bool as_stated)
+static void note_contradiction(const struct http_call *c, bool as_stated)
 {
     if (!as_stated)
         log_warn("usage_contradictory", "%s states parts of its usage that exceed their total",
