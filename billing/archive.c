@@ -169,3 +169,16 @@ static bool read_writers(const char *archive, const char *dir, char **names, siz
     }
     return true;
 }
+
+bool archive_has_history(const char *archive)
+{
+    struct archive_writer *writers = NULL;
+    size_t count = 0;
+    bool found = false;
+
+    if (archive_writers(archive, &writers, &count, NULL))
+        for (size_t i = 0; i < count; i++)
+            found |= writers[i].segments > 0;
+    free(writers);
+    return found;
+}

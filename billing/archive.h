@@ -32,6 +32,8 @@ struct archive_writer {
     uint64_t segments;  /* highest archived number, 0 if none */
 };
 bool archive_writers(const char *archive, struct archive_writer **writers, size_t *count, struct err *err) MUST_USE; /* free() */
+/* Some writer has archived something. All writers of today may be new, after a restore of the archive alone. */
+bool archive_has_history(const char *archive) MUST_USE;
 
 /* Reads all lines of a writer in order, verifying chain, header and density. */
 struct archive_reader;

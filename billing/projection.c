@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "billing/archive.h"
 #include "billing/projection_cursors.h"
 #include "billing/projection_report.h"
 #include "billing/projection_ship.h"
@@ -78,6 +79,7 @@ static struct projection *make(struct loop *loop, struct redis *redis,
     p->redis = redis;
     p->installation = xstrdup(config->installation);
     p->archive = xstrdup(config->archive);
+    p->archive_has_history = archive_has_history(config->archive);
     p->batch_records = config->batch_records;
     p->batches_max = config->batches_max;
     p->recent_ms = config->recent_ms;
@@ -227,7 +229,7 @@ static void begin(struct projection *p)
 
     forget(p);
     p->is_recovered = is_recovered;
-    p->has_history = has_records(projection_heads(p));
+    p->has_history = p->archive_has_history || has_records(projection_heads(p));
     rand_text(p->token, TOKEN_TEXT - 1);
     p->rest_ticks = 0;
     p->ticked_ms = clock_monotonic_ms();

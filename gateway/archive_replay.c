@@ -106,16 +106,10 @@ static void on_stopped(void *arg, const struct err *err)
 bool archive_replay_has_history(const struct options *o)
 {
     AUTO_CLEAR(journal_report) here = {.count = 0};
-    struct archive_writer *writers = NULL;
     bool found = false;
-    size_t count = 0;
 
     if (journal_report_read(o->journal, &here, NULL))
         for (size_t i = 0; i < here.count; i++)
             found |= journal_entry_records(&here.entries[i]) > 0;
-    if (!found && archive_writers(o->archive, &writers, &count, NULL))
-        for (size_t i = 0; i < count; i++)
-            found |= writers[i].segments > 0;
-    free(writers);
-    return found;
+    return found || archive_has_history(o->archive);
 }

@@ -2,8 +2,8 @@
 -- holds, and once these are there `back`, which asks whether the partition may admit under this run of Redis.
 --
 -- KEYS: state, live, cursors. ARGV: installation, partitions, writer, run_id, n, turn (how often the writer's directory has
--- been taken up; what was left in it by those before is among the n records), old or new (has it ever recorded
--- anything?), coming|back, token (what it comes under: another each time that it begins anew), again or first (did this
+-- been taken up; what was left in it by those before is among the n records), old or new (has it, or
+-- the archive, anything on record?), coming|back, token (what it comes under: another each time that it begins anew), again or first (did this
 -- process admit calls before?). Answers {OK}, {WAIT} (always to `coming`), {BEHIND, cursor} (the writer has to replay),
 -- {AGAIN} (it must come anew: what it put was lost since it came), {INSTALLATION}, {RETIRED} or {PARKED, why}.
 --
