@@ -78,6 +78,7 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     h->key_access =
         xstrndup(request->key_access.data ? request->key_access.data : "", request->key_access.len);
     copy(request->currency, h->currency, sizeof h->currency);
+    copy(request->model, h->model, sizeof h->model);
     h->amount = request->amount_nanos;
     h->started_at = request->started_at;
     day_of(h->started_at, h->day);
@@ -150,6 +151,7 @@ static void ask_admit(struct hold *h)
         int64_text(h->tokens, tokens),
         span_of(h->key_access),
         span_of(h->day),
+        span_of(h->model),
         claim.arg[0],
         claim.arg[1],
         claim.arg[2],
@@ -236,6 +238,7 @@ static void wait_for_window(const struct hold *h, struct admission_answer *answe
 {
     int64_t now = clock_now();
 
+    copy(h->model, answer->budget.model, sizeof answer->budget.model);
     answer->budget.ends_at =
         window_end(h->started_at, answer->budget.is_of_month ? WINDOW_MONTH : WINDOW_DAY);
     if (answer->budget.ends_at > now)

@@ -13,7 +13,7 @@ enum verdict {
     VERDICT_ADMITTED,      /* by Redis, or, while that is away, within the account's allowance (offline.h) */
     VERDICT_CREDIT,        /* the hold is more than what is left */
     VERDICT_CONCURRENCY,   /* as many calls are open as the account may have */
-    VERDICT_BUDGET,        /* what the account or the key may spend this day or month does not cover it */
+    VERDICT_BUDGET,        /* what the account, the key, or the account with this model may spend this day or month does not cover it */
     VERDICT_RATE,          /* requests or tokens come faster than the account or the key may */
     VERDICT_TOO_LARGE,     /* the call may use more tokens than are allowed in a minute */
     VERDICT_KEY_UNKNOWN, VERDICT_KEY_REVOKED, VERDICT_KEY_EXPIRED,
@@ -49,8 +49,10 @@ struct admission_answer {
         int64_t limit, left;
     } over;               /* RATE and TOO_LARGE: what is in the way longest */
     struct {
-        bool is_of_key, is_of_month;
+        enum { BUDGET_OF_ACCOUNT, BUDGET_OF_KEY, BUDGET_OF_MODEL } scope; /* the account's, for that model */
+        bool is_of_month;
         int64_t nanos, left;
+        char model[MODEL_TEXT]; /* that the call is of */
         int64_t ends_at; /* when the day or month is over */
     } budget;             /* BUDGET: the one that is in the way longest */
     int64_t asked_tokens; /* the most that the call can use */
@@ -78,7 +80,7 @@ struct admission_request {
     const char *first_key; /* under whose name it counts in rates and budgets (key_state) */
     struct span key_access; /* what the key opens, as the caller read it (key_state) */
     int64_t amount_nanos;
-    const char *currency;
+    const char *currency, *model;
     int64_t tokens; /* the most that it can use; token rates book it */
     int64_t started_at; /* on whose day and in whose month it counts */
     const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that has it does not go on without Redis */

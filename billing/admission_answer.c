@@ -101,7 +101,9 @@ static void fill_budget(struct admission_answer *answer, const struct redis_repl
 {
     size_t at = redis_reply_count(reply) - 4;
 
-    answer->budget.is_of_key = text_is(reply, at, "key");
+    answer->budget.scope = text_is(reply, at, "key")     ? BUDGET_OF_KEY
+                           : text_is(reply, at, "model") ? BUDGET_OF_MODEL
+                                                         : BUDGET_OF_ACCOUNT;
     answer->budget.is_of_month = text_is(reply, at + 1, "month");
     answer->budget.nanos = number_at(reply, at + 2);
     answer->budget.left = number_at(reply, at + 3);

@@ -21,10 +21,10 @@
 #define RELEASE_AGE_MS 120000
 #define RELEASES_MAX   4096
 #define ENTRIES_MAX    64 /* of one command */
-#define WHERE_TEXT     (DAY_TEXT + KEY_ID_PUBLIC + 2)
+#define WHERE_TEXT     (DAY_TEXT + KEY_ID_PUBLIC + MODEL_TEXT + 3)
 
 struct entry {
-    const char *request_id, *first_key, *day; /* day null: it is not put again */
+    const char *request_id, *first_key, *model, *day; /* day null: it is not put again */
     int64_t amount;
 };
 
@@ -141,7 +141,8 @@ static void add_entry(struct entries *some, const struct hold *h)
 {
     some->partition = h->partition;
     some->account = h->account;
-    some->entry[some->count++] = (struct entry){h->request_id, h->first_key, h->day, h->amount};
+    some->entry[some->count++] =
+        (struct entry){h->request_id, h->first_key, h->model, h->day, h->amount};
 }
 
 static void on_renewed(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -381,8 +382,8 @@ static void eval_hold(struct admission *a, const char *verb, const struct entrie
         args[n++] = span_of(amounts[i]);
         where[i][0] = '\0';
         if (some->entry[i].day)
-            snprintf(where[i], sizeof where[i], " %s %s", some->entry[i].day,
-                     some->entry[i].first_key);
+            snprintf(where[i], sizeof where[i], " %s %s %s", some->entry[i].day,
+                     some->entry[i].first_key, some->entry[i].model);
         args[n++] = span_of(where[i]);
     }
     redis_eval(a->redis, &(struct redis_eval){script_get(SCRIPT_HOLD), {key, k}, {args, n}},

@@ -26,7 +26,7 @@ struct hold {
     int64_t amount, tokens, started_at;
     char day[DAY_TEXT]; /* on which it began */
     uint64_t outage; /* in which it was let go on without Redis; 0: it was not */
-    char currency[CURRENCY_TEXT];
+    char currency[CURRENCY_TEXT], model[MODEL_TEXT];
     int64_t asked_ms;
     admission_on_answer *on_answer;
     void *arg;

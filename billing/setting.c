@@ -1,5 +1,5 @@
 /* setting.c - the members that accounts and keys have, each a row: what is added here is applied, kept and shown to
- * admit under its name. */
+ * admit under its name. Budgets of an account for one model stand under "budget_day:<model>". */
 #include "billing/setting.h"
 
 #include "lib/base/mem.h"
@@ -22,6 +22,11 @@ static const struct row account_rows[] = {
     {"concurrency", P_CONCURRENCY, COUNT, {NULL}},
     {"rpm", P_RPM, COUNT, {NULL}},
     {"tpm", P_TPM, COUNT, {NULL}},
+    {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
+    {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
+};
+/* Of a record that names a model: nothing but these. */
+static const struct row model_rows[] = {
     {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
     {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
 };
@@ -48,12 +53,18 @@ static const struct row replaced_rows[] = {
     {"replaced_by", P_KEY, ID, {NULL}},
 };
 
+/* Which rows a record may have; behind their names stands the model, if there is one. */
+struct table {
+    const struct row *rows;
+    size_t count;
+    const char *model;
+};
+
 static enum setting_form form_of(const struct members *m, enum record_kind kind);
 static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form);
-static bool read_rows(const struct members *m, const struct row *rows, size_t count,
-                      struct setting *out);
-static bool add_values(const struct members *m, const struct row *rows, size_t count,
-                       struct buf *out);
+static bool read_model(const struct members *m, struct table *out);
+static bool read_rows(const struct members *m, const struct table *table, struct setting *out);
+static bool add_values(const struct members *m, const struct table *table, struct buf *out);
 static bool add_value(const struct members *m, const struct row *row, struct buf *out);
 
 const char *setting_form_name(enum setting_form form)
@@ -65,29 +76,42 @@ const char *setting_form_name(enum setting_form form)
 
 bool setting_read(const struct members *m, enum record_kind kind, struct setting *out)
 {
-    bool is_account = kind == RECORD_ACCOUNT;
+    struct table table = {key_rows, ARRAY_LEN(key_rows), NULL};
 
+    if (kind == RECORD_ACCOUNT)
+        table = (struct table){account_rows, ARRAY_LEN(account_rows), NULL};
     out->form = form_of(m, kind);
-    return is_whole(m, kind, out->form) &&
-           read_rows(m, is_account ? account_rows : key_rows,
-                     is_account ? ARRAY_LEN(account_rows) : ARRAY_LEN(key_rows), out);
+    return is_whole(m, kind, out->form) && (kind != RECORD_ACCOUNT || read_model(m, &table)) &&
+           read_rows(m, &table, out);
+}
+
+/* A change may be of the account's budgets for one model. */
+static bool read_model(const struct members *m, struct table *out)
+{
+    const char *model;
+
+    if (!member_is_named(m, P_MODEL))
+        return true;
+    if (!member_text(m, P_MODEL, &model) || !model[0] || strpbrk(model, " ="))
+        return false;
+    *out = (struct table){model_rows, ARRAY_LEN(model_rows), model};
+    return true;
 }
 
 bool setting_read_replaced(const struct members *m, struct setting *out)
 {
     out->form = SETTING_ROTATE;
     return member_is_named(m, P_REPLACED_UNTIL) &&
-           read_rows(m, replaced_rows, ARRAY_LEN(replaced_rows), out);
+           read_rows(m, &(struct table){replaced_rows, ARRAY_LEN(replaced_rows), NULL}, out);
 }
 
-static bool read_rows(const struct members *m, const struct row *rows, size_t count,
-                      struct setting *out)
+static bool read_rows(const struct members *m, const struct table *table, struct setting *out)
 {
     struct buf values = {
         .data = out->values, .cap = sizeof out->values, .max = sizeof out->values - 1};
 
     return member_id(m, P_OP, &out->op) && member_count(m, P_REVISION, &out->revision) &&
-           member_time(m, P_AT, &out->at) && add_values(m, rows, count, &values);
+           member_time(m, P_AT, &out->at) && add_values(m, table, &values);
 }
 
 static enum setting_form form_of(const struct members *m, enum record_kind kind)
@@ -113,17 +137,18 @@ static bool is_whole(const struct members *m, enum record_kind kind, enum settin
     return member_is_named(m, P_OWNER_KIND) && has_hash && !member_is_named(m, P_STATE);
 }
 
-static bool add_values(const struct members *m, const struct row *rows, size_t count,
-                       struct buf *out)
+static bool add_values(const struct members *m, const struct table *table, struct buf *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!member_is_named(m, rows[i].path))
+    for (const struct row *row = table->rows; row < table->rows + table->count; row++) {
+        if (!member_is_named(m, row->path))
             continue;
         if (out->len)
             buf_add_char(out, ' ');
-        buf_add_string(out, rows[i].name);
+        buf_add_string(out, row->name);
+        if (table->model)
+            buf_printf(out, ":%s", table->model);
         buf_add_char(out, '=');
-        if (!add_value(m, &rows[i], out))
+        if (!add_value(m, row, out))
             return false;
     }
     return out->len > 0 && !out->failed;

@@ -106,17 +106,18 @@ static void on_holds(void *arg, const struct redis_reply *reply, const struct er
     reading_goes_on(r, err);
 }
 
-/* "amount writer renewed … day key" (billing/scripts/README.md). */
+/* "amount writer renewed … day key model" (billing/scripts/README.md). */
 static void add_hold(struct reading *r, struct span entry)
 {
-    struct span key = last_word(&entry), day = last_word(&entry);
+    struct span model = last_word(&entry), key = last_word(&entry), day = last_word(&entry);
     const char *blank = memchr(entry.data, ' ', entry.len);
     bool is_of_month = day.len == DAY_TEXT - 1 && memcmp(day.data, r->day, PERIOD_TEXT - 1) == 0;
     bool is_of_day = is_of_month && span_equal(day, span_of(r->day));
     bool is_of_key = span_equal(key, span_of(r->key));
     int64_t amount;
 
-    if (!blank || !int64_parse((struct span){entry.data, (size_t)(blank - entry.data)}, &amount))
+    if (!model.len || !blank ||
+        !int64_parse((struct span){entry.data, (size_t)(blank - entry.data)}, &amount))
         return;
     for (int spender = 0; spender < SPENDERS; spender++) {
         if (spender == SPENDER_KEY && !is_of_key)

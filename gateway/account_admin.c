@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "billing/model_budgets.h"
 #include "gateway/account_terms.h"
 #include "gateway/grants_view.h"
 #include "gateway/operation.h"
@@ -25,6 +26,8 @@ struct change {
     struct buf record;
 };
 
+static bool read_model(const struct console *c, const json_t *body, struct account_terms *t,
+                       struct err *err);
 static void change_start(struct console *c, struct http_request *r, struct change *change);
 static void on_turn(void *arg);
 static void on_operation(void *arg, enum operation_seen seen, const struct err *err);
@@ -58,8 +61,8 @@ void account_post(void *server, struct http_request *r, const struct route_match
 
 void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    static const char *const members[] = {"credit_limit", "concurrency",  "rpm", "tpm",
-                                          "budget_day",   "budget_month", "op",  NULL};
+    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "budget_day",
+                                          "budget_month", "model",       "op",  NULL};
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
     struct change change = {.terms = {.id = match->value[0], .mode = "postpaid"}};
@@ -72,12 +75,34 @@ void account_limit_post(void *server, struct http_request *r, const struct route
           err_set(&err, ERR_INPUT, "no limit was given to be changed")) ||
         !(id_is_valid(span_of(change.terms.id)) ||
           err_set(&err, ERR_NOT_FOUND, "there is no account '%.80s'", change.terms.id)) ||
+        !read_model(server, body, &change.terms, &err) ||
         !account_limits_read(body, &change.terms, &err)) {
         reply_err(r, &err);
         return;
     }
     change.body = KEEP(body);
     change_start(server, r, &change);
+}
+
+/* Of one model there are budgets only. */
+static bool read_model(const struct console *c, const json_t *body, struct account_terms *t,
+                       struct err *err)
+{
+    static const char *const members[] = {"model", "budget_day", "budget_month", "op", NULL};
+    const struct catalogue *catalogue = c->ledger.catalogue;
+
+    if (!json_object_get(body, "model"))
+        return true;
+    if (!json_get_string(body, "model", &t->model, "the limits", err))
+        return false;
+    if (!json_only_members(body, members, "the limits for one model", err))
+        return false;
+    if (json_object_size(body) < 3)
+        return err_set(err, ERR_INPUT,
+                       "'model' goes with 'budget_day' or 'budget_month'; neither was given");
+    return !catalogue || catalogue_model(catalogue, t->model) ||
+           err_set(err, ERR_NOT_FOUND,
+                   "there is no model '%.200s'; `tollgate model list` shows them", t->model);
 }
 
 /* Takes the body. */
@@ -144,7 +169,10 @@ static void on_present(void *arg, bool found, const struct account_state *state,
         turn_refuse(c->turn, err);
         return;
     }
-    account_terms_answer(&terms, turn_op(c->turn), c->is_repeated, &answer);
+    if (c->terms.model)
+        account_model_answer(&c->terms, c->body, turn_op(c->turn), c->is_repeated, &answer);
+    else
+        account_terms_answer(&terms, turn_op(c->turn), c->is_repeated, &answer);
     if (c->is_repeated || !turn_request(c->turn))
         turn_reply(c->turn, &answer);
     else
@@ -230,6 +258,8 @@ static void on_names(void *arg, char *const *names, size_t count, const struct e
 static void show_next(struct show *s);
 static void on_shown(void *arg, bool found, const struct account_state *state,
                      const struct err *err);
+static void on_model_budgets(void *arg, const struct model_budget *list, size_t count,
+                             const struct err *err);
 static void show_end(struct show *s, const struct err *err);
 
 void accounts_get(void *server, struct http_request *r, const struct route_match *match)
@@ -305,8 +335,35 @@ static void on_shown(void *arg, bool found, const struct account_state *state,
         show_end(s, err);
         return;
     }
-    if (found)
-        write_account(&s->w, s->names[s->next], state);
+    if (!found) {
+        s->next++;
+        show_next(s);
+        return;
+    }
+    jw_object(&s->w);
+    write_account(&s->w, s->names[s->next], state);
+    model_budgets_read(s->console->ledger.redis, s->names[s->next], on_model_budgets, s);
+}
+
+static void on_model_budgets(void *arg, const struct model_budget *list, size_t count,
+                             const struct err *err)
+{
+    struct show *s = arg;
+
+    if (err) {
+        show_end(s, err);
+        return;
+    }
+    jw_key(&s->w, "models");
+    jw_array(&s->w);
+    for (size_t i = 0; i < count; i++) {
+        jw_object(&s->w);
+        jw_string_member(&s->w, "model", list[i].model);
+        budgets_write(&s->w, list[i].day, list[i].month, NULL);
+        jw_object_end(&s->w);
+    }
+    jw_array_end(&s->w);
+    jw_object_end(&s->w);
     s->next++;
     show_next(s);
 }
@@ -315,7 +372,6 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
 {
     char text[DECIMAL_TEXT];
 
-    jw_object(w);
     jw_string_member(w, "account", id);
     jw_bool_member(w, "opened", state->opened);
     jw_string_member(w, "currency", state->currency);
@@ -332,7 +388,6 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
     jw_int_member(w, "tpm", state->tpm);
     budgets_write(w, state->budget_day, state->budget_month, NULL);
     jw_int_member(w, "open_calls", state->open);
-    jw_object_end(w);
 }
 
 static void show_end(struct show *s, const struct err *err)

@@ -133,8 +133,26 @@ void account_change_write(const struct account_terms *t, const json_t *body,
     jw_init(&w, record);
     jw_object(&w);
     jw_string_member(&w, "account", t->id);
+    if (t->model)
+        jw_string_member(&w, "model", t->model);
     write_limits(&w, t, body);
     write_stamp(&w, stamp);
+}
+
+void account_model_answer(const struct account_terms *t, const json_t *body, const char *op,
+                          bool is_repeated, struct buf *out)
+{
+    struct jw w;
+
+    jw_init(&w, out);
+    jw_object(&w);
+    jw_string_member(&w, "account", t->id);
+    jw_string_member(&w, "model", t->model);
+    budgets_write(&w, t->budget_day, t->budget_month, body);
+    jw_string_member(&w, "op", op);
+    if (is_repeated)
+        jw_bool_member(&w, "repeated", true);
+    jw_object_end(&w);
 }
 
 void account_terms_answer(const struct account_terms *t, const char *op, bool is_repeated,

@@ -12,6 +12,7 @@ struct account_terms {
     const char *id, *currency, *mode;
     int64_t credit_limit, concurrency, rpm, tpm; /* the last three: 0 is no limit */
     int64_t budget_day, budget_month;            /* nanos; 0: none */
+    const char *model; /* of a change: the budgets are the account's for this model; null: its own */
 };
 
 /* The members credit_limit, concurrency, rpm, tpm, budget_day and budget_month, where the body has them. The mode must be set. */
@@ -35,7 +36,9 @@ void account_terms_write(const struct account_terms *t, const struct account_sta
 /* The body of one that changes limits: those that `body` names, with their values in `t`. */
 void account_change_write(const struct account_terms *t, const json_t *body, const struct account_stamp *stamp,
                           struct buf *record);
-/* What a change is answered with: the terms as they are then; and whether the operation was booked before, so that nothing was changed now. */
+/* What a change of the budgets for a model is answered with: those that `body` names. */
+void account_model_answer(const struct account_terms *t, const json_t *body, const char *op, bool is_repeated, struct buf *out);
+/* What any other is answered with: the terms as they are then; and whether the operation was booked before, so that nothing was changed now. */
 void account_terms_answer(const struct account_terms *t, const char *op, bool is_repeated, struct buf *out);
 
 #endif

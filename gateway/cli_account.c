@@ -28,9 +28,17 @@ static const struct cli_column account_columns[] = {
     {"open", "open_calls", true},
 };
 
+static const struct cli_column model_columns[] = {
+    {"account", "account", false},
+    {"model", "model", false},
+    {"a day", "budget_day", true},
+    {"a month", "budget_month", true},
+};
+
 static int read_terms(struct cli *c, json_t *body);
 static int read_limits(struct cli *c, json_t *body);
 static void show_grants(struct cli *c, const json_t *grants);
+static void print_model_budgets(const struct cli *c, json_t *models);
 static void name_absent_limits(const struct cli *c, json_t *account);
 
 int account_create(struct cli *c)
@@ -83,6 +91,7 @@ int account_limit(struct cli *c)
         {"a month", "budget_month", true},
     };
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/limit", c->arguments[0]);
+    const char *model = cli_value(c, "--model");
     AUTO_JSON body = json_object();
     AUTO_JSON reply = NULL;
 
@@ -92,11 +101,16 @@ int account_limit(struct cli *c)
         return cli_misused(c,
                            "needs a limit to change: --rpm, --tpm, --concurrency, --credit-limit, "
                            "--budget-day or --budget-month");
+    if (model)
+        json_object_set_new(body, "model", json_string(model));
     reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
     if (!reply)
         return CLI_FAILED;
     name_absent_limits(c, reply);
-    cli_print_object(c, reply, columns, ARRAY_LEN(columns));
+    if (model)
+        cli_print_object(c, reply, model_columns, ARRAY_LEN(model_columns));
+    else
+        cli_print_object(c, reply, columns, ARRAY_LEN(columns));
     return CLI_DONE;
 }
 
@@ -110,6 +124,7 @@ int account_show(struct cli *c)
     name_absent_limits(c, reply);
     cli_print_object(c, reply, account_columns, ARRAY_LEN(account_columns));
     show_grants(c, json_object_get(reply, "grants"));
+    print_model_budgets(c, json_object_get(reply, "models"));
     return CLI_DONE;
 }
 
@@ -123,6 +138,19 @@ static void show_grants(struct cli *c, const json_t *grants)
 
     if (!c->json && json_array_size(grants) > 0)
         cli_print_list(c, grants, columns, ARRAY_LEN(columns), "");
+}
+
+/* JSON has them already. */
+static void print_model_budgets(const struct cli *c, json_t *models)
+{
+    json_t *model;
+    size_t i;
+
+    if (c->json || json_array_size(models) == 0)
+        return;
+    json_array_foreach(models, i, model) cli_name_absent_rates(c, model);
+    printf("\n");
+    cli_print_list(c, models, model_columns + 1, ARRAY_LEN(model_columns) - 1, "");
 }
 
 /* For people; a postpaid account's credit limit of 0 is one. */

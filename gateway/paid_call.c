@@ -168,6 +168,7 @@ static void admit(struct paid_call *c)
                                         .key_access = key_access_json(c->holder.access),
                                         .started_at = c->event.started_at,
                                         .currency = c->event.amount.currency,
+                                        .model = c->event.model,
                                         .tokens =
                                             (int64_t)c->body.len + c->wants.n * call_output_cap(c)};
     struct claim claim;

@@ -66,13 +66,15 @@ static void describe_budget(const struct admission_answer *answer, const struct 
                             char out[ERR_TEXT_MAX])
 {
     const char *window = answer->budget.is_of_month ? "month" : "day";
+    bool is_of_model = answer->budget.scope == BUDGET_OF_MODEL;
     char budget[DECIMAL_TEXT], left[DECIMAL_TEXT], need[DECIMAL_TEXT], ends[CLOCK_TEXT];
 
     snprintf(out, ERR_TEXT_MAX,
-             "This %s may spend %s %s a %s, %s are left, and this call may cost up to %s; the %s "
-             "ends at %s",
-             answer->budget.is_of_key ? "key" : "account",
+             "This %s may spend %s %s a %s%s%s, %s are left, and this call may cost up to %s; the "
+             "%s ends at %s",
+             answer->budget.scope == BUDGET_OF_KEY ? "key" : "account",
              decimal_format(answer->budget.nanos, budget), asked->currency, window,
+             is_of_model ? " on " : "", is_of_model ? answer->budget.model : "",
              decimal_format(answer->budget.left, left), decimal_format(asked->nanos, need), window,
              clock_format(answer->budget.ends_at, ends));
 }

@@ -4,12 +4,12 @@
 -- which the call began, spent of that month. ARGV: installation,
 -- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
 -- Redis's time counts), currency, tokens (the most that the call can use), what the key opens, as the
--- caller knows it, the day on which the call began (2026-11-22).
+-- caller knows it, the day on which the call began (2026-11-22), model.
 -- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE|BUDGET, left, open, most, currency, mode}, or one word of the table
 -- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
 -- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
 -- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest;
--- and on BUDGET {account|key, day|month, budget, left}.
+-- and on BUDGET {account|key|model, day|month, budget, left}.
 -- A call that carries an idempotency key also gives KEYS: claim, live; and ARGV: digest of what is asked, when the claim
 -- ends (ms), how often the writer's directory had been taken up; and of each other name that the idempotency key has, under
 -- which a call may have claimed it too, a KEY more (its claim) and an ARGV more (what is asked, digested likewise). It is
@@ -19,7 +19,7 @@
 local state, key, account, holds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local index, held, released = KEYS[5], KEYS[6], KEYS[7]
 local first_key = sub(KEYS[9], #'tg:{a17}:rate:key:' + 1) -- by which rates and budgets count: the first of its rotations
-local id, request, amount, tokens = ARGV[3], ARGV[4], ARGV[6], ARGV[9]
+local id, request, amount, tokens, model = ARGV[3], ARGV[4], ARGV[6], ARGV[9], ARGV[12]
 
 if not is_amount(amount) or not is_amount(tokens) or find(amount .. tokens, '-', 1, true) then
     return {'MALFORMED'}
@@ -50,7 +50,7 @@ elseif (k[7] or '') ~= ARGV[10] then
 end
 
 local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm',
-               'budget_day', 'budget_month')
+               'budget_day', 'budget_month', 'budget_day:' .. model, 'budget_month:' .. model)
 if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 end
@@ -77,9 +77,9 @@ local function barred(claim, body, name)
     end
 end
 
-local bar = KEYS[12] and barred(KEYS[12], ARGV[12], 0)
+local bar = KEYS[12] and barred(KEYS[12], ARGV[13], 0)
 for i = 14, #KEYS do
-    bar = bar or barred(KEYS[i], ARGV[i + 1], i - 13)
+    bar = bar or barred(KEYS[i], ARGV[i + 2], i - 13)
 end
 if bar then
     return bar
@@ -118,7 +118,8 @@ elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
 end
 local over = amount ~= '0' and
-    budget_over({a[8], a[9], k[8], k[9]}, {KEYS[10], KEYS[11]}, holds, ARGV[11], first_key, amount)
+    budget_over({a[8], a[9], k[8], k[9], a[10], a[11]}, {KEYS[10], KEYS[11]}, holds, ARGV[11], first_key, model,
+                amount)
 if over then
     local list = answer('BUDGET', room, open)
     for i = 1, 4 do
@@ -136,9 +137,9 @@ if open == 0 then
     call('SADD', held, id)
 end
 if KEYS[12] then
-    write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[12], ends = ARGV[13], by = ARGV[5], turn = ARGV[14]},
+    write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[13], ends = ARGV[14], by = ARGV[5], turn = ARGV[15]},
                 CLAIM_MS)
 end
-call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key)
+call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key .. ' ' .. model)
 call('HINCRBY', account, 'room', negate(amount))
 return answer('OK', call('HGET', account, 'room'), open + 1)

@@ -69,14 +69,14 @@ local function raise_mark(trimmed, account, id)
 end
 
 -- The amount of an entry "amount writer renewed_ms" and what stands behind it: what it booked of token rates (" tokens
--- account-share key-share", rate.lua; or '') and the day on which the call began, with its key (" 2026-11-22 public-id", or
+-- account-share key-share", rate.lua; or '') and the day on which the call began, its key and model (" 2026-11-22 public-id creator/name", or
 -- ''). Nil when it is no entry.
 local function hold_amount(entry)
     local amount, tail = match(entry, '^(%d+) %S+ %d+(.*)$')
     if not amount then
         return nil
     end
-    local rates, where = match(tail, '^(.-)( %d%d%d%d%-%d%d%-%d%d %S+)$')
+    local rates, where = match(tail, '^(.-)( %d%d%d%d%-%d%d%-%d%d %S+ %S+)$')
     rates, where = rates or tail, where or ''
     if is_amount(amount) and (rates == '' or find(rates, '^ %d+ [%d:-]+ [%d:-]+$')) then
         return amount, rates, where

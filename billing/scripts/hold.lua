@@ -1,7 +1,7 @@
 -- hold.lua - renews, raises or releases holds of one account.
 --
 -- KEYS: state, account, holds, index, held, rate of the account; then `released` and the rate of the key of each
--- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id, amount, and " day key"
+-- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id, amount, and " day key model"
 -- of each entry (the day on which the call began). Answers {OK, a word an entry …}, {INSTALLATION} or {PARKED}.
 --
 -- A release gives the tokens that were booked back to the rates. An entry that is put again has booked none: its

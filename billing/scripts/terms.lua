@@ -16,8 +16,8 @@ local function read_setting(op, entry)
     if not is_amount(s.revision) then
         return nil
     end
-    for name, value in string.gmatch(rest, ' ([%w_]+)=(%S*)') do
-        if NUMBERS[name] and not is_amount(value) then
+    for name, value in string.gmatch(rest, ' ([^%s=]+)=(%S*)') do
+        if NUMBERS[match(name, '^[^:]+')] and not is_amount(value) then
             return nil
         end
         s.values[name] = value
@@ -39,9 +39,10 @@ local function is_higher(a, b)
 end
 
 -- What the object is set to once `new` is among its operations; nil when an earlier record of its operation counts. A
--- creation names all members, so none that was set is ever unset. Nothing is written here.
+-- creation names all members but an account's budgets for models: what only a record named that counts no more, since an
+-- earlier one of its operation came, is false. Nothing is written here.
 local function values_with(terms, new)
-    local all, highest, values = call('HGETALL', terms), {}, {}
+    local all, highest, values, replaced = call('HGETALL', terms), {}, {}, {}
     local function offer(s)
         for name, value in pairs(s.values) do
             if not highest[name] or is_higher(s, highest[name]) then
@@ -55,14 +56,23 @@ local function values_with(terms, new)
             offer(s)
         elseif is_before(s.at, s.writer, s.n, new.at, writer, new.n) then
             return nil
+        else
+            replaced = s.values
         end
     end
     offer(new)
+    for name in pairs(replaced) do
+        values[name] = values[name] or false
+    end
     return values
 end
 
 local function write_values(object, values)
     for name, value in pairs(values) do
-        call('HSET', object, name, value)
+        if value then
+            call('HSET', object, name, value)
+        else
+            call('HDEL', object, name)
+        end
     end
 end

@@ -145,7 +145,7 @@ static void draw_call(struct dice *d, struct fact *f)
     if (d->commutes) /* a call is its writer's own */
         f->request = (f->request / WRITERS * WRITERS + f->writer) % REQUESTS;
     f->subject = account_of(f->request);
-    f->model = f->request / ACCOUNTS % MODELS;
+    f->model = model_of(f->request);
     f->key = usual_key(d, f->request);
     f->period = (unsigned)draw(d, PERIODS);
     f->currency = one_in(d, 8);
@@ -163,7 +163,7 @@ static void draw_refund(struct dice *d, struct fact *f)
 {
     f->request = (unsigned)draw(d, 6);
     f->subject = account_of(f->request);
-    f->model = f->request / ACCOUNTS % MODELS;
+    f->model = model_of(f->request);
     f->orig_period = f->request % PERIODS;
     f->period = f->orig_period + (unsigned)draw(d, PERIODS - f->orig_period);
     f->currency = f->request % 5 == 4;
@@ -217,7 +217,7 @@ static void drop_unset(struct fact *f)
         f->has_models = false;
     if (!(f->sets & SETS_SCOPES))
         f->has_scopes = false;
-    if (!(f->sets & SETS_BUDGETS))
+    if (!(f->sets & (SETS_BUDGETS | SETS_MODEL_BUDGETS)))
         f->budget_day = f->budget_month = 0;
 }
 
@@ -229,6 +229,9 @@ static void draw_account(struct dice *d, struct fact *f)
         f->sets |= one_in(d, 2) ? SETS_LIMIT : SETS_CONCURRENCY;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= SETS_BUDGETS;
+    if (f->form == SETTING_LIMIT && one_in(d, 3))
+        f->sets = SETS_MODEL_BUDGETS;
+    f->model = (unsigned)draw(d, MODELS);
     f->revision = draw_revision(d);
     f->currency = one_in(d, 8);
     f->is_postpaid = one_in(d, 3);

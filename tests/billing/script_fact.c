@@ -104,7 +104,9 @@ static void add_stamp(struct buf *body, const struct fact *f)
 {
     add_count(body, f, SETS_RPM, "rpm", f->rpm);
     add_count(body, f, SETS_TPM, "tpm", f->tpm);
-    if (f->sets & SETS_BUDGETS) {
+    if (f->sets & SETS_MODEL_BUDGETS)
+        buf_printf(body, ",\"model\":\"" MODEL_FMT "\"", f->model);
+    if (f->sets & (SETS_BUDGETS | SETS_MODEL_BUDGETS)) {
         add_amount(body, "budget_day", f->budget_day);
         add_amount(body, "budget_month", f->budget_month);
     }
@@ -199,6 +201,9 @@ void fact_values(const struct fact *f, struct buf *out)
     if (f->sets & SETS_BUDGETS)
         buf_printf(out, " budget_day=%" PRId64 " budget_month=%" PRId64, f->budget_day,
                    f->budget_month);
+    if (f->sets & SETS_MODEL_BUDGETS)
+        buf_printf(out, " budget_day:" MODEL_FMT "=%" PRId64 " budget_month:" MODEL_FMT "=%" PRId64,
+                   f->model, f->budget_day, f->model, f->budget_month);
     if (is_key)
         key_values(f, out);
 }

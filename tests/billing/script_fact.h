@@ -40,7 +40,8 @@ enum set {
     SETS_ALL = 1023,
     SETS_STATE = 1024,
     SETS_ROTATION = 2048, /* of the key that replaces another */
-    SETS_REPLACED = 4096  /* of that other one */
+    SETS_REPLACED = 4096, /* of that other one */
+    SETS_MODEL_BUDGETS = 8192 /* of an account, for `model`: nothing else then */
 };
 
 /* A record, as the journal of its writer has it. */
@@ -56,6 +57,10 @@ struct fact {
     unsigned request, model, period, orig_period, currency, op, owner, key;
     int64_t amount, charged, tokens, limit, concurrency, rpm, tpm, revision;
     int64_t budget_day, budget_month; /* 0: none */
+    struct {
+        bool is_there;
+        int64_t day, month;
+    } model_budgets[MODELS]; /* of an account as it is in the end */
     int64_t spent, taken, left;       /* of a grant the first, of an expiry all */
     int64_t at, expires_at;           /* nanos; expires_at 0: never */
     bool has_idem, is_complete;       /* of a call: it carried the idempotency key `idem` */
@@ -106,6 +111,7 @@ extern const char *const day_texts[PERIODS]; /* on which all calls of the period
 #define FIRST_FMT           "id%u-%u"                        /* account, which */
 #define FIRST_BODY_FMT      "{\"says\":%" PRId64 "}"
 #define account_of(request) ((request) % ACCOUNTS)
+#define model_of(request)   ((request) / ACCOUNTS % MODELS)
 #define first_key_of(key)   ((key) % FIRST_KEYS)
 
 #endif

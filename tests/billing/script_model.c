@@ -632,7 +632,7 @@ static void look(struct model *m, const struct sweep_ask *ask, bool is_first, st
         struct model_hold *h = &m->holds[r];
         if (h->is_there && !is_first && is_unrenewed(m, r)) {
             buf_printf(answer, " " REQUEST_FMT " ", r);
-            model_render_hold(h, answer);
+            model_render_hold(h, r, answer);
             assert(m->swept_count < SWEPT_MAX);
             m->swept[m->swept_count].request = r;
             m->swept[m->swept_count++].hold = *h;

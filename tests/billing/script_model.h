@@ -170,7 +170,7 @@ char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us);
 
 /* Everything that Redis then holds of the partition: a line a fact, in any order. */
 void model_render(const struct model *m, int64_t now_us, struct buf *out);
-void model_render_hold(const struct model_hold *h, struct buf *out); /* its entry */
+void model_render_hold(const struct model_hold *h, unsigned request, struct buf *out); /* its entry */
 
 /* What the answers and the lines are made of. */
 /* The account or key as all of its records together set it (script_model_terms.c); false: nothing has created it. */

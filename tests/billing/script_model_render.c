@@ -333,6 +333,15 @@ static void account_lines(const struct page *p, unsigned account)
     account_number(p, account, "budget_day", is.budget_day);
     account_number(p, account, "budget_month", is.budget_month);
     account_number(p, account, "tpm", is.tpm);
+    for (unsigned i = 0; i < MODELS; i++) {
+        char day[64], month[64];
+        if (!is.model_budgets[i].is_there)
+            continue;
+        snprintf(day, sizeof day, "budget_day:" MODEL_FMT, i);
+        snprintf(month, sizeof month, "budget_month:" MODEL_FMT, i);
+        account_number(p, account, day, is.model_budgets[i].day);
+        account_number(p, account, month, is.model_budgets[i].month);
+    }
     account_number(p, account, "balance", model_balance(p->m, account, is.currency));
 }
 
@@ -389,7 +398,7 @@ static void entry_line(const struct page *p, const char *key, const char *accoun
         return;
     name(p, key, account);
     buf_printf(p->out, REQUEST_FMT " = ", request);
-    model_render_hold(h, p->out);
+    model_render_hold(h, request, p->out);
     buf_add_char(p->out, '\n');
 }
 
@@ -401,7 +410,7 @@ static void share_text(const struct share *s, struct buf *out)
         buf_add_string(out, " -");
 }
 
-void model_render_hold(const struct model_hold *h, struct buf *out)
+void model_render_hold(const struct model_hold *h, unsigned request, struct buf *out)
 {
     char day[DAY_TEXT];
 
@@ -411,7 +420,8 @@ void model_render_hold(const struct model_hold *h, struct buf *out)
         share_text(&h->shares[OF_ACCOUNT], out);
         share_text(&h->shares[OF_KEY], out);
     }
-    buf_printf(out, " %s " KEY_FMT, day_of(h->began_ms * NANOS_PER_MS, day), h->key);
+    buf_printf(out, " %s " KEY_FMT " " MODEL_FMT, day_of(h->began_ms * NANOS_PER_MS, day), h->key,
+               model_of(request));
 }
 
 static void rate_number(const struct page *p, const char *what, const char *id, const char *field,
@@ -518,7 +528,7 @@ static void swept_lines(const struct page *p)
 
         name(p, "swept", NULL);
         buf_printf(p->out, "+ " REQUEST_FMT " " ACCOUNT_FMT " ", request, request % ACCOUNTS);
-        model_render_hold(&p->m->swept[i].hold, p->out);
+        model_render_hold(&p->m->swept[i].hold, request, p->out);
         buf_add_char(p->out, '\n');
     }
 }

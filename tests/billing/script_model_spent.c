@@ -79,8 +79,16 @@ static bool is_in_window(int64_t ms, int64_t began_ms, bool is_of_month)
     return a.year == b.year && a.month == b.month && (is_of_month || a.day == b.day);
 }
 
-/* Booked and held by then, of the account, or with the key alone. */
-static int128 used_in(const struct model *m, const struct admit_ask *ask, bool is_of_key,
+enum budget_of { ACCOUNTS_OWN, KEYS_OWN, OF_THE_MODEL };
+
+static bool is_of(enum budget_of of, const struct admit_ask *ask, unsigned key, unsigned model)
+{
+    return of == ACCOUNTS_OWN || (of == KEYS_OWN && first_key_of(key) == first_key_of(ask->key)) ||
+           (of == OF_THE_MODEL && model == model_of(ask->request));
+}
+
+/* Booked and held by then, of the account, with the key alone or of the model alone. */
+static int128 used_in(const struct model *m, const struct admit_ask *ask, enum budget_of of,
                       bool is_of_month)
 {
     int128 used = 0;
@@ -88,14 +96,13 @@ static int128 used_in(const struct model *m, const struct admit_ask *ask, bool i
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = m->booked[i].fact;
         if (f->kind == RECORD_CALL && !m->booked[i].reason && f->subject == ask->account &&
-            f->currency == ask->currency &&
-            (!is_of_key || first_key_of(f->key) == first_key_of(ask->key)) &&
+            f->currency == ask->currency && is_of(of, ask, f->key, f->model) &&
             is_in_window(f->started_ms, ask->began_ms, is_of_month))
             used += f->amount;
     }
     for (unsigned r = ask->account; r < REQUESTS; r += ACCOUNTS) {
         const struct model_hold *h = &m->holds[r];
-        if (h->is_there && (!is_of_key || h->key == first_key_of(ask->key)) &&
+        if (h->is_there && is_of(of, ask, h->key, model_of(r)) &&
             is_in_window(h->began_ms, ask->began_ms, is_of_month))
             used += h->amount;
     }
@@ -104,23 +111,28 @@ static int128 used_in(const struct model *m, const struct admit_ask *ask, bool i
 
 bool budget_over(const struct model *m, const struct admit_ask *ask, struct buf *out)
 {
+    static const char *const names[] = {"account", "key", "model"};
+    unsigned model = model_of(ask->request);
     struct fact account, key;
 
     if (!model_account(m, ask->account, &account) || !model_key(m, ask->key, &key))
         return false;
     const struct {
         int64_t limit;
-        bool is_of_key, is_of_month;
-    } budgets[] = {{account.budget_month, false, true},
-                   {key.budget_month, true, true},
-                   {account.budget_day, false, false},
-                   {key.budget_day, true, false}};
+        enum budget_of of;
+        bool is_of_month;
+    } budgets[] = {{account.budget_month, ACCOUNTS_OWN, true},
+                   {key.budget_month, KEYS_OWN, true},
+                   {account.model_budgets[model].month, OF_THE_MODEL, true},
+                   {account.budget_day, ACCOUNTS_OWN, false},
+                   {key.budget_day, KEYS_OWN, false},
+                   {account.model_budgets[model].day, OF_THE_MODEL, false}};
     for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
-        int128 used = used_in(m, ask, budgets[i].is_of_key, budgets[i].is_of_month);
+        int128 used = used_in(m, ask, budgets[i].of, budgets[i].is_of_month);
         if (!budgets[i].limit || used + ask->amount <= budgets[i].limit)
             continue;
         if (out)
-            buf_printf(out, " %s %s %" PRId64 " %" PRId64, budgets[i].is_of_key ? "key" : "account",
+            buf_printf(out, " %s %s %" PRId64 " %" PRId64, names[budgets[i].of],
                        budgets[i].is_of_month ? "month" : "day", budgets[i].limit,
                        used < budgets[i].limit ? (int64_t)(budgets[i].limit - used) : 0);
         return true;

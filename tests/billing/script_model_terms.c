@@ -50,18 +50,24 @@ static unsigned sets_of(const struct operations *all, unsigned cell)
                                                 : all->first[cell]->sets;
 }
 
-static const struct fact *setter(const struct operations *all, enum set member)
+#define ANY_MODEL MODELS
+static const struct fact *setter_for(const struct operations *all, enum set member, unsigned model)
 {
     const struct fact *found = NULL;
 
     for (unsigned i = 0; i < CELLS; i++) {
         const struct fact *f = all->first[i];
-        if (sets_of(all, i) & member &&
+        if (sets_of(all, i) & member && (model == ANY_MODEL || f->model == model) &&
             (!found || f->revision > found->revision ||
              (f->revision == found->revision && comes_before(found, f))))
             found = f;
     }
     return found;
+}
+
+static const struct fact *setter(const struct operations *all, enum set member)
+{
+    return setter_for(all, member, ANY_MODEL);
 }
 
 static bool compose(const struct operations *all, struct fact *out)
@@ -99,7 +105,15 @@ bool model_account(const struct model *m, unsigned account, struct fact *out)
 {
     struct operations all = operations_of(m, RECORD_ACCOUNT, account);
 
-    return compose(&all, out);
+    if (!compose(&all, out))
+        return false;
+    for (unsigned model = 0; model < MODELS; model++) {
+        const struct fact *f = setter_for(&all, SETS_MODEL_BUDGETS, model);
+        out->model_budgets[model].is_there = f;
+        out->model_budgets[model].day = f ? f->budget_day : 0;
+        out->model_budgets[model].month = f ? f->budget_month : 0;
+    }
+    return true;
 }
 
 bool model_key(const struct model *m, unsigned key, struct fact *out)

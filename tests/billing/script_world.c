@@ -295,6 +295,7 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     arg(&c, "%" PRId64, ask->tokens);
     arg(&c, "%s", access_text(ask->knows_scopes, ask->knows_models));
     arg(&c, "%s", day);
+    arg(&c, MODEL_FMT, model_of(ask->request));
     if (ask->has_idem) {
         key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
         key(&c, "live");
@@ -330,7 +331,8 @@ char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask
         key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
         arg(&c, REQUEST_FMT, ask->entries[i].request);
         arg(&c, "%" PRId64, ask->entries[i].amount);
-        arg(&c, " %s " KEY_FMT, day_of(ask->began_ms * NANOS_PER_MS, day), first_key_of(ask->key));
+        arg(&c, " %s " KEY_FMT " " MODEL_FMT, day_of(ask->began_ms * NANOS_PER_MS, day),
+            first_key_of(ask->key), model_of(ask->entries[i].request));
     }
     return ask_script(w, SCRIPT_HOLD, &c);
 }

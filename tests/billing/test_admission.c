@@ -121,7 +121,8 @@ static void ask(struct call *c, const char *request_id, int64_t nanos)
                                         .key = "17abcdefghij",
                                         .first_key = "17abcdefghij",
                                         .amount_nanos = nanos,
-                                        .currency = "CNY"};
+                                        .currency = "CNY",
+                                        .model = "demo/m"};
 
     *c = (struct call){0};
     c->hold = admission_admit(admission, &request, on_answer, c);

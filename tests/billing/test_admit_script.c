@@ -93,8 +93,9 @@ static char *admit(struct admit a)
                           "tg:{a17}:spent:acct:2026-11-22:CNY",
                           "tg:{a17}:spent:acct:2026-11:CNY",
                           NULL};
-    const char *args[] = {a.installation, a.run,      a.account, a.request, "w-a",        a.amount,
-                          a.now,          a.currency, a.tokens,  "",        "2026-11-22", NULL};
+    const char *args[] = {a.installation, a.run,    a.account,  a.request, "w-a",
+                          a.amount,       a.now,    a.currency, a.tokens,  "",
+                          "2026-11-22",   "demo/m", NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -120,8 +121,8 @@ static char *hold(const char *verb, const char *request, const char *amount)
                           released,
                           "tg:{a17}:rate:key:17key",
                           NULL};
-    const char *args[] = {"inst-1", "64", "acct", "w-a", verb, request, amount, " 2026-11-22 17key",
-                          NULL};
+    const char *args[] = {
+        "inst-1", "64", "acct", "w-a", verb, request, amount, " 2026-11-22 17key demo/m", NULL};
 
     return run(SCRIPT_HOLD, keys, args);
 }
@@ -328,11 +329,28 @@ START_TEST(a_key_spends_its_own_budget_alone)
 }
 END_TEST
 
+START_TEST(a_budget_for_one_model_lets_others_through)
+{
+    open_partition();
+    set("HSET tg:{a17}:account:acct concurrency 9 budget_day:demo/m 50 budget_month:demo/m 90 "
+        "budget_day:demo/other 1");
+    set("HSET tg:{a17}:holds:acct req_0 %s", "30 w-a 1700000000000 2026-11-22 17two demo/other");
+    spend("2026-11-22", "account", "1000");
+    spend("2026-11-22", "model:demo/other", "1000");
+    spend("2026-11-22", "model:demo/m", "10");
+    spend("2026-11", "model:demo/m", "25");
+    expect(admit_call("req_1", "41"), "BUDGET 100 1 9 CNY prepaid model day 50 40");
+    expect(admit_call("req_1", "40"), "OK 60 2 9 CNY prepaid");
+    expect(admit_call("req_2", "26"), "BUDGET 60 2 9 CNY prepaid model month 90 25");
+    expect(admit_call("req_2", "25"), "BUDGET 60 2 9 CNY prepaid model day 50 0");
+}
+END_TEST
+
 START_TEST(what_ran_on_another_day_counts_in_the_month_alone)
 {
     open_partition();
     set("HSET tg:{a17}:account:acct budget_day 40 budget_month 90");
-    set("HSET tg:{a17}:holds:acct req_0 %s", "50 w-a 1700000000000 2026-11-21 17key");
+    set("HSET tg:{a17}:holds:acct req_0 %s", "50 w-a 1700000000000 2026-11-21 17key demo/m");
     expect(admit_call("req_1", "41"), "BUDGET 100 1 2 CNY prepaid account month 90 40");
     expect(admit_call("req_1", "40"), "OK 60 2 2 CNY prepaid");
 }
@@ -719,6 +737,7 @@ static Suite *suite(void)
     tcase_add_test(t, a_key_that_expires_later_admits);
     tcase_add_test(t, what_fits_a_budget_exactly_is_let_in);
     tcase_add_test(t, a_month_that_is_spent_is_told_before_the_day);
+    tcase_add_test(t, a_budget_for_one_model_lets_others_through);
     tcase_add_test(t, a_key_spends_its_own_budget_alone);
     tcase_add_test(t, what_ran_on_another_day_counts_in_the_month_alone);
     tcase_add_test(t, what_costs_nothing_needs_no_budget);

@@ -112,7 +112,7 @@ static void put_hold(const struct fact *f)
     args[4] = SPAN("renew");
     args[5] = span_of(f->line);
     args[6] = span_of(amount);
-    args[7] = SPAN(" 2026-11-22 17key");
+    args[7] = SPAN(" 2026-11-22 17key demo/m");
     AUTO_STRING answer = fixture_eval(&redis, SCRIPT_HOLD, key, 8, args, 8);
     ck_assert_msg(strcmp(answer, "OK OK") == 0 || strcmp(answer, "OK OVER") == 0, "%s", answer);
 }

@@ -112,7 +112,8 @@ static void ask(struct call *c, const char *request_id)
                                         .key = "17abcdefghij",
                                         .first_key = "17abcdefghij",
                                         .amount_nanos = 1,
-                                        .currency = "CNY"};
+                                        .currency = "CNY",
+                                        .model = "demo/m"};
     struct claim claim;
 
     *c = (struct call){.event = {.account = "acct", .idempotency = {KEY, BODY}}};

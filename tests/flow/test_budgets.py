@@ -24,15 +24,16 @@ def pair(serve_for_module: Callable[[str], Served]) -> Iterator[tuple[Served, Se
     """Two hosts on one Redis and one archive."""
     first, second = serve_for_module("first"), serve_for_module("second")
     first.backends = {"fast": {"kind": "echo"}}
-    first.start().set_up("1", [{"id": "demo/fast", "price": "dime", "backends": [{"name": "fast"}]}], PRICES)
+    first.start().set_up("1", [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": "fast"}]} for name in ("fast", "other")],
+                         PRICES)
     second.join(first).serve().wait_ready()
     yield first, second
     second.stop()
 
 
-def ask(host: Gateway, key: str, calls: int = 1) -> list[Reply]:
+def ask(host: Gateway, key: str, calls: int = 1, model: str = "demo/fast") -> list[Reply]:
     with host.wire(key, 120) as wire:
-        return [wire.ask(wire.chat(CALL)) for _ in range(calls)]
+        return [wire.ask(wire.chat({**CALL, "model": model})) for _ in range(calls)]
 
 
 def check_refused(reply: Reply, window: str, budget: str) -> None:
@@ -49,10 +50,11 @@ def seconds_left(window: str) -> float:
     return (ends - now).total_seconds()
 
 
-@pytest.mark.parametrize("window", ["day", "month"])
-def test_a_thousand_calls_at_once_never_pass_a_budget(pair: tuple[Served, Served], window: str) -> None:
+@pytest.mark.parametrize(("window", "of_model"), [("day", ()), ("month", ("--model", "demo/fast"))])
+def test_a_thousand_calls_at_once_never_pass_a_budget(pair: tuple[Served, Served], window: str, of_model: tuple[str, ...]) -> None:
     first, _ = pair
-    account, key = first.new_account("1000", "--prepaid", f"--budget-{window}", "2.35")
+    account, key = first.new_account("1000", "--prepaid")
+    first.cli("account", "limit", account, f"--budget-{window}", "2.35", *of_model)
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(ask, pair[i % 2], key, CALLS // 20) for i in range(20)]
     replies = [reply for one in asked for reply in one.result()]
@@ -63,6 +65,25 @@ def test_a_thousand_calls_at_once_never_pass_a_budget(pair: tuple[Served, Served
     check_refused(last, window, "2.35")
     assert "0.05 are left" in last.error["message"]
     assert abs(int(last.headers["retry-after"]) - seconds_left(window)) < 120
+    assert ("on demo/fast" in last.error["message"]) == bool(of_model)
+    assert ask(first, key, model="demo/other")[0].status == (200 if of_model else 429)
+
+
+def test_a_budget_for_one_model_is_shown_changed_and_taken_away(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, key = first.new_account("1000", "--prepaid", "--budget-day", "5")
+    first.cli("account", "limit", account, "--model", "demo/fast", "--budget-day", "0.20")
+    first.cli("account", "limit", account, "--model", "demo/fast", "--budget-month", "3")
+    first.cli("account", "limit", account, "--model", "demo/other", "--budget-month", "1")
+    shown = first.account_state(account)
+    assert (shown["budget_day"], shown["budget_month"]) == ("5", "0")
+    assert shown["models"] == [{"model": "demo/fast", "budget_day": "0.2", "budget_month": "3"},
+                               {"model": "demo/other", "budget_day": "0", "budget_month": "1"}]
+    assert [reply.status for reply in ask(second, key, 3)] == [200, 200, 429]
+    first.cli("account", "limit", account, "--model", "demo/fast", "--budget-day", "0")
+    first.cli("account", "limit", account, "--model", "demo/other", "--budget-month", "0")
+    assert first.account_state(account)["models"] == [{"model": "demo/fast", "budget_day": "0", "budget_month": "3"}]
+    assert ask(second, key)[0].status == 200
 
 
 def test_a_keys_budget_is_its_own_and_stands_beside_its_accounts(pair: tuple[Served, Served]) -> None:
@@ -93,7 +114,8 @@ def test_a_budget_counts_what_was_spent_before_it_and_holds_at_the_next_call(pai
 
 def test_a_rebuild_leaves_nothing_of_a_budget_to_be_spent_again(pair: tuple[Served, Served]) -> None:
     first, second = pair
-    account, key = first.new_account("1000", "--prepaid", "--budget-day", "0.30")
+    account, key = first.new_account("1000", "--prepaid")
+    first.cli("account", "limit", account, "--model", "demo/fast", "--budget-day", "0.30")
     assert [reply.status for reply in ask(first, key, 4)] == [200, 200, 200, 429]
     first.settle_down(account)
     first.cli("journal", "rebuild", "--from-zero")
@@ -124,4 +146,7 @@ def test_what_is_no_budget_is_refused(pair: tuple[Served, Served]) -> None:
     first, _ = pair
     account, _ = first.new_account("1", "--prepaid")
     assert "negative" in first.refused("account", "limit", account, "--budget-day", "-1")
+    assert "no model 'demo/none'" in first.refused("account", "limit", account, "--model", "demo/none", "--budget-day", "1")
+    assert "--budget-day" in first.refused("account", "limit", account, "--model", "demo/fast", code=2)
+    assert "rpm" in first.refused("account", "limit", account, "--model", "demo/fast", "--rpm", "1", "--budget-day", "1")
     assert "no calls" in first.refused("key", "create", "demo", "--creator", "--budget-day", "1")
