@@ -12,7 +12,7 @@
 #define EXPIRY_BASE (STORY_START_US * 1000)
 
 /* What a story is about: some mistakes need much of one thing before they show. */
-enum theme { EVERYTHING, CALLS, RECORDS, RECOVERY, GRANTS, THEMES };
+enum theme { EVERYTHING, CALLS, RECORDS, RECOVERY, GRANTS, LIMITS, THEMES };
 
 struct dice {
     uint64_t chance;
@@ -66,6 +66,12 @@ static const unsigned weights[THEMES][OP_KINDS] = {
                 [OP_TICK] = 60,
                 [OP_KEEP] = 4,
                 [OP_LOSE] = 4,
+                [OP_BACK] = 40},
+    [LIMITS] = {[OP_WRITE] = 240,
+                [OP_APPLY] = 200,
+                [OP_ADMIT] = 300,
+                [OP_HOLD] = 40,
+                [OP_TICK] = 10,
                 [OP_BACK] = 40},
     [RECOVERY] = {[OP_ANSWER] = 10,
                   [OP_TAKE_UP] = 20,
@@ -130,7 +136,8 @@ static unsigned usual_key(struct dice *d, unsigned request)
 {
     unsigned account = account_of(request);
 
-    return one_in(d, 6) ? (unsigned)draw(d, KEYS / 2) * 2 + account % 2 : account;
+    return one_in(d, d->theme == LIMITS ? 2 : 6) ? (unsigned)draw(d, KEYS / 2) * 2 + account % 2
+                                                 : account;
 }
 
 static unsigned draw_request(struct dice *d)
@@ -186,8 +193,10 @@ static void draw_rates(struct dice *d, struct fact *f)
 /* Round calls fit a budget exactly. */
 static void draw_budgets(struct dice *d, struct fact *f)
 {
-    f->budget_day = one_in(d, 4) ? 1000000000 * (int64_t)(1 + draw(d, 12)) : 0;
-    f->budget_month = one_in(d, 4) ? 1000000000 * (int64_t)(1 + draw(d, 30)) : 0;
+    uint64_t n = d->theme == LIMITS ? 2 : 4;
+
+    f->budget_day = one_in(d, n) ? 1000000000 * (int64_t)(1 + draw(d, 12)) : 0;
+    f->budget_month = one_in(d, n) ? 1000000000 * (int64_t)(1 + draw(d, 30)) : 0;
 }
 
 /* A creation sets all, a change one thing or two. */
@@ -248,7 +257,7 @@ static void draw_key(struct dice *d, struct fact *f)
     f->owner = one_in(d, 8) ? (unsigned)draw(d, ACCOUNTS / 2) * 2 + f->subject % 2 : f->subject;
     f->revision = draw_revision(d);
     f->is_of_creator = one_in(d, 30);
-    draw_form(d, f, one_in(d, d->theme == CALLS ? 200 : 20));
+    draw_form(d, f, one_in(d, d->theme == CALLS || d->theme == LIMITS ? 200 : 20));
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= one_in(d, 2) ? SETS_EXPIRY : one_in(d, 2) ? SETS_MODELS : SETS_SCOPES;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
@@ -344,6 +353,8 @@ static struct fact draw_fact(struct dice *d)
 
     if (d->theme == GRANTS && die >= 56)
         die = 72; /* money */
+    if (d->theme == LIMITS && die >= 70)
+        die = 52 + die % 18; /* accounts and keys */
     while (die >= kinds[k].upto)
         k++;
     f.kind = kinds[k].kind;

@@ -15,7 +15,7 @@
 #define STEPS_USUAL   8000
 #define SEED_USUAL    1
 #define PRINTED_MAX   (256 * 1024)
-#define CAUGHT_WITHIN 200 /* stories */
+#define CAUGHT_WITHIN 900 /* stories */
 #define TIMEOUT_S     3600
 
 static struct world world;
