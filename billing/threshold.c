@@ -20,8 +20,9 @@ void crossing_id(const struct crossing *c, const char *installation, char out[NO
     AUTO_CLEAR(buf) text = {.max = DIGEST_MAX};
     char hex[SHA256_HEX];
 
-    buf_printf(&text, "%s\n%s\n%s\n%s\n%u\n%lld\n%s", installation, c->account,
-               c->key ? c->key : "", c->period, c->percent, (long long)c->budget, c->currency);
+    buf_printf(&text, "%s\n%s\n%s\n%s\n%s\n%u\n%lld\n%s", installation, c->account,
+               c->key ? c->key : "", c->model ? c->model : "", c->period, c->percent,
+               (long long)c->budget, c->currency);
     assert(!text.failed);
     sha256_hex(text.data, text.len, hex);
     snprintf(out, NOTICE_ID_TEXT, "msg_%.32s", hex);
@@ -39,9 +40,11 @@ void crossing_write(const struct crossing *c, int64_t at, struct buf *out)
     jw_key(&w, "data");
     jw_object(&w);
     jw_string_member(&w, "account", c->account);
-    jw_string_member(&w, "scope", c->key ? "key" : "account");
+    jw_string_member(&w, "scope", c->key ? "key" : c->model ? "model" : "account");
     if (c->key)
         jw_string_member(&w, "key", c->key);
+    if (c->model)
+        jw_string_member(&w, "model", c->model);
     jw_string_member(&w, "window", strlen(c->period) < DAY_TEXT - 1 ? "month" : "day");
     jw_string_member(&w, "period", c->period);
     jw_int_member(&w, "threshold", c->percent);

@@ -1,5 +1,5 @@
 /* notice_look.c - the questions come one after the other: whether the partition is whole, the month's notices, the account,
- * what it spent, and then each key that spent something. A partition that is being filled anew is not looked at: what it
+ * its budgets for single models, what it spent, and then each key that spent something. A partition that is being filled anew is not looked at: what it
  * lacks yet would seem not to have been told. */
 #include "gateway/notice_look.h"
 
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "billing/admission.h"
+#include "billing/model_budgets.h"
 #include "billing/partition_server.h"
 #include "billing/spending.h"
 #include "lib/base/mem.h"
@@ -18,6 +19,12 @@ struct key_sum {
     int64_t day, month;
 };
 
+/* What the account has spent on a model that it has a budget for. */
+struct model_sum {
+    struct model_budget budget;
+    int64_t day, month;
+};
+
 struct look {
     struct redis *redis;
     struct partition partition;
@@ -25,7 +32,8 @@ struct look {
     char account[ID_TEXT], month[PERIOD_TEXT], currency[CURRENCY_TEXT];
     int64_t budget_day, budget_month, day, month_sum; /* the account's own */
     char (*told)[NOTICE_ID_TEXT];                     /* ids that were raised */
-    size_t told_count, key_count, next;
+    size_t told_count, model_count, key_count, next;
+    struct model_sum *models;
     struct key_sum *keys;
     char key[KEY_ID_PUBLIC]; /* which is read: of the next sum's, one after the other */
     const struct notice_look_handlers *handlers;
@@ -37,16 +45,18 @@ static void on_notices(void *arg, const struct redis_reply *reply, const struct 
 static void take_notice(struct look *l, struct span name, struct span entry);
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
+static void on_models(void *arg, const struct model_budget *list, size_t count,
+                      const struct err *err);
 static void on_day(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_month(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool take_sums(struct look *l, const struct redis_reply *reply, bool is_day,
                       const struct err *err);
 static void take_sum(struct look *l, bool is_day, struct span scope, struct span sum);
+static void take_model_sum(struct look *l, bool is_day, struct span model, int64_t nanos);
 static struct key_sum *key_of(struct look *l, struct span key);
 static void next_key(struct look *l);
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err);
-static void judge(struct look *l, const char *key, const char *period, int64_t budget,
-                  int64_t spent);
+static void judge(struct look *l, const struct crossing *of, int64_t budget, int64_t spent);
 static bool is_told(const struct look *l, const char *id);
 static void ask_hash(struct look *l, const char *what, const char *rest, redis_on_reply *on_reply);
 static void look_end(struct look *l, const struct err *err);
@@ -139,7 +149,6 @@ static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
     struct look *l = arg;
-    char name[SPENT_TEXT];
 
     if (err || !found || !state->opened) {
         look_end(l, err);
@@ -148,6 +157,22 @@ static void on_account(void *arg, bool found, const struct account_state *state,
     memcpy(l->currency, state->currency, sizeof l->currency);
     l->budget_day = state->budget_day;
     l->budget_month = state->budget_month;
+    model_budgets_read(l->redis, l->account, on_models, l);
+}
+
+static void on_models(void *arg, const struct model_budget *list, size_t count,
+                      const struct err *err)
+{
+    struct look *l = arg;
+    char name[SPENT_TEXT];
+
+    if (err) {
+        look_end(l, err);
+        return;
+    }
+    l->models = xcalloc(count + 1, sizeof *l->models);
+    for (; l->model_count < count; l->model_count++)
+        l->models[l->model_count].budget = list[l->model_count];
     ask_hash(l, "spent", spent_day_name(l->account, l->ask.day, l->currency, name), on_day);
 }
 
@@ -166,8 +191,14 @@ static void on_month(void *arg, const struct redis_reply *reply, const struct er
 
     if (!take_sums(l, reply, false, err))
         return;
-    judge(l, NULL, l->ask.day, l->budget_day, l->day);
-    judge(l, NULL, l->month, l->budget_month, l->month_sum);
+    judge(l, &(struct crossing){.period = l->ask.day}, l->budget_day, l->day);
+    judge(l, &(struct crossing){.period = l->month}, l->budget_month, l->month_sum);
+    for (const struct model_sum *m = l->models; m < l->models + l->model_count; m++) {
+        const char *model = m->budget.model;
+
+        judge(l, &(struct crossing){.model = model, .period = l->ask.day}, m->budget.day, m->day);
+        judge(l, &(struct crossing){.model = model, .period = l->month}, m->budget.month, m->month);
+    }
     next_key(l);
 }
 
@@ -187,7 +218,7 @@ static bool take_sums(struct look *l, const struct redis_reply *reply, bool is_d
     return true;
 }
 
-/* "account", "key:…"; what models cost is not looked at. */
+/* "account", "key:…", "model:…"; how many calls there were is not looked at. */
 static void take_sum(struct look *l, bool is_day, struct span scope, struct span sum)
 {
     struct key_sum *key;
@@ -201,7 +232,16 @@ static void take_sum(struct look *l, bool is_day, struct span scope, struct span
         key = key_of(l, (struct span){scope.data + 4, scope.len - 4});
         if (key)
             *(is_day ? &key->day : &key->month) = nanos;
+    } else if (span_starts(scope, SPAN("model:"))) {
+        take_model_sum(l, is_day, (struct span){scope.data + 6, scope.len - 6}, nanos);
     }
+}
+
+static void take_model_sum(struct look *l, bool is_day, struct span model, int64_t nanos)
+{
+    for (struct model_sum *m = l->models; m < l->models + l->model_count; m++)
+        if (span_equal(span_of(m->budget.model), model))
+            *(is_day ? &m->day : &m->month) = nanos;
 }
 
 static struct key_sum *key_of(struct look *l, struct span id)
@@ -236,8 +276,10 @@ static void on_key(void *arg, bool found, const struct key_state *state, const s
         return;
     }
     if (found && !state->revoked) {
-        judge(l, l->key, l->ask.day, state->budget_day, sum->day);
-        judge(l, l->key, l->month, state->budget_month, sum->month);
+        judge(l, &(struct crossing){.key = l->key, .period = l->ask.day}, state->budget_day,
+              sum->day);
+        judge(l, &(struct crossing){.key = l->key, .period = l->month}, state->budget_month,
+              sum->month);
     }
     if (found && state->replaced_by[0]) {
         memcpy(l->key, state->replaced_by, sizeof l->key);
@@ -248,17 +290,16 @@ static void on_key(void *arg, bool found, const struct key_state *state, const s
     next_key(l);
 }
 
-static void judge(struct look *l, const char *key, const char *period, int64_t budget,
-                  int64_t spent)
+/* `of`: whose budget, of which window. */
+static void judge(struct look *l, const struct crossing *of, int64_t budget, int64_t spent)
 {
-    struct crossing c = {.account = l->account,
-                         .key = key,
-                         .period = period,
-                         .budget = budget,
-                         .spent = spent,
-                         .currency = l->currency};
+    struct crossing c = *of;
     char id[NOTICE_ID_TEXT];
 
+    c.account = l->account;
+    c.currency = l->currency;
+    c.budget = budget;
+    c.spent = spent;
     for (size_t i = 0; budget > 0 && i < THRESHOLDS; i++) {
         c.percent = threshold_percents[i];
         if (!threshold_is_reached(spent, budget, c.percent))
@@ -281,6 +322,7 @@ static void look_end(struct look *l, const struct err *err)
 {
     l->handlers->on_end(l->arg, err);
     free(l->told);
+    free(l->models);
     free(l->keys);
     free(l);
 }

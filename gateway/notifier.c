@@ -379,8 +379,9 @@ static void on_crossing(void *arg, const struct crossing *c, const char *id)
         return;
     n->raised = xrealloc_array(n->raised, n->raised_count + 1, sizeof *n->raised);
     snprintf(n->raised[n->raised_count++], NOTICE_ID_TEXT, "%s", id);
-    log_info("threshold_reached", "account %s%s%s has reached %u %% of its budget of %s: %s",
-             c->account, c->key ? ", key " : "", c->key ? c->key : "", c->percent, c->period, id);
+    log_info("threshold_reached", "account %s%s%s%s%s has reached %u %% of its budget of %s: %s",
+             c->account, c->key ? ", key " : "", c->key ? c->key : "", c->model ? ", model " : "",
+             c->model ? c->model : "", c->percent, c->period, id);
 }
 
 /* What was raised is looked for again soon, and so is what could not be seen. */

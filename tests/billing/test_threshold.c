@@ -49,7 +49,7 @@ END_TEST
 
 START_TEST(whatever_makes_it_another_crossing_makes_another_id)
 {
-    struct crossing all[8];
+    struct crossing all[9];
     char ids[ARRAY_LEN(all)][NOTICE_ID_TEXT];
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -60,8 +60,9 @@ START_TEST(whatever_makes_it_another_crossing_makes_another_id)
     all[4].percent = 95;
     all[5].budget++;
     all[6].currency = "USD";
+    all[7].model = "17key0000000";
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        id_of(&all[i], i == 7 ? "in-2" : "in-1", ids[i]);
+        id_of(&all[i], i == 8 ? "in-2" : "in-1", ids[i]);
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         for (size_t k = 0; k < i; k++)
             ck_assert_str_ne(ids[i], ids[k]);

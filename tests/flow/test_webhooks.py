@@ -176,6 +176,16 @@ def test_a_keys_budget_and_a_month_are_told_too(host: Served, receiver: Receiver
     assert {call.json["data"]["key"] for call in calls} == {made["public_id"]}
 
 
+def test_a_budget_for_one_model_is_told_too(host: Served, receiver: Receiver) -> None:
+    account, key, webhook = hooked(host, receiver)
+    host.cli("account", "limit", account, "--model", "demo/fast", "--budget-month", "1")
+    spend(host, key, 8)
+    (call,) = heard(receiver, webhook["secret"], 1)
+    data = call.json["data"]
+    assert (data["scope"], data["model"], data["window"], data["threshold"], data["budget"], data["spent"]) == (
+        "model", "demo/fast", "month", 80, "1", "0.8")
+
+
 def test_keys_that_were_rotated_spend_together(host: Served, receiver: Receiver) -> None:
     account, _, webhook = hooked(host, receiver)
     old = host.cli_one("key", "create", account, "--budget-month", "1")
