@@ -10,7 +10,7 @@
 
 #define SLICE         65536 /* of a request's body, written while there is room */
 #define SEND_RATE     64 /* bytes a millisecond: what a request's bytes add to the first deadline */
-#define RESET_WAIT_MS 200 /* a reset follows the end that caused it within a round trip */
+#define RESET_WAIT_MS 3000 /* a busy peer may end a connection, and close it a while later */
 #define MEETING_MS    500 /* a peer that closed while a request was on its way is heard of by then */
 
 static const struct stream_limits stream_limits = {
