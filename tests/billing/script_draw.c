@@ -286,6 +286,12 @@ static int64_t draw_part(struct dice *d)
     return (int64_t)draw(d, 4) * 500000000;
 }
 
+/* Of few, where grants are the theme: steps of one meet what is set aside for another. */
+static unsigned draw_money_op(struct dice *d)
+{
+    return (unsigned)draw(d, d->theme == GRANTS ? 2 : OPS);
+}
+
 static void draw_grant(struct dice *d, struct fact *f)
 {
     f->kind = one_in(d, 3) ? RECORD_EXPIRY : RECORD_GRANT;
@@ -303,7 +309,7 @@ static void draw_grant(struct dice *d, struct fact *f)
 static void draw_credit(struct dice *d, struct fact *f)
 {
     f->subject = (unsigned)draw(d, ACCOUNTS);
-    f->op = (unsigned)draw(d, OPS);
+    f->op = draw_money_op(d);
     f->currency = one_in(d, 8);
     f->period = (unsigned)draw(d, PERIODS);
     f->amount = draw_amount(d) * (one_in(d, 4) ? -1 : 1);
@@ -447,7 +453,7 @@ static void draw_rest(struct dice *d, struct op *op)
         break;
     case OP_GRANTS:
         of_a_call(d, op);
-        op->count = draw(d, OPS);
+        op->count = draw_money_op(d);
         op->is_look = one_in(d, 3);
         op->now_nanos = EXPIRY_BASE + (int64_t)draw(d, 5) * 50 * NANOS_PER_SECOND;
         break;

@@ -125,7 +125,7 @@ def test_a_damaged_journal_is_named_and_the_worker_goes_on_in_a_fresh_one(served
     answered.add(call(served).headers["x-request-id"])
     log = served.log_text()
     assert "journal_damaged" in log and damaged.parent.name in log, log[-2000:]
-    assert set((served.state / "journal").iterdir()) > before, "no fresh directory was made"
+    wait_until(lambda: set((served.state / "journal").iterdir()) > before, "a fresh directory is made")
     assert any(line["damaged"] for line in served.cli("journal", "show"))
     served.settle_down()
     events = served.events("demo")

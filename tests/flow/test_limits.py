@@ -267,7 +267,9 @@ def test_limits_are_shown_and_changed_one_by_one(pair: Pair) -> None:
     assert "creator" in gateway.refused("key", "create", "demo", "--creator", "--rpm", "1")
 
 
+@pytest.mark.timeout(900)
 def test_slots_come_back_after_workers_are_killed_with_calls_open(pair: Pair) -> None:
+    """A call of which only the hold was there when its worker was killed gives its slot back after the sweeper's second look."""
     account, key = pair.first.new_account("1000", "--prepaid", "--concurrency", "6")
     for _ in range(2):
         pair.hold()
@@ -282,7 +284,7 @@ def test_slots_come_back_after_workers_are_killed_with_calls_open(pair: Pair) ->
         pair.let_go()
         for host in pair.both:
             host.wait_ready()
-        pair.first.settle_down(account)
+        pair.first.settle_down(account, timeout=300)
     pair.hold()
     held = Open(key, pair.both, 6)
     wait_until(lambda: pair.first.account_state(account)["open_calls"] == 6, "all six slots are there again")
