@@ -62,8 +62,10 @@ struct key_mover *key_mover_new(struct loop *loop, const char *state, const char
 
     m->loop = loop;
     m->is_idle = true;
-    if (!span_copy(span_of(pepper_id), m->pepper, sizeof m->pepper))
+    if (!span_copy(span_of(pepper_id), m->pepper, sizeof m->pepper)) {
+        err_set(err, ERR_LIMIT, "a pepper's id is too long: '%.80s'", pepper_id);
         return NULL;
+    }
     m->httpc = httpc_new(loop, &(struct httpc_origin){.url = origin}, &limits, err);
     return m->httpc ? KEEP(m) : NULL;
 }
