@@ -20,6 +20,7 @@ from upstream import Upstream
 QUICKSTART = TOP / "conf" / "quickstart"
 FETCH = TOP / "conf" / "model" / "fetch"
 SERVING = "== serving until Ctrl-C"
+SHOWN = " usage list\n"         # how what it shows to try ends: all of it is there then
 
 
 class QuickStart:
@@ -48,6 +49,11 @@ class QuickStart:
         """Its exit code, once it has ended by itself; nothing is left behind."""
         self.process.popen.wait(tollgate.PATIENCE * tollgate.SLOWER)
         return self.process.stop()
+
+    def wait_for_lines(self) -> str:
+        """Everything that it has said once it serves and has shown all that one can try."""
+        self.wait_for(SERVING)
+        return wait_until(lambda: said if SHOWN in (said := self.said()).partition(SERVING)[2] else "", "all its lines are there")
 
     def family(self, name: str) -> list[int]:
         return [pid for pid in self.process.family() if name in command_of(pid)]
@@ -78,7 +84,7 @@ def try_lines(said: str) -> list[str]:
 
 def test_the_built_in_model_answers_what_it_is_told(start: Callable[..., QuickStart]) -> None:
     quick = start()
-    said = quick.wait_for(SERVING)
+    said = quick.wait_for_lines()
     assert '"content":"hello, who pays for this?"' in said and "the receipt is genuine" in said and "verified: preview" in said
     assert re.search(r"^demo/echo +2 ", said, re.MULTILINE), "the creator earned with both calls"
     curl, *sdks = try_lines(said)
@@ -89,7 +95,7 @@ def test_the_built_in_model_answers_what_it_is_told(start: Callable[..., QuickSt
 def test_with_an_upstream_everything_shown_is_a_call_to_that_model(start: Callable[..., QuickStart], upstream: Upstream) -> None:
     upstream.respond = lambda call: call.stream(["red ", "green"]) if call.json.get("stream") else call.complete("a bar")
     quick = start("--upstream", upstream.url)
-    said = quick.wait_for(SERVING)
+    said = quick.wait_for_lines()
     assert '"content":"a bar"' in said.replace(": ", ":") and "red " in said
     assert "the receipt is genuine" in said and "verified: preview" in said
     assert re.search(r"^demo/upstream +2 ", said, re.MULTILINE), "the creator earned with both calls"
@@ -101,7 +107,7 @@ def test_with_an_upstream_everything_shown_is_a_call_to_that_model(start: Callab
 
 def test_with_the_model_a_real_one_answers_and_ends_with_the_quick_start(start: Callable[..., QuickStart]) -> None:
     quick = start("--with-model", "--model-folder", str(model_server.FOLDER))
-    said = quick.wait_for(SERVING)
+    said = quick.wait_for_lines()
     assert f"the model and its server are in {model_server.FOLDER} already" in said, "it is not fetched twice"
     assert '"model":"smollm2-135m"' in said and "the receipt is genuine" in said
     assert all(answer.strip() for answer in try_lines(said))
