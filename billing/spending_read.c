@@ -9,9 +9,13 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
+#define FIELD_TEXT (MODEL_TEXT + 8) /* of a hash of sums: "account", "key:…", "model:…" */
+
 struct reading {
-    char day[DAY_TEXT], key[KEY_ID_PUBLIC];
-    struct spending spending;
+    char day[DAY_TEXT];
+    struct spender *spenders;
+    struct spending *spending; /* of each */
+    size_t count;
     unsigned waiting;
     bool failed;
     struct err err;
@@ -21,14 +25,17 @@ struct reading {
 
 static void ask_sums(struct redis *redis, const struct spending_ask *ask, enum window window,
                      redis_on_reply *on_reply, struct reading *r);
+static struct span field_of(const struct spender *spender, char out[FIELD_TEXT]);
 static void on_day(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_month(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_sums(struct reading *r, enum window window, const struct redis_reply *reply,
                       const struct err *err);
 static void on_holds(void *arg, const struct redis_reply *reply, const struct err *err);
 static void add_hold(struct reading *r, struct span entry);
+static bool is_of(const struct spender *spender, struct span key, struct span model);
 static struct span last_word(struct span *rest);
 static void reading_goes_on(struct reading *r, const struct err *err);
+static void reading_free(struct reading *r);
 
 void spending_read(struct redis *redis, const struct spending_ask *ask, spending_on_read *on_read,
                    void *arg)
@@ -39,7 +46,10 @@ void spending_read(struct redis *redis, const struct spending_ask *ask, spending
     const struct span holds[] = {SPAN("HVALS"), partition_key(p, "holds", ask->account, key)};
 
     snprintf(r->day, sizeof r->day, "%s", ask->day);
-    snprintf(r->key, sizeof r->key, "%s", ask->first_key);
+    r->spenders = xcalloc(ask->count, sizeof *r->spenders);
+    memcpy(r->spenders, ask->spenders, ask->count * sizeof *r->spenders);
+    r->spending = xcalloc(ask->count, sizeof *r->spending);
+    r->count = ask->count;
     r->on_read = on_read;
     r->arg = arg;
     r->waiting = 3;
@@ -53,17 +63,30 @@ static void ask_sums(struct redis *redis, const struct spending_ask *ask, enum w
                      redis_on_reply *on_reply, struct reading *r)
 {
     struct partition p = partition_of(SIDE_ACCOUNT, span_of(ask->account));
-    char key[PARTITION_KEY], name[SPENT_TEXT], of_key[KEY_ID_PUBLIC + 8];
-    struct span words[] = {SPAN("HMGET"), SPAN(""), SPAN("account"), SPAN("")};
+    char key[PARTITION_KEY], name[SPENT_TEXT];
+    char(*fields)[FIELD_TEXT] = xcalloc(ask->count, sizeof *fields);
+    struct span *words = xcalloc(2 + ask->count, sizeof *words);
 
     if (window == WINDOW_DAY)
         spent_day_name(ask->account, ask->day, ask->currency, name);
     else
         spent_month_name(ask->account, ask->day, ask->currency, name);
-    snprintf(of_key, sizeof of_key, "key:%s", ask->first_key);
+    words[0] = SPAN("HMGET");
     words[1] = partition_key(p, "spent", name, key);
-    words[3] = span_of(of_key);
-    redis_command(redis, words, ARRAY_LEN(words), on_reply, r);
+    for (size_t i = 0; i < ask->count; i++)
+        words[2 + i] = field_of(&ask->spenders[i], fields[i]);
+    redis_command(redis, words, 2 + ask->count, on_reply, r);
+    free(words);
+    free(fields);
+}
+
+static struct span field_of(const struct spender *spender, char out[FIELD_TEXT])
+{
+    static const char *const kinds[] = {
+        [SPENDER_ACCOUNT] = "account", [SPENDER_KEY] = "key:", [SPENDER_MODEL] = "model:"};
+
+    snprintf(out, FIELD_TEXT, "%s%s", kinds[spender->kind], spender->name);
+    return span_of(out);
 }
 
 static void on_day(void *arg, const struct redis_reply *reply, const struct err *err)
@@ -83,10 +106,10 @@ static void take_sums(struct reading *r, enum window window, const struct redis_
     struct err room;
 
     err = redis_failure(reply, err, &room);
-    for (size_t i = 0; !err && i < SPENDERS; i++) {
+    for (size_t i = 0; !err && i < r->count; i++) {
         struct span text = redis_reply_text(redis_reply_at(reply, i));
 
-        if (text.len && !int64_parse(text, &r->spending.of[i][window].spent)) {
+        if (text.len && !int64_parse(text, &r->spending[i].of[window].spent)) {
             err_set(&room, ERR_CORRUPT, "Redis holds a sum that can't be read: %.*s",
                     (int)(text.len < 40 ? text.len : 40), text.data);
             err = &room;
@@ -113,18 +136,23 @@ static void add_hold(struct reading *r, struct span entry)
     const char *blank = memchr(entry.data, ' ', entry.len);
     bool is_of_month = day.len == DAY_TEXT - 1 && memcmp(day.data, r->day, PERIOD_TEXT - 1) == 0;
     bool is_of_day = is_of_month && span_equal(day, span_of(r->day));
-    bool is_of_key = span_equal(key, span_of(r->key));
     int64_t amount;
 
     if (!model.len || !blank ||
         !int64_parse((struct span){entry.data, (size_t)(blank - entry.data)}, &amount))
         return;
-    for (int spender = 0; spender < SPENDERS; spender++) {
-        if (spender == SPENDER_KEY && !is_of_key)
+    for (size_t i = 0; i < r->count; i++) {
+        if (!is_of(&r->spenders[i], key, model))
             continue;
-        r->spending.of[spender][WINDOW_DAY].held += is_of_day ? amount : 0;
-        r->spending.of[spender][WINDOW_MONTH].held += is_of_month ? amount : 0;
+        r->spending[i].of[WINDOW_DAY].held += is_of_day ? amount : 0;
+        r->spending[i].of[WINDOW_MONTH].held += is_of_month ? amount : 0;
     }
+}
+
+static bool is_of(const struct spender *spender, struct span key, struct span model)
+{
+    return spender->kind == SPENDER_ACCOUNT ||
+           span_equal(spender->kind == SPENDER_KEY ? key : model, span_of(spender->name));
 }
 
 /* Takes it off, with the blank before it. */
@@ -147,6 +175,13 @@ static void reading_goes_on(struct reading *r, const struct err *err)
     r->failed = r->failed || err;
     if (--r->waiting > 0)
         return;
-    r->on_read(r->arg, r->failed ? NULL : &r->spending, r->failed ? &r->err : NULL);
+    r->on_read(r->arg, r->failed ? NULL : r->spending, r->failed ? &r->err : NULL);
+    reading_free(r);
+}
+
+static void reading_free(struct reading *r)
+{
+    free(r->spenders);
+    free(r->spending);
     free(r);
 }

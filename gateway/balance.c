@@ -1,9 +1,11 @@
-/* balance.c - the account, then the key, then what both have spent. */
+/* balance.c - the account, then the key, the budgets for single models, and then what was spent of each budget. */
 #include "gateway/balance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "billing/admission.h"
+#include "billing/model_budgets.h"
 #include "billing/spending_read.h"
 #include "gateway/grants_view.h"
 #include "gateway/service.h"
@@ -20,18 +22,26 @@ struct balance {
     struct account_state account;
     struct key_state key;
     int64_t at; /* in whose day and month budgets are looked at */
+    struct spender *spenders;
+    int64_t (*limits)[WINDOWS]; /* of each spender; 0: none */
+    size_t spender_count;
 };
 
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err);
+static void on_models(void *arg, const struct model_budget *list, size_t count,
+                      const struct err *err);
+static void take_budgets(struct balance *b, const struct model_budget *list, size_t count);
+static void add_spender(struct balance *b, enum spender_kind kind, const char *name, int64_t day,
+                        int64_t month);
 static void on_spending(void *arg, const struct spending *spending, const struct err *err);
 static void write_balance(const struct balance *b, const struct spending *spending, struct jw *w);
 static void write_account(const struct balance *b, struct jw *w);
 static void write_key(const struct balance *b, struct jw *w);
 static void write_count(struct jw *w, const char *name, int64_t limit);
 static void write_budgets(const struct balance *b, const struct spending *spending, struct jw *w);
-static void write_budget(const struct balance *b, enum window window, int64_t limit,
+static void write_budget(const struct balance *b, size_t spender, enum window window,
                          const struct spending_sum *sum, struct jw *w);
 static void write_amount(struct jw *w, const char *name, int128 nanos);
 static void balance_end(struct balance *b, const struct err *err);
@@ -68,7 +78,6 @@ static void on_account(void *arg, bool found, const struct account_state *state,
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err)
 {
     struct balance *b = arg;
-    char day[DAY_TEXT];
     struct err absent;
 
     if (!err && !found) {
@@ -81,10 +90,45 @@ static void on_key(void *arg, bool found, const struct key_state *state, const s
     }
     b->key = *state;
     b->key.access = SPAN(""); /* the text ends with this call */
+    model_budgets_read(b->redis, b->holder.owner, on_models, b);
+}
+
+static void on_models(void *arg, const struct model_budget *list, size_t count,
+                      const struct err *err)
+{
+    struct balance *b = arg;
+    char day[DAY_TEXT];
+
+    if (err || !b->request) {
+        balance_end(b, err);
+        return;
+    }
+    take_budgets(b, list, count);
     spending_read(b->redis,
-                  &(struct spending_ask){b->holder.owner, b->key.first_key, b->account.currency,
-                                         day_of(b->at, day)},
+                  &(struct spending_ask){b->holder.owner, b->account.currency, day_of(b->at, day),
+                                         b->spenders, b->spender_count},
                   on_spending, b);
+}
+
+static void take_budgets(struct balance *b, const struct model_budget *list, size_t count)
+{
+    b->spenders = xcalloc(2 + count, sizeof *b->spenders);
+    b->limits = xcalloc(2 + count, sizeof *b->limits);
+    add_spender(b, SPENDER_ACCOUNT, "", b->account.budget_day, b->account.budget_month);
+    add_spender(b, SPENDER_KEY, b->key.first_key, b->key.budget_day, b->key.budget_month);
+    for (size_t i = 0; i < count; i++)
+        add_spender(b, SPENDER_MODEL, list[i].model, list[i].day, list[i].month);
+}
+
+static void add_spender(struct balance *b, enum spender_kind kind, const char *name, int64_t day,
+                        int64_t month)
+{
+    size_t i = b->spender_count++;
+
+    b->spenders[i].kind = kind;
+    snprintf(b->spenders[i].name, sizeof b->spenders[i].name, "%s", name);
+    b->limits[i][WINDOW_DAY] = day;
+    b->limits[i][WINDOW_MONTH] = month;
 }
 
 static void on_spending(void *arg, const struct spending *spending, const struct err *err)
@@ -156,38 +200,35 @@ static void write_count(struct jw *w, const char *name, int64_t limit)
 
 static void write_budgets(const struct balance *b, const struct spending *spending, struct jw *w)
 {
-    const int64_t limits[SPENDERS][WINDOWS] = {
-        [SPENDER_ACCOUNT] = {b->account.budget_day, b->account.budget_month},
-        [SPENDER_KEY] = {b->key.budget_day, b->key.budget_month},
-    };
-
     jw_key(w, "budgets");
     jw_array(w);
-    for (int spender = 0; spender < SPENDERS; spender++) {
-        for (int window = 0; window < WINDOWS; window++) {
-            if (!limits[spender][window])
-                continue;
-            jw_object(w);
-            jw_string_member(w, "of", spender == SPENDER_KEY ? "key" : "account");
-            write_budget(b, (enum window)window, limits[spender][window],
-                         &spending->of[spender][window], w);
-            jw_object_end(w);
-        }
-    }
+    for (size_t i = 0; i < b->spender_count; i++)
+        for (int window = 0; window < WINDOWS; window++)
+            if (b->limits[i][window])
+                write_budget(b, i, (enum window)window, &spending[i].of[window], w);
     jw_array_end(w);
 }
 
-static void write_budget(const struct balance *b, enum window window, int64_t limit,
+static void write_budget(const struct balance *b, size_t spender, enum window window,
                          const struct spending_sum *sum, struct jw *w)
 {
+    static const char *const of[] = {
+        [SPENDER_ACCOUNT] = "account", [SPENDER_KEY] = "key", [SPENDER_MODEL] = "model"};
+    const struct spender *whose = &b->spenders[spender];
+    int64_t limit = b->limits[spender][window];
     int128 left = (int128)limit - sum->spent - sum->held;
 
+    jw_object(w);
+    jw_string_member(w, "of", of[whose->kind]);
+    if (whose->kind == SPENDER_MODEL)
+        jw_string_member(w, "model", whose->name);
     jw_string_member(w, "window", window == WINDOW_DAY ? "day" : "month");
     write_amount(w, "limit", limit);
     write_amount(w, "spent", sum->spent);
     write_amount(w, "held", sum->held);
     write_amount(w, "left", left > 0 ? left : 0);
     jw_time_member(w, "ends_at", window_end(b->at, window));
+    jw_object_end(w);
 }
 
 static void write_amount(struct jw *w, const char *name, int128 nanos)
@@ -201,5 +242,7 @@ static void balance_end(struct balance *b, const struct err *err)
 {
     if (b->request && err)
         reply_err(b->request, err);
+    free(b->spenders);
+    free(b->limits);
     free(b);
 }

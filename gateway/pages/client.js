@@ -59,7 +59,7 @@ function budgets(b) {
 }
 
 function budgetOf(budget, currency) {
-    const name = `${t(`budgetOf_${budget.of}`)}, ${t(`budgetOf_${budget.window}`)}`;
+    const name = [t(`budgetOf_${budget.of}`), budget.model, t(`budgetOf_${budget.window}`)].filter(Boolean).join(", ");
     const used = 100 * (Number(budget.spent) + Number(budget.held)) / Number(budget.limit);
     const passed = MARKS.filter((mark) => used >= mark).pop();
     return [

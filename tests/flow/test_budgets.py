@@ -23,9 +23,9 @@ SHANGHAI = timezone(timedelta(hours=8))
 def pair(serve_for_module: Callable[[str], Served]) -> Iterator[tuple[Served, Served]]:
     """Two hosts on one Redis and one archive."""
     first, second = serve_for_module("first"), serve_for_module("second")
-    first.backends = {"fast": {"kind": "echo"}}
-    first.start().set_up("1", [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": "fast"}]} for name in ("fast", "other")],
-                         PRICES)
+    first.backends = {"fast": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "1 s"}}
+    first.start().set_up("1", [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": backend}]}
+                               for name, backend in (("fast", "fast"), ("other", "fast"), ("slow", "slow"))], PRICES)
     second.join(first).serve().wait_ready()
     yield first, second
     second.stop()
@@ -140,6 +140,40 @@ def test_the_balance_shows_what_the_next_calls_may_cost_and_when_that_begins_ane
             ends = datetime.fromisoformat(budget["ends_at"])
             assert abs((ends - datetime.now(timezone.utc)).total_seconds() - seconds_left(budget["window"])) < 120
     assert [reply.status for reply in ask(second, rotated["secret"], 3)] == [200, 200, 429], "0.25 is two calls of 0.10"
+
+
+def sums(budget: dict[str, str]) -> tuple[str, ...]:
+    return tuple(budget[name] for name in ("window", "limit", "spent", "held", "left"))
+
+
+def test_the_balance_shows_what_the_account_may_spend_on_single_models(pair: tuple[Served, Served]) -> None:
+    first, second = pair
+    account, key = first.new_account("1000", "--prepaid", "--budget-day", "9")
+    narrow = first.cli_one("key", "create", account, "--models", "demo/other")["secret"]
+    first.cli("account", "limit", account, "--model", "demo/slow", "--budget-day", "0.15")
+    first.cli("account", "limit", account, "--model", "demo/fast", "--budget-day", "0.30", "--budget-month", "4")
+    first.cli("account", "limit", account, "--model", "demo/other", "--budget-day", "1")
+    first.cli("account", "limit", account, "--model", "demo/other", "--budget-day", "0")
+    assert [reply.status for reply in ask(first, key, 2)] == [200, 200]
+    first.settle_down(account)
+    open_call = {**CALL, "model": "demo/slow", "stream": True, "max_completion_tokens": 600,
+                 "messages": [{"role": "user", "content": "a " * 600}]}
+    with first.wire(key, 120) as wire:
+        wire.send(wire.chat(open_call))
+        next(wire.stream(Reply()))
+        for host, secret in ((first, key), (second, narrow)):
+            of_account, *of_models = host.get("/v1/balance", secret)["budgets"]
+            assert (of_account["of"], *sums(of_account)) == ("account", "day", "9", "0.2", "0.1", "8.7")
+            assert "model" not in of_account
+            assert [(one["of"], one["model"], *sums(one)) for one in of_models] == [
+                ("model", "demo/fast", "day", "0.3", "0.2", "0", "0.1"),
+                ("model", "demo/fast", "month", "4", "0.2", "0", "3.8"),
+                ("model", "demo/slow", "day", "0.15", "0", "0.1", "0.05")]
+            ends = datetime.fromisoformat(of_models[1]["ends_at"])
+            assert abs((ends - datetime.now(timezone.utc)).total_seconds() - seconds_left("month")) < 120
+    first.settle_down(account)
+    assert sums(first.get("/v1/balance", key)["budgets"][3]) == ("day", "0.15", "0.1", "0", "0.05")
+    assert ask(second, key, model="demo/slow")[0].status == 429
 
 
 def test_what_is_no_budget_is_refused(pair: tuple[Served, Served]) -> None:

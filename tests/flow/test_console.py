@@ -123,16 +123,20 @@ def test_a_client_sees_what_is_left_of_each_budget(desk: Desk) -> None:
     key_id = desk.dev.ready["key"].split("-")[2]
     desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "50")
     desk.dev.cli("key", "limit", key_id, "--budget-day", "2.5", "--rpm", "500")
+    desk.dev.cli("account", "limit", desk.dev.account, "--model", "demo/echo", "--budget-month", "40")
     balance = desk.get("client/balance", "client")
     assert balance["key"] == {"public_id": key_id, "rpm": 500, "tpm": None, "expires_at": None, "replaced_by": None}
     shown = {(one["of"], one["window"]): one for one in balance["budgets"]}
-    assert shown.keys() == {("account", "month"), ("key", "day")}
+    assert shown.keys() == {("account", "month"), ("key", "day"), ("model", "month")}
+    assert (shown["model", "month"]["model"], shown["model", "month"]["limit"]) == ("demo/echo", "40")
+    assert shown["model", "month"]["spent"] == shown["account", "month"]["spent"], "all calls were of this model"
     month = desk.get("client/usage", "client")["currencies"][0]
     assert Decimal(shown["account", "month"]["spent"]) == Decimal(month["amount"])
     for one in balance["budgets"]:
         assert Decimal(one["left"]) == Decimal(one["limit"]) - Decimal(one["spent"]) - Decimal(one["held"])
         assert datetime.fromisoformat(one["ends_at"]) > began
     desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "0")
+    desk.dev.cli("account", "limit", desk.dev.account, "--model", "demo/echo", "--budget-month", "0")
     desk.dev.cli("key", "limit", key_id, "--budget-day", "0", "--rpm", "0")
     assert desk.get("client/balance", "client")["budgets"] == []
 
@@ -287,13 +291,16 @@ def test_budgets_are_bars_with_marks(browser: Browser, desk: Desk, scheme: str) 
     assert spent > 0
     desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", money.spelled(spent * 100))
     desk.dev.cli("key", "limit", key_id, "--budget-month", money.spelled(spent))
+    desk.dev.cli("account", "limit", desk.dev.account, "--model", "demo/echo", "--budget-month", money.spelled(spent * 2))
     try:
         page = visit(browser, desk, "client", color_scheme=scheme)
         bars = page.locator(".budget")
-        expect(bars).to_have_count(2)
+        expect(bars).to_have_count(3)
         expect(bars.nth(0).locator("progress")).to_have_attribute("value", "1.00")
         expect(bars.nth(1).locator("progress")).to_have_attribute("class", "over95")
         expect(bars.nth(1)).to_contain_text("95 %")
+        expect(bars.nth(2).locator("progress")).to_have_attribute("value", "50.00")
+        expect(bars.nth(2)).to_contain_text("demo/echo")
         box, mark = bars.nth(0).locator("progress").bounding_box(), bars.nth(0).locator(".at80").bounding_box()
         assert box and mark and abs(mark["x"] - box["x"] - 0.8 * box["width"]) < 2
         for lang in ("en", "zh-CN"):
@@ -304,3 +311,4 @@ def test_budgets_are_bars_with_marks(browser: Browser, desk: Desk, scheme: str) 
     finally:
         desk.dev.cli("account", "limit", desk.dev.account, "--budget-month", "0")
         desk.dev.cli("key", "limit", key_id, "--budget-month", "0")
+        desk.dev.cli("account", "limit", desk.dev.account, "--model", "demo/echo", "--budget-month", "0")
