@@ -13,7 +13,7 @@ import pytest
 
 from load import check_billed
 from test_reload import FAST, Caller
-from test_webhooks import Receiver, heard, hooked, set_up, spend, told
+from test_webhooks import Receiver, answering, hooked, set_up, spend, wait_delivered
 from tollgate import Served, run, wait_until
 from wire import Reply
 
@@ -184,16 +184,40 @@ def findings(host: Served) -> list[str]:
     return [json.loads(line)["says"] for line in done.stdout.splitlines()]
 
 
-def test_a_webhook_keeps_its_secret(served: Served, certificate: tuple[Path, Path]) -> None:
+def test_a_webhooks_secret_is_good_before_during_and_after(served: Served, certificate: tuple[Path, Path]) -> None:
+    """Each step is taken while a notice is on its way: tried before it, delivered after it."""
+    steps = (lambda: announce(served, new_pepper()), lambda: change(served), lambda: forget(served))
     with Receiver(certificate) as receiver:
         set_up(served, certificate)
-        _, key, webhook = hooked(served, receiver, "--budget-month", "1")
-        announce(served, new_pepper())
-        change(served)
-        spend(served, key)
-        wait_until(lambda: peppers(served)[public_id(key)] == "in use", "the key that is used has moved")
-        forget(served)
-        assert [reply.status for reply in spend(served, key, 7)] == [200] * 7
-        assert told(heard(receiver, webhook["secret"], 1)) == [("account", "month", 80)]
-        words = ("webhook", "create", webhook["account"], receiver.hook, "--op", webhook["op"])
+        account, key, webhook = hooked(served, receiver, "--budget-month", "1")
+        spend(served, key, 6)
+        for budget, step in zip(("1", "1.25", "1.5"), steps, strict=True):
+            receiver.respond = lambda call: call.reply(503, {})
+            cross(served, account, key, budget)
+            wait_for_attempt(receiver)
+            step()
+            wait_for_attempt(receiver)
+            receiver.respond = answering()
+            wait_delivered(served, webhook)
+        cross(served, account, key, "1.75")
+        wait_until(lambda: len({call.headers["webhook-id"] for call in list(receiver.calls)}) == 4, "the last one has come", 60)
+        calls = receiver.of(webhook["secret"])
+        assert len(calls) == len(receiver.calls), "each was signed with the secret that the webhook was made with"
+        assert len({(call.headers["webhook-id"], call.body) for call in calls}) == 4, "a notice stays what it was"
+        assert {(call.json["data"]["budget"], call.json["data"]["threshold"]) for call in calls} == {
+            ("1", 80), ("1.25", 80), ("1.5", 80), ("1.75", 80)}
+        words = ("webhook", "create", account, receiver.hook, "--op", webhook["op"])
         assert served.cli_one(*words)["secret"] == webhook["secret"]
+
+
+def cross(host: Served, account: str, key: str, budget: str) -> None:
+    """Two calls bring what is spent to 80 % of the budget. The key is one of the pepper that is in use afterwards."""
+    host.cli("account", "limit", account, "--budget-month", budget)
+    assert [reply.status for reply in spend(host, key, 2)] == [200, 200]
+    wait_until(lambda: peppers(host)[public_id(key)] == "in use", "the key that is used has moved")
+
+
+def wait_for_attempt(receiver: Receiver) -> None:
+    """While it refuses, one follows another."""
+    before = len(receiver.calls)
+    wait_until(lambda: len(receiver.calls) > before, "a notice is sent", 60)
