@@ -23,7 +23,6 @@
 
 #define TERMS_FORMAT    1
 #define TERMS_BYTES_MAX (256 * 1024 * 1024)
-#define ZONE_TEXT       64
 
 struct term_price {
     struct price price;

@@ -18,6 +18,7 @@ rules() {
 lib/base/json.*         lib/base/                                  jansson.h
 lib/base/conf.c         lib/base/                                  confuse.h
 lib/base/crypto.c       lib/base/                                  openssl/
+lib/base/zone.c         lib/base/                                  glib.h
 lib/base/*              lib/base/
 lib/net/tls.c           lib/                                       network event2/ openssl/
 lib/net/pki.c           lib/                                       network openssl/

@@ -8,6 +8,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/base/zone.h"
 
 #define NANOS_PER_SECOND INT64_C(1000000000)
 #define NANOS_PER_MS INT64_C(1000000)
@@ -28,11 +29,8 @@ bool clock_parse(struct span text, int64_t *nanos, struct err *err) MUST_USE;
 
 /* The platform's civil zone ("Asia/Shanghai"), set once at start; ERR_INPUT if the machine does not know it. */
 bool clock_set_zone(const char *zone, struct err *err) MUST_USE;
-struct civil {
-    int year, month, day; /* 2026, 1..12, 1..31 */
-};
 struct civil clock_civil(int64_t nanos);
-/* The instant at which that civil day begins in the zone (month and day may overflow: 13 is next January). */
+/* The instant at which that civil day begins there, as zone_civil_start() says. */
 int64_t clock_civil_start(struct civil day);
 
 #endif
