@@ -5,6 +5,7 @@
 #include "backends/anthropic_stream.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define RECORDING_MAX 65536
 
@@ -153,10 +154,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("anthropic_stream");
     TCase *t = tcase_create("streams");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, a_message_is_the_same_wherever_it_is_cut, 0, (int)ARRAY_LEN(recordings));
@@ -164,10 +162,5 @@ int main(void)
                         (int)ARRAY_LEN(recordings));
     tcase_add_test(t, long_content_passes_and_a_long_end_does_not);
     tcase_add_test(t, garbage_and_errors_break_it_and_their_words_are_not_kept);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "anthropic_stream");
 }

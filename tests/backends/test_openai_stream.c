@@ -7,6 +7,7 @@
 #include "backends/openai_stream.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 #define RECORDING_MAX 65536
 #define WHOLE         65536 /* event_bytes_max at which every recorded event is looked at whole */
@@ -496,10 +497,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("openai_stream");
     TCase *cases = tcase_create("openai_stream");
-    SRunner *runner;
-    int failed, n = ARRAY_LEN(recordings);
+    int n = ARRAY_LEN(recordings);
 
     tcase_add_loop_test(cases, a_recorded_answer_gives_what_it_states, 0, n);
     tcase_add_loop_test(cases, an_answer_is_the_same_wherever_it_is_cut, 0, n);
@@ -516,10 +515,5 @@ int main(void)
     tcase_add_test(cases, every_kind_of_text_counts_as_one_chunk);
     tcase_add_test(cases, nothing_comes_after_a_stop);
     tcase_add_test(cases, a_huge_line_needs_no_memory);
-    suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(cases, "openai_stream");
 }

@@ -8,6 +8,7 @@
 #include "lib/base/file.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 /* A backend whose answers the test gives out itself. */
 static struct {
@@ -498,10 +499,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("translated");
     TCase *t = tcase_create("calls");
-    SRunner *r;
-    int failed;
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, a_request_becomes_what_its_vector_says, 0, (int)ARRAY_LEN(vectors));
@@ -512,10 +510,5 @@ int main(void)
                         (int)ARRAY_LEN(broken));
     tcase_add_test(t, an_event_that_is_too_long_is_broken_and_not_kept);
     tcase_add_test(t, of_a_refusal_only_its_sentence_is_translated);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "translated");
 }

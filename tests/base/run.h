@@ -11,19 +11,25 @@
 
 #include "lib/base/attr.h"
 
-/* Runs the case and gives main()'s result. */
-static inline UNUSED int run_tests(TCase *tcase, const char *name)
+/* Runs the suite and gives main()'s result. */
+static inline UNUSED int run_suite(Suite *suite)
 {
-    Suite *suite = suite_create(name);
-    SRunner *runner;
+    SRunner *runner = srunner_create(suite);
     int failed;
 
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
+    srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* The same of a suite of one case. */
+static inline UNUSED int run_tests(TCase *tcase, const char *name)
+{
+    Suite *suite = suite_create(name);
+
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
 }
 
 /* The number that the text is, and nothing else. */

@@ -5,6 +5,7 @@
 
 #include "lib/base/jview.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 static const char text[] =
     " {\"a\" : 1.50e3 ,\"b\":[ ],\"c\":{\"d\":[1,{\"e\":\"x]}\\\"\"},\"\\\\\"],\"a\":null},\r\n"
@@ -95,19 +96,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("jview");
     TCase *t = tcase_create("views");
-    SRunner *r;
-    int failed;
 
     tcase_add_test(t, members_are_found_by_what_their_names_mean);
     tcase_add_test(t, elements_come_in_order_whatever_brackets_are_in_their_strings);
     tcase_add_test(t, a_string_means_what_jansson_reads);
     tcase_add_test(t, a_text_that_is_cut_or_damaged_is_never_left);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "jview");
 }

@@ -9,6 +9,7 @@
 
 #include "billing/sweeper.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
 
 #define WAIT_MS 15000
@@ -561,9 +562,8 @@ START_TEST(the_sweeper_removes_what_two_looks_found_unrenewed)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("admission");
     TCase *t = tcase_create("admission");
 
     tcase_set_timeout(t, 20);
@@ -583,16 +583,5 @@ static Suite *suite(void)
     tcase_add_test(t, a_key_is_neither_known_nor_unknown_while_its_partition_is_recovering);
     tcase_add_test(t, an_accounts_state_is_read_with_its_open_calls);
     tcase_add_test(t, the_sweeper_removes_what_two_looks_found_unrenewed);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "admission");
 }

@@ -16,6 +16,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 #include "tests/billing/faulty_disk.h"
 #include "tests/billing/journal_fixture.h"
 
@@ -629,9 +630,8 @@ START_TEST(long_lines_pass_and_longer_ones_are_refused)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("archive");
     TCase *t = tcase_create("archive");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -656,17 +656,5 @@ static Suite *suite(void)
     tcase_add_test(t, archiving_without_memory_is_completed_by_the_next);
     tcase_add_test(t, rivals_archive_the_same_segments_once);
     tcase_add_test(t, long_lines_pass_and_longer_ones_are_refused);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "archive");
 }

@@ -16,6 +16,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 #include "tests/billing/journal_fixture.h"
 
 #define NOVEMBER INT64_C(1793462400000000000) /* 2026-10-31T16:00:00Z: midnight in Shanghai */
@@ -802,9 +803,8 @@ START_TEST(space_is_never_promised_twice)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("journal");
     TCase *t = tcase_create("journal");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -838,17 +838,5 @@ static Suite *suite(void)
     tcase_add_test(t, a_tail_begins_at_the_cursors_it_is_given);
     tcase_add_test(t, an_idle_journal_states_its_last_sync);
     tcase_add_test(t, space_is_never_promised_twice);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "journal");
 }

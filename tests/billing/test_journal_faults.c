@@ -16,6 +16,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 #include "tests/billing/faulty_disk.h"
 #include "tests/billing/journal_fixture.h"
 
@@ -650,9 +651,8 @@ START_TEST(a_process_killed_at_any_moment_breaks_no_promise)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("journal_faults");
     TCase *t = tcase_create("journal_faults");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -669,17 +669,5 @@ static Suite *suite(void)
     tcase_add_test(t, recovery_that_dies_again_and_again_comes_to_the_same_result);
     tcase_add_test(t, what_is_told_after_a_failed_recovery_survives_a_loss_of_power);
     tcase_add_test(t, a_process_killed_at_any_moment_breaks_no_promise);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_VERBOSE);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "journal_faults");
 }

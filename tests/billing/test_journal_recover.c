@@ -12,6 +12,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 #include "tests/billing/journal_fixture.h"
 
 int __wrap_fsync(int fd);
@@ -531,9 +532,8 @@ START_TEST(frames_that_cannot_follow_stop_the_directory)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("journal_recover");
     TCase *t = tcase_create("journal_recover");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -550,17 +550,5 @@ static Suite *suite(void)
     tcase_add_test(t, a_directory_whose_making_was_cut_off_is_completed);
     tcase_add_test(t, a_spare_that_was_begun_is_clean_before_it_is_used);
     tcase_add_test(t, frames_that_cannot_follow_stop_the_directory);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "journal_recover");
 }

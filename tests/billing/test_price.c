@@ -7,6 +7,7 @@
 #include "billing/price.h"
 #include "lib/base/clock.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS 10000
 #define FROM   "2026-11-01T00:00:00.000Z"
@@ -429,14 +430,8 @@ static TCase *rating(void)
 int main(void)
 {
     Suite *suite = suite_create("price");
-    SRunner *runner;
-    int failed;
 
     suite_add_tcase(suite, reading());
     suite_add_tcase(suite, rating());
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "billing/record.h"
+#include "tests/base/run.h"
 
 #define WRITER "w-0123456789abcdef"
 
@@ -220,9 +221,8 @@ START_TEST(a_record_is_beyond_cursors_if_either_side_lacks_it)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("record");
     TCase *t = tcase_create("record");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -235,17 +235,5 @@ static Suite *suite(void)
     tcase_add_test(t, malformed_heads_are_refused);
     tcase_add_test(t, only_the_next_number_on_both_sides_follows);
     tcase_add_test(t, a_record_is_beyond_cursors_if_either_side_lacks_it);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "record");
 }

@@ -11,6 +11,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define WRITER "w-0123456789abcdef"
 
@@ -155,9 +156,10 @@ START_TEST(a_seal_reads_as_it_was_written)
     ck_assert_int_eq(back.at, seal.at);
     ck_assert(same_totals(&back.totals, &seal.totals));
     ck_assert(record_heads_equal(&back.heads, &seal.heads));
-    ck_assert(
-        strstr(line.data, "\"sums\":{\"CNY\":\"-0.000000005\",\"USD\":\"18446744073.709551614\",\"JPY\":\"0\"},"
-                                "\"refunded\":{\"CNY\":\"0\",\"USD\":\"0.000000007\",\"JPY\":\"0.000000011\"}"));
+    ck_assert(strstr(
+        line.data,
+        "\"sums\":{\"CNY\":\"-0.000000005\",\"USD\":\"18446744073.709551614\",\"JPY\":\"0\"},"
+        "\"refunded\":{\"CNY\":\"0\",\"USD\":\"0.000000007\",\"JPY\":\"0.000000011\"}"));
 }
 END_TEST
 
@@ -388,9 +390,8 @@ START_TEST(a_list_with_a_spoilt_beginning_is_corrupt)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("segment");
     TCase *t = tcase_create("segment");
 
     tcase_add_checked_fixture(t, set_up, tear_down);
@@ -407,17 +408,5 @@ static Suite *suite(void)
     tcase_add_test(t, a_file_cut_inside_a_frame_is_corrupt);
     tcase_add_test(t, a_list_has_the_segments_in_order_and_nothing_else);
     tcase_add_test(t, a_list_with_a_spoilt_beginning_is_corrupt);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *r = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_tests(t, "segment");
 }

@@ -12,6 +12,7 @@
 #include "billing/split.h"
 #include "lib/base/json.h"
 #include "lib/base/rand.h"
+#include "tests/base/run.h"
 
 #define ROUNDS     10000
 #define SHARE_BP   7000
@@ -423,14 +424,8 @@ static TCase *properties(void)
 int main(void)
 {
     Suite *suite = suite_create("split");
-    SRunner *runner;
-    int failed;
 
     suite_add_tcase(suite, examples());
     suite_add_tcase(suite, properties());
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/metrics_text.h"
+#include "tests/base/run.h"
 
 static uint64_t count_of(const struct board *b)
 {
@@ -102,19 +103,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("board");
     TCase *tcase = tcase_create("all");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(tcase, a_seat_goes_on_from_what_a_dead_process_left);
     tcase_add_test(tcase, models_beyond_the_rows_are_counted_together);
     tcase_add_test(tcase, a_time_falls_under_the_first_bound_that_is_not_below_it);
     tcase_add_test(tcase, models_of_all_seats_are_added_up_to_the_nano);
-    suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(tcase, "board");
 }

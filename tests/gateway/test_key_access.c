@@ -4,6 +4,7 @@
 
 #include "gateway/key_access.h"
 #include "lib/base/mem.h"
+#include "tests/base/run.h"
 
 static struct key_access *of(const char *json)
 {
@@ -154,9 +155,8 @@ START_TEST(a_list_has_an_end)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("key_access");
     TCase *t = tcase_create("key_access");
 
     tcase_add_test(t, a_star_stands_for_any_characters);
@@ -168,16 +168,5 @@ static Suite *suite(void)
     tcase_add_test(t, it_is_written_as_it_is_read);
     tcase_add_test(t, what_is_wrong_is_named);
     tcase_add_test(t, a_list_has_an_end);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "key_access");
 }

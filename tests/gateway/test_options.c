@@ -9,6 +9,7 @@
 #include "gateway/options.h"
 #include "lib/base/file.h"
 #include "lib/net/pki.h"
+#include "tests/base/run.h"
 
 #define HEAD       "state = \"state\"\ncertificate = \"server.pem\"\ncertificate_key = \"server.key\"\n"
 #define HEAD_LINES 3
@@ -309,8 +310,6 @@ int main(void)
     Suite *suite = suite_create("options");
     TCase *tcase = tcase_create("files");
     TCase *plain = tcase_create("table");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, enter_folder, leave_folder);
     tcase_add_test(tcase, a_short_config_is_enough);
@@ -326,9 +325,5 @@ int main(void)
     tcase_add_test(plain, the_documented_config_is_current);
     suite_add_tcase(suite, plain);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

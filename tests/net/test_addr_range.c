@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/net/addr_range.h"
+#include "tests/base/run.h"
 
 static bool has(const char *range, const char *address)
 {
@@ -66,9 +67,8 @@ START_TEST(what_is_no_range_is_refused_with_a_sentence)
 }
 END_TEST
 
-static Suite *suite(void)
+int main(void)
 {
-    Suite *s = suite_create("addr_range");
     TCase *t = tcase_create("addr_range");
 
     tcase_add_test(t, a_range_has_its_first_and_last_address_and_no_other);
@@ -76,16 +76,5 @@ static Suite *suite(void)
     tcase_add_test(t, a_mapped_address_is_its_own_v4_address);
     tcase_add_test(t, everything_is_in_the_widest_range);
     tcase_add_test(t, what_is_no_range_is_refused_with_a_sentence);
-    suite_add_tcase(s, t);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_tests(t, "addr_range");
 }
