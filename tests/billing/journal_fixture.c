@@ -55,12 +55,20 @@ void fixture_set_clock(int64_t nanos)
     clock_set_offset(nanos - clock_now());
 }
 
-struct journal *fixture_journal(struct journal_fixture *f)
+struct journal *fixture_without_thread(struct journal_fixture *f)
 {
     struct err err;
     struct journal *j = journal_open(&f->config, NULL, &err);
 
     ck_assert_msg(j, "%s", err.text);
+    return j;
+}
+
+struct journal *fixture_journal(struct journal_fixture *f)
+{
+    struct err err;
+    struct journal *j = fixture_without_thread(f);
+
     ck_assert_msg(journal_start(j, f->notify_fd, &err), "%s", err.text);
     return j;
 }
@@ -190,6 +198,20 @@ size_t fixture_of_kind(const struct fixture_lines *l, const char *kind)
     for (size_t k = 0; k < l->count; k++)
         n += strncmp(l->line[k], start, strlen(start)) == 0;
     return n;
+}
+
+size_t fixture_sealed_segments(const struct journal_fixture *f)
+{
+    AUTO_STRING dir = fixture_dir(f, 1);
+    struct segment_file *files;
+    size_t count, sealed = 0;
+
+    ck_assert(segment_list(dir, &files, &count, NULL));
+    for (size_t i = 0; i < count; i++)
+        sealed += files[i].sealed;
+    ck_assert(!files[count - 1].sealed && sealed == count - 1);
+    segment_list_free(files, count);
+    return sealed;
 }
 
 /* Hidden names, too: dir_list() does not show those. */

@@ -20,6 +20,8 @@ void fixture_set_clock(int64_t nanos);
 
 /* Opens and starts; fails the test if it cannot. */
 struct journal *fixture_journal(struct journal_fixture *f);
+/* Only opens it: journal_completed() does the work of the thread. */
+struct journal *fixture_without_thread(struct journal_fixture *f);
 char *fixture_dir(const struct journal_fixture *f, unsigned number); /* caller frees */
 
 /* Call number i: what it is follows from i alone. Ends at journal_now(). */
@@ -42,6 +44,8 @@ void fixture_lines_clear(struct fixture_lines *l);
 /* How many of the lines are the END of call i. */
 size_t fixture_ends(const struct fixture_lines *l, unsigned i);
 size_t fixture_of_kind(const struct fixture_lines *l, const char *kind);
+/* How many segments of the first directory are sealed: all but the last, or the test fails. */
+size_t fixture_sealed_segments(const struct journal_fixture *f);
 
 void fixture_remove(const char *path); /* with all that is in it */
 void fixture_copy(const char *from, const char *to); /* a directory of plain files */
