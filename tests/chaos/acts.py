@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tollgate import is_gone
@@ -84,8 +85,9 @@ def reload(stack: Stack, target: str, given: dict[str, Any], over: threading.Eve
     instance = stack.instances[target]
     instance.wait_alive()
     old = instance.children("worker")
-    os.kill(instance.pid, signal.SIGHUP)
     deadline = time.monotonic() + given["seconds"]
+    assert instance.process
+    instance.ask_to_reload(instance.process)
     while (left := [pid for pid in old if not is_gone(pid)]) and time.monotonic() < deadline:
         if over.wait(0.1):
             break
@@ -108,7 +110,15 @@ def replace_secrets(stack: Stack, target: str, given: dict[str, Any], over: thre
 # --- its disk and its clock
 
 def fill_disk(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    filler = stack.instances[target].journal / "filler"
+    return fill(stack.instances[target].journal / "filler", given, over)
+
+
+def fill_archive(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
+    """Both hosts have one."""
+    return fill(stack.archive / "filler", given, over)
+
+
+def fill(filler: Path, given: dict[str, Any], over: threading.Event) -> str:
     taken = 0
     deadline = time.monotonic() + given["seconds"]
     try:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import world
+from . import grants, world
+from .certificates import Shown
 from .clients import Seen
 from .evidence import RedisReader, Writer
+from .people import Operation
 from .upstream import Served
 
 COMPLETE = "complete"
@@ -22,19 +24,28 @@ class Books:
     writers: dict[str, Writer]
     redis: RedisReader
     credits: Counter[str]                   # account -> nanos, each operation once
+    adjustments: Counter[str]
     refunds: Counter[str]
+    asked_grants: list[Operation]
+    left_grants: dict[str, dict[str, int]]  # account -> operation -> nanos, as `account show` has it
+    quiet_at: float                         # wall clock: grants that had ended by then were taken back
     deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
     lost: set[str]                          # request ids that went with a journal that had not shipped them
-    revoked: dict[str, float]               # public id -> when its revocation was said to be in force
+    revoking: dict[str, float]              # public id -> when its revocation was asked for
+    revoked: dict[str, float]               # and when it was said to be in force
+    certificates: dict[str, list[Shown]]    # of each host, in order
     lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.events: dict[str, list[Any]] = defaultdict(list)
+        self.grant_records: dict[str, list[Any]] = defaultdict(list)        # by account
         for writer in self.writers.values():
             for record in writer.records:
                 if record["kind"] == "call":
                     self.events[record["request_id"]].append(record)
+                elif record["kind"] in ("grant", "expiry"):
+                    self.grant_records[record["account"]].append(record)
         self.by_id = {seen.request_id: seen for seen in self.seen
                       if seen.status == 200 and seen.request_id and not seen.replays}
 
@@ -48,6 +59,18 @@ class Books:
         sums: Counter[str] = Counter()
         for record in records:
             sums[record["model"]] += world.nanos(record["amount"])
+        return sums
+
+    @property
+    def grants(self) -> dict[str, list[grants.Grant]]:
+        return {account: grants.read(records) for account, records in self.grant_records.items()}
+
+    @property
+    def debits(self) -> Counter[str]:
+        """What each account's calls cost."""
+        sums: Counter[str] = Counter()
+        for event in self.all_events:
+            sums[event["account"]] += world.nanos(event["amount"])
         return sums
 
     @property

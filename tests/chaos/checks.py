@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from . import world
+from . import grants, world
 from .books import COMPLETE, Books
 from .clients import Seen
 from .evidence import PARTITIONS
@@ -154,10 +154,9 @@ def every_amount_is_the_price_of_its_units(books: Books) -> Iterator[str]:
 
 
 def accounts_add_up(books: Books) -> Iterator[str]:
-    """Redis' debits are the events, its balance is credits and refunds, each operation once, less events; nothing is held."""
-    debits: Counter[str] = Counter()
-    for event in books.all_events:
-        debits[event["account"]] += world.nanos(event["amount"])
+    """Redis' debits are the events, its balance is credits, adjustments, refunds and grants, each operation once, less what
+    was taken back of grants, less events; nothing is held."""
+    debits, granted = books.debits, books.grants
     in_redis: Counter[str] = Counter()
     for key in books.redis.keys("tg:{a??}:debits:*"):
         for name, value in books.redis.table(key).items():
@@ -168,7 +167,8 @@ def accounts_add_up(books: Books) -> Iterator[str]:
         name, found = account.name, {"balance": "0", "room": "0", **balances.get(account.name, {})}
         if debits[name] != in_redis[name]:
             yield f"account {name}: its events sum to {debits[name]}, Redis was charged {in_redis[name]}"
-        given = books.credits[name] + books.refunds[name]
+        given = books.credits[name] + books.adjustments[name] + books.refunds[name] + sum(
+            grant.nanos - grant.taken() for grant in granted.get(name, []))
         if int(found["balance"]) != given - debits[name]:
             yield f"account {name}: given {given}, charged {debits[name]}, and its balance is {found['balance']}"
         if int(found["room"]) != int(found["balance"]) + int(found.get("credit_limit") or 0):
@@ -222,6 +222,30 @@ def a_revoked_key_opens_nothing(books: Books) -> Iterator[str]:
             yield f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} was revoked, and answered"
 
 
+def a_good_key_is_never_refused(books: Books) -> Iterator[str]:
+    """Whatever becomes of the pepper: only one that somebody has asked to revoke."""
+    for seen in books.seen:
+        if seen.status == 401 and not books.revoking.get(seen.key, seen.ended) < seen.ended:
+            yield f"{seen.trace}: {seen.code} at {seen.ended:.3f} on {seen.instance}, and nobody had revoked key {seen.key}"
+
+
+def a_new_certificate_is_shown_from_when_it_is_in_force(books: Books) -> Iterator[str]:
+    """To every connection that is begun after that, and no certificate before it was there."""
+    for seen in books.seen:
+        if not seen.certificate:
+            continue
+        history = books.certificates[seen.instance]
+        index = next((i for i, shown in enumerate(history) if shown.fingerprint == seen.certificate), None)
+        if index is None or history[index].written > seen.sent:
+            yield f"{seen.trace}: {seen.instance} showed {seen.certificate}, which it did not have"
+            continue
+        if any(after.in_force and after.in_force < seen.dialed for after in history[index + 1:]):
+            yield f"{seen.trace}: dialed at {seen.dialed:.3f}, {seen.instance} showed {seen.certificate}: {history}"
+        books.counts["calls on a connection from before a new certificate"] += any(
+            after.written < seen.sent for after in history[index + 1:])
+    books.counts["certificates"] = sum(map(len, books.certificates.values()))
+
+
 def no_prepaid_balance_was_below_zero(books: Books) -> Iterator[str]:
     for account, (nanos, at) in books.lowest.items():
         books.counts[f"nanos, the lowest balance of {account}"] = nanos
@@ -266,9 +290,14 @@ CHECKS = [
     no_event_without_a_call,
     every_amount_is_the_price_of_its_units,
     accounts_add_up,
+    grants.grants_are_given_once,
+    grants.grants_that_end_are_taken_back_once,
+    grants.what_is_left_of_grants_is_said,
     refunds_are_recorded_once,
     creators_earn_what_accounts_pay,
     a_revoked_key_opens_nothing,
+    a_good_key_is_never_refused,
+    a_new_certificate_is_shown_from_when_it_is_in_force,
     no_prepaid_balance_was_below_zero,
     nothing_is_held_or_in_suspense,
     cursors_are_the_heads,

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import world
+from .certificates import fingerprint
 from .proxy import reset
 
 CALL_SECONDS = 60       # then a client gives up, which is one more way to hang up
@@ -31,7 +32,9 @@ class Seen:
     is_stream: bool
     manner: str
     words: int = 0              # of its question
-    sent: float = 0.0           # wall clock
+    dialed: float = 0.0         # wall clock: when its connection was begun
+    certificate: str = ""       # which that connection was shown
+    sent: float = 0.0
     answered: float = 0.0       # when the head came
     ended: float = 0.0
     request_id: str = ""
@@ -46,6 +49,15 @@ class Seen:
     replays: str = ""           # the call that it was told was answered before, under the same key
 
 
+@dataclass
+class Link:
+    door: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    dialed: float
+    certificate: str
+
+
 class Client:
     """Uses one key; its calls follow each other. Everything it decides is drawn from the seed and its name."""
 
@@ -55,16 +67,19 @@ class Client:
         self.draw = random.Random(f"{seed}/client/{name}")
         self.calls: list[Seen] = []
         self.receipts: dict[str, str] = {}
-        self.link: tuple[str, asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.link: Link | None = None
+        self.errand_since = 0.0         # a call was first made that may be repeated; 0: none may be
         self.on_refused: Callable[[Seen], None] = lambda seen: None
 
     async def run(self, is_over: asyncio.Event) -> None:
         while not is_over.is_set():
-            seen = await self.call(self._think())
-            await self._rest(seen)
+            seen = self._think()
+            self.errand_since = time.time() if seen.errand else 0.0
+            await self._rest(await self.call(seen))
             if seen.errand:
                 for _ in range(self.draw.choice([0, 1, 1, 2, 4])):
                     await self._rest(await self.call(self._again(seen)))
+        self.errand_since = 0.0
         self._drop()
 
     async def _rest(self, seen: Seen) -> None:
@@ -97,7 +112,7 @@ class Client:
         try:
             async with asyncio.timeout(patience if seen.manner == "flees" else CALL_SECONDS):
                 await self._connect(door, is_fresh)
-                seen.instance = self.link[0]
+                seen.instance, seen.dialed, seen.certificate = door, self.link.dialed, self.link.certificate
                 await self._ask(seen, secret)
                 await self._read(seen, leaves_after)
         except TimeoutError:
@@ -116,17 +131,19 @@ class Client:
         return seen
 
     async def _connect(self, door: str, is_fresh: bool) -> None:
-        if self.link and (is_fresh or self.link[0] != door):
+        if self.link and (is_fresh or self.link.door != door):
             self._drop()
         if not self.link:
+            dialed = time.time()
             reader, writer = await asyncio.open_connection("127.0.0.1", self.doors[door], ssl=self.tls,
                                                            server_hostname="localhost", limit=65536)
-            self.link = (door, reader, writer)
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            self.link = Link(door, reader, writer, dialed, fingerprint(shown))
 
     def _drop(self) -> None:
         if self.link:
             link, self.link = self.link, None
-            reset(link[2])
+            reset(link.writer)
 
     async def _ask(self, seen: Seen, secret: str) -> None:
         request: dict[str, Any] = {"model": seen.model, "messages": [{"role": "user", "content": "word " * seen.words}]}
@@ -134,14 +151,14 @@ class Client:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         body = json.dumps(request).encode()
         errand = f"Idempotency-Key: {seen.errand}\r\n" if seen.errand else ""
-        writer = self.link[2]
+        writer = self.link.writer
         writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n{errand}"
                      f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
                      f"traceparent: 00-{seen.trace}-{seen.trace[:16]}-01\r\n\r\n".encode() + body)
         await writer.drain()
 
     async def _read(self, seen: Seen, leaves_after: int) -> None:
-        reader = self.link[1]
+        reader = self.link.reader
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         seen.answered = time.time()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +14,9 @@ import tollgate
 from tollgate import run, wait_until
 
 from . import world
+from .bundles import Close, close_under_fire
 from .clients import Client, fetch
+from .evidence import RedisReader
 from .ledgers import reader
 from .stack import Stack
 
@@ -58,14 +59,29 @@ def wait_well(stack: Stack) -> float:
 
 
 def wait_quiet(stack: Stack) -> float:
-    """Seconds until all is shipped and no hold is left; the sweeper's two looks are 60 s apart."""
-    began = time.monotonic()
+    """Seconds until all is shipped, no hold is left, and grants that have ended are over; the sweeper's two looks are 60 s
+    apart."""
+    began, began_at = time.monotonic(), time.time()
     for instance in stack.instances.values():
         wait_until(lambda instance=instance: run("journal", "ship", config=instance.config, timeout=120).returncode == 0,
                    f"{instance.name} has shipped everything", 120)
     with contextlib.closing(reader(stack.ledger)) as redis:
         wait_until(lambda: not redis.keys("tg:{a??}:holds:*"), "no hold is left", 240)
+        wait_until(lambda: not ended_grants(redis, began_at), "grants that have ended are taken back", 120)
     return time.monotonic() - began
+
+
+def ended_grants(redis: RedisReader, at: float) -> list[str]:
+    """That had ended by then and are not over."""
+    return [one for key in redis.keys("tg:{a??}:expiring")
+            for one in redis.ask("ZRANGEBYSCORE", key, "-inf", str(int(at * 1000)))]
+
+
+def left_of_grants(stack: Stack) -> dict[str, dict[str, int]]:
+    """By account and operation, as the one and the other host say it in turn."""
+    hosts = itertools.cycle(stack.instances.values())
+    return {account.name: {grant["grant"]: world.nanos(grant["left"])
+                           for grant in next(hosts).account_state(account.name)["grants"]} for account in world.ACCOUNTS}
 
 
 def keep_receipts(stack: Stack, clients: list[Client]) -> dict[str, Path]:
@@ -98,22 +114,22 @@ def next_month(stack: Stack) -> str:
     return period
 
 
-def close(stack: Stack, period: str) -> Path:
-    """Closes it on the one host, and proves the bundle on the other."""
-    first, second = stack.instances.values()
+def close(stack: Stack, period: str) -> Close:
+    """Closed on both hosts at once, under fire; each proves the other's bundle."""
     last: list[Any] = []
 
     def can_close() -> bool:
-        last[:] = first.cli_one("settle", "status", period)["reasons"]
+        last[:] = next(iter(stack.instances.values())).cli_one("settle", "status", period)["reasons"]
         return not last
     try:
         wait_until(can_close, f"{period} can be closed", 90)
     except AssertionError:
         raise AssertionError(f"{period} can't be closed: {last}") from None
-    bundle = stack.folder / "bundle"
-    first.cli("settle", "close", period, "--out", str(bundle), timeout=300)
-    second.cli("settle", "verify", str(bundle), "--archive", str(stack.archive), timeout=300)
-    return bundle
+    close = close_under_fire(stack, period)
+    first, second = stack.instances.values()
+    first.cli("settle", "verify", str(close.bundles[1]), "--archive", str(stack.archive), timeout=300)
+    second.cli("settle", "verify", str(close.bundles[0]), "--archive", str(stack.archive), timeout=300)
+    return close
 
 
 def prove_receipts(stack: Stack, receipts: dict[str, Path]) -> list[str]:
@@ -123,18 +139,6 @@ def prove_receipts(stack: Stack, receipts: dict[str, Path]) -> list[str]:
         done = run("receipt", "verify", str(path), "--archive", str(stack.archive), config=config)
         if done.returncode != 0:
             wrong.append(f"receipt of {request_id}: {done.stderr.strip()}")
-    return wrong
-
-
-def wrong_statements(bundle: Path, gross: Counter[str], refunded: Counter[str]) -> list[str]:
-    """Statements that do not say what the models' calls (nanos by model) earned, or do not sum to them."""
-    *statements, _ = (json.loads(line) for line in (bundle / "statements.jsonl").read_text().splitlines())
-    said = {one["creator"]: world.nanos(one["earned"]) - world.nanos(one["refunds"]) for one in statements}
-    due = {name: nanos for name, nanos in world.earned(gross - refunded).items() if nanos or name in said}
-    wrong = [] if said == due else [f"statements: creators earned {due}, and they say {said}"]
-    total = sum(world.nanos(one["gross"]) for one in statements)
-    if total != sum(gross.values()):
-        wrong.append(f"statements: their gross is {total}, the events sum to {sum(gross.values())}")
     return wrong
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import acts, world, wreck
+from . import acts, rotations, world, wreck
 from .stack import NAMES, Stack
 
 Draw = random.Random
@@ -22,11 +22,11 @@ Draw = random.Random
 @dataclass(frozen=True)
 class Fault:
     name: str
-    lane: str                                       # instance, network, or how Redis runs: redis, sentinel, cluster
+    lane: str                                       # instance, both, network, or how Redis runs: redis, sentinel, cluster
     weight: int
     draw: Callable[[Draw], dict[str, Any]]          # its particulars
     act: acts.Act                                   # does it and undoes it; says what happened
-    needs: str = ""                                 # shim, disk: what else must be there
+    needs: str = ""                                 # shim, disk, archive disk: what else must be there
 
 
 @dataclass
@@ -59,6 +59,8 @@ def one_of(name: str, *values: Any) -> Callable[[Draw], dict[str, Any]]:
 
 LINK = one_of("link", "redis", "redis", "first", "second")
 WHICH = one_of("which", 0, 1, 2)
+FIRST = one_of("first", 0, 1)
+PAUSE = one_of("pause", 0.0, 1.0, 4.0)
 EIO, ENOSPC = 5, 28
 
 FAULTS = [
@@ -71,6 +73,7 @@ FAULTS = [
     Fault("restarted", "instance", 2, seconds(0.0, 2.0), acts.restart),
     Fault("reloaded", "instance", 4, both(seconds=12), acts.reload),
     Fault("secrets replaced", "instance", 3, both(seconds=12), acts.replace_secrets),
+    Fault("certificate replaced", "instance", 3, lambda draw: {}, rotations.replace_certificate),
     Fault("disk full", "instance", 3, seconds(1.0, 6.0), acts.fill_disk, "disk"),
     Fault("fdatasync fails", "instance", 3, both(seconds(1, 3), what="syncs", times=1, error=EIO), acts.fail_disk, "shim"),
     Fault("write fails", "instance", 3, both(seconds(1, 3), one_of("error", EIO, ENOSPC), one_of("times", 1, 1, 3),
@@ -81,6 +84,9 @@ FAULTS = [
           acts.jump_clock, "shim"),
     Fault("journal destroyed", "instance", 2, lambda draw: {"which": draw.randint(0, 9)}, acts.apart(wreck.destroy_shipped)),
     Fault("journal loss", "instance", 0, seconds(0.5, 3), wreck.destroy_unshipped),     # only when asked for
+    Fault("pepper changed", "both", 4, both(FIRST, PAUSE), rotations.change_pepper),
+    Fault("password changed", "both", 3, both(FIRST, PAUSE), rotations.change_redis_password),
+    Fault("archive full", "both", 3, seconds(1.0, 8.0), acts.fill_archive, "archive disk"),
     Fault("redis killed", "redis", 10, both(seconds(0.0, 4.0), one_of("cut", 0, 1, 200, 3000, 60_000, 400_000)),
           acts.apart(acts.kill_redis)),
     Fault("redis paused", "redis", 5, seconds(0.2, 12), acts.pause_redis),
@@ -98,6 +104,7 @@ FAULTS = [
 ]
 LANES = {"redis": ("", 14.0),                   # of the kind that is run: redis, sentinel or cluster
          **{name: ("instance", 9.0) for name in NAMES},
+         "both": ("both", 12.0),
          **{f"{name}-net": ("network", 11.0) for name in NAMES}}
 
 

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 
+USER = "tollgate"
+MAY = "resetchannels -@all ~tg:* +@read +@write -@dangerous +evalsha +script|load +time +info +bgrewriteaof +cluster|slots +asking"
+
+
+def refused(*answers: str) -> str:
+    """What Redis said other than that it was done; "": nothing."""
+    return "; ".join(f"Redis says {said or 'nothing'}" for said in answers if said != "OK")
+
+
 class Alone:
     """One redis-server; every instance reaches it through a proxy of its own."""
 
@@ -27,9 +36,18 @@ class Alone:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.redis = Redis(stack.folder / "redis")
+        self.users = self.redis.folder / "users.acl"
+        self.users.touch(0o600)
 
     def start(self) -> None:
-        self.stack.spawn(self.redis.start)
+        self.stack.spawn(lambda: self.redis.start("--aclfile", str(self.users)))
+
+    def set_login(self, *rules: str) -> str:
+        """Of the gateways' user, and for good; why not, else ""."""
+        return refused(self.redis.command("ACL", "SETUSER", USER, *rules), self.redis.command("ACL", "SAVE"))
+
+    def break_connections(self) -> None:
+        self.redis.command("CLIENT", "KILL", "USER", USER)
 
     @property
     def addresses(self) -> list[str | int]:
@@ -81,6 +99,17 @@ class Several:
 
     def start(self) -> None:
         self.group = self.stack.spawn(lambda: self.make(self.stack.folder / "redis"))
+
+    def set_login(self, *rules: str) -> str:
+        """Of the gateways' user on each server, and for good; why not, else ""."""
+        if not all(server.process for server in self.servers):
+            return "a Redis is away"
+        return refused(*(server.command(*words) for server in self.servers
+                         for words in (("ACL", "SETUSER", USER, *rules), ("CONFIG", "REWRITE"))))
+
+    def break_connections(self) -> None:
+        for server in self.servers:
+            server.command("CLIENT", "KILL", "USER", USER)
 
     @property
     def servers(self) -> list[Server]:

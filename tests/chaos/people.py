@@ -7,12 +7,17 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from tollgate import run
 
 from . import world
 from .clients import Client, Seen
 from .stack import Stack
+
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+FAR_SECONDS = 5_000_000_000
 
 
 @dataclass
@@ -23,9 +28,21 @@ class Operation:
     words: tuple[str, ...]
     account: str
     amount: int = 0             # nanos, of a credit or a refund
+    ends: float = 0.0           # of a grant: wall clock
     asked: int = 0
     done: int = 0               # attempts that succeeded
+    refused: int = 0            # attempts that came after its end
     said: list[str] = field(default_factory=list)
+
+    @property
+    def may_be_done(self) -> bool:
+        """Also by an attempt of which nobody heard the end."""
+        return self.done > 0 or self.asked > self.refused
+
+    @property
+    def is_too_late(self) -> bool:
+        """A grant that was not given before it ended is never given."""
+        return 0 < self.ends < time.time()
 
 
 class People(threading.Thread):
@@ -38,7 +55,8 @@ class People(threading.Thread):
         self.draw = random.Random(f"{stack.seed}/people")
         self.operations: list[Operation] = []
         self.refunded: set[str] = set()             # request ids
-        self.revoked: dict[str, float] = {}         # public id -> when the command had succeeded
+        self.revoking: dict[str, float] = {}        # public id -> when it was asked for
+        self.revoked: dict[str, float] = {}         # and when the command had succeeded
         self.failures: list[str] = []
         self.counts: Counter[str] = Counter()
         for account in world.ACCOUNTS:
@@ -48,9 +66,10 @@ class People(threading.Thread):
     def run(self) -> None:
         for operation in self.operations:       # the first credits
             self._insist(operation)
+        self._do(self._grant("plenty", "0.123456789", 20))
         while not self.over.wait(self.draw.uniform(0.3, 2.0)):
             what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund, self.adjust, self.grant],
-                                      [10, 1, 2, 5, 2, 2])[0]
+                                      [10, 1, 2, 5, 2, 6])[0]
             try:
                 what()
             except Exception as error:      # noqa: BLE001 - a finding
@@ -70,22 +89,27 @@ class People(threading.Thread):
         self._do(self._money("adjust", "plenty", "-" * self.draw.randint(0, 1) + spell(self.draw.randint(1, 999_999))))
 
     def grant(self) -> None:
-        account = self.draw.choice(["plenty", "steady", "branch"])
-        self._do(self._money("grant", account, spell(self.draw.randint(1, 999_999)), "--expires", "2199-01-01T00:00:00Z"))
+        """Most end within a minute, some spent by then and some not; one that comes after its end is refused."""
+        account = self.draw.choice(["plenty", "steady", "branch", "scarce", "invoice"])
+        amount = spell(self.draw.choice([1, 1_000, 1_000_000]) * self.draw.randint(1, 999))
+        self._do(self._grant(account, amount, self.draw.choice([3, 5, 10, 20, 60, FAR_SECONDS])))
 
     def change_key(self) -> None:
         """The client learns of its new key only after the old one was revoked, as people do it."""
         client = self.draw.choice(self.clients)
         old = client.key.split("-")[2]
+        self.revoking[old] = time.time()
         number = len(self.operations)
         revoke = self._operation(("key", "revoke", old), client.account, f"r{number}")
         make = self._operation(("key", "create", client.account), client.account, f"k{number}")
+        self.stack.creations[make.op] = time.time()
         said = self._insist(revoke)
         if said is not None and "written" not in said:
             self.revoked[old] = time.time()
         self.over.wait(self.draw.uniform(0.2, 1.0))
         if self._insist(make) is not None:
             client.key = make.said[-1]
+            del self.stack.creations[make.op]
 
     def refund(self) -> None:
         """All of a call that it still knows the cost of, or a third; each call once. More than it cost is refused."""
@@ -115,6 +139,12 @@ class People(threading.Thread):
             self.failures.append(f"{seen.request_id} cost {seen.cost}, and one nano more was refunded")
 
     # --- how they do it
+
+    def _grant(self, account: str, amount: str, seconds: int) -> Operation:
+        ends = int(time.time()) + seconds
+        operation = self._money("grant", account, amount, "--expires", datetime.fromtimestamp(ends, UTC).strftime(TIME))
+        operation.ends = ends
+        return operation
 
     def _credit(self, account: str, amount: str) -> Operation:
         return self._money("credit", account, amount)
@@ -159,6 +189,7 @@ class People(threading.Thread):
         done = run(*operation.words, "--op", operation.op, config=self.stack.instances[place].config, timeout=120)
         self.counts[" ".join(operation.words[:2])] += 1
         if done.returncode != 0:
+            operation.refused += "not in the future" in done.stderr
             return None
         operation.done += 1
         operation.said.append(done.stdout.strip())
@@ -169,12 +200,13 @@ class People(threading.Thread):
         with its journal nothing can be given back."""
         self.operations = [operation for operation in self.operations
                            if operation.done or operation.words[2] not in self.stack.lost]
+        left = [operation for operation in self.operations if not operation.done and not operation.is_too_late]
         deadline = time.monotonic() + 90
-        for operation in self.operations:
-            if not operation.done and time.monotonic() < deadline:
+        for operation in left:
+            if time.monotonic() < deadline:
                 self._insist(operation)
-        return [f"{operation.op}: {' '.join(operation.words)} could not be done" for operation in self.operations
-                if not operation.done]
+        return [f"{operation.op}: {' '.join(operation.words)} could not be done" for operation in left
+                if not operation.done and not operation.is_too_late]
 
     def sums(self, *verbs: str) -> Counter[str]:
         """Nanos by account: every operation of these names once."""

@@ -4,6 +4,7 @@ clean run, one at a time, and each must be seen by some check."""
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,30 @@ def spell(nanos: int) -> str:
     return f"{nanos // world.NANOS}.{nanos % world.NANOS:09}"
 
 
+def change_seen(books: Books, **changed: Any) -> None:
+    first = next(seen for seen in books.seen if seen.certificate)
+    books.seen = [dataclasses.replace(first, **changed), *books.seen]
+
+
+def an_expiry(books: Books) -> Any:
+    """The first that took something back."""
+    return next(record for records in books.grant_records.values() for record in records
+                if record["kind"] == "expiry" and record["amount"] != "0")
+
+
+def change_expiry(books: Books, more: int) -> None:
+    record = an_expiry(books)
+    changed = {**record, "amount": spell(world.nanos(record["amount"]) + more)}
+    books.grant_records[record["account"]] = [changed if one is record else one
+                                              for one in books.grant_records[record["account"]]]
+
+
+def drop_expiries(books: Books) -> None:
+    record = an_expiry(books)
+    books.grant_records[record["account"]] = [one for one in books.grant_records[record["account"]]
+                                              if one["kind"] == "grant" or one["op"] != record["op"]]
+
+
 def one_nano_more(table: dict[str, str]) -> dict[str, str]:
     return {name: str(int(value) + 1) if name == "balance" or " " in name else value for name, value in table.items()}
 
@@ -77,6 +102,12 @@ PLANTED: dict[str, Callable[[Books], None]] = {
     "a call that was cut off is billed more than was made": lambda books: more_tokens(books, False, 300),
     "a whole call names another server": lambda books: change(books, True, backend="nobody"),
     "a credit counts twice": lambda books: books.credits.update({"plenty": 1}),
+    "more of a grant was taken back than was left": lambda books: change_expiry(books, 1),
+    "less of a grant was taken back than was left": lambda books: change_expiry(books, -1),
+    "a grant that ended was not taken back": drop_expiries,
+    "a grant is given that nobody asked for": lambda books: books.asked_grants.pop() and None,
+    "a good key is refused": lambda books: change_seen(books, status=401, key="nobody"),
+    "an earlier certificate is shown": lambda books: change_seen(books, certificate="earlier"),
     "a balance is a nano higher": lambda books: setattr(
         books, "redis", SpoiledRedis(books.redis, "tg:{a??}:account:plenty", one_nano_more)),
     "earnings are a nano higher": lambda books: setattr(
@@ -94,6 +125,7 @@ def unseen(books: Books) -> list[str]:
         spoiled = copy.copy(books)
         spoiled.events = {request_id: list(events) for request_id, events in books.events.items()}
         spoiled.credits, spoiled.counts = books.credits.copy(), books.counts.copy()
+        spoiled.grant_records, spoiled.asked_grants = dict(books.grant_records), list(books.asked_grants)
         plant(spoiled)
         if not any(any(True for _ in check(spoiled)) for check in CHECKS):
             missed.append(f"planted, and no check saw it: {name}")

@@ -6,26 +6,34 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
+import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tollgate
-from tollgate import BINARY, Gateway, Process, free_port, make_certificate, run, spell, wait_until
+from tollgate import BINARY, Gateway, Process, free_port, run, spell, wait_until
 
-from . import world
+from . import ledgers, world
+from .certificates import Authority, Shown, replace
 from .ledgers import KINDS, Alone
 from .proxy import Proxy, to_port, to_unix
 from .shim import Shim
 from .upstream import Upstream
 
+if TYPE_CHECKING:
+    from .clients import Client
+
 T = TypeVar("T")
 NAMES = ("north", "south")
 SHARED = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 JOURNAL_MIB, JOURNAL_MIB_A_MINUTE = 24, 2     # of an instance's disk: nothing leaves a journal before its month is closed
+RELOAD_SECONDS = 180    # in which a host that is asked again and again has read its files, whatever else is broken meanwhile
 
 
 class Traffic:
@@ -51,7 +59,10 @@ class Instance(Gateway):
         super().__init__(stack.folder / name)
         self.stack, self.name = stack, name
         self.config = stack.folder / f"{name}.conf"
-        self.ca = stack.certificate[0]
+        self.ca = stack.authority.ca
+        self.certificate, self.certificates = stack.folder / f"{name}.pem", list[Shown]()
+        self.redis_password_file = stack.folder / f"{name}-redis.password"
+        self.is_asking = threading.Lock()       # for a reload that has not begun yet
         self.port, self.console_port = free_port(), free_port()
         self.api, self.console = f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.console_port}"
         self.journal = stack.folder / f"{name}-journal"
@@ -65,11 +76,10 @@ class Instance(Gateway):
     def prepare(self) -> None:
         """A small file system of its own for the journal, when that may be had."""
         self.state.mkdir(mode=0o700)
-        self.journal.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.stack.disk_mib}m,mode=0700", "tollgate-chaos",
-                                   str(self.journal)], capture_output=True, check=False)
-            self.is_own_disk = done.returncode == 0
+        self.is_own_disk = mount(self.journal, self.stack.disk_mib)
+        self.certificates.append(self.stack.authority.renew(self.certificate))
+        self.certificates[0].in_force = self.certificates[0].written
+        replace(self.redis_password_file, self.stack.redis_password + "\n")
         traffic, upstream = self.stack.traffic, self.stack.upstream
         ledger = self.stack.ledger
         if isinstance(ledger, Alone):
@@ -84,9 +94,10 @@ class Instance(Gateway):
     def write_config(self) -> None:
         values: dict[str, Any] = {
             "listen": f"127.0.0.1:{self.port}", "console": f"127.0.0.1:{self.console_port}",
-            "certificate": str(self.stack.certificate[0]), "certificate_key": str(self.stack.certificate[1]),
+            "certificate": str(self.certificate), "certificate_key": str(self.certificate),
             "state": str(self.state), "journal": str(self.journal), "archive": str(self.stack.archive),
-            "redis": self.redis_address, "redis_timeout": "1 s", "recovering_wait": "3 s",
+            "redis": self.redis_address, "redis_user": ledgers.USER, "redis_password_file": str(self.redis_password_file),
+            "redis_timeout": "1 s", "recovering_wait": "3 s",
             "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "testing": True,
             "recent_time": "5 s", "recent_calls": 10, "clock_offset": self.clock_ms,
         }
@@ -131,9 +142,95 @@ class Instance(Gateway):
                 self.process.kill_all()
             self.process = None
         if self.is_own_disk:
-            wait_until(lambda: subprocess.run(["umount", str(self.journal)], capture_output=True, check=False)
-                       .returncode == 0, f"{self.journal} is unmounted")
+            unmount(self.journal)
             self.is_own_disk = False
+
+    # --- a reload
+
+    def reload_whole(self, over: threading.Event) -> bool:
+        """Until nothing of it runs that has not read its files as they are now: everything has been reloaded, or its master
+        was started since. False: the time was over before."""
+        deadline = time.monotonic() + RELOAD_SECONDS
+        first = None
+        while not over.is_set():
+            first = first or self.process
+            if first and self.process is first and self._reload(first, over):
+                return True
+            if first and self.process not in (None, first):
+                self.wait_alive()
+                return True
+            assert time.monotonic() < deadline, f"{self.name} was not reloaded within {RELOAD_SECONDS} s"
+            over.wait(0.1)
+        return False
+
+    def ask_to_reload(self, process: Process) -> Tail | None:
+        """Its log, from where it begins to; None: it can't be asked, or refused."""
+        with self.is_asking:
+            tail = Tail(self.log, lambda: self.process is process)
+            if not is_caught(process.pid, signal.SIGHUP):
+                return None
+            os.kill(process.pid, signal.SIGHUP)
+            return tail if tail.wait("reloading", "reload_refused") == "reloading" else None
+
+    def _reload(self, process: Process, over: threading.Event) -> bool:
+        began = time.time()
+        with contextlib.suppress(ProcessLookupError):
+            tail = self.ask_to_reload(process)
+            is_done = bool(tail and tail.wait("reloaded", "reload_given_up") == "reloaded" and tail.wait("all_reloaded"))
+            self.stack.reloads.append((began, time.time()))
+            return is_done
+        return False
+
+
+class Tail:
+    """What a log is going to say, as long as `goes_on`."""
+
+    def __init__(self, path: Path, goes_on: Callable[[], bool]) -> None:
+        self.file = path.open("rb")
+        self.file.seek(0, os.SEEK_END)
+        self.goes_on, self.line = goes_on, b""
+
+    def wait(self, *events: str, timeout: float = 90) -> str | None:
+        """The first of these events; None: it did not come."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            goes_on = self.goes_on()
+            while self._next_line():
+                line, self.line = self.line, b""
+                for event in events:
+                    if f'"event":"{event}"'.encode() in line:
+                        return event
+            if not goes_on:
+                return None
+            time.sleep(0.05)
+        return None
+
+    def _next_line(self) -> bool:
+        self.line += self.file.readline()
+        return self.line.endswith(b"\n")
+
+
+def is_caught(pid: int, sign: signal.Signals) -> bool:
+    """A process that is about to run its program would die of it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> (sign - 1) & 1)
+
+
+def mount(path: Path, mib: int) -> bool:
+    """A small file system of its own, when that may be had."""
+    path.mkdir(mode=0o700)
+    return os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tollgate-chaos", str(path)],
+        capture_output=True, check=False).returncode == 0
+
+
+def unmount(path: Path) -> None:
+    wait_until(lambda: subprocess.run(["umount", str(path)], capture_output=True, check=False).returncode == 0,
+               f"{path} is unmounted")
 
 
 class Stack:
@@ -146,6 +243,11 @@ class Stack:
         self.ledger = KINDS[kind](self)
         self.instances: dict[str, Instance] = {}
         self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
+        self.clients: list[Client] = []
+        self.creations: dict[str, float] = {}           # operation -> since when a key is being made, and was not yet
+        self.reloads: list[tuple[float, float]] = []    # from when to when (wall clock) earlier processes ended
+        self.redis_password = uuid.uuid4().hex
+        self.has_archive_disk = False
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
         self.only_copy = threading.Lock()   # held while Redis alone has what a destroyed journal had, or Redis loses things
         self.spawner = ThreadPoolExecutor(1)
@@ -156,10 +258,12 @@ class Stack:
 
     def start(self) -> None:
         """Everything, to the point where calls succeed on both instances."""
-        self.certificate = make_certificate(self.folder)
+        self.authority = Authority(self.folder / "authority")
         self.traffic.do(self.upstream.start())
         self.ledger.start()
-        self.archive.mkdir(mode=0o700)
+        refused = self.ledger.set_login("on", f">{self.redis_password}", *ledgers.MAY.split())
+        assert not refused, refused
+        self.has_archive_disk = mount(self.archive, 2 * self.disk_mib)
         for name in NAMES:
             self.instances[name] = Instance(self, name)
             self.instances[name].prepare()
@@ -203,7 +307,18 @@ class Stack:
     def stop(self) -> None:
         for instance in self.instances.values():
             instance.stop_at_last()
+        if self.has_archive_disk:
+            self._keep_archive()
         self.ledger.stop()
         self.spawner.shutdown()
         self.traffic.stop()
         tollgate.forget_stopped()
+
+    def _keep_archive(self) -> None:
+        """What stood on its small disk stays where it was."""
+        kept = self.folder / "archive-kept"
+        shutil.copytree(self.archive, kept)
+        unmount(self.archive)
+        self.archive.rmdir()
+        kept.rename(self.archive)
+        self.has_archive_disk = False
