@@ -21,9 +21,10 @@ import tollgate
 from . import clients as calling
 from . import bundles, ending, faults, planted, report, world
 from .books import Books
+from .bundles import Close
 from .checks import CHECKS
 from .clients import Client
-from .evidence import BalanceWatch, read_archive
+from .evidence import BalanceWatch, RedisReader, read_archive
 from .ledgers import KINDS, reader
 from .people import People
 from .stack import Stack
@@ -152,14 +153,13 @@ class Run:
     def _heal(self) -> None:
         self.wrong += self.people.finish()
         self.wrong += ending.deaths_of_their_own(self.stack)
-        self.quiet_at = time.time()
         self.figures["quiet"] = ending.attempt("becoming quiet", lambda: ending.wait_quiet(self.stack), self.wrong)
         self.left_grants = ending.attempt("what is left of grants", lambda: ending.left_of_grants(self.stack), self.wrong)
         self.receipts = ending.attempt("receipts", lambda: ending.keep_receipts(self.stack, self.clients), self.wrong)
         self.say(f"   healed: ready {report.spell(self.figures['last_heal'])}, shipped and nothing held "
                  f"{report.spell(self.figures['quiet'])}")
 
-    def _close(self) -> Path | None:
+    def _close(self) -> Close | None:
         close = ending.attempt("closing the month", lambda: ending.close(self.stack, ending.next_month(self.stack)), self.wrong)
         if close:
             self.figures["close_tries"] = close.tries
@@ -167,30 +167,36 @@ class Run:
         if self.receipts:
             self.wrong += ending.prove_receipts(self.stack, self.receipts)
             self.figures["receipts"] = len(self.receipts)
-        return close.bundles[0] if close else None
+        return close
 
-    def _check(self, bundle: Path | None) -> None:
+    def _check(self, close: Close | None) -> None:
         with contextlib.closing(reader(self.stack.ledger)) as redis:
-            books = Books([seen for client in self.clients for seen in client.calls], self.stack.upstream.served,
-                          read_archive(self.stack.archive), redis, self.people.sums("credit"), self.people.sums("adjust"),
-                          self.people.sums("refund"),
-                          [one for one in self.people.operations if one.words[1] == "grant"],
-                          self.left_grants or {}, self.quiet_at, faults.deaths(self.plan) + self.stack.reloads,
-                          self.stack.lost, self.people.revoking, self.people.revoked,
-                          {name: one.certificates for name, one in self.stack.instances.items()}, self.watch.lowest)
+            books = self._gather(redis, close)
             for check in CHECKS:
                 found = list(check(books))
                 self.say(f"   {'ok' if not found else f'{len(found)} WRONG'}: {check.__name__.replace('_', ' ')}")
                 self.wrong += found
-            if bundle:
-                self.wrong += bundles.wrong_statements(bundle, books.by_model(books.all_events),
+            if close:
+                self.wrong += bundles.wrong_statements(close.bundles[0], books.by_model(books.all_events),
                                                        books.by_model(books.refund_records.values()))
-                self.wrong += bundles.wrong_accounts(bundle, books)
+                self.wrong += bundles.wrong_accounts(close.bundles[0], books)
             if not self.wrong:
                 self.wrong += planted.unseen(books)
                 self.say(f"   {len(planted.PLANTED)} errors planted in the evidence, "
                          f"{len(planted.PLANTED) - len(self.wrong)} seen")
             self.figures["counts"] = dict(books.counts)
+
+    def _gather(self, redis: RedisReader, close: Close | None) -> Books:
+        stack, people = self.stack, self.people
+        return Books(
+            seen=[seen for client in self.clients for seen in client.calls], served=stack.upstream.served,
+            writers=read_archive(stack.archive), redis=redis, credits=people.sums("credit"),
+            adjustments=people.sums("adjust"), refunds=people.sums("refund"),
+            asked_grants=[one for one in people.operations if one.words[1] == "grant"],
+            left_grants=self.left_grants or {}, period=close.period if close else "", closed_at=close.at if close else 0.0,
+            deaths=faults.deaths(self.plan) + stack.reloads, lost=stack.lost, revoking=people.revoking,
+            revoked=people.revoked, certificates={name: one.certificates for name, one in stack.instances.items()},
+            lowest=self.watch.lowest)
 
     def write_down(self) -> None:
         """What is needed to look into it."""

@@ -28,7 +28,8 @@ class Books:
     refunds: Counter[str]
     asked_grants: list[Operation]
     left_grants: dict[str, dict[str, int]]  # account -> operation -> nanos, as `account show` has it
-    quiet_at: float                         # wall clock: grants that had ended by then were taken back
+    period: str                             # that was closed
+    closed_at: float                        # by the hosts' clock: grants that had ended by then are over
     deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
     lost: set[str]                          # request ids that went with a journal that had not shipped them
     revoking: dict[str, float]              # public id -> when its revocation was asked for
@@ -64,6 +65,11 @@ class Books:
     @property
     def grants(self) -> dict[str, list[grants.Grant]]:
         return {account: grants.read(records) for account, records in self.grant_records.items()}
+
+    def grants_in(self, period: str) -> dict[str, list[grants.Grant]]:
+        """As they stood at its end."""
+        return {account: grants.read(record for record in records if record["period"] == period)
+                for account, records in self.grant_records.items()}
 
     @property
     def debits(self) -> Counter[str]:

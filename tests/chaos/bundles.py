@@ -52,6 +52,8 @@ class Closer(threading.Thread):
 
 @dataclass
 class Close:
+    period: str
+    at: float                   # by the hosts' clock
     bundles: list[Path]         # of each host
     tries: int
 
@@ -78,7 +80,8 @@ def close_under_fire(stack: Stack, period: str) -> Close:
         assert closer.is_done, f"{' '.join(closer.command[1:])}: tried {closer.tries} times, at last: {closer.said}"
     first, second = ({path.name: path.read_bytes() for path in out.iterdir()} for out in made)
     assert first == second, f"two closes of {period} differ in {[name for name in first if first[name] != second.get(name)]}"
-    return Close(made, sum(closer.tries for closer in closers))
+    at = time.time() + min(instance.clock_ms for instance in stack.instances.values()) / 1000
+    return Close(period, at, made, sum(closer.tries for closer in closers))
 
 
 def wrong_statements(bundle: Path, gross: Counter[str], refunded: Counter[str]) -> list[str]:
@@ -96,7 +99,7 @@ def wrong_statements(bundle: Path, gross: Counter[str], refunded: Counter[str]) 
 def wrong_accounts(bundle: Path, books: Books) -> list[str]:
     """Rows of accounts.csv that do not say what moved each account, kind by kind."""
     granted = {name: (sum(one.nanos for one in grants), sum(one.taken() for one in grants))
-               for name, grants in books.grants.items()}
+               for name, grants in books.grants_in(books.period).items()}
     debits, wrong = books.debits, []
     with (bundle / "accounts.csv").open(newline="") as file:
         said = {row["account"]: row for row in csv.DictReader(file)}

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from .ledgers import reader
 from .stack import Stack
 
 RECEIPTS_MAX = 100
-SHANGHAI = timezone(timedelta(hours=8))
 
 
 def heal(stack: Stack) -> list[str]:
@@ -59,7 +58,7 @@ def wait_well(stack: Stack) -> float:
 
 
 def wait_quiet(stack: Stack) -> float:
-    """Seconds until all is shipped, no hold is left, and grants that have ended are over; the sweeper's two looks are 60 s
+    """Seconds until all is shipped, no hold is left, and grants that end soon are over; the sweeper's two looks are 60 s
     apart."""
     began, began_at = time.monotonic(), time.time()
     for instance in stack.instances.values():
@@ -67,12 +66,12 @@ def wait_quiet(stack: Stack) -> float:
                    f"{instance.name} has shipped everything", 120)
     with contextlib.closing(reader(stack.ledger)) as redis:
         wait_until(lambda: not redis.keys("tg:{a??}:holds:*"), "no hold is left", 240)
-        wait_until(lambda: not ended_grants(redis, began_at), "grants that have ended are taken back", 120)
+        wait_until(lambda: not grants_until(redis, began_at + 300), "grants that end are taken back", 180)
     return time.monotonic() - began
 
 
-def ended_grants(redis: RedisReader, at: float) -> list[str]:
-    """That had ended by then and are not over."""
+def grants_until(redis: RedisReader, at: float) -> list[str]:
+    """Those that end by then and are not over."""
     return [one for key in redis.keys("tg:{a??}:expiring")
             for one in redis.ask("ZRANGEBYSCORE", key, "-inf", str(int(at * 1000)))]
 
@@ -102,9 +101,9 @@ def keep_receipts(stack: Stack, clients: list[Client]) -> dict[str, Path]:
 
 def next_month(stack: Stack) -> str:
     """Both instances are started again in the next month; the period that is over."""
-    now = datetime.now(UTC).astimezone(SHANGHAI)
+    now = datetime.now(world.ZONE)
     period = now.strftime("%Y-%m")
-    target = (now.replace(day=1) + timedelta(days=32)).replace(day=2, hour=12)
+    target = world.month_end(now) + timedelta(days=1, hours=12)
     for instance in stack.instances.values():
         instance.stop_in_order()
     for instance in stack.instances.values():
@@ -126,6 +125,8 @@ def close(stack: Stack, period: str) -> Close:
     except AssertionError:
         raise AssertionError(f"{period} can't be closed: {last}") from None
     close = close_under_fire(stack, period)
+    with contextlib.closing(reader(stack.ledger)) as redis:
+        wait_until(lambda: not grants_until(redis, close.at), "grants that have ended are taken back", 120)
     first, second = stack.instances.values()
     first.cli("settle", "verify", str(close.bundles[1]), "--archive", str(stack.archive), timeout=300)
     second.cli("settle", "verify", str(close.bundles[0]), "--archive", str(stack.archive), timeout=300)

@@ -185,23 +185,23 @@ def grants_that_end_are_taken_back_once(books: Books) -> Iterator[str]:
                     yield (f"{grant.op}: {step.nanos} taken back and {step.left} to be taken yet when calls had cost "
                            f"{step.spent}; by the records it is {left_of(grants, step.spent).get(grant.op)}")
                 books.counts["steps that took a grant back"] += 1
-                books.counts["of them decided before another host's records were known"] += bool(unseen)
+                books.counts["steps decided before another host's records were known"] += bool(unseen)
             if grant.taken() > grant.nanos:
                 yield f"{grant.op}: {grant.nanos} given, {grant.taken()} taken back"
-            if grant.expires.timestamp() < books.quiet_at and not grant.is_over():
+            if grant.expires.timestamp() < books.closed_at and not grant.is_over():
                 yield f"{grant.op}: it ended at {grant.expires}, and something of it is left"
             books.counts["grants that ended"] += grant.is_over()
-            books.counts["of them unspent in part"] += grant.is_over() and grant.taken() > 0
+            books.counts["grants that ended unspent in part"] += grant.is_over() and grant.taken() > 0
         known = {(record["writer"], record["an"]) for record in books.grant_records[account]}
         if len(known) != len(books.grant_records[account]):
             yield f"account {account}: a record of a grant is there twice"
 
 
 def what_is_left_of_grants_is_said(books: Books) -> Iterator[str]:
-    """`account show`, once all is quiet."""
-    debits = books.debits
+    """`account show`, once all was quiet."""
+    debits, by_account = books.debits, books.grants_in(books.period)
     for account, said in books.left_grants.items():
-        grants = books.grants.get(account, [])
+        grants = by_account.get(account, [])
         left = left_of(grants, debits[account])
         due = {grant.op: left[grant.op] for grant in grants if not grant.is_over()}
         if said != due:

@@ -59,6 +59,8 @@ class People(threading.Thread):
         self.revoked: dict[str, float] = {}         # and when the command had succeeded
         self.failures: list[str] = []
         self.counts: Counter[str] = Counter()
+        now = datetime.now(world.ZONE)
+        self.over_the_month = int((world.month_end(now) - now).total_seconds()) + 3600
         for account in world.ACCOUNTS:
             if world.nanos(account.first_credit):
                 self._credit(account.name, account.first_credit)
@@ -89,10 +91,11 @@ class People(threading.Thread):
         self._do(self._money("adjust", "plenty", "-" * self.draw.randint(0, 1) + spell(self.draw.randint(1, 999_999))))
 
     def grant(self) -> None:
-        """Most end within a minute, some spent by then and some not; one that comes after its end is refused."""
+        """Most end within a minute, some spent by then and some not, a few when the month is over; one that comes after its end
+        is refused."""
         account = self.draw.choice(["plenty", "steady", "branch", "scarce", "invoice"])
         amount = spell(self.draw.choice([1, 1_000, 1_000_000]) * self.draw.randint(1, 999))
-        self._do(self._grant(account, amount, self.draw.choice([3, 5, 10, 20, 60, FAR_SECONDS])))
+        self._do(self._grant(account, amount, self.draw.choice([3, 5, 10, 20, 60, self.over_the_month, FAR_SECONDS])))
 
     def change_key(self) -> None:
         """The client learns of its new key only after the old one was revoked, as people do it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from .evidence import PARTITIONS, crc32c
 
 NANOS = 10 ** 9
+ZONE = timezone(timedelta(hours=8))     # of months
 PARENTS = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_tokens"}
 PER_ONE = {"call"}
 
@@ -129,6 +131,10 @@ def account_key(name: str) -> str:
 
 
 BY_NAME = {model.name: model for model in MODELS}
+
+
+def month_end(now: datetime) -> datetime:
+    return (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def write_catalogue(path: Path) -> Path:
