@@ -35,8 +35,8 @@ void doctor_look_at_keys(struct doctor *d, struct loop *loop, struct redis *redi
         return; /* its files were looked at */
     if (peppers.of[PEPPER_NEXT].id[0])
         doctor_find(d, "pepper", HEALTH_UNSAFE,
-                    "go on as soon as every host has it and was reloaded: rename `pepper` to "
-                    "`pepper.previous` and `pepper.next` to `pepper`, and reload",
+                    "go on as soon as every host has it and was reloaded: copy `pepper` to "
+                    "`pepper.previous`, rename `pepper.next` to `pepper`, and reload",
                     "pepper.next is known to this host, and not in use yet");
     if (peppers.of[PEPPER_PREVIOUS].id[0]) {
         c.pepper = peppers.of[PEPPER_PREVIOUS].id;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import uuid
 from pathlib import Path
@@ -44,7 +45,7 @@ def announce(host: Served, pepper: str) -> None:
 
 
 def change(host: Served) -> None:
-    (host.state / "pepper").rename(host.state / "pepper.previous")
+    shutil.copy2(host.state / "pepper", host.state / "pepper.previous")
     (host.state / "pepper.next").rename(host.state / "pepper")
     reload(host)
 
