@@ -125,6 +125,67 @@ def test_tokens_that_are_left_may_be_used_and_more_may_not(gateway: Dev, scripte
     gateway.settle_down(account)
 
 
+def test_of_tokens_all_is_left_again_when_it_is_said_to_be_and_the_wait_that_is_told_is_long_enough(
+        gateway: Dev, scripted: Upstream, surface: Surface) -> None:
+    """While calls are open that hold some, so that nothing is given back. One that is too large for ever takes nothing."""
+    limit = 12000                           # 200 a second come back
+    account, key = gateway.new_account("100", "--prepaid", "--tpm", str(limit))
+    too_large, large = (surface.call("demo/upstream", "w" * size, 4096) for size in (8000, 7000))
+    released = Event()
+    scripted.respond = hold(released)
+    try:
+        with gateway.wire(key) as first, gateway.wire(key) as second, gateway.wire(key) as wire:
+            def take(busy: Wire) -> float:
+                """Some two thousand; when that was."""
+                before, began = len(scripted.calls), time.monotonic()
+                busy.send(busy.post(surface.path, surface.call("demo/upstream", HELD, 2000)))
+                wait_until(lambda: len(scripted.calls) > before, "the call that is held has begun")
+                return began
+
+            began = take(first)
+            reply = surface.ask(wire, too_large)
+            wait = seconds(reply.headers["x-ratelimit-reset-tokens"])
+            assert reply.status == 429 and reply.headers["x-tollgate-code"] == "policy_call_too_large", reply
+            assert wait < 12
+            if time.monotonic() - began < 5:
+                assert wait > 5 and surface.left(reply, "tokens") < limit - 1000
+            time.sleep(wait)
+            assert surface.left(surface.ask(wire, too_large), "tokens") == limit
+
+            began = take(second)
+            reply = surface.ask(wire, large)
+            if time.monotonic() - began < 4:
+                assert reply.status == 429 and reply.headers["x-tollgate-code"] == "policy_token_rate", reply
+            if reply.status == 429:
+                time.sleep(int(reply.headers["retry-after-ms"]) / 1000)
+                reply = surface.ask(wire, large)
+            assert reply.status == 200, reply
+            released.set()
+            assert [busy.reply().status for busy in (first, second)] == [200, 200]
+    finally:
+        released.set()
+        scripted.respond = lambda call: call.complete("an answer")
+    gateway.settle_down(account)
+
+
+def test_of_an_accounts_and_a_keys_limit_the_one_with_less_left_is_told(gateway: Dev, surface: Surface) -> None:
+    account, wide = gateway.new_account("10", "--prepaid", "--rpm", "60", "--tpm", "5000")
+    narrow = gateway.cli_one("key", "create", account, "--rpm", "3", "--tpm", "100000")["secret"]
+    began = time.monotonic()
+    with gateway.wire(narrow) as wire:
+        first = surface.ask(wire, surface.call("demo/echo"))
+        assert (surface.told(first, "requests", "limit"), surface.left(first, "requests")) == ("3", 2)
+        assert surface.told(first, "tokens", "limit") == "5000" and surface.left(first, "tokens") < 5000
+        replies = [surface.ask(wire, surface.call("demo/echo")) for _ in range(3)]
+    if time.monotonic() - began < 19:       # a third of the key's limit has come back after 20 s
+        assert [reply.status for reply in replies] == [200, 200, 429]
+        assert "key" in str(replies[-1].json()["error"]["message"])
+    with gateway.wire(wide) as wire:
+        other = surface.ask(wire, surface.call("demo/echo"))
+    assert other.status == 200 and surface.told(other, "requests", "limit") == "60"
+    assert surface.left(other, "requests") < 60
+
+
 def test_what_has_no_limit_says_nothing_of_one(gateway: Dev, surface: Surface) -> None:
     _, key = gateway.new_account("10", "--prepaid", "--tpm", "5000")
     with gateway.wire(key) as wire:
