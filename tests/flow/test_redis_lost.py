@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import pytest
 import money
 import tollgate
 from load import FAST, Load, check_billed, check_refused
+from redis_dump import canonical_dump, differences
 from tollgate import DEMO_PRICE, Dev, Served, wait_until
 from wire import Reply
 
@@ -180,11 +182,17 @@ def test_a_command_says_soon_that_redis_is_away(gateway: Served, words: list[str
 def test_redis_of_another_installation_is_refused(gateway: Served, served: Served) -> None:
     """Pointed at data that is not its own, the gateway touches nothing. The owner has to be back from the test before."""
     gateway.wait_ready()
+    gateway.ship()
+    before = canonical_dump(gateway.redis)
     served.options = {"redis": f"unix:{gateway.redis.socket}"}
     served.write_config()
     served.serve()
     wait_until(lambda: "installation" in served.log_text(), "the log says whose data that is")
     assert served.try_get("/readyz")[0] == 503
+    assert not differences(before, canonical_dump(gateway.redis))
+    strangers = [json.loads(path.read_text())["writer"] for path in (served.state / "journal").glob("[0-9]*/writer")]
+    live = gateway.redis.command("HKEYS", "tg:{a00}:live").split()
+    assert live and strangers and not set(live) & set(strangers)
     assert gateway.is_ready()
 
 
