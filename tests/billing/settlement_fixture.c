@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "billing/archive_file.h"
+#include "billing/closes.h"
 #include "billing/seal.h"
 #include "billing/zstd_file.h"
 #include "lib/base/crc32c.h"
@@ -92,6 +93,30 @@ void world_clock(const char *now)
 char *world_path(const struct world *w, const char *name)
 {
     return path_join(w->top, name);
+}
+
+void world_close(struct world *w, const char *period)
+{
+    AUTO_CLEAR(settlement_report) report = {0};
+    struct err err = {0};
+
+    ck_assert_msg(settlement_close(&w->sources, period_text(period), NULL, &report, &err), "%s",
+                  err.text);
+    ck_assert(!report.was_kept);
+    ck_assert_int_eq(report.state, SETTLEMENT_CLOSED);
+}
+
+void world_refuses(struct world *w, const char *period, const char *sentence)
+{
+    AUTO_CLEAR(settlement_report) report = {0};
+    AUTO_CLEAR(buf) text = {.max = 65536};
+    struct err err = {0};
+
+    ck_assert(!settlement_close(&w->sources, period_text(period), NULL, &report, &err));
+    ck_assert_int_eq(err.code, ERR_DENIED);
+    settlement_report_text(&report, &text);
+    ck_assert_msg(strstr(text.data, sentence), "not \"%s\" but: %s", sentence, text.data);
+    ck_assert(!close_exists(w->archive, period_text(period)));
 }
 
 struct period period_text(const char *text)

@@ -76,6 +76,11 @@ void world_archive(struct world *w, unsigned writer); /* what was written since 
  * says so. */
 struct world *world_november(const char *now);
 
+/* Closes the period, which was not closed before. */
+void world_close(struct world *w, const char *period);
+/* Closing fails, says this, and leaves nothing. */
+void world_refuses(struct world *w, const char *period, const char *sentence);
+
 struct period period_text(const char *text);
 char *file_text(const char *dir, const char *name); /* caller frees; fails the test */
 /* Same names, same bytes. */

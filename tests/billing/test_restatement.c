@@ -463,12 +463,8 @@ static struct world *september(int64_t nanos)
 
 static void close_now(struct world *w, const char *period, const char *now)
 {
-    AUTO_CLEAR(settlement_report) report = {0};
-    struct err err = {0};
-
     world_clock(now);
-    ck_assert_msg(settlement_close(&w->sources, period_text(period), NULL, &report, &err), "%s",
-                  err.text);
+    world_close(w, period);
 }
 
 static struct refund refund_in(struct world *w, const char *op, int64_t nanos, const char *at)
