@@ -2,7 +2,6 @@
  * is. */
 #include <check.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -1,6 +1,5 @@
 /* test_settlement_refusal.c - every reason for which a period is not closed, and that each is named. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "billing/closes.h"
 #include "lib/base/mem.h"

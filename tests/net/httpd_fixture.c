@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
-
 #define SPEED 100
 
 void __real_stream_deadline(struct stream *s, int64_t ms, const char *sentence);
