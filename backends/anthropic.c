@@ -14,6 +14,7 @@ const struct backend_kind anthropic_kind = {
     .name = "anthropic",
     .about = "any server that speaks Anthropic's messages over HTTP or HTTPS",
     .speaks = 1u << DIALECT_ANTHROPIC_MESSAGES,
+    .check = openai_backend_check,
     .open = anthropic_open,
     .free = openai_backend_free,
     .start = openai_backend_start,

@@ -6,7 +6,7 @@
 #include "backends/openai.h"
 #include "backends/translated_call.h"
 
-static const struct backend_kind *find(const char *name);
+static const struct backend_kind *find(const char *name, struct err *err);
 
 static const struct backend_kind *const kinds[] = {
     &echo_kind,
@@ -21,32 +21,37 @@ static const char *const dialect_names[DIALECTS] = {
     [DIALECT_ANTHROPIC_MESSAGES] = "messages",
 };
 
+bool backend_check(const struct backend_config *config, const char **option, struct err *err)
+{
+    const struct backend_kind *kind = find(config->kind, err);
+
+    *option = "kind";
+    return kind && kind->check(config, option, err);
+}
+
 struct backend *backend_open(struct loop *loop, const struct backend_config *config,
                              struct err *err)
 {
-    const struct backend_kind *kind = find(config->kind);
-    struct backend *b;
+    const struct backend_kind *kind = find(config->kind, err);
+    struct backend *b = kind ? kind->open(loop, config, err) : NULL;
 
-    if (!kind) {
-        err_set(err, ERR_INPUT, "no kind of backend is called \"%s\"", config->kind);
-        return NULL;
-    }
-    if ((b = kind->open(loop, config, err)))
+    if (b)
         b->loop = loop;
     return b;
 }
 
-static const struct backend_kind *find(const char *name)
+static const struct backend_kind *find(const char *name, struct err *err)
 {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kinds[i]->name, name) == 0)
             return kinds[i];
+    err_set(err, ERR_INPUT, "no kind of backend is called \"%s\"", name);
     return NULL;
 }
 
 bool backend_kind_is_known(const char *kind)
 {
-    return find(kind) != NULL;
+    return find(kind, NULL) != NULL;
 }
 
 void backend_free(struct backend *b)

@@ -8,6 +8,9 @@
 
 #include "backends/kind.h"
 
+/* What backend_open() would refuse, told without a server being asked or a name looked up. `option`, set on failure: to which
+ * member of the config, by its name in the file, it is due. */
+bool backend_check(const struct backend_config *config, const char **option, struct err *err) MUST_USE;
 struct backend *backend_open(struct loop *loop, const struct backend_config *config,
                              struct err *err) MUST_USE;
 void backend_free(struct backend *b); /* its calls must have ended */

@@ -44,6 +44,7 @@ struct echo_call {
     struct err err; /* why it is refused or broken */
 };
 
+static bool echo_check(const struct backend_config *config, const char **option, struct err *err);
 static struct backend *echo_open(struct loop *loop, const struct backend_config *config,
                                  struct err *err);
 static void echo_free(struct backend *b);
@@ -78,6 +79,7 @@ const struct backend_kind echo_kind = {
     .name = "echo",
     .about = "built in: answers the last user message word by word, a token a word",
     .speaks = 1u << DIALECT_OPENAI_CHAT,
+    .check = echo_check,
     .open = echo_open,
     .free = echo_free,
     .start = echo_start,
@@ -97,15 +99,24 @@ static enum state (*const steps[STATES])(struct echo_call *c) = {
     [REFUSE] = refuse,      /* -> END */
 };
 
+static bool echo_check(const struct backend_config *config, const char **option, struct err *err)
+{
+    *option = "url";
+    if (config->url)
+        return err_set(err, ERR_INPUT, "echo is built in and has no url");
+    *option = "delay";
+    return config->delay_ms >= 0 ||
+           err_set(err, ERR_INPUT, "the delay of an echo backend must not be negative");
+}
+
 static struct backend *echo_open(struct loop *loop, const struct backend_config *config,
                                  struct err *err)
 {
+    const char *option;
     struct echo *e;
 
-    if (config->delay_ms < 0) {
-        err_set(err, ERR_INPUT, "the delay of an echo backend must not be negative");
+    if (!echo_check(config, &option, err))
         return NULL;
-    }
     e = xcalloc(1, sizeof *e);
     e->base.kind = &echo_kind;
     e->loop = loop;

@@ -108,6 +108,7 @@ struct backend_kind {
     const char *name;
     const char *about;
     unsigned speaks; /* dialect_bit() of each that it takes */
+    bool (*check)(const struct backend_config *config, const char **option, struct err *err);
     struct backend *(*open)(struct loop *loop, const struct backend_config *config,
                             struct err *err);
     void (*free)(struct backend *b);

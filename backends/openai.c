@@ -1,9 +1,11 @@
 /* openai.c - where the calls of one backend go: its URL taken apart, its key, its pool of connections. */
 #include "backends/openai.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "backends/anthropic_reply.h"
+#include "backends/backend_url.h"
 #include "backends/http_call.h"
 #include "lib/base/mem.h"
 #include "lib/net/tls.h"
@@ -14,17 +16,19 @@
 struct openai {
     struct backend base;
     struct openai_server server;
+    char *origin; /* "http://host:port" */
     struct tls_context *tls;
 };
 
 static struct backend *openai_open(struct loop *loop, const struct backend_config *config,
                                    struct err *err);
-static bool set_up(struct openai *o, const struct backend_config *config, struct err *err);
-static void set_targets(struct openai *o, const char *path);
-static char *origin_of(const char *url, const char **path, bool *is_tls);
-static bool copy_key(struct openai *o, const struct secret *key, struct err *err);
 static void openai_free(struct openai *o);
 DEFINE_AUTO(openai)
+static struct openai *prepare(const struct backend_config *config, const char **option,
+                              struct err *err);
+static void set_targets(struct openai *o, const char *path);
+static bool take_key(struct openai *o, const struct secret *key, struct err *err);
+static bool pool_open(struct openai *o, const struct backend_config *config, struct err *err);
 
 const struct backend_kind openai_kind = {
     .name = "openai",
@@ -32,6 +36,7 @@ const struct backend_kind openai_kind = {
              "HTTP or HTTPS",
     .speaks = 1u << DIALECT_OPENAI_CHAT | 1u << DIALECT_OPENAI_COMPLETIONS |
               1u << DIALECT_OPENAI_EMBEDDINGS,
+    .check = openai_backend_check,
     .open = openai_open,
     .free = openai_backend_free,
     .start = openai_backend_start,
@@ -46,11 +51,21 @@ static struct backend *openai_open(struct loop *loop, const struct backend_confi
     return openai_backend_open(&openai_kind, loop, config, err);
 }
 
+bool openai_backend_check(const struct backend_config *config, const char **option, struct err *err)
+{
+    AUTO(openai) o = prepare(config, option, err);
+
+    return o != NULL;
+}
+
 struct backend *openai_backend_open(const struct backend_kind *kind, struct loop *loop,
                                     const struct backend_config *config, struct err *err)
 {
-    AUTO(openai) o = xcalloc(1, sizeof *o);
+    const char *option;
+    AUTO(openai) o = prepare(config, &option, err);
 
+    if (!o)
+        return NULL;
     o->base.kind = kind;
     o->server.loop = loop;
     o->server.head_bytes_max = HEAD_BYTES_MAX;
@@ -60,36 +75,30 @@ struct backend *openai_backend_open(const struct backend_kind *kind, struct loop
     o->server.total_ms = config->total_ms;
     o->server.reply_scanner = openai_reply_scanner();
     o->server.message_scanner = anthropic_reply_scanner();
-    if (!set_up(o, config, err))
-        return NULL;
-    return &KEEP(o)->base;
+    return pool_open(o, config, err) ? &KEEP(o)->base : NULL;
 }
 
-static bool set_up(struct openai *o, const struct backend_config *config, struct err *err)
+/* All that can be wrong with what the config says and its files hold. */
+static struct openai *prepare(const struct backend_config *config, const char **option,
+                              struct err *err)
 {
-    const struct httpc_limits limits = {
-        .idle_max = (size_t)config->idle_max,
-        .idle_ms = config->idle_ms,
-        .connect_ms = config->connect_ms,
-        .first_byte_ms = config->first_byte_ms,
-        .between_bytes_ms = config->between_bytes_ms,
-        .head = {.head_bytes_max = HEAD_BYTES_MAX},
-    };
-    const char *path;
-    bool is_tls;
-    AUTO_STRING origin = origin_of(config->url, &path, &is_tls);
+    AUTO(openai) o = xcalloc(1, sizeof *o);
+    struct backend_url url = {.path = ""};
 
-    if (!origin)
-        return err_set(err, ERR_INPUT, "the url of a backend must look like http://host:port/v1");
-    set_targets(o, path);
-    if (is_tls && !(o->tls = tls_client_new(config->ca_file, err)))
-        return false;
-    if (!copy_key(o, config->key, err))
-        return false;
-    o->server.http = httpc_new(
-        o->server.loop,
-        &(struct httpc_origin){.url = origin, .tls = o->tls, .names = config->names}, &limits, err);
-    return o->server.http != NULL;
+    *option = "url";
+    if (!config->url)
+        err_set(err, ERR_INPUT, "it has no url");
+    if (!config->url || !backend_url_parse(config->url, &url, err))
+        return NULL;
+    o->origin = url.origin;
+    set_targets(o, url.path);
+    *option = "key_file";
+    if (!take_key(o, config->key, err))
+        return NULL;
+    *option = "ca_file";
+    if (url.is_tls && !(o->tls = tls_client_new(config->ca_file, err)))
+        return NULL;
+    return KEEP(o);
 }
 
 static void set_targets(struct openai *o, const char *path)
@@ -106,25 +115,8 @@ static void set_targets(struct openai *o, const char *path)
         o->server.targets[d] = xasprintf("%s%s%s", path, slash, names[d]);
 }
 
-/* "http://host:port" of "http://host:port/v1", and the path; null when it is no such URL. */
-static char *origin_of(const char *url, const char **path, bool *is_tls)
-{
-    size_t host;
-
-    if (!url)
-        return NULL;
-    *is_tls = strncmp(url, "https://", 8) == 0;
-    host = *is_tls ? 8 : 7;
-    if (!*is_tls && strncmp(url, "http://", 7) != 0)
-        return NULL;
-    *path = url + host + strcspn(url + host, "/?#");
-    if (*path == url + host || strpbrk(*path, "?# \t\r\n"))
-        return NULL;
-    return xstrndup(url, (size_t)(*path - url));
-}
-
 /* What is sent in a header must not be able to end it. */
-static bool copy_key(struct openai *o, const struct secret *key, struct err *err)
+static bool take_key(struct openai *o, const struct secret *key, struct err *err)
 {
     struct span text;
 
@@ -134,10 +126,27 @@ static bool copy_key(struct openai *o, const struct secret *key, struct err *err
     for (size_t i = 0; i < text.len; i++)
         if (text.data[i] <= ' ' || text.data[i] > '~')
             return err_set(err, ERR_INPUT,
-                           "the backend's key has a blank or a character beyond ASCII in it");
+                           "the backend's key has a blank, a second line or a character beyond "
+                           "ASCII in it: its file has the key alone, on one line");
     o->server.key = *key;
     o->server.has_key = true;
     return true;
+}
+
+static bool pool_open(struct openai *o, const struct backend_config *config, struct err *err)
+{
+    const struct httpc_origin origin = {.url = o->origin, .tls = o->tls, .names = config->names};
+    const struct httpc_limits limits = {
+        .idle_max = (size_t)config->idle_max,
+        .idle_ms = config->idle_ms,
+        .connect_ms = config->connect_ms,
+        .first_byte_ms = config->first_byte_ms,
+        .between_bytes_ms = config->between_bytes_ms,
+        .head = {.head_bytes_max = HEAD_BYTES_MAX},
+    };
+
+    o->server.http = httpc_new(o->server.loop, &origin, &limits, err);
+    return o->server.http != NULL;
 }
 
 void openai_backend_free(struct backend *b)
@@ -154,6 +163,7 @@ static void openai_free(struct openai *o)
     jscan_free(o->server.message_scanner);
     tls_context_free(o->tls);
     secret_clear(&o->server.key);
+    free(o->origin);
     for (enum dialect d = 0; d < DIALECTS; d++)
         free(o->server.targets[d]);
     free(o);

@@ -7,6 +7,8 @@
 extern const struct backend_kind openai_kind;
 
 /* What every kind that is reached over HTTP is made of; its dialects make the difference. */
+bool openai_backend_check(const struct backend_config *config, const char **option,
+                          struct err *err) MUST_USE;
 struct backend *openai_backend_open(const struct backend_kind *kind, struct loop *loop,
                                     const struct backend_config *config, struct err *err) MUST_USE;
 void openai_backend_free(struct backend *b);

@@ -1,16 +1,19 @@
 /* cli_check.c - the config as it is understood, or what is wrong with it. */
 #include "gateway/cli_check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/cli_print.h"
 #include "gateway/installation.h"
+#include "gateway/privileges.h"
 
 #define REFERENCE_BYTES_MAX (1 << 20)
 
 static int print_reference(void);
-static bool belongs_together(const struct cli *c, struct buf *problems);
+static bool is_one_installation(const struct cli *c, struct buf *problems);
 static json_t *describe(const struct cli *c);
 static int print_problems(const struct cli *c, struct span problems);
 
@@ -37,7 +40,7 @@ int check(struct cli *c)
         return print_reference();
     if (!options_load(c->config, &c->options, &problems))
         return print_problems(c, buf_span(&problems));
-    if (!belongs_together(c, &problems))
+    if (!is_one_installation(c, &problems))
         return print_problems(c, buf_span(&problems));
     found = describe(c);
     if (!c->json)
@@ -55,16 +58,24 @@ static int print_reference(void)
     return CLI_DONE;
 }
 
-/* State and archive of one installation; what this user may not read is nobody's mistake. */
-static bool belongs_together(const struct cli *c, struct buf *problems)
+/* State and archive of one installation, and the secrets that stand there, read as the server does. What only the server's
+ * user may read is no mistake of who asks without being root. */
+static bool is_one_installation(const struct cli *c, struct buf *problems)
 {
     const struct options *o = &c->options;
     struct err err;
+    bool is_good;
 
-    if (installation_check(o->state, o->archive, o->zone, &err) || err.code != ERR_INPUT)
-        return true;
-    buf_printf(problems, "%s: %s\n", c->config, err.text);
-    return false;
+    if (!privileges_enter(o->user, &err)) {
+        buf_printf(problems, "%s: %s\n", c->config, err.text);
+        return false;
+    }
+    is_good = installation_check(o->state, o->archive, o->zone, &err) ||
+              (err.sys == EACCES && getuid() != 0);
+    privileges_leave();
+    if (!is_good)
+        buf_printf(problems, "%s: %s\n", c->config, err.text);
+    return is_good;
 }
 
 /* What stands in the file and what follows from it, as it is used. */

@@ -3,7 +3,7 @@
  * more. */
 #include "gateway/installation.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,7 +108,7 @@ bool installation_check(const char *state, const char *archive, const char *zone
 /* Another user's: what is in it can't be said. */
 static bool is_hidden(const char *state)
 {
-    return access(state, F_OK) == 0 && access(state, X_OK) != 0;
+    return file_exists(state) && faccessat(AT_FDCWD, state, X_OK, AT_EACCESS) != 0;
 }
 
 void installation_clear(struct installation *i)

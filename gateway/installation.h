@@ -25,7 +25,7 @@ struct installation {
  * with copies of the files that a host of it has, and the refusal names them. */
 bool installation_open(const char *state, const char *archive, const char *zone,
                        struct installation *out, struct err *err) MUST_USE;
-/* What of that can be said without making anything: ERR_INPUT when the two don't belong together. */
+/* What of that can be said without making anything. A directory that this process may not enter is not looked into. */
 bool installation_check(const char *state, const char *archive, const char *zone,
                         struct err *err) MUST_USE;
 void installation_clear(struct installation *i);

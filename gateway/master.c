@@ -532,8 +532,10 @@ int master_serve(const char *config, const struct options *options)
     struct err err;
 
     log_set_process("master");
-    if (!privileges_make_dirs(options, &err) || !(lock = master_lock(options->state, &err)) ||
-        !open_up(options, &listeners, &tls, &err) || !privileges_drop(options->user, &err) ||
+    if (!privileges_make_dirs(options->user, options->state, options->journal, options->archive,
+                              &err) ||
+        !(lock = master_lock(options->state, &err)) || !open_up(options, &listeners, &tls, &err) ||
+        !privileges_drop(options->user, &err) ||
         !installation_open(options->state, options->archive, options->zone, &installation, &err)) {
         log_error("start_failed", "%s", err.text);
         return 1;

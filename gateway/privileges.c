@@ -15,13 +15,14 @@ static bool give_file(const char *dir, const char *name, const struct passwd *ow
                       struct err *err);
 static bool look_up(const char *user, const struct passwd **found, struct err *err);
 
-bool privileges_make_dirs(const struct options *options, struct err *err)
+bool privileges_make_dirs(const char *user, const char *state, const char *journal,
+                          const char *archive, struct err *err)
 {
     const struct passwd *owner;
 
-    return look_up(options->user, &owner, err) && make_dir(options->state, owner, err) &&
-           make_dir(options->journal, owner, err) && make_dir(options->archive, owner, err) &&
-           give_file(options->state, "master.lock", owner, err);
+    return look_up(user, &owner, err) && make_dir(state, owner, err) &&
+           make_dir(journal, owner, err) && make_dir(archive, owner, err) &&
+           give_file(state, "master.lock", owner, err);
 }
 
 static bool make_dir(const char *path, const struct passwd *owner, struct err *err)
@@ -75,12 +76,15 @@ bool privileges_enter(const char *user, struct err *err)
 
     if (!look_up(user, &p, err))
         return false;
-    return !p || (setegid(p->pw_gid) == 0 && seteuid(p->pw_uid) == 0) ||
+    return !p ||
+           (initgroups(user, p->pw_gid) == 0 && setegid(p->pw_gid) == 0 &&
+            seteuid(p->pw_uid) == 0) ||
            err_sys(err, "cannot act as user %s", user);
 }
 
 void privileges_leave(void)
 {
-    if (getuid() == 0 && geteuid() != 0 && (seteuid(0) != 0 || setegid(0) != 0))
+    if (getuid() == 0 && geteuid() != 0 &&
+        (seteuid(0) != 0 || setegid(0) != 0 || initgroups("root", 0) != 0))
         abort();
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "gateway/api_routes.h"
+#include "gateway/options_backend.h"
 #include "gateway/muster.h"
 #include "gateway/paid_call.h"
 #include "gateway/past_client.h"
@@ -126,29 +127,14 @@ static bool build_backends(struct server *s, struct err *err)
     s->backends = xcalloc(o->backend_count + 1, sizeof *s->backends);
     for (size_t i = 0; i < o->backend_count; i++) {
         const struct backend_options *b = &o->backends[i];
-        AUTO_CLEAR(secret) key = {0};
-        struct backend_config config = {
-            .kind = b->kind,
-            .url = b->url,
-            .key = b->key_file ? &key : NULL,
-            .ca_file = b->ca_file,
-            .names = s->names,
-            .connect_ms = b->connect_timeout,
-            .first_byte_ms = b->first_byte_timeout,
-            .between_bytes_ms = b->idle_timeout,
-            .total_ms = b->total_timeout,
-            .reply_bytes_max = o->reply_bytes,
-            .event_bytes_max = o->event_bytes,
-            .idle_max = b->keepalive_connections,
-            .idle_ms = b->keepalive_idle,
-            .delay_ms = b->delay,
-        };
+        AUTO_CLEAR(options_backend) settings = {.config = {.kind = NULL}};
 
-        if (b->key_file && !secret_read_file(&key, b->key_file, err))
+        if (!options_backend_read(&settings, o, b, err))
             return err_context(err, "backend %s", b->title);
+        settings.config.names = s->names;
         s->backends[i].name = b->title;
         breaker_init(&s->backends[i].breaker, b->title, b->breaker_failures, b->breaker_time);
-        s->backends[i].backend = backend_open(s->loop, &config, err);
+        s->backends[i].backend = backend_open(s->loop, &settings.config, err);
         if (!s->backends[i].backend)
             return err_context(err, "backend %s", b->title);
         s->backend_count++;

@@ -12,6 +12,9 @@
 
 static bool read_origin(struct httpc *c, struct names *names, struct err *err);
 static bool read_authority(struct httpc *c, const char *port, struct names *names, struct err *err);
+static bool no_origin(const char *url, struct err *err);
+static char *place_of(const char *origin, const char *port, struct err *err);
+static size_t name_len(const char *authority);
 static bool is_name(const char *text, struct err *err);
 static const char *port_of(const char *authority);
 static char *deadline_sentence(const struct httpc *c, const char *what, int64_t ms);
@@ -55,30 +58,72 @@ static bool read_origin(struct httpc *c, struct names *names, struct err *err)
         c->tls = NULL;
         return read_authority(c, "80", names, err);
     }
+    return no_origin(c->origin, err);
+}
+
+static bool no_origin(const char *url, struct err *err)
+{
     return err_set(err, ERR_INPUT, "'%s' is not http://host:port, https://host:port or unix:path",
-                   c->origin);
+                   url);
 }
 
 static bool read_authority(struct httpc *c, const char *port, struct names *names, struct err *err)
 {
     const char *authority = strstr(c->origin, "://") + 3;
-    const char *given = port_of(authority);
-    size_t name = given ? (size_t)(given - 1 - authority) : strlen(authority);
-    AUTO_STRING text = given ? xstrdup(authority) : xasprintf("%s:%s", authority, port);
+    size_t name = name_len(authority);
+    AUTO_STRING place = place_of(c->origin, port, err);
 
-    if (name == 0 || strpbrk(authority, "/?#@ \t\r\n"))
-        return err_set(err, ERR_INPUT, "'%s' has more or less than a host and a port", c->origin);
+    if (!place)
+        return false;
     c->host = xstrdup(authority);
     if (c->tls)
         c->tls_host =
             authority[0] == '[' ? xstrndup(authority + 1, name - 2) : xstrndup(authority, name);
     c->addrs.count = 1;
-    if (!names || addr_parse(text, &c->addrs.addr[0], NULL))
-        return addr_resolve(text, &c->addrs.addr[0], err) || err_context(err, "%s", c->origin);
-    if (!is_name(text, err))
-        return err_context(err, "%s", c->origin);
-    c->name = name_watch(names, text, waiting_name_told, c);
+    if (!names || addr_parse(place, &c->addrs.addr[0], NULL))
+        return addr_resolve(place, &c->addrs.addr[0], err) || err_context(err, "%s", c->origin);
+    c->name = name_watch(names, place, waiting_name_told, c);
     return true;
+}
+
+bool httpc_url_check(const char *url, struct err *err)
+{
+    bool is_tls = strncmp(url, "https://", 8) == 0;
+    AUTO_STRING place = NULL;
+    struct addr addr;
+
+    if (strncmp(url, "unix:", 5) == 0)
+        return addr_parse(url, &addr, err);
+    if (!is_tls && strncmp(url, "http://", 7) != 0)
+        return no_origin(url, err);
+    place = place_of(url, is_tls ? "443" : "80", err);
+    return place != NULL;
+}
+
+/* "host:port", of a number or a name, with that port where the origin gives none; the caller frees it. */
+static char *place_of(const char *origin, const char *port, struct err *err)
+{
+    const char *authority = strstr(origin, "://") + 3;
+    AUTO_STRING place =
+        port_of(authority) ? xstrdup(authority) : xasprintf("%s:%s", authority, port);
+    struct addr number;
+
+    if (name_len(authority) == 0 || strpbrk(authority, "/?#@ \t\r\n")) {
+        err_set(err, ERR_INPUT, "'%s' has more or less than a host and a port", origin);
+        return NULL;
+    }
+    if (!addr_parse(place, &number, NULL) && !is_name(place, err)) {
+        err_context(err, "%s", origin);
+        return NULL;
+    }
+    return KEEP(place);
+}
+
+static size_t name_len(const char *authority)
+{
+    const char *port = port_of(authority);
+
+    return port ? (size_t)(port - 1 - authority) : strlen(authority);
 }
 
 /* Else asking for it would be of no use. */

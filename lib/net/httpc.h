@@ -30,6 +30,9 @@ struct httpc_origin {
     bool (*may_connect)(void *arg, const struct addr *to);
     void *may_connect_arg;
 };
+/* Whether `url` is one that httpc_new() takes; no name is looked up. */
+bool httpc_url_check(const char *url, struct err *err) MUST_USE;
+
 struct httpc;
 /* Copies everything. A name has several addresses: when one can't be reached the next is tried, within connect_ms in all. */
 struct httpc *httpc_new(struct loop *loop, const struct httpc_origin *origin,
