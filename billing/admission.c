@@ -1,6 +1,8 @@
 /* admission.c - asks for holds and ends them. What keeps them alive meanwhile is admission_keep.c. */
 #include "billing/admission.h"
 
+#include <assert.h>
+
 #include "billing/admission_answer.h"
 #include "billing/admission_keep.h"
 #include "billing/admission_state.h"
@@ -12,12 +14,15 @@
 
 #define POLL_MS       100
 #define CLAIM_SURE_MS 8000
+#define ZONES_ASKED   3 /* each for another zone of one account, which somebody changes meanwhile */
 
 static void copy(const char *from, char *out, size_t size);
+static bool take_zone(struct hold *h, struct span name, struct err *err);
 static void ask_admit(struct hold *h);
 static void on_admit(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool may_go_on(struct hold *h, const struct err *err);
 static void take_admit(struct hold *h, const struct redis_reply *reply);
+static void ask_in_zone(struct hold *h, struct span zone);
 static void wait_for_window(const struct hold *h, struct admission_answer *answer);
 static void learn(struct hold *h, const struct admission_answer *answer,
                   const struct redis_reply *reply);
@@ -37,6 +42,7 @@ struct admission *admission_new(struct loop *loop, struct redis *redis,
 
     a->redis = redis;
     a->claims = claims_new(redis, &claims);
+    a->zones = zones_new();
     a->installation = xstrdup(config->installation);
     a->writer = xstrdup(config->writer);
     a->partitions = xasprintf("%d", PARTITIONS);
@@ -58,6 +64,7 @@ void admission_free(struct admission *a)
     keep_end(a);
     timer_free(a->poll);
     claims_free(a->claims);
+    zones_free(a->zones);
     free(a->installation);
     free(a->writer);
     free(a->partitions);
@@ -81,7 +88,8 @@ struct hold *admission_admit(struct admission *a, const struct admission_request
     copy(request->model, h->model, sizeof h->model);
     h->amount = request->amount_nanos;
     h->started_at = request->started_at;
-    day_of(h->started_at, h->day);
+    if (!take_zone(h, span_of(request->zone), NULL) && !take_zone(h, SPAN(""), NULL))
+        assert(!"the platform's zone is known");
     h->tokens = request->tokens < TOKENS_MAX ? request->tokens : TOKENS_MAX;
     if (request->claim) {
         h->claim = xcalloc(1, sizeof *h->claim);
@@ -107,6 +115,23 @@ static void copy(const char *from, char *out, size_t size)
 
     memcpy(out, from, n);
     out[n] = '\0';
+}
+
+/* A name that this machine does not know, or that is none, changes nothing. */
+static bool take_zone(struct hold *h, struct span name, struct err *err)
+{
+    char zone[ZONE_TEXT];
+    const struct zone *rules;
+
+    if (!span_copy(name, zone, sizeof zone))
+        return err_set(err, ERR_INPUT, "the name of its time zone is too long");
+    rules = zone[0] ? zones_find(h->a->zones, zone, err) : NULL;
+    if (zone[0] && !rules)
+        return false;
+    memcpy(h->zone, zone, sizeof h->zone);
+    h->rules = rules;
+    day_in(rules, h->started_at, h->day);
+    return true;
 }
 
 static void ask_admit(struct hold *h)
@@ -152,6 +177,7 @@ static void ask_admit(struct hold *h)
         span_of(h->key_access),
         span_of(h->day),
         span_of(h->model),
+        span_of(h->zone),
         claim.arg[0],
         claim.arg[1],
         claim.arg[2],
@@ -213,6 +239,10 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
     struct span word = redis_reply_text(redis_reply_at(reply, 0));
     struct err err;
 
+    if (span_equal(word, SPAN("ZONE"))) {
+        ask_in_zone(h, redis_reply_text(redis_reply_at(reply, 1)));
+        return;
+    }
     admission_answer_read(reply, &answer);
     if (answer.verdict == VERDICT_RECOVERING &&
         clock_monotonic_ms() - h->asked_ms < h->a->recovering_wait_ms) {
@@ -233,6 +263,23 @@ static void take_admit(struct hold *h, const struct redis_reply *reply)
     answer_hold(h, answer.verdict == VERDICT_ADMITTED ? HOLD_PLACED : HOLD_REFUSED, &answer, NULL);
 }
 
+/* Nothing was decided: the day was that of another zone than the account has. */
+static void ask_in_zone(struct hold *h, struct span zone)
+{
+    struct admission_answer answer = {.verdict = VERDICT_UNAVAILABLE, .retry_after_ms = 1000};
+    struct err err;
+
+    if (h->zone_answers++ >= ZONES_ASKED) {
+        err_set(&err, ERR_UNAVAILABLE, "the time zone of account %s is being changed", h->account);
+        answer_hold(h, HOLD_REFUSED, &answer, &err);
+    } else if (!take_zone(h, zone, &err)) {
+        (void)err_context(&err, "account %s", h->account);
+        answer_hold(h, HOLD_REFUSED, &answer, &err);
+    } else {
+        ask_admit(h);
+    }
+}
+
 /* Once the day or month of the call is over, there is another budget. */
 static void wait_for_window(const struct hold *h, struct admission_answer *answer)
 {
@@ -240,7 +287,7 @@ static void wait_for_window(const struct hold *h, struct admission_answer *answe
 
     copy(h->model, answer->budget.model, sizeof answer->budget.model);
     answer->budget.ends_at =
-        window_end(h->started_at, answer->budget.is_of_month ? WINDOW_MONTH : WINDOW_DAY);
+        window_end(h->rules, h->started_at, answer->budget.is_of_month ? WINDOW_MONTH : WINDOW_DAY);
     if (answer->budget.ends_at > now)
         answer->retry_after_ms = (answer->budget.ends_at - now) / NANOS_PER_MS + 1;
 }
@@ -363,6 +410,16 @@ void hold_claim_ask(struct hold *h)
 {
     if (h->a && h->claim && !h->put)
         keep_ask_claim(h);
+}
+
+const char *hold_zone(const struct hold *h)
+{
+    return h->zone;
+}
+
+const char *hold_began_on(const struct hold *h)
+{
+    return h->zone[0] ? h->day : "";
 }
 
 size_t admission_holds(const struct admission *a)

@@ -83,6 +83,7 @@ struct admission_request {
     const char *currency, *model;
     int64_t tokens; /* the most that it can use; token rates book it */
     int64_t started_at; /* on whose day and in whose month it counts */
+    const char *zone; /* that the account is thought to have; "": the platform's. When it has another, Redis says so, and is asked anew for that zone's day */
     const struct claim *claim; /* placed and kept with the hold; null: the call carries no idempotency key; one that has it does not go on without Redis */
     struct claim_names also; /* of that key: who claimed it by one of these has it as well */
 };
@@ -103,6 +104,10 @@ void hold_abandon(struct hold *h);
  * One at a time; no answer comes once the hold has ended. */
 void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
 int64_t hold_amount(const struct hold *h);
+/* The zone of the account, as far as Redis was asked; "": the platform's. */
+const char *hold_zone(const struct hold *h);
+/* The day on which the call counts, when the account has a zone of its own; else "". */
+const char *hold_began_on(const struct hold *h);
 
 /* How many holds stand in Redis by this process, or are being asked for. */
 size_t admission_holds(const struct admission *a);
@@ -142,6 +147,7 @@ struct account_state {
     int64_t concurrency, open;           /* limit (0: none) and calls running */
     int64_t rpm, tpm;                    /* 0: no limit */
     int64_t budget_day, budget_month;    /* nanos, 0: none */
+    char zone[ZONE_TEXT];                /* whose days and months these are; "": the platform's */
     int64_t spent;                       /* what its calls have cost in all */
     int64_t granted;                     /* of the balance: what is unspent of grants */
     size_t grant_count;                  /* that are not over; the first GRANTS_SHOWN stand below */

@@ -187,7 +187,7 @@ void account_read(struct redis *redis, const char *account, account_on_state *on
         SPAN("credit_limit"), SPAN("room"),
         SPAN("concurrency"),  SPAN("rpm"),
         SPAN("tpm"),          SPAN("budget_day"),
-        SPAN("budget_month")};
+        SPAN("budget_month"), SPAN("zone")};
     const struct span holds[] = {SPAN("HLEN"), partition_key(p, "holds", account, holds_key)};
     const struct span keys[] = {partition_key(p, "state", NULL, state_key), fields[1],
                                 partition_key(p, "grants", account, grants_key)};
@@ -228,7 +228,8 @@ static bool take_account(const struct redis_reply *reply, struct account_state *
     out->prepaid = strcmp(mode, "prepaid") == 0;
     return number_at(reply, 4, &out->credit_limit) && number_at(reply, 6, &out->concurrency) &&
            number_at(reply, 7, &out->rpm) && number_at(reply, 8, &out->tpm) &&
-           number_at(reply, 9, &out->budget_day) && number_at(reply, 10, &out->budget_month);
+           number_at(reply, 9, &out->budget_day) && number_at(reply, 10, &out->budget_month) &&
+           span_copy(redis_reply_text(redis_reply_at(reply, 11)), out->zone, sizeof out->zone);
 }
 
 static void on_open_holds(void *arg, const struct redis_reply *reply, const struct err *err)

@@ -24,7 +24,10 @@ struct hold {
     char key[KEY_ID_PUBLIC], first_key[KEY_ID_PUBLIC]; /* the second is by which it counts */
     char *key_access; /* what it opened when it was read */
     int64_t amount, tokens, started_at;
-    char day[DAY_TEXT]; /* on which it began */
+    char day[DAY_TEXT];   /* on which it began, in the zone of the account */
+    char zone[ZONE_TEXT]; /* "": the platform's */
+    const struct zone *rules; /* likewise: null */
+    unsigned zone_answers; /* how often Redis named another */
     uint64_t outage; /* in which it was let go on without Redis; 0: it was not */
     char currency[CURRENCY_TEXT], model[MODEL_TEXT];
     int64_t asked_ms;
@@ -62,6 +65,7 @@ struct release {
 struct admission {
     struct redis *redis;
     struct claims *claims;
+    struct zones *zones;
     char *installation, *writer, *partitions;
     int64_t recovering_wait_ms;
     struct offline *offline; /* borrowed, or null */

@@ -71,6 +71,8 @@ void event_write_members(const struct event *e, struct jw *w)
         write_idempotency(&e->idempotency, w);
     if (e->first_key[0])
         jw_string_member(w, "first_key", e->first_key);
+    if (e->began_on[0])
+        jw_string_member(w, "began_on", e->began_on);
 }
 
 static void write_idempotency(const struct idempotency *i, struct jw *w)

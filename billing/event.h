@@ -59,11 +59,14 @@ struct event {
     int64_t started_at, ended_at;
     struct period period, orig_period; /* equal unless booked late */
     struct idempotency idempotency;
+    char began_on[DAY_TEXT]; /* "2026-11-22", on whose day and in whose month budgets count it, of an account that had a zone of its own then; "": the platform's day of started_at */
 };
+/* A date that there is, and one that it can be somewhere at `started_at`. */
+bool began_on_is_valid(struct span day, int64_t started_at);
 
 /* The members of a "call" record as one JSON object, in the order of the design's `usage list`
  * line, then contract and share_bp, then "idempotency" {key, body} of a call that carried one, then "first_key" of a
- * key that replaced another: rates and budgets of both are one. Times are written to the millisecond: settlement sorts by these. */
+ * key that replaced another: rates and budgets of both are one; then "began_on", where there is one. Times are written to the millisecond: settlement sorts by these. */
 void event_write(const struct event *e, struct jw *w);
 /* The same members, of an object that the caller has begun. */
 void event_write_members(const struct event *e, struct jw *w);

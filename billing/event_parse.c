@@ -15,6 +15,7 @@ static bool parse_idempotency(const json_t *object, struct idempotency *out, str
 static bool parse_digest(const json_t *object, const char *name, char out[DIGEST_TEXT],
                          struct err *err);
 static bool parse_first_key(const json_t *object, struct event *e, struct err *err);
+static bool parse_began_on(const json_t *object, struct event *e, struct err *err);
 static bool public_id_is_valid(struct span id);
 static bool backend_is_valid(struct span backend);
 
@@ -23,7 +24,7 @@ static const char *const members[] = {
     "request_id", "account",     "key",      "creators", "model",   "backend",    "price",
     "units",      "provenance",  "amount",   "currency", "outcome", "started_at", "ended_at",
     "period",     "orig_period", "contract", "share_bp", "kind",    "writer",     "idempotency",
-    "first_key",  "a",           "an",       "m",        "mn",      NULL,
+    "first_key",  "began_on",    "a",        "an",       "m",       "mn",         NULL,
 };
 
 /* Members that are copied as they are once they are valid. */
@@ -50,7 +51,7 @@ bool event_parse(const json_t *object, struct event *out, struct err *err)
         !field_amount_parse(object, "amount", &e.amount.nanos, err) ||
         !field_share_parse(object, e.owners[0].id, e.contract, &e.share_bp, err) ||
         !parse_times(object, &e, err) || !parse_idempotency(object, &e.idempotency, err) ||
-        !parse_first_key(object, &e, err))
+        !parse_first_key(object, &e, err) || !parse_began_on(object, &e, err))
         return err_context(err, "event %s", e.request_id);
     *out = e;
     return true;
@@ -184,4 +185,28 @@ static bool parse_first_key(const json_t *object, struct event *e, struct err *e
             span_copy(span_of(text), e->first_key, KEY_ID_PUBLIC)) ||
            err_set(err, ERR_INPUT, "\"first_key\" is \"%.20s\": no key that this one descends from",
                    text);
+}
+
+static bool parse_began_on(const json_t *object, struct event *e, struct err *err)
+{
+    const char *text = NULL;
+
+    if (!json_get_string_or(object, "began_on", &text, "event", err))
+        return false;
+    return !text ||
+           (began_on_is_valid(span_of(text), e->started_at) &&
+            span_copy(span_of(text), e->began_on, DAY_TEXT)) ||
+           err_set(err, ERR_INPUT, "\"began_on\" is \"%.20s\": nowhere the day of its beginning",
+                   text);
+}
+
+bool began_on_is_valid(struct span day, int64_t started_at)
+{
+    int64_t in_utc = floor_div(started_at, SECONDS_PER_DAY * NANOS_PER_SECOND), days;
+    struct civil date;
+
+    if (!day_parse(day, &date))
+        return false;
+    days = civil_days(date);
+    return days >= in_utc - 1 && days <= in_utc + 1;
 }

@@ -70,13 +70,33 @@ int period_compare(struct period a, struct period b)
 
 const char *day_of(int64_t nanos, char out[DAY_TEXT])
 {
-    struct civil day = clock_civil(nanos);
+    return day_in(NULL, nanos, out);
+}
+
+const char *day_in(const struct zone *zone, int64_t nanos, char out[DAY_TEXT])
+{
+    struct civil day =
+        zone ? zone_civil(zone, floor_div(nanos, NANOS_PER_SECOND)) : clock_civil(nanos);
 
     memcpy(out, "0000-00-00", DAY_TEXT);
     put_number(out, 4, day.year);
     put_number(out + 5, 2, day.month);
     put_number(out + 8, 2, day.day);
     return out;
+}
+
+bool day_parse(struct span text, struct civil *out)
+{
+    uint64_t year = 0, month = 0, day = 0;
+
+    if (text.len != DAY_TEXT - 1 || text.data[4] != '-' || text.data[7] != '-' ||
+        !digits_parse((struct span){text.data, 4}, YEAR_MAX, &year) || year < YEAR_MIN ||
+        !digits_parse((struct span){text.data + 5, 2}, 12, &month) || month < 1 ||
+        !digits_parse((struct span){text.data + 8, 2}, 31, &day) || day < 1 ||
+        (int)day > civil_days_in_month((int)year, (int)month))
+        return false;
+    *out = (struct civil){(int)year, (int)month, (int)day};
+    return true;
 }
 
 const char *known_day_of(struct known_day *known, int64_t nanos)

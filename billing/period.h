@@ -20,6 +20,10 @@ int64_t period_end(struct period p);   /* the first instant of the next */
 struct period period_next(struct period p);
 int period_compare(struct period a, struct period b);
 const char *day_of(int64_t nanos, char out[DAY_TEXT]); /* "2026-11-22" in the zone */
+/* The same in any zone; null: the platform's. */
+const char *day_in(const struct zone *zone, int64_t nanos, char out[DAY_TEXT]);
+/* A date that there is, so spelled. */
+bool day_parse(struct span text, struct civil *out) MUST_USE;
 /* The same for event after event: the zone's rules are asked once a minute of theirs, and no zone changes its day within
  * one. Begins all zero; the text is good until the next call. */
 struct known_day {

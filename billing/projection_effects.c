@@ -56,6 +56,7 @@ static bool add_resolve(const struct effects *e, struct batch *b, struct record_
 static bool add_lost(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool first_key(const struct effects *e, const char **out);
+static bool began_on(const struct effects *e, const char **out);
 static void add_claim(struct batch *b, const struct claim_words *words);
 static bool add_earning(const struct effects *e, struct batch *b, struct record_cursor at);
 static bool add_account(const struct effects *e, struct batch *b, struct record_cursor at);
@@ -190,7 +191,7 @@ static bool add_lost(const struct effects *e, struct batch *b, struct record_cur
 static bool add_call(const struct effects *e, struct batch *b, struct record_cursor at)
 {
     const char *account, *key, *request, *currency, *period, *model, *day;
-    int64_t nanos, tokens, started;
+    int64_t nanos, tokens;
     struct claim_words claim;
     char name[SPENT_TEXT];
 
@@ -199,10 +200,8 @@ static bool add_call(const struct effects *e, struct batch *b, struct record_cur
         !member_id(e->members, P_CURRENCY, &currency) ||
         !member_id(e->members, P_PERIOD, &period) || !member_amount(e->members, P_AMOUNT, &nanos) ||
         !member_tokens(e->members, P_UNITS, &tokens) || !claim_words(e, &claim) ||
-        !member_text(e->members, P_MODEL, &model) ||
-        !member_time(e->members, P_STARTED_AT, &started))
+        !member_text(e->members, P_MODEL, &model) || !began_on(e, &day))
         return false;
-    day = known_day_of(e->began_on, started);
     batch_record(b, at, claim.is_there ? "claimed_call" : "call", e->line,
                  9 + (claim.is_there ? CLAIM_KEYS : 0), 7 + (claim.is_there ? CLAIM_FIELDS : 0));
     batch_key(b, "account", account);
@@ -235,6 +234,20 @@ static bool first_key(const struct effects *e, const char **out)
 
     return member_id(e->members, P_KEY, out) &&
            (!is_rotated || member_id(e->members, P_FIRST_KEY, out));
+}
+
+/* On whose day and in whose month it counts. */
+static bool began_on(const struct effects *e, const char **out)
+{
+    int64_t started;
+
+    if (!member_time(e->members, P_STARTED_AT, &started))
+        return false;
+    if (!member_is_absent(e->members, P_BEGAN_ON))
+        return member_text(e->members, P_BEGAN_ON, out) &&
+               began_on_is_valid(span_of(*out), started);
+    *out = known_day_of(e->began_on, started);
+    return true;
 }
 
 /* CLAIM_KEYS and CLAIM_FIELDS, behind those of the call. */

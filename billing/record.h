@@ -5,7 +5,7 @@
  * is part of every cursor. Kinds, and the members of their bodies:
  *
  *   call      account + model   an event (event.h)
- *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, budget_day, budget_month; with a model only its budget_day, budget_month
+ *   account   account           account, revision, at, op, and of an account that is opened all, else only what is set: currency, mode prepaid|postpaid, credit_limit, concurrency, rpm, tpm, budget_day, budget_month, zone (null: the platform's); with a model only its budget_day, budget_month
  *   key       account           key (public id), revision, at, op, and of a new one owner_kind account|creator, owner, hash (hex HMAC), pepper (the id of the one it is made with), expires_at (or null), rpm, tpm, budget_day, budget_month,
  *                               scopes, models, ips (lists, or null: all); of one that replaces another also replaces (that one), replaced_until (when that one ends),
  *                               grace (the seconds that were asked for), first_key (where the rotations began); else only what is set; or hash and pepper; or state revoked

@@ -6,7 +6,7 @@
 #include "lib/base/text.h"
 
 /* How a member is spelled in a record, and what becomes of it. */
-enum shape { WORD, ID, AMOUNT, COUNT, TIME, JSON };
+enum shape { WORD, ID, AMOUNT, COUNT, TIME, JSON, PLACE };
 
 struct row {
     const char *name;
@@ -24,6 +24,7 @@ static const struct row account_rows[] = {
     {"tpm", P_TPM, COUNT, {NULL}},
     {"budget_day", P_BUDGET_DAY, AMOUNT, {NULL}},
     {"budget_month", P_BUDGET_MONTH, AMOUNT, {NULL}},
+    {"zone", P_ZONE, PLACE, {NULL}},
 };
 /* Of a record that names a model: nothing but these. */
 static const struct row model_rows[] = {
@@ -154,7 +155,8 @@ static bool add_values(const struct members *m, const struct table *table, struc
     return out->len > 0 && !out->failed;
 }
 
-/* A time that is null is "0": never. JSON that is null is empty; else it stands as it is, which is without blanks. */
+/* A time that is null is "0": never. JSON or a zone that is null is empty; else it stands as it is, which is without
+ * blanks. */
 static bool add_value(const struct members *m, const struct row *row, struct buf *out)
 {
     char digits[INT64_TEXT];
@@ -185,8 +187,13 @@ static bool add_value(const struct members *m, const struct row *row, struct buf
         good = member_is_absent(m, row->path) ||
                (member_value(m, row->path, &text) && !memchr(text.data, ' ', text.len));
         break;
+    case PLACE:
+        good = member_is_absent(m, row->path) ||
+               (member_text(m, row->path, &word) && !strchr(word, '='));
+        text = span_of(good && !member_is_absent(m, row->path) ? word : "");
+        break;
     }
-    if (row->shape == WORD || row->shape == ID || row->shape == JSON)
+    if (row->shape == WORD || row->shape == ID || row->shape == JSON || row->shape == PLACE)
         buf_add_span(out, text);
     else
         buf_add_span(out, int64_text(number, digits));

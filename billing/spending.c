@@ -27,10 +27,13 @@ static const char *name(const char *account, struct span window, const char *cur
     return out;
 }
 
-int64_t window_end(int64_t at, enum window window)
+int64_t window_end(const struct zone *zone, int64_t at, enum window window)
 {
-    struct civil day = clock_civil(at);
+    struct civil day = zone ? zone_civil(zone, floor_div(at, NANOS_PER_SECOND)) : clock_civil(at);
 
-    day.day++;
-    return window == WINDOW_MONTH ? period_end(period_of(at)) : clock_civil_start(day);
+    if (window == WINDOW_MONTH)
+        day = (struct civil){day.year, day.month + 1, 1};
+    else
+        day.day++;
+    return zone ? zone_civil_start(zone, day) * NANOS_PER_SECOND : clock_civil_start(day);
 }

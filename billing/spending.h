@@ -6,8 +6,8 @@
 
 /* What a budget is for. */
 enum window { WINDOW_DAY, WINDOW_MONTH, WINDOWS };
-/* The first instant after the one that has `at`. */
-int64_t window_end(int64_t at, enum window window);
+/* The first instant after the one that has `at`, in the zone of the account; null: in the platform's. */
+int64_t window_end(const struct zone *zone, int64_t at, enum window window);
 
 #define SPENT_TEXT (ID_TEXT + DAY_TEXT + CURRENCY_TEXT)
 /* Behind "spent:", the account's sums of the month that has `day` ("2026-11-22", or "2026-11"), in one currency. */

@@ -45,7 +45,7 @@ void account_post(void *server, struct http_request *r, const struct route_match
 {
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
-    struct change change = {.terms.mode = "prepaid", .is_opening = true};
+    struct change change = {.terms = {.mode = "prepaid", .zone = ""}, .is_opening = true};
     struct err err;
 
     (void)match;
@@ -61,11 +61,12 @@ void account_post(void *server, struct http_request *r, const struct route_match
 
 void account_limit_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    static const char *const members[] = {"credit_limit", "concurrency", "rpm", "tpm", "budget_day",
-                                          "budget_month", "model",       "op",  NULL};
+    static const char *const members[] = {
+        "credit_limit", "concurrency", "rpm",   "tpm", "budget_day",
+        "budget_month", "zone",        "model", "op",  NULL};
     const char *op;
     AUTO_JSON body = desk_body(server, r, &op);
-    struct change change = {.terms = {.id = match->value[0], .mode = "postpaid"}};
+    struct change change = {.terms = {.id = match->value[0], .mode = "postpaid", .zone = ""}};
     struct err err;
 
     if (!body)
@@ -223,7 +224,7 @@ static bool read_terms(const json_t *body, struct account_terms *t, struct err *
 {
     static const char *const members[] = {"id",           "currency", "mode", "credit_limit",
                                           "concurrency",  "rpm",      "tpm",  "budget_day",
-                                          "budget_month", "op",       NULL};
+                                          "budget_month", "zone",     "op",   NULL};
 
     if (!json_only_members(body, members, "the account", err) ||
         !json_get_string(body, "id", &t->id, "the account", err) ||
@@ -387,6 +388,7 @@ static void write_account(struct jw *w, const char *id, const struct account_sta
     jw_int_member(w, "rpm", state->rpm);
     jw_int_member(w, "tpm", state->tpm);
     budgets_write(w, state->budget_day, state->budget_month, NULL);
+    zone_write(w, state->zone);
     jw_int_member(w, "open_calls", state->open);
 }
 

@@ -6,6 +6,7 @@
 
 static bool read_limit(const json_t *body, const char *name, int64_t max, int64_t *out,
                        struct err *err);
+static bool read_zone(const json_t *body, const char **out, struct err *err);
 static void write_terms(struct jw *w, const struct account_terms *t);
 static void write_limits(struct jw *w, const struct account_terms *t, const json_t *body);
 static void write_stamp(struct jw *w, const struct account_stamp *stamp);
@@ -15,7 +16,8 @@ bool account_limits_read(const json_t *body, struct account_terms *t, struct err
     if (!desk_amount(body, "credit_limit", false, &t->credit_limit, err) ||
         !read_limit(body, "concurrency", CONCURRENCY_MAX, &t->concurrency, err) ||
         !rate_limits_read(body, &t->rpm, &t->tpm, err) ||
-        !budgets_read(body, &t->budget_day, &t->budget_month, err))
+        !budgets_read(body, &t->budget_day, &t->budget_month, err) ||
+        !read_zone(body, &t->zone, err))
         return false;
     if (t->credit_limit < 0)
         return err_set(err, ERR_INPUT, "'credit_limit' must not be negative");
@@ -60,6 +62,27 @@ static bool read_limit(const json_t *body, const char *name, int64_t max, int64_
                    (long long)max);
 }
 
+/* Null is the platform's. */
+static bool read_zone(const json_t *body, const char **out, struct err *err)
+{
+    const json_t *zone = json_object_get(body, "zone");
+
+    if (json_is_null(zone))
+        *out = "";
+    if (!zone || json_is_null(zone))
+        return true;
+    if (!json_get_string(body, "zone", out, "the request", err))
+        return false;
+    AUTO(zone) opened = zone_open(*out, err);
+    return opened != NULL;
+}
+
+void zone_write(struct jw *w, const char *zone)
+{
+    jw_key(w, "zone");
+    zone[0] ? jw_string(w, zone) : jw_null(w);
+}
+
 struct account_terms account_terms_of(const char *id, const struct account_state *state)
 {
     return (struct account_terms){.id = id,
@@ -70,7 +93,8 @@ struct account_terms account_terms_of(const char *id, const struct account_state
                                   .rpm = state->rpm,
                                   .tpm = state->tpm,
                                   .budget_day = state->budget_day,
-                                  .budget_month = state->budget_month};
+                                  .budget_month = state->budget_month,
+                                  .zone = state->zone};
 }
 
 bool account_terms_equal(const struct account_terms *a, const struct account_terms *b)
@@ -78,7 +102,7 @@ bool account_terms_equal(const struct account_terms *a, const struct account_ter
     return strcmp(a->currency, b->currency) == 0 && strcmp(a->mode, b->mode) == 0 &&
            a->credit_limit == b->credit_limit && a->concurrency == b->concurrency &&
            a->rpm == b->rpm && a->tpm == b->tpm && a->budget_day == b->budget_day &&
-           a->budget_month == b->budget_month;
+           a->budget_month == b->budget_month && strcmp(a->zone, b->zone) == 0;
 }
 
 void account_terms_write(const struct account_terms *t, const struct account_stamp *stamp,
@@ -115,6 +139,8 @@ static void write_limits(struct jw *w, const struct account_terms *t, const json
         if (!body || json_object_get(body, counts[i].name))
             jw_int_member(w, counts[i].name, counts[i].value);
     budgets_write(w, t->budget_day, t->budget_month, body);
+    if (!body || json_object_get(body, "zone"))
+        zone_write(w, t->zone);
 }
 
 static void write_stamp(struct jw *w, const struct account_stamp *stamp)

@@ -12,10 +12,11 @@ struct account_terms {
     const char *id, *currency, *mode;
     int64_t credit_limit, concurrency, rpm, tpm; /* the last three: 0 is no limit */
     int64_t budget_day, budget_month;            /* nanos; 0: none */
+    const char *zone; /* of whose days and months these are; "": the platform's */
     const char *model; /* of a change: the budgets are the account's for this model; null: its own */
 };
 
-/* The members credit_limit, concurrency, rpm, tpm, budget_day and budget_month, where the body has them. The mode must be set. */
+/* The members credit_limit, concurrency, rpm, tpm, budget_day, budget_month and zone, where the body has them. The mode must be set. */
 bool account_limits_read(const json_t *body, struct account_terms *t, struct err *err) MUST_USE;
 /* "rpm" and "tpm" alone, of an account or a key; a missing one leaves its value. */
 bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err *err) MUST_USE;
@@ -23,6 +24,8 @@ bool rate_limits_read(const json_t *body, int64_t *rpm, int64_t *tpm, struct err
 bool budgets_read(const json_t *body, int64_t *day, int64_t *month, struct err *err) MUST_USE;
 /* Those that `names` has, or both when it is null. */
 void budgets_write(struct jw *w, int64_t day, int64_t month, const json_t *names);
+/* The member "zone"; null for the platform's. */
+void zone_write(struct jw *w, const char *zone);
 /* The terms that an account has. */
 struct account_terms account_terms_of(const char *id, const struct account_state *state);
 bool account_terms_equal(const struct account_terms *a, const struct account_terms *b);

@@ -227,7 +227,7 @@ static void write_budget(const struct balance *b, size_t spender, enum window wi
     write_amount(w, "spent", sum->spent);
     write_amount(w, "held", sum->held);
     write_amount(w, "left", left > 0 ? left : 0);
-    jw_time_member(w, "ends_at", window_end(b->at, window));
+    jw_time_member(w, "ends_at", window_end(NULL, b->at, window));
     jw_object_end(w);
 }
 

@@ -25,6 +25,7 @@ static const struct cli_column account_columns[] = {
     {"tpm", "tpm", true},
     {"a day", "budget_day", true},
     {"a month", "budget_month", true},
+    {"zone", "zone", false},
     {"open", "open_calls", true},
 };
 
@@ -37,6 +38,7 @@ static const struct cli_column model_columns[] = {
 
 static int read_terms(struct cli *c, json_t *body);
 static int read_limits(struct cli *c, json_t *body);
+static void read_zone(struct cli *c, json_t *body);
 static void show_grants(struct cli *c, const json_t *grants);
 static void print_model_budgets(const struct cli *c, json_t *models);
 static void name_absent_limits(const struct cli *c, json_t *account);
@@ -76,7 +78,18 @@ static int read_limits(struct cli *c, json_t *body)
         return CLI_USAGE;
     if (cli_read_count(c, "--concurrency", CONCURRENCY_MAX, body) != CLI_DONE)
         return CLI_USAGE;
+    read_zone(c, body);
     return cli_read_rates(c, body);
+}
+
+/* The console knows the zones. */
+static void read_zone(struct cli *c, json_t *body)
+{
+    const char *zone = cli_value(c, "--zone");
+
+    if (zone)
+        json_object_set_new(body, "zone",
+                            strcmp(zone, "none") == 0 ? json_null() : json_string(zone));
 }
 
 int account_limit(struct cli *c)
@@ -89,6 +102,7 @@ int account_limit(struct cli *c)
         {"tpm", "tpm", true},
         {"a day", "budget_day", true},
         {"a month", "budget_month", true},
+        {"zone", "zone", false},
     };
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/limit", c->arguments[0]);
     const char *model = cli_value(c, "--model");
@@ -100,7 +114,7 @@ int account_limit(struct cli *c)
     if (json_object_size(body) == 0)
         return cli_misused(c,
                            "needs a limit to change: --rpm, --tpm, --concurrency, --credit-limit, "
-                           "--budget-day or --budget-month");
+                           "--budget-day, --budget-month or --zone");
     if (model)
         json_object_set_new(body, "model", json_string(model));
     reply = cli_change(c, &(struct cli_change){.target = target, .body = body});
@@ -158,6 +172,7 @@ static void name_absent_limits(const struct cli *c, json_t *account)
 {
     const char *mode = json_string_value(json_object_get(account, "mode"));
     json_t *concurrency = json_object_get(account, "concurrency");
+    json_t *zone = json_object_get(account, "zone");
 
     if (c->json)
         return;
@@ -165,6 +180,8 @@ static void name_absent_limits(const struct cli *c, json_t *account)
         json_object_set_new(account, "credit_limit", json_string("none"));
     if (json_is_integer(concurrency) && json_integer_value(concurrency) == 0)
         json_object_set_new(account, "concurrency", json_string("none"));
+    if (json_is_null(zone))
+        json_object_set_new(account, "zone", json_string("platform"));
     cli_name_absent_rates(c, account);
 }
 

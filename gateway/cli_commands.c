@@ -51,6 +51,8 @@ static const struct cli_option account_create_options[] = {
     {"--tpm", "N", "how many tokens a minute; 0, or not given: any number"},
     {"--budget-day", "AMOUNT", "how much it may spend a day; 0, or not given: any amount"},
     {"--budget-month", "AMOUNT", "how much it may spend a month; 0, or not given: any amount"},
+    {"--zone", "ZONE",
+     "whose days and months these are, such as Europe/Berlin; not given: the platform's"},
     OP,
 };
 static const struct cli_option account_limit_options[] = {
@@ -58,6 +60,8 @@ static const struct cli_option account_limit_options[] = {
     {"--tpm", "N", "how many tokens a minute; 0: any number"},
     {"--budget-day", "AMOUNT", "how much it may spend a day; 0: any amount"},
     {"--budget-month", "AMOUNT", "how much it may spend a month; 0: any amount"},
+    {"--zone", "ZONE",
+     "whose days and months these are, such as Europe/Berlin; none: the platform's"},
     {"--model", "MODEL", "the budgets given are what it may spend on this model alone"},
     {"--concurrency", "N", "how many calls may run at once; 0: any number"},
     {"--credit-limit", "AMOUNT", "how much a postpaid account may owe"},

@@ -56,7 +56,7 @@ static enum key_verdict judge(const struct key_check *c, bool found, const struc
                               const struct err *err);
 static bool has_secret(const struct key_check *c, const struct key_state *state);
 static void note_outdated(const struct key_check *c, const struct key_state *state);
-static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state);
+static void remember(struct keyring *k, struct key_check *c, const struct key_state *state);
 
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present)
 {
@@ -324,8 +324,9 @@ static void note_outdated(const struct key_check *c, const struct key_state *sta
         config->on_outdated(config->arg, c->holder.public_id, c->holder.hash[PEPPER_IN_USE]);
 }
 
-/* A full cache is emptied: refilling it costs one look-up a key, and happens only under floods of keys. */
-static void remember(struct keyring *k, const struct key_check *c, const struct key_state *state)
+/* A full cache is emptied: refilling it costs one look-up a key, and happens only under floods of keys. What is known of
+ * its account goes over to the new entry. */
+static void remember(struct keyring *k, struct key_check *c, const struct key_state *state)
 {
     struct entry **link, *e;
 
@@ -338,6 +339,7 @@ static void remember(struct keyring *k, const struct key_check *c, const struct 
     }
     e = *link;
     key_access_free(e->holder.access);
+    memcpy(c->holder.zone, e->holder.zone, sizeof c->holder.zone);
     e->holder = c->holder;
     key_access_hold(e->holder.access);
     e->expires_at = state->expires_at;
@@ -366,6 +368,14 @@ static void drop(struct keyring *k, struct entry **link)
     k->entries--;
     key_access_free(e->holder.access);
     free(e);
+}
+
+void keyring_note_zone(struct keyring *k, const char *public_id, const char *zone)
+{
+    struct entry *e = *find(k, public_id);
+
+    if (e && !span_copy(span_of(zone), e->holder.zone, sizeof e->holder.zone))
+        e->holder.zone[0] = '\0';
 }
 
 void keyring_forget(struct keyring *k, const char *public_id)

@@ -43,6 +43,7 @@ struct key_holder {
     char first_key[KEY_ID_PUBLIC]; /* by which it counts in rates and budgets: where its rotations began */
     unsigned char hash[PEPPERS][32]; /* of its secret, under each pepper that there is */
     struct key_access *access; /* what it opens; borrowed: who keeps it holds it */
+    char zone[ZONE_TEXT]; /* of its account, as admit said last; "": the platform's, or not known yet */
 };
 
 struct keyring;
@@ -67,6 +68,8 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
 /* The same, from Redis, for a key that was good before and opens something else now. */
 struct key_check *keyring_check_again(struct keyring *k, const struct key_holder *holder, key_on_verdict *on_verdict, void *arg);
 void key_check_cancel(struct key_check *c);
+/* What admit said of the zone of the key's account; remembered as long as the key is. */
+void keyring_note_zone(struct keyring *k, const char *public_id, const char *zone);
 void keyring_forget(struct keyring *k, const char *public_id);
 void keyring_forget_all(struct keyring *k);
 

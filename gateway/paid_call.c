@@ -167,6 +167,7 @@ static void admit(struct paid_call *c)
                                         .first_key = c->holder.first_key,
                                         .key_access = key_access_json(c->holder.access),
                                         .started_at = c->event.started_at,
+                                        .zone = c->holder.zone,
                                         .currency = c->event.amount.currency,
                                         .model = c->event.model,
                                         .tokens =
@@ -201,6 +202,7 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 static void on_deadline(void *arg);
 
 static void turn_away(struct paid_call *c, const struct admission_answer *answer);
+static void note_day(struct paid_call *c);
 
 /* When Redis is away every call fails alike: one line a second says it, with how many it stands for. */
 static void note_unadmitted(struct paid_calls *all, const struct err *err)
@@ -222,6 +224,7 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     struct server *server = c->all->server;
     struct backend_result none = {.outcome = BACKEND_BROKEN};
 
+    note_day(c);
     if (answer->verdict == VERDICT_KEY_CHANGED && c->key_readings < KEY_READINGS_MAX) {
         read_key_again(c);
         return;
@@ -240,6 +243,17 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
     timer_start(c->deadline, server->options->total_timeout);
     if (!call_send(c, &none))
         call_fail(c, &none);
+}
+
+/* The record has the day that the hold counts on, whatever the account's zone is later. */
+static void note_day(struct paid_call *c)
+{
+    const char *zone = hold_zone(c->hold), *day = hold_began_on(c->hold);
+
+    if (strcmp(zone, c->holder.zone) != 0)
+        keyring_note_zone(c->all->server->ledger.keyring, c->holder.public_id, zone);
+    memcpy(c->holder.zone, zone, strlen(zone) + 1);
+    memcpy(c->event.began_on, day, strlen(day) + 1);
 }
 
 /* What the key opens may have changed since it was read: it was admitted no more, or is about to be refused. All that is

@@ -4,12 +4,14 @@
 -- which the call began, spent of that month. ARGV: installation,
 -- run_id, account, request id, writer, amount, now (nanos of a writer whose clock has an offset; else empty, and
 -- Redis's time counts), currency, tokens (the most that the call can use), what the key opens, as the
--- caller knows it, the day on which the call began (2026-11-22), model.
+-- caller knows it, the day on which the call began (2026-11-22), model, the zone of whose days that is (empty: the
+-- platform's).
 -- Answers {OK|CREDIT|CONCURRENCY|CURRENCY|RATE|TOO_LARGE|BUDGET, left, open, most, currency, mode}, or one word of the table
 -- in billing/admission.c. Where request rates or token rates are limited (a missing one is 0) there follow, of the
 -- limit with the fewest left, {limit, left, microseconds until all is left} of requests and of tokens; and on RATE and
 -- TOO_LARGE {account|key, requests|tokens, limit, left, microseconds to wait} of the limit that is in the way longest;
 -- and on BUDGET {account|key|model, day|month, budget, left}.
+-- {ZONE, zone}: the account has another one, and so the call another day; nothing was decided.
 -- A call that carries an idempotency key also gives KEYS: claim, live; and ARGV: digest of what is asked, when the claim
 -- ends (ms), how often the writer's directory had been taken up; and of each other name that the idempotency key has, under
 -- which a call may have claimed it too, a KEY more (its claim) and an ARGV more (what is asked, digested likewise). It is
@@ -50,9 +52,11 @@ elseif (k[7] or '') ~= ARGV[10] then
 end
 
 local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm',
-               'budget_day', 'budget_month', 'budget_day:' .. model, 'budget_month:' .. model)
+               'budget_day', 'budget_month', 'budget_day:' .. model, 'budget_month:' .. model, 'zone')
 if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
+elseif (a[12] or '') ~= ARGV[13] then
+    return {'ZONE', a[12] or ''}
 end
 local room, most, open = a[2] or '0', a[3] or '0', call('HLEN', holds)
 
@@ -77,9 +81,9 @@ local function barred(claim, body, name)
     end
 end
 
-local bar = KEYS[12] and barred(KEYS[12], ARGV[13], 0)
+local bar = KEYS[12] and barred(KEYS[12], ARGV[14], 0)
 for i = 14, #KEYS do
-    bar = bar or barred(KEYS[i], ARGV[i + 2], i - 13)
+    bar = bar or barred(KEYS[i], ARGV[i + 3], i - 13)
 end
 if bar then
     return bar
@@ -137,7 +141,7 @@ if open == 0 then
     call('SADD', held, id)
 end
 if KEYS[12] then
-    write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[13], ends = ARGV[14], by = ARGV[5], turn = ARGV[15]},
+    write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[14], ends = ARGV[15], by = ARGV[5], turn = ARGV[16]},
                 CLAIM_MS)
 end
 call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key .. ' ' .. model)

@@ -74,9 +74,9 @@ char *admit(struct call c)
                           claim,
                           "tg:{a17}:live",
                           NULL};
-    const char *args[] = {"inst-1",       "run-1", "acct", c.request, c.writer,     c.amount,
-                          now ? now : "", "CNY",   "0",    "",        "2026-11-22", "demo/m",
-                          c.body,         ends,    c.turn, NULL};
+    const char *args[] = {
+        "inst-1", "run-1",      "acct",   c.request, c.writer, c.amount, now ? now : "", "CNY", "0",
+        "",       "2026-11-22", "demo/m", "",        c.body,   ends,     c.turn,         NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }

@@ -161,6 +161,7 @@ static void draw_call(struct dice *d, struct fact *f)
     f->has_idem = one_in(d, 3);
     f->idem = (unsigned)draw(d, IDEMS);
     f->idem_body = (unsigned)draw(d, 8) == 0;
+    f->zone = one_in(d, 2) ? 0 : (unsigned)draw(d, ZONES);
     f->is_complete = draw(d, 3) > 0;
 }
 
@@ -226,6 +227,8 @@ static void drop_unset(struct fact *f)
         f->has_models = false;
     if (!(f->sets & SETS_SCOPES))
         f->has_scopes = false;
+    if (!(f->sets & SETS_ZONE))
+        f->zone = 0;
     if (!(f->sets & (SETS_BUDGETS | SETS_MODEL_BUDGETS)))
         f->budget_day = f->budget_month = 0;
 }
@@ -238,8 +241,11 @@ static void draw_account(struct dice *d, struct fact *f)
         f->sets |= one_in(d, 2) ? SETS_LIMIT : SETS_CONCURRENCY;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets |= SETS_BUDGETS;
+    if (f->form == SETTING_LIMIT && one_in(d, 4))
+        f->sets |= SETS_ZONE;
     if (f->form == SETTING_LIMIT && one_in(d, 3))
         f->sets = SETS_MODEL_BUDGETS;
+    f->zone = (unsigned)draw(d, ZONES);
     f->model = (unsigned)draw(d, MODELS);
     f->revision = draw_revision(d);
     f->currency = one_in(d, 8);
@@ -427,6 +433,7 @@ static void draw_rest(struct dice *d, struct op *op)
         op->amount = draw_amount(d);
         op->tokens = draw_tokens(d);
         op->is_outdated = one_in(d, 20);
+        op->zone = one_in(d, 20) ? 1 : 0;
         op->began_ms_ago = one_in(d, 6) ? DAY_MS : 0;
         op->has_idem = one_in(d, 3);
         op->has_other_name = op->has_idem && one_in(d, 3);
@@ -444,6 +451,7 @@ static void draw_rest(struct dice *d, struct op *op)
     case OP_HOLD:
         of_a_call(d, op);
         op->verb = verbs[draw(d, ARRAY_LEN(verbs))];
+        op->zone = (unsigned)draw(d, ZONES);
         op->began_ms_ago = one_in(d, 6) ? DAY_MS : 0;
         op->count = 1 + draw(d, ENTRIES_MAX);
         op->amount = draw_amount(d);

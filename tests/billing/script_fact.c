@@ -11,6 +11,9 @@
 const char *const writer_texts[WRITERS] = {"w-aaaaaaaaaaaaaaaa", "w-bbbbbbbbbbbbbbbb",
                                            "w-cccccccccccccccc"};
 const char *const currency_texts[CURRENCIES] = {"CNY", "USD"};
+/* To the scripts they are names; their days are those of hours to the west and to the east of the platform. */
+const char *const zone_texts[ZONES] = {"", "Etc/West", "Etc/East"};
+static const int zone_hours[ZONES] = {0, -20, 6};
 const char *const first_ways[2][2] = {{"made", "ended"}, {"raised", "done"}};
 const char *const period_texts[PERIODS] = {"2026-10", "2026-11"};
 const char *const day_texts[PERIODS] = {"2026-10-15", "2026-11-15"};
@@ -62,6 +65,11 @@ static void add_terms(struct buf *body, const struct fact *f)
     buf_add_string(body, ",\"share_bp\":7000");
 }
 
+const char *zone_day(unsigned zone, int64_t ms, char out[DAY_TEXT])
+{
+    return day_of((ms + zone_hours[zone] * INT64_C(3600000)) * NANOS_PER_MS, out);
+}
+
 int64_t fact_ended_ms(const struct fact *f)
 {
     static const char *const ends[PERIODS] = {"2026-10-15T08:00:00.000Z",
@@ -74,6 +82,8 @@ int64_t fact_ended_ms(const struct fact *f)
 
 static void call_body(struct buf *body, const struct fact *f)
 {
+    char day[DAY_TEXT];
+
     add_terms(body, f);
     if (first_key_of(f->key) != f->key)
         buf_printf(body, ",\"first_key\":\"" KEY_FMT "\"", first_key_of(f->key));
@@ -85,6 +95,8 @@ static void call_body(struct buf *body, const struct fact *f)
     add_time(body, "ended_at", fact_ended_ms(f) * NANOS_PER_MS);
     add_member(body, "outcome", f->is_complete ? "complete" : "client_closed");
     add_time(body, "started_at", f->started_ms * 1000000);
+    if (f->zone)
+        add_member(body, "began_on", zone_day(f->zone, f->started_ms, day));
     if (f->has_idem)
         buf_printf(body,
                    ",\"idempotency\":{\"key\":\"" DIGEST_FMT "\",\"body\":\"" DIGEST_FMT "\"}",
@@ -126,6 +138,10 @@ static void account_body(struct buf *body, const struct fact *f)
     }
     if (f->sets & SETS_LIMIT)
         add_amount(body, "credit_limit", f->limit);
+    if (f->sets & SETS_ZONE && f->zone)
+        add_member(body, "zone", zone_texts[f->zone]);
+    else if (f->sets & SETS_ZONE)
+        buf_add_string(body, ",\"zone\":null");
     add_stamp(body, f);
 }
 
@@ -201,6 +217,8 @@ void fact_values(const struct fact *f, struct buf *out)
     if (f->sets & SETS_BUDGETS)
         buf_printf(out, " budget_day=%" PRId64 " budget_month=%" PRId64, f->budget_day,
                    f->budget_month);
+    if (f->sets & SETS_ZONE && !is_key)
+        buf_printf(out, " zone=%s", zone_texts[f->zone]);
     if (f->sets & SETS_MODEL_BUDGETS)
         buf_printf(out, " budget_day:" MODEL_FMT "=%" PRId64 " budget_month:" MODEL_FMT "=%" PRId64,
                    f->model, f->budget_day, f->model, f->budget_month);
@@ -288,18 +306,12 @@ static void catalogue_body(struct buf *body, const struct fact *f)
 void fact_body(const struct fact *f, struct buf *out)
 {
     static void (*const bodies[RECORD_KINDS])(struct buf *, const struct fact *) = {
-        [RECORD_CALL] = call_body,
-        [RECORD_ACCOUNT] = account_body,
-        [RECORD_KEY] = key_body,
-        [RECORD_CREDIT] = credit_body,
-        [RECORD_ADJUST] = credit_body,
-        [RECORD_GRANT] = grant_body,
-        [RECORD_EXPIRY] = expiry_body,
-        [RECORD_CATALOGUE] = catalogue_body,
-        [RECORD_REFUND] = refund_body,
-        [RECORD_WEBHOOK] = first_body,
-        [RECORD_NOTICE] = first_body,
-        [RECORD_LOST] = lost_body,
+        [RECORD_CALL] = call_body,     [RECORD_ACCOUNT] = account_body,
+        [RECORD_KEY] = key_body,       [RECORD_CREDIT] = credit_body,
+        [RECORD_ADJUST] = credit_body, [RECORD_GRANT] = grant_body,
+        [RECORD_EXPIRY] = expiry_body, [RECORD_CATALOGUE] = catalogue_body,
+        [RECORD_REFUND] = refund_body, [RECORD_WEBHOOK] = first_body,
+        [RECORD_NOTICE] = first_body,  [RECORD_LOST] = lost_body,
     };
 
     buf_add_char(out, '{');

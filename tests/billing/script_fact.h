@@ -17,6 +17,7 @@
 #define PERIODS      2
 #define CURRENCIES   2
 #define IDEMS        2 /* idempotency keys of an account */
+#define ZONES        3 /* the first is the platform's */
 #define SCOPES_LIST  "[\"call\"]"
 #define MODELS_LIST  "[\"a/*\"]"
 #define ACCESS_TEXT  48
@@ -37,7 +38,8 @@ enum set {
     SETS_BUDGETS = 128,
     SETS_SCOPES = 256,
     SETS_HASH = 512,
-    SETS_ALL = 1023,
+    SETS_ZONE = 16384, /* of an account */
+    SETS_ALL = 1023 + SETS_ZONE,
     SETS_STATE = 1024,
     SETS_ROTATION = 2048, /* of the key that replaces another */
     SETS_REPLACED = 4096, /* of that other one */
@@ -66,6 +68,7 @@ struct fact {
     bool has_idem, is_complete;       /* of a call: it carried the idempotency key `idem` */
     unsigned idem, idem_body;
     int64_t started_ms;
+    unsigned zone;              /* of an account; of a call: on whose day it began */
     enum setting_form form;     /* of an account or a key */
     unsigned sets;              /* likewise: of enum set */
     bool is_revoked, is_postpaid, is_of_creator, has_models, has_scopes;
@@ -88,6 +91,8 @@ void fact_values(const struct fact *f, struct buf *out);
 void fact_compose(struct fact *f);
 /* What a key opens that has these lists. */
 const char *access_text(bool has_scopes, bool has_models);
+/* "2026-11-22" there. */
+const char *zone_day(unsigned zone, int64_t ms, char out[DAY_TEXT]);
 /* When the call ended. */
 int64_t fact_ended_ms(const struct fact *f);
 
@@ -95,6 +100,7 @@ int64_t fact_ended_ms(const struct fact *f);
 extern const struct partition places[PLACES];
 extern const char *const writer_texts[WRITERS];
 extern const char *const currency_texts[CURRENCIES];
+extern const char *const zone_texts[ZONES];
 extern const char *const first_ways[2][2]; /* of webhooks and notices: begun, over */
 extern const char *const period_texts[PERIODS];
 extern const char *const day_texts[PERIODS]; /* on which all calls of the period ended */

@@ -156,6 +156,8 @@ const struct mistake script_mistakes[] = {
     {"what runs of other models counts in the budget for one", script_budget, "its_model == model",
      "true"},
     {"budgets for one model are not asked", script_admit, "a[10], a[11]}", "nil, nil}"},
+    {"a call is held on the day of another zone than the account's", script_admit,
+     "(a[12] or '') ~= ARGV[13]", "false"},
     {"a hold does not say of which model it is", script_admit, "first_key .. ' ' .. model)",
      "first_key .. ' -')"},
     {"a hold that is put again counts on no day", script_hold,

@@ -321,7 +321,9 @@ static const char *bars(const struct model *m, const struct admit_ask *ask, int6
         return "KEY_EXPIRED";
     if (key.has_models != ask->knows_models || key.has_scopes != ask->knows_scopes)
         return "KEY_CHANGED";
-    return model_account(m, ask->account, &account) ? NULL : "ACCOUNT_UNKNOWN";
+    if (!model_account(m, ask->account, &account))
+        return "ACCOUNT_UNKNOWN";
+    return account.zone == ask->zone ? NULL : "ZONE";
 }
 
 static void place(struct model *m, unsigned request, struct model_hold hold)
@@ -369,12 +371,22 @@ static char *admit_answer(const struct model *m, const struct admit_ask *ask, co
     return xstrdup(answer.data);
 }
 
+static char *zone_answer(const struct model *m, unsigned id)
+{
+    struct fact account;
+
+    (void)model_account(m, id, &account); /* it was found by bars() */
+    return xasprintf("ZONE %s", zone_texts[account.zone]);
+}
+
 char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
 {
     const char *verdict = bars(m, ask, now_us);
     struct bookings all;
     struct barred_by by;
 
+    if (verdict && strcmp(verdict, "ZONE") == 0)
+        return zone_answer(m, ask->account);
     if (verdict)
         return xstrdup(verdict);
     verdict = claim_bars(m, ask, now_us, &by);
@@ -390,8 +402,8 @@ char *model_admit(struct model *m, const struct admit_ask *ask, int64_t now_us)
                                   .amount = ask->amount,
                                   .renewed_ms = now_us / 1000,
                                   .writer = ask->writer,
-                                  .key = first_key_of(ask->key),
-                                  .began_ms = ask->began_ms};
+                                  .key = first_key_of(ask->key)};
+        memcpy(hold.day, ask->day, sizeof hold.day);
         rates_book(m, ask, &all, now_us, &hold);
         place(m, ask->request, hold);
         claim_place(m, ask, now_us);
@@ -424,7 +436,7 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
         return "CREDIT";
     if (!hold.is_there) {
         hold.key = first_key_of(ask->key);
-        hold.began_ms = ask->began_ms;
+        memcpy(hold.day, ask->day, sizeof hold.day);
     }
     hold.is_there = true;
     hold.amount = amount > old ? amount : old;
@@ -621,7 +633,7 @@ static bool is_unrenewed(const struct model *m, unsigned request)
 
     return then->is_there && then->amount == now->amount && then->writer == now->writer &&
            then->renewed_ms == now->renewed_ms && then->tokens == now->tokens &&
-           then->key == now->key && then->began_ms / DAY_MS == now->began_ms / DAY_MS;
+           then->key == now->key && strcmp(then->day, now->day) == 0;
 }
 
 static void look(struct model *m, const struct sweep_ask *ask, bool is_first, struct buf *answer)

@@ -26,7 +26,7 @@ struct model_hold {
     bool is_there;
     int64_t amount, renewed_ms;
     unsigned writer, key; /* the first of its rotations */
-    int64_t began_ms;     /* on whose day it counts */
+    char day[DAY_TEXT];   /* on which it counts */
     int64_t tokens;
     struct share shares[SCOPES];
 };
@@ -102,7 +102,8 @@ struct apply_ask {
 struct admit_ask {
     unsigned account, key, request, writer, currency, run;
     int64_t amount, tokens, now_nanos; /* 0: Redis's time */
-    int64_t began_ms;
+    unsigned zone;         /* that whoever asks takes the account to have */
+    char day[DAY_TEXT];    /* on which the call began there */
     bool knows_models, knows_scopes; /* as what whoever asks takes what the key opens */
     bool has_idem, has_other_name;   /* which is that of the other idempotency key */
     unsigned idem, body, turn;
@@ -112,7 +113,7 @@ struct admit_ask {
 enum verb { RENEW, RAISE, RELEASE };
 struct hold_ask {
     unsigned account, key, writer;
-    int64_t began_ms; /* of all that are put again */
+    char day[DAY_TEXT]; /* of all that are put again */
     enum verb verb;
     struct {
         unsigned request;

@@ -333,6 +333,7 @@ static void account_lines(const struct page *p, unsigned account)
     account_number(p, account, "budget_day", is.budget_day);
     account_number(p, account, "budget_month", is.budget_month);
     account_number(p, account, "tpm", is.tpm);
+    account_text(p, account, "zone", zone_texts[is.zone]);
     for (unsigned i = 0; i < MODELS; i++) {
         char day[64], month[64];
         if (!is.model_budgets[i].is_there)
@@ -412,16 +413,13 @@ static void share_text(const struct share *s, struct buf *out)
 
 void model_render_hold(const struct model_hold *h, unsigned request, struct buf *out)
 {
-    char day[DAY_TEXT];
-
     buf_printf(out, "%" PRId64 " %s %" PRId64, h->amount, writer_texts[h->writer], h->renewed_ms);
     if (h->shares[OF_ACCOUNT].is_there || h->shares[OF_KEY].is_there) {
         buf_printf(out, " %" PRId64, h->tokens);
         share_text(&h->shares[OF_ACCOUNT], out);
         share_text(&h->shares[OF_KEY], out);
     }
-    buf_printf(out, " %s " KEY_FMT " " MODEL_FMT, day_of(h->began_ms * NANOS_PER_MS, day), h->key,
-               model_of(request));
+    buf_printf(out, " %s " KEY_FMT " " MODEL_FMT, h->day, h->key, model_of(request));
 }
 
 static void rate_number(const struct page *p, const char *what, const char *id, const char *field,

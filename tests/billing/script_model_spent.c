@@ -40,12 +40,11 @@ static void add(struct sums *s, int64_t n, const char *format, ...)
 
 static void add_call(struct sums *s, const struct model *m, const struct fact *f)
 {
-    struct civil d = clock_civil(f->started_ms * NANOS_PER_MS);
-    char partition[PARTITION_NAME], hash[NAME_TEXT / 2], month[16], day[16];
+    char partition[PARTITION_NAME], hash[NAME_TEXT / 2], month[PERIOD_TEXT], day[DAY_TEXT];
     const char *const windows[] = {day, month};
 
-    snprintf(month, sizeof month, "%04d-%02d", d.year % 10000, d.month % 100);
-    snprintf(day, sizeof day, "%.7s-%02d", month, d.day % 100);
+    zone_day(f->zone, f->started_ms, day);
+    snprintf(month, sizeof month, "%.7s", day);
     for (size_t i = 0; i < ARRAY_LEN(windows); i++) {
         snprintf(hash, sizeof hash, "tg:{%s}:spent:" ACCOUNT_FMT ":%s:%s",
                  partition_name(m->partition, partition), f->subject, windows[i],
@@ -72,11 +71,9 @@ void model_render_spent(const struct model *m, struct buf *out)
 
 /* ---- budgets ---- */
 
-static bool is_in_window(int64_t ms, int64_t began_ms, bool is_of_month)
+static bool is_in_window(const char *day, const char *other, bool is_of_month)
 {
-    struct civil a = clock_civil(ms * NANOS_PER_MS), b = clock_civil(began_ms * NANOS_PER_MS);
-
-    return a.year == b.year && a.month == b.month && (is_of_month || a.day == b.day);
+    return strncmp(day, other, is_of_month ? strlen("2026-11") : strlen("2026-11-22")) == 0;
 }
 
 enum budget_of { ACCOUNTS_OWN, KEYS_OWN, OF_THE_MODEL };
@@ -95,15 +92,16 @@ static int128 used_in(const struct model *m, const struct admit_ask *ask, enum b
 
     for (size_t i = 0; i < m->booked_count; i++) {
         const struct fact *f = m->booked[i].fact;
+        char day[DAY_TEXT];
         if (f->kind == RECORD_CALL && !m->booked[i].reason && f->subject == ask->account &&
             f->currency == ask->currency && is_of(of, ask, f->key, f->model) &&
-            is_in_window(f->started_ms, ask->began_ms, is_of_month))
+            is_in_window(zone_day(f->zone, f->started_ms, day), ask->day, is_of_month))
             used += f->amount;
     }
     for (unsigned r = ask->account; r < REQUESTS; r += ACCOUNTS) {
         const struct model_hold *h = &m->holds[r];
         if (h->is_there && is_of(of, ask, h->key, model_of(r)) &&
-            is_in_window(h->began_ms, ask->began_ms, is_of_month))
+            is_in_window(h->day, ask->day, is_of_month))
             used += h->amount;
     }
     return used;

@@ -107,6 +107,7 @@ bool model_account(const struct model *m, unsigned account, struct fact *out)
 
     if (!compose(&all, out))
         return false;
+    out->zone = setter(&all, SETS_ZONE)->zone;
     for (unsigned model = 0; model < MODELS; model++) {
         const struct fact *f = setter_for(&all, SETS_MODEL_BUDGETS, model);
         out->model_budgets[model].is_there = f;

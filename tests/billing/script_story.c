@@ -194,13 +194,15 @@ static void admit(struct telling *t, const struct op *op)
                             .turn = t->turns[op->writer],
                             .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
                             .now_nanos = op->now_nanos,
-                            .began_ms = t->now_us / 1000 - op->began_ms_ago,
                             .is_stranger = op->is_stranger};
-    struct fact key;
+    struct fact key, account;
     bool is_there = model_key(&t->models[op->place], op->key, &key);
+    bool is_open = model_account(&t->models[op->place], ask.account, &account);
 
     ask.knows_scopes = is_there && key.has_scopes;
     ask.knows_models = (is_there && key.has_models) != op->is_outdated;
+    ask.zone = ((is_open ? account.zone : 0) + op->zone) % ZONES;
+    zone_day(ask.zone, t->now_us / 1000 - op->began_ms_ago, ask.day);
     compare(t, model_admit(&t->models[op->place], &ask, t->now_us),
             world_admit(t->w, places[op->place], &ask));
 }
@@ -211,10 +213,10 @@ static void hold(struct telling *t, const struct op *op)
                            .key = op->key,
                            .writer = op->writer,
                            .verb = op->verb,
-                           .began_ms = t->now_us / 1000 - op->began_ms_ago,
                            .count = op->count,
                            .is_stranger = is_stranger(t, op)};
 
+    zone_day(op->zone, t->now_us / 1000 - op->began_ms_ago, ask.day);
     for (unsigned i = 0; i < op->count; i++) {
         ask.entries[i].request = (op->request + i * ACCOUNTS) % REQUESTS;
         ask.entries[i].amount = op->amount;
@@ -576,7 +578,7 @@ static void print_op(const struct op *op, struct buf *out)
                    op->shift, op->request, op->key, verb_texts[op->verb], op->amount, op->tokens);
         buf_printf(out, " %s now %" PRId64 "%s%s", currency_texts[op->currency], op->now_nanos,
                    op->is_stranger ? " stranger" : "", op->is_under_old_run ? " old run" : "");
-        buf_add_string(out, op->is_look ? " look" : "");
+        buf_printf(out, " zone %u%s", op->zone, op->is_look ? " look" : "");
         buf_printf(out, "%s%s%s %s %s%s key %u body %u age %" PRId64,
                    op->is_old ? " old writer" : "", op->is_archived ? " archived" : "",
                    op->is_over     ? " over"

@@ -37,6 +37,7 @@ struct op {
     enum answer_verb answer;
     enum rebuild_verb rebuild;
     int64_t began_ms_ago;
+    unsigned zone; /* by how many whoever admits is off; of a hold: on whose day it is put */
     bool is_outdated; /* whoever admits has read the key before it was changed */
     bool has_idem, has_other_name, is_stored;
     unsigned idem, body;

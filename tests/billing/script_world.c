@@ -267,7 +267,6 @@ char *world_apply(struct world *w, struct partition p, const struct apply_ask *a
 char *world_admit(struct world *w, struct partition p, const struct admit_ask *ask)
 {
     struct command c = {.partition = p};
-    char day[DAY_TEXT];
 
     key(&c, "state");
     key_of(&c, "key", KEY_FMT, ask->key);
@@ -278,9 +277,10 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     key_of(&c, "released", REQUEST_FMT, ask->request);
     key_of(&c, "rate", ACCOUNT_FMT, ask->account);
     key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
-    day_of(ask->began_ms * NANOS_PER_MS, day);
-    key_of(&c, "spent", ACCOUNT_FMT ":%s:%s", ask->account, day, currency_texts[ask->currency]);
-    key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account, day, currency_texts[ask->currency]);
+    key_of(&c, "spent", ACCOUNT_FMT ":%s:%s", ask->account, ask->day,
+           currency_texts[ask->currency]);
+    key_of(&c, "spent", ACCOUNT_FMT ":%.7s:%s", ask->account, ask->day,
+           currency_texts[ask->currency]);
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, RUN_FMT, ask->run);
     arg(&c, ACCOUNT_FMT, ask->account);
@@ -294,8 +294,9 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
     arg(&c, "%s", currency_texts[ask->currency]);
     arg(&c, "%" PRId64, ask->tokens);
     arg(&c, "%s", access_text(ask->knows_scopes, ask->knows_models));
-    arg(&c, "%s", day);
+    arg(&c, "%s", ask->day);
     arg(&c, MODEL_FMT, model_of(ask->request));
+    arg(&c, "%s", zone_texts[ask->zone]);
     if (ask->has_idem) {
         key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, ask->idem);
         key(&c, "live");
@@ -313,7 +314,6 @@ char *world_admit(struct world *w, struct partition p, const struct admit_ask *a
 char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask)
 {
     struct command c = {.partition = p};
-    char day[DAY_TEXT];
 
     key(&c, "state");
     key_of(&c, "account", ACCOUNT_FMT, ask->account);
@@ -331,8 +331,8 @@ char *world_hold(struct world *w, struct partition p, const struct hold_ask *ask
         key_of(&c, "rate:key", KEY_FMT, first_key_of(ask->key));
         arg(&c, REQUEST_FMT, ask->entries[i].request);
         arg(&c, "%" PRId64, ask->entries[i].amount);
-        arg(&c, " %s " KEY_FMT " " MODEL_FMT, day_of(ask->began_ms * NANOS_PER_MS, day),
-            first_key_of(ask->key), model_of(ask->entries[i].request));
+        arg(&c, " %s " KEY_FMT " " MODEL_FMT, ask->day, first_key_of(ask->key),
+            model_of(ask->entries[i].request));
     }
     return ask_script(w, SCRIPT_HOLD, &c);
 }

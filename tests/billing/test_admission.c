@@ -22,6 +22,7 @@ struct call {
     bool is_answered, is_raised, has_failed;
     unsigned answers;
     struct admission_answer answer;
+    struct err err;
 };
 
 static struct fixture fixture;
@@ -113,6 +114,8 @@ static void on_answer(void *arg, const struct admission_answer *answer, const st
     c->answers++;
     c->answer = *answer;
     c->has_failed = err != NULL;
+    if (err)
+        c->err = *err;
 }
 
 static void ask(struct call *c, const char *request_id, int64_t nanos)
@@ -123,7 +126,8 @@ static void ask(struct call *c, const char *request_id, int64_t nanos)
                                         .first_key = "17abcdefghij",
                                         .amount_nanos = nanos,
                                         .currency = "CNY",
-                                        .model = "demo/m"};
+                                        .model = "demo/m",
+                                        .zone = ""};
 
     *c = (struct call){0};
     c->hold = admission_admit(admission, &request, on_answer, c);
@@ -249,6 +253,96 @@ START_TEST(each_refusal_has_its_verdict)
 }
 END_TEST
 
+static void set_flag(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void ask_at(struct call *c, const char *request_id, const char *at, const char *zone)
+{
+    struct admission_request request = {.request_id = request_id,
+                                        .account = "acct",
+                                        .key = "17abcdefghij",
+                                        .first_key = "17abcdefghij",
+                                        .amount_nanos = 7,
+                                        .currency = "CNY",
+                                        .model = "demo/m",
+                                        .zone = zone};
+
+    ck_assert(clock_parse(span_of(at), &request.started_at, NULL));
+    *c = (struct call){0};
+    c->hold = admission_admit(admission, &request, on_answer, c);
+    await(c);
+}
+
+/* Of an entry in `holds`. */
+static void expect_day(const char *request_id, const char *day)
+{
+    AUTO_STRING entry = fixture_ask(&fixture, "HGET tg:{%s}:holds:acct %s", partition, request_id);
+
+    ck_assert_msg(strstr(entry, day), "%s counts on another day: %s", request_id, entry);
+}
+
+/* 23:30 of the day before in New York, 13:30 in Tokyo. */
+START_TEST(a_call_counts_on_the_day_of_its_accounts_zone_whatever_was_thought)
+{
+    static const char at[] = "2026-11-22T04:30:00.000Z";
+    struct call known, unknown, none, outdated;
+
+    set("HSET tg:{%s}:account:acct zone America/New_York", partition);
+    ask_at(&unknown, "req_1", at, "");
+    ask_at(&known, "req_2", at, "America/New_York");
+    ask_at(&outdated, "req_3", at, "Asia/Tokyo");
+    set("HSET tg:{%s}:account:acct zone %s", partition, "");
+    ask_at(&none, "req_4", at, "America/New_York");
+    ck_assert_str_eq(hold_zone(unknown.hold), "America/New_York");
+    ck_assert_str_eq(hold_began_on(unknown.hold), "2026-11-21");
+    ck_assert_str_eq(hold_began_on(known.hold), "2026-11-21");
+    ck_assert_str_eq(hold_began_on(outdated.hold), "2026-11-21");
+    ck_assert_str_eq(hold_began_on(none.hold), "");
+    expect_day("req_1", " 2026-11-21 ");
+    expect_day("req_3", " 2026-11-21 ");
+    expect_day("req_4", " 2026-11-22 ");
+    for (struct call *const *c = (struct call *const[]){&known, &unknown, &none, &outdated, NULL};
+         *c; c++) {
+        ck_assert_int_eq((*c)->answer.verdict, VERDICT_ADMITTED);
+        ck_assert_uint_eq((*c)->answers, 1);
+        hold_settled((*c)->hold, 7);
+    }
+}
+END_TEST
+
+START_TEST(a_hold_keeps_its_day_when_the_zone_changes_under_it)
+{
+    struct call c;
+    bool is_put = false;
+
+    set("HSET tg:{%s}:account:acct zone America/New_York", partition);
+    ask_at(&c, "req_1", "2026-11-22T04:30:00.000Z", "America/New_York");
+    set("HSET tg:{%s}:account:acct zone Asia/Tokyo", partition);
+    set("DEL tg:{%s}:holds:acct", partition);
+    admission_put_again(admission, set_flag, &is_put);
+    ck_assert(loop_run_until(loop, &is_put, WAIT_MS));
+    expect_day("req_1", " 2026-11-21 ");
+    ck_assert_str_eq(hold_began_on(c.hold), "2026-11-21");
+    hold_settled(c.hold, 7);
+}
+END_TEST
+
+START_TEST(a_zone_that_this_machine_does_not_know_admits_nobody)
+{
+    struct call c;
+
+    set("HSET tg:{%s}:account:acct zone Mars/Olympus", partition);
+    ask_at(&c, "req_1", "2026-11-22T04:30:00.000Z", "");
+    ck_assert_int_eq(c.answer.verdict, VERDICT_UNAVAILABLE);
+    ck_assert(c.has_failed);
+    ck_assert_ptr_nonnull(strstr(c.err.text, "acct"));
+    ck_assert_ptr_nonnull(strstr(c.err.text, "\"Mars/Olympus\" is not known to this machine"));
+    hold_abandon(c.hold);
+}
+END_TEST
+
 START_TEST(a_call_waits_while_the_partition_recovers)
 {
     struct call c;
@@ -318,11 +412,6 @@ START_TEST(a_hold_can_be_raised_as_far_as_credit_goes)
     expect_field("account:acct", "room", "5000000000");
 }
 END_TEST
-
-static void set_flag(void *arg)
-{
-    *(bool *)arg = true;
-}
 
 START_TEST(holds_that_redis_lost_are_put_again)
 {
@@ -571,6 +660,9 @@ int main(void)
     tcase_add_test(t, two_hundred_calls_at_once_on_credit_for_fifty_admit_fifty);
     tcase_add_test(t, the_answer_says_what_is_left_and_how_many_are_open);
     tcase_add_test(t, each_refusal_has_its_verdict);
+    tcase_add_test(t, a_call_counts_on_the_day_of_its_accounts_zone_whatever_was_thought);
+    tcase_add_test(t, a_hold_keeps_its_day_when_the_zone_changes_under_it);
+    tcase_add_test(t, a_zone_that_this_machine_does_not_know_admits_nobody);
     tcase_add_test(t, a_call_waits_while_the_partition_recovers);
     tcase_add_loop_test(t, an_abandoned_call_leaves_nothing_at_whatever_point, 0, 4);
     tcase_add_test(t, a_hold_can_be_raised_as_far_as_credit_goes);

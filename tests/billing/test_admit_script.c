@@ -95,7 +95,7 @@ static char *admit(struct admit a)
                           NULL};
     const char *args[] = {a.installation, a.run,    a.account,  a.request, "w-a",
                           a.amount,       a.now,    a.currency, a.tokens,  "",
-                          "2026-11-22",   "demo/m", NULL};
+                          "2026-11-22",   "demo/m", "",         NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }

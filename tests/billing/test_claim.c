@@ -113,7 +113,8 @@ static void ask(struct call *c, const char *request_id)
                                         .first_key = "17abcdefghij",
                                         .amount_nanos = 1,
                                         .currency = "CNY",
-                                        .model = "demo/m"};
+                                        .model = "demo/m",
+                                        .zone = ""};
     struct claim claim;
 
     *c = (struct call){.event = {.account = "acct", .idempotency = {KEY, BODY}}};

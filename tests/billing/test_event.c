@@ -235,6 +235,20 @@ START_TEST(a_call_with_a_key_that_was_rotated_names_the_first_and_no_other_does)
 }
 END_TEST
 
+START_TEST(a_call_of_an_account_with_a_zone_names_the_day_on_which_it_began_there)
+{
+    struct event e = example_event(), again;
+    AUTO_CLEAR(buf) out;
+
+    ck_assert(!strstr(example, "began_on"));
+    memcpy(e.began_on, "2026-11-21", DAY_TEXT);
+    write_event(&e, &out);
+    ck_assert_ptr_nonnull(strstr(out.data, ",\"began_on\":\"2026-11-21\"}"));
+    ck_assert(parse_text(buf_span(&out), &again, NULL));
+    ck_assert_str_eq(again.began_on, e.began_on);
+}
+END_TEST
+
 static void fill(char *out, size_t size)
 {
     memset(out, 'x', size - 1);
@@ -251,6 +265,7 @@ START_TEST(the_greatest_event_stays_under_its_bound)
     fill(e.account, sizeof e.account);
     fill(e.key, sizeof e.key);
     fill(e.first_key, sizeof e.first_key);
+    fill(e.began_on, sizeof e.began_on);
     fill(e.model, sizeof e.model);
     e.model[64] = '/';
     fill(e.backend, sizeof e.backend);
@@ -371,6 +386,14 @@ static const struct {
     {"first_key", "5", "must be a string"},
     {"first_key", "\"\"", "no key that this one descends from"},
     {"first_key", "\"17ABCDEFGHIJ\"", "no key that this one descends from"},
+    {"began_on", "5", "must be a string"},
+    {"began_on", "\"\"", "nowhere the day"},
+    {"began_on", "\"2026-11\"", "nowhere the day"},
+    {"began_on", "\"2026-11-31\"", "nowhere the day"},
+    {"began_on", "\"2026-11-22T\"", "nowhere the day"},
+    {"began_on", "\"2026-11-20\"", "nowhere the day"},
+    {"began_on", "\"2026-11-24\"", "nowhere the day"},
+    {"began_on", "\"2027-11-22\"", "nowhere the day"},
     {"share_bp", NULL, "\"share_bp\" is missing"},
     {"share_bp", "10001", "between 0 and 10000"},
     {"share_bp", "-1", "between 0 and 10000"},
@@ -505,6 +528,7 @@ int main(void)
     tcase_add_test(tcase, what_is_written_is_read_back_the_same);
     tcase_add_test(tcase, a_call_with_an_idempotency_key_says_so_and_no_other_does);
     tcase_add_test(tcase, a_call_with_a_key_that_was_rotated_names_the_first_and_no_other_does);
+    tcase_add_test(tcase, a_call_of_an_account_with_a_zone_names_the_day_on_which_it_began_there);
     tcase_add_test(tcase, the_greatest_event_stays_under_its_bound);
     tcase_add_loop_test(tcase, a_mistake_in_any_member_is_named, 0, ARRAY_LEN(refused));
     tcase_add_test(tcase, only_an_object_is_an_event);

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "billing/period.h"
+#include "billing/spending.h"
 #include "lib/base/rand.h"
 #include "tests/base/run.h"
 
@@ -130,6 +130,49 @@ START_TEST(periods_follow_each_other_without_gaps)
 }
 END_TEST
 
+START_TEST(only_a_date_that_there_is_is_a_day)
+{
+    static const char *const wrong[] = {"",           "2026-11",     "2026-11-1",  "2026-11-31",
+                                        "2026-02-29", "2026-00-10",  "2026-13-01", "2026-11-00",
+                                        "2026/11/22", "2026-11-220", "1969-12-31", "2026-11-2x"};
+    struct civil day = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        ck_assert_msg(!day_parse(span_of(wrong[i]), &day), "\"%s\"", wrong[i]);
+    ck_assert(day_parse(SPAN("2028-02-29"), &day));
+    ck_assert(day.year == 2028 && day.month == 2 && day.day == 29);
+}
+END_TEST
+
+START_TEST(windows_of_an_account_end_in_its_zone)
+{
+    static const struct {
+        const char *zone, *at, *day, *day_end, *month_end;
+    } rows[] = {
+        {NULL, "2026-11-30T17:00:00Z", "2026-12-01", "2026-12-01T16:00:00.000Z",
+         "2026-12-31T16:00:00.000Z"},
+        {"Europe/Berlin", "2026-03-28T23:00:00Z", "2026-03-29", "2026-03-29T22:00:00.000Z",
+         "2026-03-31T22:00:00.000Z"},
+        {"America/New_York", "2026-11-01T03:59:59Z", "2026-10-31", "2026-11-01T04:00:00.000Z",
+         "2026-11-01T04:00:00.000Z"},
+        {"America/New_York", "2026-11-01T04:00:00Z", "2026-11-01", "2026-11-02T05:00:00.000Z",
+         "2026-12-01T05:00:00.000Z"},
+    };
+
+    in_zone("Asia/Shanghai");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO(zone) zone = rows[i].zone ? zone_open(rows[i].zone, NULL) : NULL;
+        char day[DAY_TEXT], text[CLOCK_TEXT];
+        int64_t at;
+
+        ck_assert(clock_parse(span_of(rows[i].at), &at, NULL));
+        ck_assert_str_eq(day_in(zone, at, day), rows[i].day);
+        ck_assert_str_eq(clock_format(window_end(zone, at, WINDOW_DAY), text), rows[i].day_end);
+        ck_assert_str_eq(clock_format(window_end(zone, at, WINDOW_MONTH), text), rows[i].month_end);
+    }
+}
+END_TEST
+
 START_TEST(only_a_year_and_a_month_are_a_period)
 {
     static const char *const wrong[] = {
@@ -163,6 +206,8 @@ int main(void)
     tcase_add_loop_test(tcase, every_instant_lies_in_its_own_period_and_in_no_other, 0,
                         ARRAY_LEN(zones));
     tcase_add_loop_test(tcase, a_known_day_is_the_day_of_every_instant, 0, ARRAY_LEN(zones));
+    tcase_add_test(tcase, only_a_date_that_there_is_is_a_day);
+    tcase_add_test(tcase, windows_of_an_account_end_in_its_zone);
     tcase_add_loop_test(tcase, periods_follow_each_other_without_gaps, 0, ARRAY_LEN(zones));
     tcase_add_test(tcase, only_a_year_and_a_month_are_a_period);
     return run_tests(tcase, "period");

@@ -92,10 +92,10 @@ static struct answer *admit_for(struct answer *a, const char *request, int64_t t
                                 SPAN("tg:{a17}:rate:key:17key"),
                                 SPAN("tg:{a17}:spent:acct:2026-11-22:CNY"),
                                 SPAN("tg:{a17}:spent:acct:2026-11:CNY")};
-    const struct span args[] = {SPAN("inst-1"),   SPAN("run-1"),      SPAN("acct"),
-                                span_of(request), SPAN("w-a"),        span_of(amount),
-                                SPAN(""),         SPAN("CNY"),        int64_text(tokens, digits),
-                                SPAN(""),         SPAN("2026-11-22"), SPAN("demo/m")};
+    const struct span args[] = {
+        SPAN("inst-1"),     SPAN("run-1"),  SPAN("acct"), span_of(request),           SPAN("w-a"),
+        span_of(amount),    SPAN(""),       SPAN("CNY"),  int64_text(tokens, digits), SPAN(""),
+        SPAN("2026-11-22"), SPAN("demo/m"), SPAN("")};
     AUTO_STRING text =
         fixture_eval(&redis, SCRIPT_ADMIT, keys, ARRAY_LEN(keys), args, ARRAY_LEN(args));
     char *rest = NULL;
