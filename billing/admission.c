@@ -124,9 +124,8 @@ static bool take_zone(struct hold *h, struct span name, struct err *err)
     const struct zone *rules;
 
     if (!span_copy(name, zone, sizeof zone))
-        return err_set(err, ERR_INPUT, "the name of its time zone is too long");
-    rules = zone[0] ? zones_find(h->a->zones, zone, err) : NULL;
-    if (zone[0] && !rules)
+        return err_set(err, ERR_UNAVAILABLE, "the name of its time zone is too long");
+    if (!zones_find(h->a->zones, zone, &rules, err))
         return false;
     memcpy(h->zone, zone, sizeof h->zone);
     h->rules = rules;

@@ -16,12 +16,13 @@
 
 /* While it is being read; `request` is null once the client is gone. */
 struct balance {
-    struct redis *redis;
+    const struct ledger *ledger;
     struct http_request *request;
     struct key_holder holder; /* its access is not held, nor used */
     struct account_state account;
     struct key_state key;
-    int64_t at; /* in whose day and month budgets are looked at */
+    int64_t at;              /* in whose day and month budgets are looked at … */
+    const struct zone *zone; /* … of the account; null: of the platform */
     struct spender *spenders;
     int64_t (*limits)[WINDOWS]; /* of each spender; 0: none */
     size_t spender_count;
@@ -46,33 +47,35 @@ static void write_budget(const struct balance *b, size_t spender, enum window wi
 static void write_amount(struct jw *w, const char *name, int128 nanos);
 static void balance_end(struct balance *b, const struct err *err);
 
-void balance_answer(struct redis *redis, struct http_request *r)
+void balance_answer(const struct ledger *ledger, struct http_request *r)
 {
     struct balance *b = xcalloc(1, sizeof *b);
 
-    b->redis = redis;
+    b->ledger = ledger;
     b->holder = request_caller(r)->holder;
     b->at = clock_now();
     request_keep(r, &b->request);
-    account_read(redis, b->holder.owner, on_account, b);
+    account_read(ledger->redis, b->holder.owner, on_account, b);
 }
 
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
     struct balance *b = arg;
-    struct err absent;
+    struct err wrong;
 
     if (!err && !found) {
-        err_set(&absent, ERR_NOT_FOUND, "This key's account is not open");
-        err = &absent;
+        err_set(&wrong, ERR_NOT_FOUND, "This key's account is not open");
+        err = &wrong;
     }
+    if (!err && !zones_find(b->ledger->zones, state->zone, &b->zone, &wrong))
+        err = &wrong;
     if (err || !b->request) {
         balance_end(b, err);
         return;
     }
     b->account = *state;
-    key_read(b->redis, b->holder.public_id, on_key, b);
+    key_read(b->ledger->redis, b->holder.public_id, on_key, b);
 }
 
 static void on_key(void *arg, bool found, const struct key_state *state, const struct err *err)
@@ -90,7 +93,7 @@ static void on_key(void *arg, bool found, const struct key_state *state, const s
     }
     b->key = *state;
     b->key.access = SPAN(""); /* the text ends with this call */
-    model_budgets_read(b->redis, b->holder.owner, on_models, b);
+    model_budgets_read(b->ledger->redis, b->holder.owner, on_models, b);
 }
 
 static void on_models(void *arg, const struct model_budget *list, size_t count,
@@ -104,9 +107,10 @@ static void on_models(void *arg, const struct model_budget *list, size_t count,
         return;
     }
     take_budgets(b, list, count);
-    spending_read(b->redis,
-                  &(struct spending_ask){b->holder.owner, b->account.currency, day_of(b->at, day),
-                                         b->spenders, b->spender_count},
+    spending_read(b->ledger->redis,
+                  &(struct spending_ask){b->holder.owner, b->account.currency,
+                                         day_in(b->zone, b->at, day), b->spenders,
+                                         b->spender_count},
                   on_spending, b);
 }
 
@@ -168,6 +172,7 @@ static void write_account(const struct balance *b, struct jw *w)
     write_amount(w, "available", a->room);
     write_amount(w, "credit_limit", a->credit_limit);
     jw_int_member(w, "open_calls", a->open);
+    jw_string_member(w, "zone", a->zone[0] ? a->zone : b->ledger->options->zone);
     jw_key(w, "limits");
     jw_object(w);
     write_count(w, "concurrency", a->concurrency);
@@ -227,7 +232,7 @@ static void write_budget(const struct balance *b, size_t spender, enum window wi
     write_amount(w, "spent", sum->spent);
     write_amount(w, "held", sum->held);
     write_amount(w, "left", left > 0 ? left : 0);
-    jw_time_member(w, "ends_at", window_end(NULL, b->at, window));
+    jw_time_member(w, "ends_at", window_end(b->zone, b->at, window));
     jw_object_end(w);
 }
 

@@ -1,6 +1,6 @@
 /* balance.h - what an account, and the key that asks, have left: the same from a worker's API and from the console.
  *
- * {"object":"balance","account","currency","mode","balance","held","available","credit_limit","open_calls",
+ * {"object":"balance","account","currency","mode","balance","held","available","credit_limit","open_calls","zone",
  *  "limits":{"concurrency","rpm","tpm"},
  *  "key":{"public_id","rpm","tpm","expires_at","replaced_by"},
  *  "budgets":[{"of":"account", "key" or "model","model" (of one only),"window":"day" or "month","limit","spent","held",
@@ -12,10 +12,10 @@
 #ifndef TOLLGATE_GATEWAY_BALANCE_H
 #define TOLLGATE_GATEWAY_BALANCE_H
 
+#include "gateway/ledger.h"
 #include "lib/net/httpd.h"
-#include "lib/net/redis.h"
 
-/* Answers the caller (service.h), now or later: of its own account and key. */
-void balance_answer(struct redis *redis, struct http_request *r);
+/* Answers the caller (service.h), now or later: of its own account and key. Borrows the ledger. */
+void balance_answer(const struct ledger *ledger, struct http_request *r);
 
 #endif

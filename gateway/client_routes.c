@@ -18,7 +18,7 @@ void client_balance_get(void *server, struct http_request *r, const struct route
     struct console *c = server;
 
     (void)match;
-    balance_answer(c->ledger.redis, r);
+    balance_answer(&c->ledger, r);
 }
 
 /* Null once the request is over. */

@@ -44,6 +44,7 @@ bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void 
     l->link = xcalloc(1, sizeof *l->link);
     l->link->handlers = *handlers;
     l->link->arg = arg;
+    l->zones = zones_new();
     l->link->journal_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (l->link->journal_fd < 0)
         return err_sys(err, "an event descriptor can't be made");
@@ -369,6 +370,7 @@ void ledger_close(struct ledger *l)
     turn_end_cancel(&l->link->journal_turn);
     journal_free(l->journal);
     keyring_free(l->keyring);
+    zones_free(l->zones);
     catalogue_free(l->catalogue);
     redis_settings_clear(&l->link->redis);
     if (l->link->journal_fd >= 0)

@@ -26,6 +26,7 @@ struct ledger {
     struct loop *loop;
     struct redis *redis;
     struct keyring *keyring;
+    struct zones *zones; /* of accounts, as they are asked for */
     struct catalogue *catalogue;   /* the present snapshot; null until first read */
     bool has_catalogue;            /* it was read at least once */
     struct journal *journal;       /* null while no directory can be opened: it is tried again */

@@ -67,7 +67,8 @@ static void on_list(void *arg, struct webhook_list *list, const struct err *err)
 static void watch(struct notifier *n);
 static void next_account(struct notifier *n);
 static void on_balance(void *arg, const struct redis_reply *reply, const struct err *err);
-static void plan_days(struct notifier *n);
+static bool find_zone(const struct notifier *n, struct span name, const struct zone **out);
+static void plan_days(struct notifier *n, const struct zone *zone);
 static void next_day(struct notifier *n);
 static void on_notice(void *arg, const struct notice_seen *seen);
 static void on_crossing(void *arg, const struct crossing *c, const char *id);
@@ -255,9 +256,9 @@ static void next_account(struct notifier *n)
         return;
     }
     const struct span words[] = {
-        SPAN("HGET"),
+        SPAN("HMGET"),
         partition_key(partition_of(SIDE_ACCOUNT, span_of(account)), "account", account, key),
-        SPAN("balance")};
+        SPAN("balance"), SPAN("zone")};
     redis_command(n->console->ledger.redis, words, ARRAY_LEN(words), on_balance, n);
 }
 
@@ -266,21 +267,38 @@ static void on_balance(void *arg, const struct redis_reply *reply, const struct 
 {
     struct notifier *n = arg;
     struct watched *w = &n->watched[n->next];
-    struct span balance = redis_reply_text(reply);
+    struct span balance = redis_reply_text(redis_reply_at(reply, 0));
+    const struct zone *zone;
 
     if (err || n->is_stopped ||
-        (span_equal(balance, span_of(w->balance)) && n->round % FULL_ROUNDS != 0)) {
+        (span_equal(balance, span_of(w->balance)) && n->round % FULL_ROUNDS != 0) ||
+        !find_zone(n, redis_reply_text(redis_reply_at(reply, 1)), &zone)) {
         n->next++;
         next_account(n);
         return;
     }
     if (!span_copy(balance, w->balance, sizeof w->balance))
         w->balance[0] = '\0';
-    plan_days(n);
+    plan_days(n, zone);
     next_day(n);
 }
 
-static void plan_days(struct notifier *n)
+/* A console that does not know the zone leaves the account to others. */
+static bool find_zone(const struct notifier *n, struct span name, const struct zone **out)
+{
+    char text[ZONE_TEXT];
+    struct err err;
+
+    if (!span_copy(name, text, sizeof text))
+        err_set(&err, ERR_CORRUPT, "the name of its time zone is too long");
+    else if (zones_find(n->console->ledger.zones, text, out, &err))
+        return true;
+    log_warn("zone_unknown", "no thresholds are told to account %s: %s",
+             n->watched[n->next].account, err.text);
+    return false;
+}
+
+static void plan_days(struct notifier *n, const struct zone *zone)
 {
     int64_t now = journal_now(n->console->ledger.journal);
     const int64_t at[DAYS_MAX] = {now, now - LATE_NANOS, now - OWING_NANOS};
@@ -291,7 +309,7 @@ static void plan_days(struct notifier *n)
         size_t same = i + 1 < DAYS_MAX ? DAY_TEXT - 1 : PERIOD_TEXT - 1;
         bool is_new = true;
 
-        day_of(at[i], day->text);
+        day_in(zone, at[i], day->text);
         day->raises = i + 1 < DAYS_MAX;
         for (size_t k = 0; k < n->day_count; k++)
             is_new = is_new && strncmp(n->days[k].text, day->text, same) != 0;

@@ -174,5 +174,5 @@ void balance_get(void *server, struct http_request *r, const struct route_match 
     struct server *s = server;
 
     (void)match;
-    balance_answer(s->ledger.redis, r);
+    balance_answer(&s->ledger, r);
 }

@@ -134,21 +134,24 @@ void zones_free(struct zones *z)
     free(z);
 }
 
-const struct zone *zones_find(struct zones *z, const char *name, struct err *err)
+bool zones_find(struct zones *z, const char *name, const struct zone **out, struct err *err)
 {
-    struct open_zone *open;
+    struct open_zone *open = z->first;
     struct zone *zone;
+    struct err why;
 
-    for (open = z->first; open; open = open->next)
-        if (strcmp(open->name, name) == 0)
-            return open->zone;
-    zone = zone_open(name, err);
-    if (!zone)
-        return NULL;
-    open = xcalloc(1, sizeof *open);
-    memcpy(open->name, name, strlen(name) + 1);
-    open->zone = zone;
-    open->next = z->first;
-    z->first = open;
-    return zone;
+    while (open && strcmp(open->name, name) != 0)
+        open = open->next;
+    if (!open && name[0]) {
+        zone = zone_open(name, &why);
+        if (!zone)
+            return err_set(err, ERR_UNAVAILABLE, "%s", why.text);
+        open = xcalloc(1, sizeof *open);
+        memcpy(open->name, name, strlen(name) + 1);
+        open->zone = zone;
+        open->next = z->first;
+        z->first = open;
+    }
+    *out = open ? open->zone : NULL;
+    return true;
 }

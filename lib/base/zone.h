@@ -26,7 +26,7 @@ struct zones;
 struct zones *zones_new(void) MUST_USE;
 void zones_free(struct zones *z);
 DEFINE_AUTO(zones)
-/* Good as long as `z`; null as zone_open() says. */
-const struct zone *zones_find(struct zones *z, const char *name, struct err *err) MUST_USE;
+/* Good as long as `z`; null for "", which names none. ERR_UNAVAILABLE, as zone_open() says, when it cannot be had. */
+bool zones_find(struct zones *z, const char *name, const struct zone **out, struct err *err) MUST_USE;
 
 #endif

@@ -144,12 +144,16 @@ END_TEST
 START_TEST(a_zone_that_is_asked_for_again_is_the_same)
 {
     AUTO(zones) zones = zones_new();
-    const struct zone *berlin = zones_find(zones, "Europe/Berlin", NULL);
+    const struct zone *berlin, *tokyo, *again, *none;
+    struct err err;
 
-    ck_assert_ptr_nonnull(berlin);
-    ck_assert_ptr_ne(zones_find(zones, "Asia/Tokyo", NULL), berlin);
-    ck_assert_ptr_eq(zones_find(zones, "Europe/Berlin", NULL), berlin);
-    ck_assert_ptr_null(zones_find(zones, "Europe/Atlantis", NULL));
+    ck_assert(zones_find(zones, "Europe/Berlin", &berlin, NULL));
+    ck_assert(zones_find(zones, "Asia/Tokyo", &tokyo, NULL));
+    ck_assert(zones_find(zones, "Europe/Berlin", &again, NULL));
+    ck_assert(zones_find(zones, "", &none, NULL));
+    ck_assert(berlin && tokyo && berlin != tokyo && again == berlin && !none);
+    ck_assert(!zones_find(zones, "Europe/Atlantis", &none, &err));
+    ck_assert_int_eq(err.code, ERR_UNAVAILABLE);
 }
 END_TEST
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ import pytest
 from redis_dump import canonical_dump, differences
 from test_budgets import PRICES, ask, check_refused
 from test_two_hosts import offset_to
+from test_webhooks import QUICK, Receiver, heard, hooked
 from tollgate import Served, wait_until
 from wire import Reply, Wire
 
@@ -28,10 +30,10 @@ LONG = {"model": "demo/slow", "stream": True, "max_completion_tokens": 600, "mes
 
 
 @pytest.fixture(scope="module")
-def host(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
+def host(serve_for_module: Callable[[str], Served], certificate: tuple[Path, Path]) -> Iterator[Served]:
     own = serve_for_module("zones")
     own.backends = {"fast": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "100 ms"}}
-    own.options = {"testing": True, "clock_offset": offset_to(BEGIN)}
+    own.options = {**QUICK, "webhook_ca_file": str(certificate[0]), "testing": True, "clock_offset": offset_to(BEGIN)}
     yield own.start().set_up("1", [{"id": f"demo/{name}", "price": "dime", "backends": [{"name": name}]}
                                    for name in ("fast", "slow")], PRICES)
 
@@ -80,6 +82,31 @@ def test_a_budget_begins_anew_when_the_accounts_day_is_over(host: Served) -> Non
     ends = datetime(2027, 3, 15, tzinfo=ZoneInfo(NEW_YORK)).astimezone(UTC)
     assert ends - datetime(2027, 3, 14, tzinfo=ZoneInfo(NEW_YORK)).astimezone(UTC) == timedelta(hours=23)
     assert (ends - now_of(host)).total_seconds() - 2 < int(refused.headers["retry-after"]) < (ends - earlier).total_seconds() + 2
+
+
+def test_the_balance_is_that_of_the_accounts_day(host: Served) -> None:
+    account, key = host.new_account("10", "--prepaid", "--budget-day", "0.30", "--budget-month", "9", "--zone", LOS_ANGELES)
+    assert [reply.status for reply in ask(host, key, 2)] == [200, 200]
+    host.settle_down(account)
+    for base, path in ((host.api, "/v1/balance"), (host.console, "/api/v1/client/balance")):
+        balance = host.get(path, key, base)
+        assert balance["zone"] == LOS_ANGELES
+        assert [(one["window"], one["spent"], one["ends_at"]) for one in balance["budgets"]] == \
+            [("day", "0.2", "2027-03-14T08:00:00.000Z"), ("month", "0.2", "2027-04-01T07:00:00.000Z")]
+    host.cli("account", "limit", account, "--zone", "none")
+    balance = host.get("/v1/balance", key)
+    assert balance["zone"] == "Asia/Shanghai"
+    assert [(one["window"], one["spent"], one["ends_at"]) for one in balance["budgets"]] == \
+        [("day", "0", "2027-03-14T16:00:00.000Z"), ("month", "0.2", "2027-03-31T16:00:00.000Z")]
+
+
+def test_a_threshold_is_told_of_the_accounts_day(host: Served, certificate: tuple[Path, Path]) -> None:
+    with Receiver(certificate) as receiver:
+        account, key, webhook = hooked(host, receiver, "--budget-day", "0.20", "--zone", LOS_ANGELES)
+        assert [reply.status for reply in ask(host, key, 2)] == [200, 200]
+        calls = heard(receiver, webhook["secret"], 3)
+        assert {(call.json["data"]["period"], call.json["data"]["threshold"]) for call in calls} == \
+            {("2027-03-13", percent) for percent in (80, 95, 100)}
 
 
 def test_another_zone_is_another_day_from_the_next_call_on(host: Served) -> None:
