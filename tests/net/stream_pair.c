@@ -229,6 +229,15 @@ void pair_await(bool (*is_there)(void))
     ck_assert_msg(is_there(), "it did not come within %d ms", PATIENCE_MS);
 }
 
+void pair_await_over(const struct end *e)
+{
+    int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+
+    while (!e->ends && !e->failed && clock_monotonic_ms() < until)
+        pair_run_ms(1);
+    ck_assert_msg(e->ends || e->failed, "it was not over within %d ms", PATIENCE_MS);
+}
+
 void pair_run_ms(int64_t ms)
 {
     bool never = false;

@@ -47,6 +47,7 @@ void pair_free(struct end *e);
 
 void pair_write(struct end *e, const void *bytes, size_t n);
 void pair_await(bool (*is_there)(void)); /* runs turns until it says so; fails after PATIENCE_MS */
+void pair_await_over(const struct end *e); /* ended or failed; or fails likewise */
 void pair_run_ms(int64_t ms);
 
 #endif

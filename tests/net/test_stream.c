@@ -1,16 +1,11 @@
-/* test_stream.c - streams between two ends on one loop, each test plain and under TLS where both
- * make sense; the calls that write are counted by wrapping them. What needs a peer that misbehaves
- * is in test_stream_peer.c. */
+/* test_stream.c - what two ends on one loop say to each other, plain and under TLS: within the marks, in one write a turn,
+ * nothing while paused. The calls that write are counted by wrapping them. */
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "lib/base/clock.h"
-#include "lib/base/rand.h"
-#include "lib/net/write_queue.h"
 #include "tests/base/run.h"
+#include "tests/net/pattern.h"
 #include "tests/net/stream_pair.h"
 
 ssize_t __real_send(int fd, const void *bytes, size_t n, int flags);
@@ -41,29 +36,12 @@ static void teardown(void)
     pair_teardown();
 }
 
-/* --- Back-pressure
- * ------------------------------------------------------------------------------- */
+/* --- Back-pressure --- */
 
 #define AMOUNT (10u << 20)
 #define PIECE  40000u
 
 static size_t sent, returned, queued_max;
-
-/* The bytes that stand at `at` and behind it in the pattern. */
-static void fill(char *out, size_t at, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = (char)((at + i) * 31 + (at + i) / 251);
-}
-
-static bool is_pattern(const char *bytes, size_t at, size_t n)
-{
-    static char expected[1 << 20];
-
-    ck_assert_uint_le(n, sizeof expected);
-    fill(expected, at, n);
-    return n == 0 || memcmp(bytes, expected, n) == 0;
-}
 
 /* Writes pieces until the stream says that it is full. */
 static void send_more(struct end *e)
@@ -73,7 +51,7 @@ static void send_more(struct end *e)
     while (sent < AMOUNT && !stream_is_full(e->stream)) {
         size_t n = AMOUNT - sent < PIECE ? AMOUNT - sent : PIECE;
 
-        fill(piece, sent, n);
+        pattern_fill(piece, sent, n);
         pair_write(e, piece, n);
         sent += n;
     }
@@ -130,10 +108,6 @@ START_TEST(ten_megabytes_go_each_way_within_the_marks)
 }
 END_TEST
 
-static void ignore(struct end *e UNUSED, const char *bytes UNUSED, size_t n UNUSED)
-{
-}
-
 /* The client stops reading before anything comes, and everything stands still. */
 static uint64_t stall(bool with_tls)
 {
@@ -154,11 +128,6 @@ static uint64_t stall(bool with_tls)
     return taken;
 }
 
-static bool client_is_over(void)
-{
-    return client.ends || client.failed;
-}
-
 START_TEST(what_was_taken_is_exactly_what_the_peer_can_still_read)
 {
     uint64_t taken = stall(_i);
@@ -166,7 +135,7 @@ START_TEST(what_was_taken_is_exactly_what_the_peer_can_still_read)
     ck_assert_uint_eq(client.got.len, 0);
     pair_free(&server);
     stream_resume(client.stream);
-    pair_await(client_is_over);
+    pair_await_over(&client);
     ck_assert_uint_eq(client.got.len, taken);
     /* TLS tells that the end is not a clean one; a plain connection cannot. */
     ck_assert_uint_eq(client.failed, _i ? 1 : 0);
@@ -192,8 +161,7 @@ START_TEST(a_queue_that_would_pass_its_maximum_fails_the_stream_later)
 }
 END_TEST
 
-/* --- One write a turn
- * ---------------------------------------------------------------------------- */
+/* --- One write a turn --- */
 
 static void write_in_pieces(struct end *e)
 {
@@ -237,200 +205,7 @@ START_TEST(what_is_written_before_the_stream_is_open_leaves_once_it_is)
 }
 END_TEST
 
-/* --- The end
- * -------------------------------------------------------------------------------------- */
-
-static bool server_saw_end(void)
-{
-    return server.ends == 1;
-}
-
-START_TEST(after_finish_every_byte_arrives_and_then_the_end)
-{
-    static char block[300000];
-
-    memset(block, 'x', sizeof block);
-    pair_open(&client, &server, _i);
-    pair_write(&client, block, sizeof block);
-    pair_write(&client, "last", 4);
-    stream_finish(client.stream);
-    client.stream = NULL;
-    client.is_gone = true;
-    pair_await(server_saw_end);
-    ck_assert_uint_eq(server.got.len, sizeof block + 4);
-    ck_assert_str_eq(server.got.data + sizeof block, "last");
-    ck_assert_uint_eq(server.failed, 0);
-}
-END_TEST
-
-START_TEST(a_finished_stream_is_freed_with_its_loop)
-{
-    pair_open(&client, &server, _i);
-    pair_write(&client, "x", 1);
-    stream_finish(client.stream);
-    client.stream = NULL;
-}
-END_TEST
-
-START_TEST(a_stream_that_is_given_up_under_tls_ends_in_failure_not_in_eof)
-{
-    pair_open(&client, &server, true);
-    pair_write(&server, "unread", 6);
-    pair_run_ms(10);
-    pair_free(&server);
-    pair_await(client_is_over);
-    ck_assert_uint_eq(client.failed, 1);
-    ck_assert_int_eq(client.err.code, ERR_CLOSED);
-    ck_assert(span_equal(buf_span(&client.got), SPAN("unread")));
-}
-END_TEST
-
-START_TEST(a_failure_that_is_an_end_waits_behind_what_was_read_ahead)
-{
-    pair_open(&client, &server, true);
-    pair_run_ms(10);
-    stream_pause(client.stream);
-    pair_write(&server, "unread", 6);
-    pair_run_ms(10);
-    pair_free(&server);
-    pair_run_ms(30);
-    ck_assert_uint_eq(client.failed, 0);
-    stream_resume(client.stream);
-    pair_await(client_is_over);
-    ck_assert(span_equal(buf_span(&client.got), SPAN("unread")));
-    ck_assert_uint_eq(client.failed, 1);
-}
-END_TEST
-
-/* --- Leaving inside a handler
- * --------------------------------------------------------------------- */
-
-static void provoke(struct end *left, struct end *other, enum handler where)
-{
-    static char block[300000];
-
-    switch (where) {
-    case BYTES:
-        pair_write(other, block, sizeof block);
-        break;
-    case END:
-        stream_finish(other->stream);
-        other->stream = NULL;
-        other->is_gone = true;
-        break;
-    case DRAINED:
-        other->on_bytes = ignore;
-        pair_write(left, block, sizeof block);
-        break;
-    case FAILED:
-        stream_deadline(left->stream, 5, "too late");
-        break;
-    default:
-        break;
-    }
-}
-
-static bool is_left(void)
-{
-    return client.is_gone;
-}
-
-static void leave_in_each_handler(bool with_tls, bool finishes)
-{
-    for (enum handler where = OPEN; where < HANDLERS; where++) {
-        client = (struct end){.leaves_in = where, .finishes = finishes};
-        server = (struct end){.on_bytes = ignore};
-        pair_open(&client, &server, with_tls);
-        provoke(&client, &server, where);
-        pair_await(is_left);
-        pair_run_ms(20);
-        pair_free(&server);
-        pair_free(&client);
-    }
-}
-
-START_TEST(a_stream_may_be_freed_inside_every_handler)
-{
-    leave_in_each_handler(_i, false);
-}
-END_TEST
-
-START_TEST(a_stream_may_be_finished_inside_every_handler)
-{
-    leave_in_each_handler(_i, true);
-}
-END_TEST
-
-static struct end heir;
-
-static void give_away(struct end *e, const char *bytes, size_t n)
-{
-    buf_add(&e->got, bytes, n);
-    heir.opened = 1;
-    buf_init(&heir.got, 1000);
-    stream_rebind(e->stream, &pair_handlers, &heir);
-}
-
-static bool heir_has_bytes(void)
-{
-    return heir.got.len == 6;
-}
-
-START_TEST(handlers_change_hands_inside_a_handler)
-{
-    server.on_bytes = give_away;
-    pair_open(&client, &server, _i);
-    pair_write(&client, "first", 5);
-    pair_run_ms(10);
-    pair_write(&client, "second", 6);
-    pair_await(heir_has_bytes);
-    ck_assert_str_eq(server.got.data, "first");
-    ck_assert_str_eq(heir.got.data, "second");
-    buf_clear(&heir.got);
-}
-END_TEST
-
-/* --- Deadlines
- * ------------------------------------------------------------------------------------ */
-
-static bool client_failed(void)
-{
-    return client.failed == 1;
-}
-
-START_TEST(a_deadline_is_absolute_and_says_what_it_was_for)
-{
-    int64_t begin;
-
-    pair_open(&client, &server, _i);
-    begin = clock_monotonic_ms();
-    stream_deadline(client.stream, 5000, "far away");
-    stream_deadline(client.stream, 60, "the head took too long");
-    while (!client.failed) { /* a byte now and then does not move it */
-        pair_write(&server, ".", 1);
-        pair_run_ms(5);
-    }
-    ck_assert_int_ge(clock_monotonic_ms() - begin, 60);
-    ck_assert_int_lt(clock_monotonic_ms() - begin, 1000);
-    ck_assert_int_eq(client.err.code, ERR_TIMEOUT);
-    ck_assert_str_eq(client.err.text, "the head took too long");
-}
-END_TEST
-
-START_TEST(a_deadline_can_be_removed)
-{
-    pair_open(&client, &server, _i);
-    stream_deadline(client.stream, 20, "too late");
-    stream_deadline(client.stream, 0, NULL);
-    pair_run_ms(60);
-    ck_assert_uint_eq(client.failed, 0);
-    stream_deadline(client.stream, 20, "too late");
-    pair_await(client_failed);
-}
-END_TEST
-
-/* --- Pausing
- * -------------------------------------------------------------------------------------- */
+/* --- Pausing --- */
 
 static bool half_a_megabyte_came(void)
 {
@@ -441,7 +216,7 @@ START_TEST(a_paused_stream_delivers_nothing_and_loses_nothing)
 {
     static char block[500000];
 
-    fill(block, 0, sizeof block);
+    pattern_fill(block, 0, sizeof block);
     pair_open(&client, &server, _i);
     stream_pause(client.stream);
     pair_write(&server, block, sizeof block);
@@ -468,7 +243,7 @@ START_TEST(pausing_in_each_delivery_keeps_the_order)
 {
     static char block[500000];
 
-    fill(block, 0, sizeof block);
+    pattern_fill(block, 0, sizeof block);
     client.on_bytes = take_a_sip;
     pair_open(&client, &server, _i);
     pair_write(&server, block, sizeof block);
@@ -490,13 +265,12 @@ START_TEST(a_hang_up_with_nothing_before_it_is_seen_while_paused)
     stream_pause(client.stream);
     stream_finish(server.stream);
     server.stream = NULL;
-    pair_await(client_is_over);
+    pair_await_over(&client);
     ck_assert_uint_eq(client.ends, 1);
 }
 END_TEST
 
-/* --- Fairness
- * ------------------------------------------------------------------------------------- */
+/* --- Fairness --- */
 
 static struct turn_end every_turn;
 static size_t of_this_turn, of_any_turn_max;
@@ -531,39 +305,6 @@ START_TEST(a_flood_takes_a_bounded_share_of_each_turn)
 }
 END_TEST
 
-/* --- The queue by itself
- * -------------------------------------------------------------------------- */
-
-START_TEST(a_queue_gives_back_what_it_was_given_and_owns_nothing_when_empty)
-{
-    struct write_queue q;
-    size_t in = 0, out = 0;
-    struct err err;
-    char piece[300];
-
-    write_queue_init(&q, 1000);
-    for (int step = 0; step < 20000; step++) {
-        size_t n = (size_t)rand_below(sizeof piece + 1), len = write_queue_len(&q);
-
-        ck_assert_uint_eq(len, in - out);
-        if (rand_below(2)) {
-            fill(piece, in, n);
-            ck_assert_int_eq(write_queue_add(&q, piece, n, &err), len + n <= 1000);
-            in += len + n <= 1000 ? n : 0;
-            continue;
-        }
-        n = n < len ? n : len;
-        ck_assert(n == 0 || is_pattern(write_queue_span(&q).data, out, n));
-        write_queue_take(&q, n);
-        out += n;
-        ck_assert(in != out || q.bytes.data == NULL);
-        ck_assert_uint_le(q.bytes.len, 2001);
-    }
-    ck_assert_uint_gt(out, 100000);
-    write_queue_clear(&q);
-}
-END_TEST
-
 int main(void)
 {
     const TTest *const both[] = {
@@ -572,13 +313,6 @@ int main(void)
         a_queue_that_would_pass_its_maximum_fails_the_stream_later,
         all_that_a_turn_writes_leaves_in_one_write,
         what_is_written_before_the_stream_is_open_leaves_once_it_is,
-        after_finish_every_byte_arrives_and_then_the_end,
-        a_finished_stream_is_freed_with_its_loop,
-        a_stream_may_be_freed_inside_every_handler,
-        a_stream_may_be_finished_inside_every_handler,
-        handlers_change_hands_inside_a_handler,
-        a_deadline_is_absolute_and_says_what_it_was_for,
-        a_deadline_can_be_removed,
         a_paused_stream_delivers_nothing_and_loses_nothing,
         pausing_in_each_delivery_keeps_the_order,
         a_hang_up_with_nothing_before_it_is_seen_while_paused,
@@ -592,9 +326,6 @@ int main(void)
     tcase_add_checked_fixture(all, pair_setup, teardown);
     for (size_t i = 0; i < ARRAY_LEN(both); i++)
         tcase_add_loop_test(all, both[i], 0, 2);
-    tcase_add_test(all, a_stream_that_is_given_up_under_tls_ends_in_failure_not_in_eof);
-    tcase_add_test(all, a_failure_that_is_an_end_waits_behind_what_was_read_ahead);
-    tcase_add_test(all, a_queue_gives_back_what_it_was_given_and_owns_nothing_when_empty);
     failed = run_tests(all, "stream");
     pair_remove_certificates();
     return failed;
