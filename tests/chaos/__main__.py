@@ -188,7 +188,7 @@ class Run:
 
     def _gather(self, redis: RedisReader, close: Close | None) -> Books:
         stack, people = self.stack, self.people
-        return Books(
+        books = Books(
             seen=[seen for client in self.clients for seen in client.calls], served=stack.upstream.served,
             writers=read_archive(stack.archive), redis=redis, credits=people.sums("credit"),
             adjustments=people.sums("adjust"), refunds=people.sums("refund"),
@@ -197,6 +197,8 @@ class Run:
             deaths=faults.deaths(self.plan) + stack.reloads, lost=stack.lost, revoking=people.revoking,
             revoked=people.revoked, certificates={name: one.certificates for name, one in stack.instances.items()},
             lowest=self.watch.lowest)
+        books.lost = stack.lost | {request_id for request_id in stack.in_doubt if not books.events.get(request_id)}
+        return books
 
     def write_down(self) -> None:
         """What is needed to look into it."""

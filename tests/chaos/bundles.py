@@ -17,19 +17,20 @@ from pathlib import Path
 
 from tollgate import BINARY
 
-from . import world
+from . import acts, world
 from .books import Books
 from .stack import Instance, Stack
 
-BLOWS = 6
+BLOWS = 10
 CLOSE_SECONDS = 300
 
 
 class Closer(threading.Thread):
-    """Closes a month on one host, again whenever that fails."""
+    """Closes a month on one host, again and again, until that succeeds when no more blows fall."""
 
-    def __init__(self, instance: Instance, period: str, out: Path) -> None:
+    def __init__(self, instance: Instance, period: str, out: Path, is_calm: threading.Event) -> None:
         super().__init__(daemon=True)
+        self.is_calm = is_calm
         self.command = [BINARY, "settle", "close", period, "--out", str(out), "-c", str(instance.config)]
         self.popen: subprocess.Popen[str] | None = None
         self.tries, self.said, self.is_done = 0, "", False
@@ -38,12 +39,13 @@ class Closer(threading.Thread):
         deadline = time.monotonic() + CLOSE_SECONDS
         while not self.is_done and time.monotonic() < deadline:
             self.tries += 1
+            was_calm = self.is_calm.is_set()
             self.popen = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                           stderr=subprocess.PIPE, text=True)
             self.said = self.popen.communicate()[1].strip()
-            self.is_done = self.popen.returncode == 0
+            self.is_done = was_calm and self.popen.returncode == 0
             if not self.is_done:
-                time.sleep(0.1)
+                time.sleep(0.05)
 
     def kill(self) -> None:
         if self.popen:
@@ -59,22 +61,27 @@ class Close:
 
 
 def close_under_fire(stack: Stack, period: str) -> Close:
-    """On both hosts at once, while consoles and the commands themselves are killed: both bundles, the same byte for byte."""
+    """On both hosts at once, while consoles and the commands themselves are killed and the archive is full: both bundles, the
+    same byte for byte."""
     draw = random.Random(f"{stack.seed}/close")
     made = [stack.folder / f"bundle-{name}" for name in stack.instances]
-    closers = [Closer(instance, period, out) for instance, out in zip(stack.instances.values(), made, strict=True)]
+    is_calm = threading.Event()
+    closers = [Closer(instance, period, out, is_calm) for instance, out in zip(stack.instances.values(), made, strict=True)]
     for closer in closers:
         closer.start()
     for _ in range(BLOWS):
-        time.sleep(draw.uniform(0.02, 0.6))
+        time.sleep(draw.uniform(0.0, 0.5))
         instance = draw.choice(list(stack.instances.values()))
-        victim = draw.choice(["console", *closers])
+        victim = draw.choice(["console", "archive", *closers])
         if isinstance(victim, Closer):
             victim.kill()
+        elif victim == "archive" and stack.has_archive_disk:
+            acts.fill_archive(stack, "both", {"seconds": 0.7}, threading.Event())
         else:
             for pid in instance.children("console"):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+    is_calm.set()
     for closer in closers:
         closer.join(CLOSE_SECONDS + 60)
         assert closer.is_done, f"{' '.join(closer.command[1:])}: tried {closer.tries} times, at last: {closer.said}"

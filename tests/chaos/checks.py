@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from . import grants, world
+from . import grants, spending, world
 from .books import COMPLETE, Books
 from .clients import Seen
 from .evidence import PARTITIONS
@@ -293,6 +293,7 @@ CHECKS = [
     grants.grants_are_given_once,
     grants.grants_that_end_are_taken_back_once,
     grants.what_is_left_of_grants_is_said,
+    spending.what_was_spent_in_a_day_is_its_calls,
     refunds_are_recorded_once,
     creators_earn_what_accounts_pay,
     a_revoked_key_opens_nothing,

@@ -70,8 +70,8 @@ class People(threading.Thread):
             self._insist(operation)
         self._do(self._grant("plenty", "0.123456789", 20))
         while not self.over.wait(self.draw.uniform(0.3, 2.0)):
-            what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund, self.adjust, self.grant],
-                                      [10, 1, 2, 5, 2, 6])[0]
+            what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund, self.adjust, self.grant,
+                                       self.change_budget], [10, 1, 2, 5, 2, 6, 2])[0]
             try:
                 what()
             except Exception as error:      # noqa: BLE001 - a finding
@@ -97,6 +97,10 @@ class People(threading.Thread):
         amount = spell(self.draw.choice([1, 1_000, 1_000_000]) * self.draw.randint(1, 999))
         self._do(self._grant(account, amount, self.draw.choice([3, 5, 10, 20, 60, self.over_the_month, FAR_SECONDS])))
 
+    def change_budget(self) -> None:
+        self._do(self._operation(("account", "limit", "metered", "--budget-month", spell(self.draw.randint(1, 500) * 1_000_000)),
+                                 "metered", f"b{len(self.operations)}"))
+
     def change_key(self) -> None:
         """The client learns of its new key only after the old one was revoked, as people do it."""
         client = self.draw.choice(self.clients)
@@ -104,7 +108,8 @@ class People(threading.Thread):
         self.revoking[old] = time.time()
         number = len(self.operations)
         revoke = self._operation(("key", "revoke", old), client.account, f"r{number}")
-        make = self._operation(("key", "create", client.account), client.account, f"k{number}")
+        make = self._operation(("key", "create", client.account, *world.ACCOUNT_BY_NAME[client.account].key_options),
+                               client.account, f"k{number}")
         self.stack.creations[make.op] = time.time()
         said = self._insist(revoke)
         if said is not None and "written" not in said:
@@ -202,7 +207,7 @@ class People(threading.Thread):
         """Everything that was ever asked for gets done, now that all is well; what could not be. Of a call that was lost
         with its journal nothing can be given back."""
         self.operations = [operation for operation in self.operations
-                           if operation.done or operation.words[2] not in self.stack.lost]
+                           if operation.done or operation.words[2] not in self.stack.lost | self.stack.in_doubt]
         left = [operation for operation in self.operations if not operation.done and not operation.is_too_late]
         deadline = time.monotonic() + 90
         for operation in left:

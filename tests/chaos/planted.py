@@ -112,6 +112,9 @@ PLANTED: dict[str, Callable[[Books], None]] = {
         books, "redis", SpoiledRedis(books.redis, "tg:{a??}:account:plenty", one_nano_more)),
     "earnings are a nano higher": lambda books: setattr(
         books, "redis", SpoiledRedis(books.redis, "tg:{m??}:gross:*", one_nano_more)),
+    "a day's spending is a nano higher": lambda books: setattr(
+        books, "redis", SpoiledRedis(books.redis, "tg:{a??}:spent:*", lambda table: {
+            name: str(int(value) + (name == "account")) for name, value in table.items()})),
     "a cursor is one behind": lambda books: setattr(
         books, "redis", SpoiledRedis(books.redis, "tg:{a??}:cursors", one_behind)),
     "a hold is left": lambda books: setattr(books, "redis", RedisWithHold(books.redis)),

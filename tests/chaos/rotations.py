@@ -19,7 +19,7 @@ from tollgate import run
 from .certificates import replace
 from .stack import Instance, Stack
 
-PATIENCE = 180      # seconds for one step, whatever else is broken meanwhile
+PATIENCE = 600      # seconds for one step, whatever else is broken meanwhile; a client's errand may take minutes
 CUT = "the time was over"
 
 

@@ -33,7 +33,7 @@ T = TypeVar("T")
 NAMES = ("north", "south")
 SHARED = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 JOURNAL_MIB, JOURNAL_MIB_A_MINUTE = 24, 2     # of an instance's disk: nothing leaves a journal before its month is closed
-RELOAD_SECONDS = 180    # in which a host that is asked again and again has read its files, whatever else is broken meanwhile
+RELOAD_SECONDS = 300    # in which a host that is asked again and again has read its files, whatever else is broken meanwhile
 
 
 class Traffic:
@@ -249,6 +249,7 @@ class Stack:
         self.redis_password = uuid.uuid4().hex
         self.has_archive_disk = False
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
+        self.in_doubt: set[str] = set()     # and those that went with it unless Redis or the archive still has them
         self.only_copy = threading.Lock()   # held while Redis alone has what a destroyed journal had, or Redis loses things
         self.spawner = ThreadPoolExecutor(1)
 
@@ -287,8 +288,10 @@ class Stack:
             mode = "--prepaid" if account.is_prepaid else "--postpaid"
             instance.cli("account", "create", account.name, "--currency", "CNY", mode, *account.options)
             for number in range(account.clients):
-                secret = instance.cli_one("key", "create", account.name)["secret"]
+                secret = instance.cli_one("key", "create", account.name, *account.key_options)["secret"]
                 self.keys[f"{account.name}-{number}"] = (account.name, secret)
+            if account.budgets:
+                instance.cli("account", "limit", account.name, *account.budgets)
 
     @property
     def doors(self) -> dict[str, int]:

@@ -60,6 +60,8 @@ class Account:
     first_credit: str
     options: tuple[str, ...] = ()
     clients: int = 2
+    budgets: tuple[str, ...] = ()       # of one model
+    key_options: tuple[str, ...] = ()
 
 
 ACCOUNTS = [
@@ -67,9 +69,10 @@ ACCOUNTS = [
     Account("scarce", True, "0.02", clients=3),     # runs dry again and again, and is topped up
     Account("steady", True, "200", clients=3),
     Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
-    Account("branch", False, "10", ("--credit-limit", "500")),
-    Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000")),
-    Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=3),
+    Account("branch", False, "10", ("--credit-limit", "500"), budgets=("--model", "cid/drain", "--budget-day", "0.02")),
+    Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000", "--budget-month", "0.05")),
+    Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=3,
+            key_options=("--budget-day", "0.1")),
 ]
 
 
@@ -131,6 +134,7 @@ def account_key(name: str) -> str:
 
 
 BY_NAME = {model.name: model for model in MODELS}
+ACCOUNT_BY_NAME = {account.name: account for account in ACCOUNTS}
 
 
 def month_end(now: datetime) -> datetime:

@@ -74,16 +74,28 @@ def frames(data: bytes) -> list[bytes]:
     return found
 
 
-def unshipped(stack: Stack, directory: Directory) -> dict[tuple[str, int], Any]:
-    """The records that Redis has not applied, or that stand in a partition which does not admit, so may yet be emptied."""
-    cursors = {}
+@dataclass
+class Unshipped:
+    lost: list[Any]         # records that Redis has not applied
+    in_doubt: list[Any]     # and those in a partition that does not admit: it may yet be emptied, or filled from the archive
+
+
+def unshipped(stack: Stack, directory: Directory) -> Unshipped:
+    found = Unshipped([], [])
+    cursors: dict[str, int | None] = {}
     with contextlib.closing(reader(stack.ledger)) as redis:
         for partition in directory.crcs:
             state = redis.table(f"tg:{{{partition}}}:state")
             cursor = redis.table(f"tg:{{{partition}}}:cursors").get(directory.writer, "0 -")
             is_admitting = "run_id" in state and not UNSOUND & set(state)
-            cursors[partition] = int(cursor.split(" ")[0]) if is_admitting else 0
-    return {place: record for place, record in directory.records.items() if place[1] > cursors[place[0]]}
+            cursors[partition] = int(cursor.split(" ")[0]) if is_admitting else None
+    for (partition, n), record in directory.records.items():
+        cursor = cursors[partition]
+        if cursor is None:
+            found.in_doubt.append(record)
+        elif n > cursor:
+            found.lost.append(record)
+    return found
 
 
 @contextlib.contextmanager
@@ -124,7 +136,8 @@ def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: thre
 def is_shipped(stack: Stack, directory: Directory) -> bool:
     """False also when Redis can't be asked."""
     try:
-        return not unshipped(stack, directory)
+        found = unshipped(stack, directory)
+        return not found.lost and not found.in_doubt
     except (OSError, AssertionError):
         return False
 
@@ -142,16 +155,17 @@ def destroy_unshipped(stack: Stack, target: str, given: dict[str, Any], over: th
     with directories(instance) as free:
         found = [one for one in free if one.records and one.is_of_a_worker]
         lost = {one.path: unshipped(stack, one) for one in found}
-        victim = max(found, key=lambda one: len(lost[one.path]), default=None)
+        victim = max(found, key=lambda one: len(lost[one.path].lost), default=None)
         if victim:
-            stack.lost.update(record["request_id"] for record in lost[victim.path].values())
+            stack.lost.update(record["request_id"] for record in lost[victim.path].lost)
             stack.lost.update(victim.open_calls)
+            stack.in_doubt.update(record["request_id"] for record in lost[victim.path].in_doubt)
             shutil.rmtree(victim.path)
     instance.serve()
     if not victim:
         return "left alone: no worker's directory has records"
     said = retire(instance, victim.writer, over)
-    gone = {record["request_id"] for record in lost[victim.path].values()} | victim.open_calls
+    gone = {record["request_id"] for record in lost[victim.path].lost} | victim.open_calls
     named = gone & {call["request_id"] for call in said["open"]}
     return (f"destroyed {victim.path.name} ({victim.writer}): LOST, as the guarantee says: {len(gone)} calls, {len(named)} of "
             f"them named by journal retire, {said['saved']} records saved from Redis")
