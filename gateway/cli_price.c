@@ -34,6 +34,8 @@ int price_rerate(struct cli *c)
 static int report(struct cli *c, struct period period, const struct rerate *r)
 {
     print_rows(c, r);
+    if (!sum_table_count(r->booked))
+        return CLI_DONE;
     if (!r->differences.count) {
         fprintf(stderr,
                 "rated again by the versions that they name, the archived events of %s "

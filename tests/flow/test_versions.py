@@ -138,3 +138,5 @@ def test_months_with_two_versions_can_be_proven_and_rated_again(story: Story) ->
     assert (row["model"], row["events"], row["amount"], row["rerated"], row["different"]) == ("ann/shared", 3, "5", "5", 0)
     done = tollgate.run("price", "rerate", story.next, config=story.dev.config, check=True)
     assert "cost what was charged" in done.stderr
+    done = tollgate.run("price", "rerate", after(story.next), config=story.dev.config, check=True)
+    assert done.stderr == "the archive has no event of that month\n"
