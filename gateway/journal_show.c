@@ -18,6 +18,7 @@
 /* One answer. Every writer says the same in all partitions, so one of them is asked. */
 struct show {
     struct http_request *request; /* null once the client is gone */
+    struct redis *redis;
     const char *archive;
     struct journal_report here;
     struct archive_writer *writers;
@@ -30,6 +31,7 @@ static bool read_files(struct show *s, const struct options *o, struct err *err)
 static void on_time(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_live(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_word(struct show *s, struct span writer, struct span text);
+static void end(struct show *s);
 static void answer(struct show *s);
 static void write_entry(const struct show *s, const struct journal_entry *e, struct jw *w);
 static bool is_here(const struct show *s, const char *writer);
@@ -41,23 +43,20 @@ static void show_free(struct show *s);
 
 void journal_get(void *server, struct http_request *r, const struct route_match *match)
 {
-    static const struct partition asked = {SIDE_ACCOUNT, 0};
     struct console *c = server;
     struct show *s = xcalloc(1, sizeof *s);
-    char key[PARTITION_KEY];
     const struct span time[] = {SPAN("TIME")};
-    const struct span live[] = {SPAN("HGETALL"), partition_key(asked, "live", NULL, key)};
     struct err err;
 
     (void)match;
+    s->redis = c->ledger.redis;
     if (!read_files(s, c->options, &err)) {
         reply_err(r, &err);
         show_free(s);
         return;
     }
     request_keep(r, &s->request);
-    redis_command(c->ledger.redis, time, ARRAY_LEN(time), on_time, s);
-    redis_command(c->ledger.redis, live, ARRAY_LEN(live), on_live, s);
+    redis_command(s->redis, time, ARRAY_LEN(time), on_time, s);
 }
 
 static bool read_files(struct show *s, const struct options *o, struct err *err)
@@ -70,17 +69,24 @@ static bool read_files(struct show *s, const struct options *o, struct err *err)
     return true;
 }
 
+/* Only then what writers said: two questions at once may be answered by two servers, in either order. */
 static void on_time(void *arg, const struct redis_reply *reply, const struct err *err)
 {
+    static const struct partition asked = {SIDE_ACCOUNT, 0};
     struct show *s = arg;
+    char key[PARTITION_KEY];
+    const struct span live[] = {SPAN("HGETALL"), partition_key(asked, "live", NULL, key)};
     int64_t seconds;
 
     if (!err && redis_reply_count(reply) == 2 &&
         int64_parse(redis_reply_text(redis_reply_at(reply, 0)), &seconds))
         s->redis_time = seconds * NANOS_PER_SECOND;
+    if (err)
+        end(s);
+    else
+        redis_command(s->redis, live, ARRAY_LEN(live), on_live, s);
 }
 
-/* Without Redis the files still say who there is. */
 static void on_live(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct show *s = arg;
@@ -88,9 +94,7 @@ static void on_live(void *arg, const struct redis_reply *reply, const struct err
     for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
         take_word(s, redis_reply_text(redis_reply_at(reply, i)),
                   redis_reply_text(redis_reply_at(reply, i + 1)));
-    if (s->request)
-        answer(s);
-    show_free(s);
+    end(s);
 }
 
 static void take_word(struct show *s, struct span writer, struct span text)
@@ -102,6 +106,14 @@ static void take_word(struct show *s, struct span writer, struct span text)
     for (size_t i = 0; i < s->writer_count; i++)
         if (span_equal(writer, span_of(s->writers[i].writer)))
             s->heard_at[i] = word.heard_ms * NANOS_PER_MS;
+}
+
+/* Without Redis the files still say who there is. */
+static void end(struct show *s)
+{
+    if (s->request)
+        answer(s);
+    show_free(s);
 }
 
 static void answer(struct show *s)
