@@ -304,7 +304,8 @@ static void draw_grant(struct dice *d, struct fact *f)
     f->spent = (int64_t)draw(d, 40) * 500000000;
     f->expires_at = EXPIRY_BASE + (int64_t)draw(d, 4) * 50 * NANOS_PER_SECOND;
     f->amount = one_in(d, 3) ? f->amount : draw_part(d);
-    if (d->theme == GRANTS && one_in(d, 2))
+    if (d->theme == GRANTS && one_in(d, 2) && f->amount < INT64_MAX / 16 &&
+        f->amount > -INT64_MAX / 16)
         f->amount *= 16; /* so that what is free seldom covers it */
     if (f->kind == RECORD_GRANT)
         return;
@@ -543,8 +544,8 @@ void story_draw(struct story *s, uint64_t seed, size_t steps)
 
     d.theme = (enum theme)draw(&d, THEMES);
     d.commutes = draw(&d, 2);
-    s->commutes = d.commutes;
-    s->ops = xcalloc(steps + OPENING_MAX, sizeof *s->ops);
+    *s =
+        (struct story){.commutes = d.commutes, .ops = xcalloc(steps + OPENING_MAX, sizeof *s->ops)};
     s->count = open_accounts(s->ops);
     while (s->count < steps) {
         const struct op *op = &s->ops[s->count++];
