@@ -253,6 +253,21 @@ def test_earnings_grow_while_calls_come_in(browser: Browser, desk: Desk) -> None
     page.context.close()
 
 
+@pytest.mark.parametrize(("role", "path", "amount"), [("creator", "creator/earnings", "earned"), ("client", "client/usage", "amount")])
+def test_each_day_has_a_bar_as_high_as_what_it_came_to(browser: Browser, desk: Desk, role: str, path: str, amount: str) -> None:
+    page = visit(browser, desk, role)
+    drawn = page.locator("svg.chart rect.bar").evaluate_all(
+        "bars => bars.map(bar => [bar.querySelector('title').textContent, Number(bar.getAttribute('height'))])")
+    page.context.close()
+    days = {day["day"]: day[amount] for day in desk.get(path, role)["currencies"][0]["days"]}
+    heights = {title.partition(": ")[0]: height for title, height in drawn}
+    assert len(heights) == len(drawn) and days and days.keys() <= heights.keys()
+    highest, most = max(heights.values()), max(Decimal(value) for value in days.values())
+    assert highest > 100, "of the drawing's 200"
+    for day, height in heights.items():
+        assert abs(height - highest * float(Decimal(days.get(day, "0")) / most)) <= 1, (day, drawn)
+
+
 def test_finance_goes_to_a_closed_month_and_saves_a_file(browser: Browser, desk: Desk) -> None:
     page = visit(browser, desk, "finance")
     page.click(f"a[href='#{desk.closed}']")
