@@ -33,7 +33,7 @@ struct usage_day {
 struct usage_reading {
     struct console *console;
     struct http_request *request;
-    struct period period;
+    struct period period; /* "": that which runs in the account's zone */
     char account[ID_TEXT], currency[CURRENCY_TEXT];
     struct usage_day day[DAYS_MOST];
     size_t waiting;
@@ -44,6 +44,7 @@ struct usage_reading {
 
 static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err);
+static bool find_period(struct usage_reading *u, const char *name, struct err *err) MUST_USE;
 static void read_day(struct usage_reading *u, struct usage_day *day, size_t number);
 static void on_day(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool add_day(struct usage_sums *sums, const char *day, const struct redis_reply *reply,
@@ -60,7 +61,7 @@ static void usage_end(struct usage_reading *u, const struct err *err);
 
 void client_usage_get(void *server, struct http_request *r, const struct route_match *match)
 {
-    struct period period = period_of(clock_now());
+    struct period period = {""};
     struct usage_reading *u;
     char text[16] = "";
     struct err err;
@@ -83,12 +84,14 @@ static void on_account(void *arg, bool found, const struct account_state *state,
                        const struct err *err)
 {
     struct usage_reading *u = arg;
-    struct err absent;
+    struct err wrong;
 
     if (!err && !found) {
-        err_set(&absent, ERR_NOT_FOUND, "This key's account is not open");
-        err = &absent;
+        err_set(&wrong, ERR_NOT_FOUND, "This key's account is not open");
+        err = &wrong;
     }
+    if (!err && !u->period.text[0] && !find_period(u, state->zone, &wrong))
+        err = &wrong;
     if (err || !u->request) {
         usage_end(u, err);
         return;
@@ -99,6 +102,17 @@ static void on_account(void *arg, bool found, const struct account_state *state,
     u->waiting = DAYS_MOST;
     for (size_t i = 0; i < DAYS_MOST; i++)
         read_day(u, &u->day[i], i + 1);
+}
+
+static bool find_period(struct usage_reading *u, const char *name, struct err *err)
+{
+    const struct zone *zone;
+    char day[DAY_TEXT];
+
+    if (!zones_find(u->console->ledger.zones, name, &zone, err))
+        return false;
+    memcpy(u->period.text, day_in(zone, clock_now(), day), PERIOD_TEXT - 1);
+    return true;
 }
 
 /* No answer comes inside this. */

@@ -79,6 +79,7 @@ function limits(b) {
         [t("creditLimit"), b.mode === "postpaid" ? `${amount(b.credit_limit)} ${b.currency}` : t("none")],
         ...["concurrency", "rpm", "tpm"].map((name) => [t(name), b.limits[name] === null ? t("none") : count(b.limits[name])]),
         ...["rpm", "tpm"].filter((name) => b.key[name] !== null).map((name) => [`${t(name)}, ${t("budgetOf_key")}`, count(b.key[name])]),
+        [t("zone"), b.zone],
         ...(b.key.expires_at ? [[t("keyEnds"), time(b.key.expires_at)]] : []),
     ];
     return h("section", {class: "card"}, h("h2", {}, t("limits")),

@@ -93,6 +93,8 @@ def test_the_balance_is_that_of_the_accounts_day(host: Served) -> None:
         assert balance["zone"] == LOS_ANGELES
         assert [(one["window"], one["spent"], one["ends_at"]) for one in balance["budgets"]] == \
             [("day", "0.2", "2027-03-14T08:00:00.000Z"), ("month", "0.2", "2027-04-01T07:00:00.000Z")]
+    usage = host.get("/api/v1/client/usage", key, host.console)
+    assert (usage["period"], usage["currencies"][0]["days"]) == ("2027-03", [{"day": "2027-03-13", "calls": 2, "amount": "0.2"}])
     host.cli("account", "limit", account, "--zone", "none")
     balance = host.get("/v1/balance", key)
     assert balance["zone"] == "Asia/Shanghai"
