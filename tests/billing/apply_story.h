@@ -1,4 +1,4 @@
-/* apply_story.h - records of several writers for one partition, and what they must add up to. */
+/* apply_story.h - records of several writers for one partition of a real Redis, and the scripts that apply them. */
 #ifndef TOLLGATE_TESTS_APPLY_STORY_H
 #define TOLLGATE_TESTS_APPLY_STORY_H
 
@@ -15,7 +15,7 @@
 #define CHARGED      1000
 #define SUMS_MAX     64
 #define LINE         160
-#define EXPECTED     (8 * 1024 * 1024)
+#define VALUES       320
 #define INSTALLATION "inst-1"
 
 enum kind { CALL, ACCOUNT, KEY, CREDIT, CATALOGUE, REFUND };
@@ -27,10 +27,10 @@ struct fact {
     uint64_t n;
     unsigned subject, currency, op; /* which account, key or object; which operation */
     enum form form;                 /* of an account or a key */
-    bool sets_limit;                /* of one that changes limits: the credit limit, else the rate */
+    bool sets_limit; /* of one that changes limits: the credit limit, else the rate */
     int64_t rpm;
-    bool adjusts;                   /* of a credit: it is an adjustment */
-    unsigned call, month;           /* of a refund; of a credit the month alone */
+    bool adjusts;         /* of a credit: it is an adjustment */
+    unsigned call, month; /* of a refund; of a credit the month alone */
     int64_t amount, limit, revision, at;
     bool too_large, has_hold;
     char line[LINE];
@@ -46,18 +46,27 @@ struct story {
 extern struct story story;
 extern struct fixture redis;
 extern const char *const writers[WRITERS];
-extern const char *const currencies[2];
+extern const char *const currencies[2], *const forms[FORMS], *const months[MONTHS];
+extern const struct partition account_partition;
+
+void start_redis(void);
+void stop_redis(void);
+void expect_field(const char *key, const char *field, const char *expected);
+void set_field(const char *key, const char *field, const char *value);
 
 void begin_story(enum partition_side side);
+void open_account(void); /* and its first record is applied: account 0 is opened */
 /* Appends a fact to its writer's numbers. */
 struct fact *tell(struct fact f);
 uint32_t fact_crc(const struct fact *f);
+/* What an operation of an account or a key sets. */
+const char *fact_values(const struct fact *f, char out[VALUES]);
+/* What a refund adds up under. */
+const char *fact_sum_name(const struct fact *f, char out[64]);
 void start(struct batch *b, unsigned writer);
 void add_fact(struct batch *b, const struct fact *f);
 /* Applies records from..to of a writer; the answer must begin as expected. */
 void apply(unsigned writer, uint64_t from, uint64_t to, const char *expected);
-
-/* The reference model: the state as a function of the set of all records, with no notion of order. */
-void compare_with_model(const char *when, uint64_t seed);
+uint64_t cursor_of(unsigned writer); /* as Redis has it */
 
 #endif
