@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def what_was_spent_in_a_day_is_its_calls(books: Books) -> Iterator[str]:
-    """By account, key and model, in the day and in the month in which each call began; whatever Redis lost meanwhile."""
+    """By account, key and model, in the account's day and month in which each call began; whatever Redis lost meanwhile."""
     due: dict[str, Counter[str]] = defaultdict(Counter)
     for event in books.all_events:
-        began = datetime.fromisoformat(event["started_at"]).astimezone(world.ZONE)
+        began = datetime.fromisoformat(event["started_at"]).astimezone(world.ACCOUNT_BY_NAME[event["account"]].zone)
         nanos = world.nanos(event["amount"])
         for window in (f"{began:%Y-%m-%d}", f"{began:%Y-%m}"):
             sums = due[f"{event['account']}:{window}:{event['currency']}"]

@@ -286,7 +286,8 @@ class Stack:
                    30)
         for account in world.ACCOUNTS:
             mode = "--prepaid" if account.is_prepaid else "--postpaid"
-            instance.cli("account", "create", account.name, "--currency", "CNY", mode, *account.options)
+            zone = ["--zone", account.own_zone] if account.own_zone else []
+            instance.cli("account", "create", account.name, "--currency", "CNY", mode, *account.options, *zone)
             for number in range(account.clients):
                 secret = instance.cli_one("key", "create", account.name, *account.key_options)["secret"]
                 self.keys[f"{account.name}-{number}"] = (account.name, secret)

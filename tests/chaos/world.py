@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from .evidence import PARTITIONS, crc32c
 
 NANOS = 10 ** 9
-ZONE = timezone(timedelta(hours=8))     # of months
+ZONE = ZoneInfo("Asia/Shanghai")        # of periods, and of accounts without one of their own
 PARENTS = {"cached_input_tokens": "input_tokens", "reasoning_tokens": "output_tokens"}
 PER_ONE = {"call"}
 
@@ -62,6 +63,12 @@ class Account:
     clients: int = 2
     budgets: tuple[str, ...] = ()       # of one model
     key_options: tuple[str, ...] = ()
+    own_zone: str = ""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """By whose days and months its budgets go."""
+        return ZoneInfo(self.own_zone) if self.own_zone else ZONE
 
 
 ACCOUNTS = [
@@ -69,8 +76,10 @@ ACCOUNTS = [
     Account("scarce", True, "0.02", clients=3),     # runs dry again and again, and is topped up
     Account("steady", True, "200", clients=3),
     Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
-    Account("branch", False, "10", ("--credit-limit", "500"), budgets=("--model", "cid/drain", "--budget-day", "0.02")),
-    Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000", "--budget-month", "0.05")),
+    Account("branch", False, "10", ("--credit-limit", "500"), budgets=("--model", "cid/drain", "--budget-day", "0.02"),
+            own_zone="America/Los_Angeles"),
+    Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000", "--budget-month", "0.05"),
+            own_zone="Pacific/Kiritimati"),
     Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=3,
             key_options=("--budget-day", "0.1")),
 ]
