@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections.extend(tollgate.logs())
 
 
+ZONE = timezone(timedelta(hours=8))             # of the tests' installations: their days and months
+OF_A_DAY = timedelta(minutes=3)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test does today is still of today, and of this month, when it looks: it begins in the next day where this one
+    is about to end."""
+    now = datetime.now(ZONE)
+    ends = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if ends - now < OF_A_DAY:
+        time.sleep((ends - now).total_seconds())
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     tollgate.forget_stopped()
@@ -70,9 +86,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream)
 
 
 @pytest.fixture
-def scripted(gateway: Dev, shared_upstream: Upstream) -> Upstream:
+def scripted(gateway: Dev, shared_upstream: Upstream) -> Iterator[Upstream]:
     """The server behind demo/upstream of the shared gateway; the test says how it responds."""
-    return shared_upstream
+    answers = shared_upstream.respond
+    yield shared_upstream
+    shared_upstream.respond = answers
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class ModelServer:
     model = MODEL
 
     def __init__(self, *, port: int = 0, slots: int = 2, context: int = 2048, threads: int = 1,
-                 timeout: float = 60.0) -> None:
+                 timeout: float = 120.0) -> None:
         self.url = ""
         self.pid = 0
         self._arguments = [f"--port={port}", f"--slots={slots}", f"--context={context}", f"--threads={threads}"]
@@ -89,7 +89,7 @@ class ModelServer:
         self.url = f"http://{self._address}/v1"
 
     def _get(self, path: str) -> Any:
-        with contextlib.closing(http.client.HTTPConnection(self._address, timeout=10)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self._address, timeout=self._timeout)) as connection:
             connection.request("GET", path)
             return json.load(connection.getresponse())
 

@@ -62,7 +62,7 @@ def test_the_certificate_is_good_for_every_name_of_this_machine(dev: Dev) -> Non
     api = dev.api
     for host in ("localhost", "127.0.0.1"):
         dev.api = api.replace("127.0.0.1", host)
-        assert dev.is_ready()
+        tollgate.wait_until(dev.is_ready, f"it is reached as {host}")
 
 
 def test_a_model_server_that_is_not_there_is_named_and_stopping_meanwhile_is_clean(tmp_path: Path) -> None:
@@ -102,14 +102,17 @@ def test_the_upstreams_key_goes_to_the_upstream_and_nowhere_else(dev: Dev, upstr
 def test_an_upstream_that_is_still_starting_is_waited_for(dev: Dev) -> None:
     port = free_port()
     late = Upstream(port, listens=False)
-    timer = threading.Timer(3.0, late.listen)
-    timer.start()
+
+    def listen() -> None:
+        tollgate.wait_until(lambda: f"127.0.0.1:{port}" in dev.log_text(), "the log says what it waits for")
+        late.listen()
+    listener = threading.Thread(target=listen)
+    listener.start()
     try:
         dev.start("--upstream", late.url)
         assert dev.ready["models"] == ["demo/echo", "demo/upstream"]
-        assert f"127.0.0.1:{port}" in dev.log_text(), "the log says what it waited for"
     finally:
-        timer.join()
+        listener.join()
         late.close()
 
 

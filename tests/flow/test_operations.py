@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tollgate
-from tollgate import Dev, Gateway, Served, wait_until
+from tollgate import Dev, Gateway, Served
 
 LIMITS = ("concurrency", "rpm", "tpm")
 
@@ -50,7 +50,7 @@ def test_changes_through_two_consoles_at_the_same_moment_all_stand(served: Serve
     assert second.cli_one("account", "limit", account, "--rpm", "50", "--op", op)["rpm"] == 60
     assert "with other values" in served.refused("account", "limit", account, "--rpm", "51", "--op", op)
     second.cli("journal", "rebuild", "--from-zero")
-    wait_until(lambda: served.is_ready() and second.is_ready(), "both admit again", 30)
+    served.wait_ready(), second.wait_ready()
     assert limits(served, account) == limits(second, account) == (5, 60, 5)
 
 

@@ -18,7 +18,7 @@ from tollgate import Dev, Served, wait_until
 @pytest.fixture
 def gateway(served: Served) -> Iterator[Served]:
     served.backends = {"fast": {"kind": "echo"}}
-    served.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s", "journal_segment": "256 KiB"}
+    served.options = {"redis_timeout": "3 s", "recovering_wait": "3 s", "journal_segment": "256 KiB"}
     yield served.start().set_up("100", [{"id": "demo/fast", "backends": [{"name": "fast"}]}])
 
 
@@ -88,8 +88,7 @@ def test_under_load_everything_is_lost_and_no_call(gateway: Served) -> None:
 def test_an_old_backup_is_brought_up_to_the_journals(gateway: Served) -> None:
     fill(gateway)
     settled_dump(gateway)
-    gateway.redis.command("BGREWRITEAOF")
-    wait_until(gateway.redis.has_rewritten, "the backup is whole")
+    gateway.redis.rewrite()
     gateway.redis.kill()
     backup = gateway.redis.folder / "appendonlydir"
     shutil.copytree(backup, gateway.redis.folder / "kept")
@@ -136,7 +135,7 @@ def test_what_was_metered_while_a_partition_was_parked_is_in_it_once_it_is_rebui
     gateway.stop_serving()
     gateway.options["workers"] = 1
     gateway.write_config()
-    gateway.serve()
+    gateway.serve().wait_ready()
     wait_until(lambda: "journal_let_go" in gateway.log_text() or None, "a directory is left although a partition is parked")
     answered |= call(gateway, 2)
     gateway.cli("journal", "rebuild")
@@ -203,7 +202,7 @@ def test_writers_that_only_the_archive_has_are_replayed(gateway: Served, tmp_pat
     period = gateway.events("demo")[0]["period"]
     gateway.cli("settle", "preview", period)           # seals and archives everything
     gateway.stop_serving()
-    gateway.serve()
+    gateway.serve().wait_ready()
     gateway.cli("settle", "preview", period)
     gateway.stop_serving()
     shutil.move(gateway.state / "journal", tmp_path / "gone")

@@ -209,7 +209,8 @@ def test_a_rotation_gives_no_second_budget_also_after_a_rebuild(served: Served) 
     assert [event["key"] for event in events] == [first["public_id"], first["public_id"], second["public_id"],
                                                   third["public_id"]]
     served.cli("journal", "rebuild", "--from-zero")
-    wait_until(lambda: ask(third["secret"]) != 503, "the account's partition admits again", 60)
+    served.wait_ready()
+    wait_until(lambda: ask(third["secret"]) != 503, "the account's partition admits again")
     assert [ask(key["secret"]) for key in (first, second, third)] == [429, 429, 429]
     assert listed(served, first["public_id"])["replaced_by"] == second["public_id"]
     assert served.balance(account) == Decimal("99.6")

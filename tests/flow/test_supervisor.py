@@ -20,7 +20,7 @@ def supervisor(served: Served) -> Iterator[socket.socket]:
     path = served.state.parent / "notify.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
-        listener.settimeout(60 * tollgate.SLOWER)
+        listener.settimeout(tollgate.PATIENCE * tollgate.SLOWER)
         served.write_config()
         served.redis.start()
         served.process = Process([BINARY, "serve", "-c", str(served.config)], served.log,

@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import random
+import re
 import select
 import shutil
 import signal
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
 TOP = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("TOLLGATE", str(TOP / "build" / "tollgate"))
 SLOWER = 4 if "ASAN_OPTIONS" in os.environ else 1       # a sanitizer build may take that much longer
+# Options of a gateway whose clients and Redis share a slow machine with much else. Tests of these times set their own.
+UNHURRIED = {"handshake_timeout": "1 min", "head_timeout": "5 min", "redis_timeout": "5 s"}
 # What a host copies from another to belong to its installation.
 JOINING_FILES = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 # How long a test waits for what must come, before it says that it does not: no claim about speed, as several tests and their
 # gateways share a slow machine. Where a time is the claim itself, the test states it.
 PATIENCE = 90.0
 START_SECONDS = STOP_SECONDS = PATIENCE * SLOWER
-LEAVING_SECONDS = 20        # from a process's end to that of its last child
 
 T = TypeVar("T")
 
@@ -110,7 +112,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill_all()
             raise AssertionError(f"it did not end within {timeout:g} s of signal {sign}") from None
-        deadline = time.monotonic() + LEAVING_SECONDS
+        deadline = time.monotonic() + PATIENCE * SLOWER
         while (left := self.family()) and time.monotonic() < deadline:
             time.sleep(0.02)
         names = {pid: command_of(pid) for pid in left}
@@ -143,6 +145,23 @@ def is_gone(pid: int) -> bool:
         return stat_field(pid, STATE) in "ZX"
     except OSError:
         return True
+
+
+def sockets_between(ours: int, theirs: int) -> set[str]:
+    """The inodes of this machine's TCP sockets at port `ours` that are connected to port `theirs`."""
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {fields[9] for fields in lines
+            if [int(end.rpartition(":")[2], 16) for end in fields[1:3]] == [ours, theirs]}
+
+
+def holds_socket(pid: int, inodes: set[str]) -> bool:
+    """Whether one of these is open in the process."""
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor).removeprefix("socket:[").removesuffix("]") in inodes:
+                    return True
+    return False
 
 
 def command_of(pid: int) -> str:
@@ -261,7 +280,7 @@ class Gateway:
         import openai       # here: the chaos harness uses this file too, with nothing but the standard library
 
         http_client = openai.DefaultHttpxClient(verify=self.tls, trust_env=False)
-        options = {"max_retries": 0, "timeout": 60.0, **options}
+        options = {"max_retries": 0, "timeout": PATIENCE * SLOWER, **options}
         return openai.OpenAI(base_url=f"{self.api}/v1", api_key=key or self.key, http_client=http_client, **options)
 
     def wire(self, key: str | None = None, timeout: float = PATIENCE) -> Wire:
@@ -282,7 +301,7 @@ class Gateway:
     def try_get(self, path: str, key: str | None = None, base: str | None = None) -> tuple[int, Any]:
         """Status and body of a GET on the API, or on the console when `base` says so."""
         host, _, port = (base or self.api).removeprefix("https://").rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE, context=self.tls)
+        connection = http.client.HTTPSConnection(host, int(port), timeout=PATIENCE * SLOWER, context=self.tls)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Authorization": f"Bearer {key or self.key}"})
             answer = connection.getresponse()
@@ -298,8 +317,45 @@ class Gateway:
             return False
 
     def wait_ready(self) -> None:
-        """A connection reaches any of the workers, so several in a row must say so."""
-        wait_until(lambda: all(self.is_ready() for _ in range(6)), "every worker is ready")
+        """Until each of the workers that serve has said so, and the console has what commands need. A connection reaches any
+        of the workers, so there are as many as it takes."""
+        ready: set[int] = set()
+
+        def all_are_ready() -> bool:
+            workers = self.workers()
+            for _ in range(4):
+                ready.update(self.ready_among(workers))
+            return len(ready & set(workers)) >= self.worker_count()
+        wait_until(all_are_ready, "every worker is ready")
+        wait_until(self.is_console_ready, "the console is ready")
+
+    def worker_count(self) -> int:
+        """As it said when it started."""
+        said = re.findall(r" with (\d+) workers", self.log_text())
+        return int(said[-1]) if said else 1
+
+    def ready_among(self, workers: list[int]) -> list[int]:
+        """The worker that a connection reaches, if it is ready."""
+        try:
+            with self.wire() as wire:
+                if wire.ask(wire.head("GET", "/readyz"), "GET").status != 200:
+                    return []
+                inodes = sockets_between(self.address[1], wire.raw_port)
+                return [pid for pid in workers if holds_socket(pid, inodes)]
+        except OSError:
+            return []
+
+    def is_console_ready(self) -> bool:
+        connection = http.client.HTTPConnection("localhost")
+        with contextlib.closing(connection), socket.socket(socket.AF_UNIX) as connection.sock:
+            try:
+                connection.sock.settimeout(PATIENCE * SLOWER)
+                connection.sock.connect(str(self.state / "admin.sock"))
+                connection.request("GET", "/admin/v1/status")
+                said = json.load(connection.getresponse())
+            except (OSError, http.client.HTTPException):
+                return False
+        return all(said[part] for part in ("redis", "recovered", "catalogue"))
 
     # --- processes
 
@@ -307,6 +363,12 @@ class Gateway:
     def pid(self) -> int:
         assert self.process
         return self.process.pid
+
+    def reload(self) -> None:
+        """Until the new config is in force and nothing is there any more that ran before."""
+        before = self.log_text().count('"event":"all_reloaded"')
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: self.log_text().count('"event":"all_reloaded"') > before, "what ran before has ended")
 
     def children(self, name: str) -> list[int]:
         """Those that live: one that has ended and was not waited for yet is none."""
@@ -418,9 +480,20 @@ class Redis:
 
     def has_rewritten(self) -> bool:
         """A rewrite of its file was begun since it started, and has ended."""
+        return self._rewrites() > 0
+
+    def rewrite(self) -> None:
+        """Writes its file anew, beginning now."""
+        wait_until(lambda: self._rewrites() >= 0, "no other rewrite goes on")
+        before = self._rewrites()
+        self.command("BGREWRITEAOF")
+        wait_until(lambda: self._rewrites() > before, "its file was rewritten")
+
+    def _rewrites(self) -> int:
+        """How many have ended well since it started; -1 while one goes on."""
         said = dict(line.split(":", 1) for line in self.command("INFO", "persistence").splitlines() if ":" in line)
-        return (said["aof_rewrite_in_progress"], said["aof_last_bgrewrite_status"]) == ("0", "ok") and \
-            said["aof_rewrites"] != "0"
+        is_over = (said["aof_rewrite_in_progress"], said["aof_last_bgrewrite_status"]) == ("0", "ok")
+        return int(said["aof_rewrites"]) if is_over else -1
 
     def kill(self) -> None:
         assert self.process
@@ -459,7 +532,7 @@ class Served(Gateway):
         values = {
             "listen": f"127.0.0.1:{self.port}", "console": f"127.0.0.1:{self.console_port}",
             "certificate": str(self.ca), "certificate_key": str(self.certificate_key), "state": str(self.state),
-            "redis": f"unix:{self.redis.socket}", "workers": 2, **self.options,
+            "redis": f"unix:{self.redis.socket}", "workers": 2, **UNHURRIED, **self.options,
         }
         text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
         for name, options in self.backends.items():
@@ -495,13 +568,13 @@ class Served(Gateway):
         assert not self.process
         self.process = Process([BINARY, "serve", "-c", str(self.config)], self.log)
         if wait:
-            wait_until(self.is_alive, "the API answers")
+            wait_until(self.is_alive, "API and console answer")
         return self
 
     def is_alive(self) -> bool:
         assert self.process and self.process.popen.poll() is None, f"it ended: {self.log_text()[-3000:]}"
         try:
-            return self.try_get("/healthz")[0] == 200
+            return self.try_get("/healthz")[0] == self.try_get("/healthz", base=self.console)[0] == 200
         except OSError:
             return False
 

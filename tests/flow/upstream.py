@@ -4,7 +4,7 @@
         upstream.respond = lambda call: call.stream(["one ", "two"], usage=(3, 2))
 
 Every request but GET /models goes to `respond`, in a thread of its own; the connection is closed when it returns
-unless the answer was a plain, whole one.
+unless the answer was a plain, whole one. The head of a stream says so: nobody is to send the next request meanwhile.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 MODEL = "scripted"
+STREAM_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
 
 
 class Call:
@@ -57,7 +58,7 @@ class Call:
                          **({"usage": usage_of(usage)} if usage is not None else {})})
 
     def begin_stream(self) -> None:
-        self.send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        self.send(STREAM_HEAD)
 
     def write(self, data: bytes | str) -> None:
         """One chunk of the transfer encoding."""

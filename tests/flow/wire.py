@@ -60,8 +60,10 @@ class Wire:
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext, key: str, timeout: float) -> None:
         self.key = key
+        self.timeout = timeout
         self.raw = socket.create_connection((host, port), timeout)
         self.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.raw_port: int = self.raw.getsockname()[1]
         self.socket = tls.wrap_socket(self.raw, server_hostname=host)
         self.host = f"{host}:{port}"
         self.left = b""
@@ -86,7 +88,7 @@ class Wire:
         self.socket.setblocking(False)
         with contextlib.suppress(ssl.SSLError, OSError):
             self.socket.unwrap()
-        self.socket.settimeout(20)
+        self.socket.settimeout(self.timeout)
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
