@@ -13,6 +13,7 @@ from typing import Any, Self
 from tollgate import PATIENCE, Process, free_port, wait_until
 
 SLOTS = 16384
+DEAD_MS = 5000          # whoever was silent for so long on a busy machine is dead, and no test wants another to take over
 DURABLE = {"appendonly": "yes", "appendfsync": "everysec", "save": '""', "maxmemory-policy": "noeviction"}
 
 
@@ -107,7 +108,7 @@ class Server:
     def kill(self) -> None:
         assert self.process
         process, self.process = self.process, None
-        process.stop(10, signal.SIGKILL)
+        process.stop(sign=signal.SIGKILL)
 
     def stop(self) -> None:
         if self.process:
@@ -149,10 +150,10 @@ class Group:
 
 
 class Sentinels(Group):
-    """A master, a replica, and three sentinels that agree within a second or two. With `tls` (make_authority()) all of
-    them ask for certificates."""
+    """A master, a replica, and three sentinels that agree soon after a server was silent for so long. With `tls`
+    (make_authority()) all of them ask for certificates."""
 
-    def __init__(self, folder: Path, tls: dict[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, tls: dict[str, Path] | None = None, *, silence_ms: int = 700) -> None:
         super().__init__()
         options = {**DURABLE, **asking(tls)}
         self.master = self.add(Server(folder / "master", options, tls=tls))
@@ -160,7 +161,7 @@ class Sentinels(Group):
         wait_until(lambda: self.replica.info("replication").get("master_link_status") == "up", "the replica follows")
         self.sentinels = [self.add(Server(folder / f"sentinel{number}", {
             **asking(tls), "sentinel monitor": f"books 127.0.0.1 {self.master.port} 2",
-            "sentinel down-after-milliseconds": "books 700", "sentinel failover-timeout": "books 4000",
+            "sentinel down-after-milliseconds": f"books {silence_ms}", "sentinel failover-timeout": "books 4000",
         }, tls=tls, program=("redis-server", "--sentinel"))) for number in range(3)]
         for sentinel in self.sentinels:
             wait_until(lambda sentinel=sentinel: "num-other-sentinels\n2\n" in self.view_of(sentinel)
@@ -174,14 +175,14 @@ class Sentinels(Group):
 
 
 class Cluster(Group):
-    """Three masters, each with a replica: servers[0..2] and servers[3..5]. With `tls` (make_authority()) all of them ask
-    for certificates."""
+    """Three masters, each with a replica, which takes over when its master was silent for so long: servers[0..2] and
+    servers[3..5]. With `tls` (make_authority()) all of them ask for certificates."""
 
-    def __init__(self, folder: Path, tls: dict[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, tls: dict[str, Path] | None = None, *, silence_ms: int = 1500) -> None:
         super().__init__()
         for number in range(6):
             self.servers.append(Server(folder / f"node{number}", {
-                **DURABLE, **asking(tls), "cluster-enabled": "yes", "cluster-node-timeout": "1500",
+                **DURABLE, **asking(tls), "cluster-enabled": "yes", "cluster-node-timeout": silence_ms,
                 "cluster-config-file": "nodes.conf", "cluster-port": free_port(), "cluster-require-full-coverage": "no",
                 "cluster-replica-validity-factor": "0", "repl-diskless-sync-delay": "0",
             }, tls=tls))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import anthropic
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 
 import money
-from tollgate import DEMO_PRICE, Served
+from tollgate import DEMO_PRICE, PATIENCE, SLOWER, Served
 from upstream import Call, Upstream, chunk, usage_chunk
 
 ASK: list[Any] = [{"role": "user", "content": "hello"}]
@@ -24,7 +25,7 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
     own = serve_for_module("anthropic")
     with Upstream() as upstream:
         own.upstream = upstream                                            # type: ignore[attr-defined]
-        own.backends = {"scripted": {"kind": "openai", "url": upstream.url, "idle_timeout": "900 ms", "breaker_failures": 0},
+        own.backends = {"scripted": {"kind": "openai", "url": upstream.url, "breaker_failures": 0},
                         "echo": {"kind": "echo"}}
         models = [{"id": "demo/model", "backends": [{"name": "scripted", "model": "its-own-name"}]},
                   {"id": "demo/echo", "backends": [{"name": "echo"}]},
@@ -42,7 +43,7 @@ def upstream(gateway: Served) -> Upstream:
 def client_of(gateway: Served, **options: Any) -> anthropic.Anthropic:
     http_client = httpx2.Client(verify=gateway.tls, trust_env=False)
     return anthropic.Anthropic(**{"base_url": gateway.api, "api_key": gateway.key, "http_client": http_client,
-                                  "max_retries": 0, "timeout": 60.0, **options})
+                                  "max_retries": 0, "timeout": PATIENCE * SLOWER, **options})
 
 
 @pytest.fixture
@@ -328,7 +329,7 @@ def test_every_way_to_send_the_key_and_every_version_is_taken(gateway: Served) -
 
 
 def test_tokens_are_counted_by_estimate_and_free(gateway: Served, client: anthropic.Anthropic) -> None:
-    before = gateway.balance()
+    before = Decimal(gateway.settle_down()["balance"])
     counted = client.messages.count_tokens(model="demo/model", messages=[{"role": "user", "content": "x" * 4000}], system="s")
     assert 1000 <= counted.input_tokens <= 1100 and counted.model_dump()["provenance"] == "estimated"
     with pytest.raises(anthropic.NotFoundError):

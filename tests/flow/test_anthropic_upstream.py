@@ -12,7 +12,7 @@ import openai
 import pytest
 
 import money
-from tollgate import DEMO_PRICE, Served
+from tollgate import DEMO_PRICE, PATIENCE, SLOWER, Served
 from upstream import Call, Upstream
 
 ASK: list[Any] = [{"role": "user", "content": "hello"}]
@@ -49,7 +49,7 @@ def chat(gateway: Served) -> openai.OpenAI:
 
 @pytest.fixture
 def messages(gateway: Served) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=gateway.api, api_key=gateway.key, max_retries=0, timeout=60.0,
+    return anthropic.Anthropic(base_url=gateway.api, api_key=gateway.key, max_retries=0, timeout=PATIENCE * SLOWER,
                                http_client=httpx2.Client(verify=gateway.tls, trust_env=False))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tollgate import Served
+from tollgate import PATIENCE, SLOWER, Served
 
 MANUAL = Path(__file__).parents[2] / "docs/finance.md"
 SECTION = "## The archive without Tollgate\n"
@@ -27,7 +27,8 @@ def commands() -> list[str]:
 
 
 def run(archive: Path, block: str) -> str:
-    done = subprocess.run(["sh", "-eu", "-c", block], cwd=archive, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-eu", "-c", block], cwd=archive, capture_output=True, text=True, timeout=PATIENCE * SLOWER,
+                          check=False)
     assert done.returncode == 0 and done.stderr == "", done
     return done.stdout
 

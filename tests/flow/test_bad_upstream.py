@@ -12,7 +12,7 @@ import pytest
 
 import money
 from tollgate import DEMO_PRICE, PATIENCE, Served, free_port
-from upstream import Call, Upstream, chunk, sse, usage_chunk
+from upstream import STREAM_HEAD, Call, Upstream, chunk, sse, usage_chunk
 from wire import Reply, content_chunks
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello upstream"}]
@@ -29,12 +29,14 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
         key_file.chmod(0o600)
         scripted = {"kind": "openai", "url": upstream.url, "key_file": str(key_file), "breaker_failures": 0}
         own.backends = {"scripted": scripted,
-                        "hasty": {**scripted, "first_byte_timeout": "900 ms", "idle_timeout": "900 ms"},
+                        "hasty": {**scripted, "first_byte_timeout": "900 ms"},
+                        "hasty-in-a-stream": {**scripted, "idle_timeout": "900 ms"},
                         "closed": {**scripted, "url": f"http://127.0.0.1:{free_port()}/v1"},
                         "echo": {"kind": "echo"}}
         own.options = {"reply_bytes": "1 MiB"}
         models = [{"id": "demo/scripted", "backends": [{"name": "scripted", "model": "its-own-name"}]},
                   {"id": "demo/hasty", "backends": [{"name": "hasty"}]},
+                  {"id": "demo/hasty-in-a-stream", "backends": [{"name": "hasty-in-a-stream"}]},
                   {"id": "demo/closed", "backends": [{"name": "closed"}]},
                   {"id": "demo/second", "backends": [{"name": "closed", "priority": 0}, {"name": "echo", "priority": 1}]}]
         yield own.start().set_up("100", models)
@@ -51,9 +53,9 @@ def ask(gateway: Served, *, stream: bool, model: str = "demo/scripted", **more: 
         return wire.ask(wire.chat({"model": model, "messages": MESSAGES, "stream": stream, **more}))
 
 
-def model_for(name: str) -> str:
+def model_for(name: str, *, hasty: str = "demo/hasty") -> str:
     """Only who stalls is not waited for."""
-    return "demo/hasty" if name == "stalls" else "demo/scripted"
+    return hasty if name == "stalls" else "demo/scripted"
 
 
 def event_of(gateway: Served, reply: Reply) -> Any:
@@ -173,7 +175,9 @@ def reset_in_stream(call: Call) -> None:
 
 
 def stall_in_stream(call: Call) -> None:
-    cut(call)
+    """All at once: whoever waits for the next word soon gives up."""
+    words = [sse(chunk(f"w{number} ")) for number in range(5)]
+    call.send(STREAM_HEAD + "".join(f"{len(word):x}\r\n{word}\r\n" for word in words))
     call.wait_for_hang_up(PATIENCE)
 
 
@@ -211,7 +215,7 @@ def test_a_stream_that_its_upstream(gateway: Served, upstream: Upstream, name: s
     """... breaks is billed for the chunks that were handed out, and raises in the SDK."""
     upstream.respond = IN_STREAM[name]
     raw = gateway.client().chat.completions.with_raw_response.create(
-        model=model_for(name), messages=MESSAGES, stream=True)
+        model=model_for(name, hasty="demo/hasty-in-a-stream"), messages=MESSAGES, stream=True)
     seen = 0
     with pytest.raises(openai.APIError) as caught:
         for part in raw.parse():
@@ -228,7 +232,7 @@ def test_a_stream_that_its_upstream(gateway: Served, upstream: Upstream, name: s
 @pytest.mark.parametrize("name", IN_STREAM)
 def test_no_done_is_seen_by_a_raw_client_when_its_upstream(gateway: Served, upstream: Upstream, name: str) -> None:
     upstream.respond = IN_STREAM[name]
-    reply = ask(gateway, stream=True, model=model_for(name))
+    reply = ask(gateway, stream=True, model=model_for(name, hasty="demo/hasty-in-a-stream"))
     assert "[DONE]" not in reply.events()
     errors = [event for event in reply.events() if "error" in json.loads(event)]
     assert errors or not reply.is_whole, "it looks like a whole answer"

@@ -29,7 +29,9 @@ def flow(served: Served, events: int) -> Any:
 
 
 def memory(served: Served) -> int:
-    return int(dict(line.split(":", 1) for line in served.redis.command("INFO", "memory").splitlines() if ":" in line)["used_memory"])
+    """Of what it holds, whatever its connections need at the moment."""
+    said = served.redis.command("INFO", "memory").splitlines()
+    return int(dict(line.split(":", 1) for line in said if ":" in line)["used_memory_dataset"])
 
 
 def lengths(served: Served, what: str, command: str) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from decimal import Decimal
@@ -99,11 +100,10 @@ def test_lists_are_tables_and_one_json_object_a_line(gateway: Dev) -> None:
 
 
 def test_a_negative_amount_is_a_correction(gateway: Dev) -> None:
-    before = Decimal(gateway.cli_one("account", "show", "demo")["balance"])
-    booked = gateway.cli_one("account", "credit", "demo", "-0.5")
+    account, _ = gateway.new_account("2")
+    booked = gateway.cli_one("account", "credit", account, "-0.5")
     assert booked["reason"] == "correction"
-    assert Decimal(gateway.cli_one("account", "show", "demo")["balance"]) == before - Decimal("0.5")
-    gateway.cli("account", "credit", "demo", "0.5")
+    assert gateway.balance(account) == Decimal("1.5")
 
 
 def test_usage_of_an_unknown_account_is_an_error(gateway: Dev) -> None:
@@ -125,8 +125,9 @@ def test_a_secret_is_printed_once_and_alone(gateway: Dev) -> None:
         assert secret not in tollgate.run(*words, "--json", config=gateway.config, check=True).stdout
     assert secret not in gateway.log_text()
     for path in gateway.state.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert secret.encode() not in path.read_bytes(), f"{path} holds a key's secret"
+        with contextlib.suppress(FileNotFoundError):        # a file may be renamed meanwhile
+            if path.is_file() and not path.is_symlink():
+                assert secret.encode() not in path.read_bytes(), f"{path} holds a key's secret"
 
 
 def test_the_config_comes_from_the_environment_too(gateway: Dev) -> None:

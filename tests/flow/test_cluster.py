@@ -18,7 +18,7 @@ import money
 import tollgate
 from load import FAST, Load, check_refused, pages
 from redis_dump import canonical_dump, differences
-from redis_servers import Cluster, Server, client_certificate, make_authority
+from redis_servers import DEAD_MS, Cluster, Server, client_certificate, make_authority
 from test_lost_host import destroy, retire
 from test_month_end import after, noon_of_the_second
 from test_two_hosts import offset_to
@@ -56,7 +56,8 @@ class Books:
             assert {reply.status for reply in replies} == {200}, replies
 
     def wait_admitted(self) -> None:
-        """Until calls of each account are admitted again."""
+        """Until calls of each account are admitted again, by every worker."""
+        self.gateway.wait_ready()
         for key in self.keys.values():
             wait_until(lambda key=key: self.is_admitted(key), "calls are admitted again")
 
@@ -167,7 +168,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, authority: dict[str, Path]) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        yield stack.enter_context(Cluster(tmp_path_factory.mktemp("cluster"), authority))
+        yield stack.enter_context(Cluster(tmp_path_factory.mktemp("cluster"), authority, silence_ms=DEAD_MS))
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def books(serve_for_module: Any, cluster: Cluster, authority: dict[str, Path]) -
     gateway.backends = {"fast": {"kind": "echo", "delay": "20 ms"}}     # else thousands of calls are to be trimmed
     gateway.owns_redis = False
     gateway.options = {"redis": cluster.address, **client_certificate(authority), "testing": True,
-                       "redis_timeout": "700 ms", "recovering_wait": "10 s"}
+                       "redis_timeout": "3 s", "recovering_wait": "10 s"}
     gateway.write_config()
     gateway.serve().set_up("100", MODELS)
     second.join(gateway).serve().wait_ready()

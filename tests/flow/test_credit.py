@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import openai
 import pytest
 
 import money
 from tollgate import Served, wait_until
+from upstream import Call, Upstream
 from wire import Reply
 
 WORDS = 25
@@ -22,14 +24,23 @@ PRICES = {"dime": {"call": "0.10", "input_tokens": "0", "output_tokens": "0"},
 
 
 @pytest.fixture(scope="module")
-def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
-    """`demo/slow` costs 0.10 a call and takes some seconds; `demo/tokens` holds more than it costs."""
+def gateway(serve_for_module: Callable[[str], Served], upstream: Upstream) -> Iterator[Served]:
+    """`demo/slow` costs 0.10 a call and takes some seconds, `demo/held` as much and as long as the test says; `demo/tokens`
+    holds more than it costs."""
     own = serve_for_module("credit")
-    own.backends = {"slow": {"kind": "echo", "delay": "120 ms"}, "fast": {"kind": "echo"}}
+    own.backends = {"slow": {"kind": "echo", "delay": "120 ms"}, "fast": {"kind": "echo"},
+                    "held": {"kind": "openai", "url": upstream.url}}
     models = [{"id": "demo/slow", "price": "dime", "backends": [{"name": "slow"}]},
               {"id": "demo/fast", "price": "dime", "backends": [{"name": "fast"}]},
+              {"id": "demo/held", "price": "dime", "backends": [{"name": "held"}]},
               {"id": "demo/tokens", "price": "tokens", "backends": [{"name": "fast"}]}]
     yield own.start().set_up("1", models, PRICES)
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
 
 
 def call(gateway: Served, key: str, body: dict[str, object] = CALL) -> Reply:
@@ -95,21 +106,36 @@ def test_a_postpaid_account_may_owe_its_limit_and_no_more(gateway: Served) -> No
     assert gateway.balance(account) == Decimal("-0.3")
 
 
-def test_a_call_over_the_concurrency_limit_gets_429_and_the_sdk_waits_and_succeeds(gateway: Served) -> None:
+def test_a_call_over_the_concurrency_limit_gets_429_and_the_sdk_waits_and_succeeds(gateway: Served, upstream: Upstream) -> None:
     account, key = gateway.new_account("1", "--prepaid", "--concurrency", "2")
+    may_end = threading.Event()
+    refusals: list[int] = []
+
+    def respond(asked: Call) -> None:
+        may_end.wait()
+        asked.stream(["at last"])
+
+    def note(response: Any) -> None:
+        refusals.append(response.status_code)
+        if refusals.count(429) == 2:
+            may_end.set()
+    upstream.respond = respond
     with ThreadPoolExecutor(2) as pool:
-        long = {**CALL, "messages": [{"role": "user", "content": "w " * 100}]}
-        running = [pool.submit(call, gateway, key, long) for _ in range(2)]
-        wait_until(lambda: gateway.account_state(account)["open_calls"] == 2, "both run")
-        refused = call(gateway, key)
-        assert refused.status == 429 and refused.error["code"] == "rate_limit_exceeded", refused
-        assert int(refused.headers["retry-after"]) >= 1
-        assert refused.headers["x-tollgate-code"] == "policy_concurrency"
-        with pytest.raises(openai.RateLimitError):
-            gateway.client(key).chat.completions.create(model="demo/fast", messages=CALL["messages"])
-        answer = gateway.client(key, max_retries=100).chat.completions.create(
-            model="demo/fast", messages=CALL["messages"])
-        assert answer.usage.completion_tokens == WORDS
+        running = [pool.submit(call, gateway, key, {**CALL, "model": "demo/held"}) for _ in range(2)]
+        try:
+            wait_until(lambda: gateway.account_state(account)["open_calls"] == 2, "both run")
+            refused = call(gateway, key)
+            assert refused.status == 429 and refused.error["code"] == "rate_limit_exceeded", refused
+            assert int(refused.headers["retry-after"]) >= 1
+            assert refused.headers["x-tollgate-code"] == "policy_concurrency"
+            with pytest.raises(openai.RateLimitError):
+                gateway.client(key).chat.completions.create(model="demo/fast", messages=CALL["messages"])
+            client = gateway.client(key, max_retries=100)
+            client._client.event_hooks["response"].append(note)
+            answer = client.chat.completions.create(model="demo/fast", messages=CALL["messages"])
+        finally:
+            may_end.set()
+        assert answer.usage.completion_tokens == WORDS and refusals.count(429) >= 2
         assert [reply.result().status for reply in running] == [200, 200]
     assert gateway.settle_down(account)["balance"] == "0.7"
 

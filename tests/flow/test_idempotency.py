@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,8 @@ def test_what_is_stored_can_only_be_opened_with_the_key(gateway: Served, scripte
     gateway.settle_down(account[0])
     kept = [path for folder in (gateway.state, gateway.redis.folder) for path in folder.rglob("*") if path.is_file()]
     for path in kept:
-        content = path.read_bytes()
-        assert b"a-very-private" not in content, path
+        with suppress(FileNotFoundError):       # a file may be renamed meanwhile
+            assert b"a-very-private" not in path.read_bytes(), path
 
 
 # --- what is answered without its answer
@@ -213,7 +213,7 @@ def test_the_sdk_waits_for_the_first_by_itself(gateway: Served, scripted: Upstre
     fields = new_key()
     scripted.respond = gate = Gate(complete)
     refusals: list[int] = []
-    with closing(gateway.client(key, max_retries=8)) as client, ThreadPoolExecutor(2) as pool:
+    with closing(gateway.client(key, max_retries=100)) as client, ThreadPoolExecutor(2) as pool:
         def create() -> Any:
             return client.chat.completions.create(model="demo/scripted", messages=MESSAGES, extra_headers=fields)
 

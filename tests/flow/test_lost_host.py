@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,16 +23,30 @@ from test_month_end import after, noon_of_the_second
 from test_rebuild import call_once, park, partition_of
 from test_two_hosts import offset_to
 from tollgate import Served, wait_until
+from upstream import Call, Upstream
 
 FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}]}
-SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 60}]}
-MODELS = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("fast", "slow")]
+HELD = {"model": "demo/held", "stream": True, "messages": [{"role": "user", "content": "a b c"}]}
+MODELS = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("fast", "held")]
 
 
 @pytest.fixture
-def hosts(served: Served, second: Served) -> Iterator[tuple[Served, Served]]:
+def may_end(upstream: Upstream) -> Iterator[threading.Event]:
+    """Streams of demo/held end when this is set."""
+    event = threading.Event()
+
+    def respond(call: Call) -> None:
+        event.wait()
+        call.stream(["at ", "last"])
+    upstream.respond = respond
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def hosts(served: Served, second: Served, upstream: Upstream) -> Iterator[tuple[Served, Served]]:
     served.options = {"testing": True, "redis_timeout": "2 s"}
-    served.backends = {"fast": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "100 ms"}}
+    served.backends = {"fast": {"kind": "echo"}, "held": {"kind": "openai", "url": upstream.url}}
     served.start().set_up("100", MODELS)
     second.join(served).serve().wait_ready()
     yield served, second
@@ -206,7 +221,8 @@ def go_on(host: Served) -> None:
     host.wait_ready()
 
 
-def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple[Served, Served], may_end: threading.Event,
+                                                                    tmp_path: Path) -> None:
     """Redis hangs while the calls end: their ENDs are durable on the host that burns, and nowhere else."""
     first, second = hosts
     kept = call(first, 3) | call(second, 2)
@@ -216,6 +232,7 @@ def test_a_host_that_had_not_shipped_loses_calls_and_they_are_named(hosts: tuple
         running = [pool.submit(stream, second) for _ in range(4)]
         wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
         first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
+        may_end.set()
         replies = [run.result() for run in running]
         lost = {reply.headers["x-request-id"] for reply in replies}
         assert all(reply.is_whole for reply in replies), "their ends were seen"
@@ -318,10 +335,9 @@ def test_a_retirement_that_is_cut_off_is_finished_by_asking_again(
     assert differences(finished, canonical_dump(first.redis)) == []
 
 
-def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Served, Served]) -> None:
+def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Served, Served], may_end: threading.Event) -> None:
     first, second = hosts
     answered, left_open = ({"Idempotency-Key": name} for name in ("order-1", "order-2"))
-    long = {**SLOW, "messages": [{"role": "user", "content": "w " * 80}]}
 
     def ask(fields: dict[str, str], body: Any = FAST) -> Any:
         with first.wire() as wire:
@@ -332,23 +348,24 @@ def test_a_retired_hosts_open_calls_free_their_idempotency_keys(hosts: tuple[Ser
     second.settle_down()
     second.ship()
     with second.wire() as wire:
-        wire.send(wire.chat(long, left_open))
+        wire.send(wire.chat(HELD, left_open))
         wait_until(lambda: first.account_state()["open_calls"] == 1, "it runs")
         writers = destroy(second)
-    assert ask(left_open, long).status == 409
+    may_end.set()
+    assert ask(left_open, HELD).status == 409
     for writer in writers:
         retire(first, writer)
-    reply = ask(left_open, long)
+    reply = ask(left_open, HELD)
     assert reply.is_whole and "x-tollgate-idempotent-replay" not in reply.headers
     assert ask(answered).headers["x-tollgate-idempotent-replay"] == "true"
-    assert ask(left_open, long).headers["x-tollgate-idempotent-replay"] == "true"
+    assert ask(left_open, HELD).headers["x-tollgate-idempotent-replay"] == "true"
     first.ship()
     assert len([event for event in first.events("demo") if event["amount"] != "0"]) == 2
 
 
-def stream(host: Served, timeout: float = 30) -> Any:
-    with host.wire(timeout=timeout) as wire:
-        return wire.ask(wire.chat(SLOW))
+def stream(host: Served) -> Any:
+    with host.wire(timeout=240) as wire:
+        return wire.ask(wire.chat(HELD))
 
 
 def period_of_now(host: Served) -> str:
@@ -372,7 +389,8 @@ def test_a_directory_that_turns_up_again_is_not_written_to(hosts: tuple[Served, 
     assert sum(line["damaged"] for line in second.cli("journal", "show") if "damaged" in line) == len(writers)
 
 
-def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tuple[Served, Served], may_end: threading.Event,
+                                                                     tmp_path: Path) -> None:
     """It wakes up in the middle of a call, and sees the archive as it was when it fell asleep, so that only Redis can tell it.
     What it served stays in its directory, which is adopted."""
     first, second = hosts
@@ -384,7 +402,7 @@ def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tupl
     second.write_config()
     second.serve().wait_ready()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stream, second, 240)
+        running = pool.submit(stream, second)
         wait_until(lambda: first.account_state()["open_calls"] == 1, "it runs")
         assert second.process
         asleep = second.process.family()
@@ -400,6 +418,7 @@ def test_a_host_that_slept_through_its_retirement_ships_nothing_more(hosts: tupl
             first.ship()
             before = first.balance()
         finally:
+            may_end.set()
             for process in asleep:
                 os.kill(process, signal.SIGCONT)
         late = running.result()
@@ -438,7 +457,7 @@ def test_fences_are_put_back_by_a_rebuild_and_after_an_old_backup(hosts: tuple[S
     shutil.rmtree(backup)
     shutil.move(first.redis.folder / "kept", backup)
     first.redis.start()
-    wait_until(lambda: fences(first) == everywhere, "they are put back", 30)
+    wait_until(lambda: fences(first) == everywhere, "they are put back")
 
 
 def fences(host: Served) -> dict[str, int]:
@@ -450,7 +469,8 @@ def fences(host: Served) -> dict[str, int]:
     return Counter(field.removeprefix("retired ") for field in fields if field.startswith("retired "))
 
 
-def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(hosts: tuple[Served, Served], tmp_path: Path) -> None:
+def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(hosts: tuple[Served, Served], may_end: threading.Event,
+                                                                            tmp_path: Path) -> None:
     """What never reached Redis is booked in the next month, with the month it belongs to; asked thrice at once, and
     then once more, it counts once."""
     first, second = hosts
@@ -461,6 +481,7 @@ def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(host
         running = [pool.submit(stream, second) for _ in range(4)]
         wait_until(lambda: first.account_state()["open_calls"] == 4, "they run")
         first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
+        may_end.set()
         lost = {run.result().headers["x-request-id"] for run in running}
         second.kill()
     period = period_of_now(second)
@@ -509,7 +530,7 @@ def test_what_was_named_as_lost_is_booked_when_its_directory_is_found(hosts: tup
     assert first.balance() == 100 - money.total(events)
 
 
-def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, Served]) -> None:
+def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, Served], may_end: threading.Event) -> None:
     first, second = hosts
     call(first, 1)
     first.ship()
@@ -517,6 +538,7 @@ def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, S
         running = [pool.submit(stream, second) for _ in range(2)]
         wait_until(lambda: first.account_state()["open_calls"] == 2, "they run")
         first.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
+        may_end.set()
         lost = {run.result().headers["x-request-id"] for run in running}
         second.kill()
     go_on(first)

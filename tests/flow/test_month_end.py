@@ -7,9 +7,9 @@ import json
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,8 @@ import pytest
 
 import money
 import tollgate
-from tollgate import Dev, Served, wait_until
+from tollgate import PATIENCE, Dev, Served, wait_until
+from upstream import Upstream
 
 FILES = {"statements.csv", "statements.jsonl", "lines.csv", "accounts.csv", "events.jsonl.zst", "terms.json", "manifest.json",
          "manifest.sig"}
@@ -232,39 +233,42 @@ def test_the_next_month_has_calls_of_its_own(months: Months) -> None:
     assert periods == {months.first, months.second, months.third}
 
 
-def test_calls_across_midnight_fall_into_the_month_in_which_they_ended(served: Served, tmp_path: Path) -> None:
-    """The month ends under load, with segments that fill up; then it is closed while calls go on."""
+def test_calls_across_midnight_fall_into_the_month_in_which_they_ended(served: Served, upstream: Upstream, tmp_path: Path) -> None:
+    """The month ends under load, when segments have filled up; then it is closed while calls go on."""
     shanghai = timezone(timedelta(hours=8))
-    now = datetime.now(UTC)
-    first_of_next = (now.astimezone(shanghai).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    first_of_next = (datetime.now(shanghai).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
                      + timedelta(days=32)).replace(day=1)
     ended = (first_of_next - timedelta(days=1)).strftime("%Y-%m")
-    offset = first_of_next - timedelta(seconds=8 * tollgate.SLOWER) - now
-    served.options = {"testing": True, "clock_offset": int(offset / timedelta(milliseconds=1)), "journal_segment": "256 KiB"}
-    served.backends = {"echo": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "20 ms"}}
-    models = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in served.backends]
-    served.start().set_up("100", models)
+    may_end = threading.Event()
+    upstream.respond = lambda call: (may_end.wait(), call.stream(["at ", "last"]))
+    served.backends = {"echo": {"kind": "echo"}, "slow": {"kind": "echo", "delay": "20 ms"},
+                       "held": {"kind": "openai", "url": upstream.url}}
+    served.options = {"testing": True, "journal_segment": "256 KiB"}
+    began = time.monotonic()
+    set_clock(served, first_of_next - timedelta(hours=1))
+    served.start().set_up("100", [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in served.backends])
     keys = [served.new_account("10")[1] for _ in range(4)]
-    is_over = threading.Event()
-
-    def load(key: str, model: str) -> None:
-        with served.wire(key) as wire:
-            while not is_over.is_set():
-                body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "w " * 30}]}
-                assert wire.ask(wire.chat(body)).is_whole
-
-    threads = [threading.Thread(target=load, args=(key, model)) for key in keys for model in ("demo/echo", "demo/slow")]
-    for thread in threads:
-        thread.start()
-    try:
-        wait_until(lambda: datetime.now(UTC) + offset > first_of_next + timedelta(seconds=2), "the next month has come")
+    with Calls(served, keys) as calls:
+        calls.wait_for_each()
+        took = time.monotonic() - began             # a slow machine is given more time before midnight
+        wait_until(lambda: len(list(served.archive.glob("w-*/*.jsonl.zst"))) > 6, "segments have filled up")
+    served.stop_serving()
+    offset = set_clock(served, first_of_next - timedelta(seconds=max(8, 4 * took)))
+    served.serve().wait_ready()
+    with Calls(served, keys) as calls, served.wire(keys[0]) as wire:
+        try:
+            wire.send(wire.chat({"model": "demo/held", "stream": True, "messages": [{"role": "user", "content": "a"}]}))
+            calls.wait_for_each()
+            wait_until(lambda: upstream.calls, "a call is held")
+            assert datetime.now(UTC) + offset < first_of_next, "it is not yet midnight"
+            wait_until(lambda: datetime.now(UTC) + offset > first_of_next + timedelta(seconds=2), "the next month has come",
+                       4 * took + PATIENCE)
+        finally:
+            may_end.set()
+        assert wire.reply().is_whole
         wait_until(lambda: not served.cli_one("settle", "status", ended)["reasons"], f"{ended} can be closed")
         served.cli("settle", "close", ended, "--out", str(tmp_path / "bundle"))
-        time.sleep(0.5)
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
+        calls.wait_for_each()
     assert verify(tmp_path / "bundle", "--archive", str(served.state / "archive")) is None
     text = subprocess.run(["zstd", "-dcq", str(tmp_path / "bundle" / "events.jsonl.zst")], capture_output=True, check=True).stdout
     settled = [json.loads(line) for line in text.splitlines()]
@@ -273,12 +277,50 @@ def test_calls_across_midnight_fall_into_the_month_in_which_they_ended(served: S
     assert all(event["ended_at"] < midnight for event in settled)
     statement, _ = statements(tmp_path / "bundle")
     assert Decimal(statement["gross"]) == money.total(settled)
-    assert len(list((served.state / "archive").glob("w-*/*.jsonl.zst"))) > 6, "no segment filled up"
     later = [event for event in recent(served, keys) if event["ended_at"] >= midnight]
-    assert later and {event["period"] for event in later} == {first_of_next.strftime("%Y-%m")}
+    assert {event["period"] for event in later} == {first_of_next.strftime("%Y-%m")}
     assert any(event["started_at"] < midnight for event in later), "no call crossed midnight"
     spent = 40 - sum(Decimal(served.get("/v1/balance", key)["balance"]) for key in keys)
     assert spent == money.total(settled) + money.total(later)
+
+
+def set_clock(served: Served, then: datetime) -> timedelta:
+    """By how much it is ahead of ours when the gateway starts."""
+    offset = timedelta(milliseconds=int((then - datetime.now(UTC)) / timedelta(milliseconds=1)))
+    served.options["clock_offset"] = offset // timedelta(milliseconds=1)
+    served.write_config()
+    return offset
+
+
+class Calls:
+    """Streams of each account, one after the other, until the context is left."""
+
+    def __init__(self, served: Served, keys: list[str]) -> None:
+        self.served, self.is_over = served, threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(key, model, number))
+                        for number, (key, model) in enumerate((key, model) for key in keys for model in ("demo/echo", "demo/slow"))]
+        self.answered = [0] * len(self.threads)
+
+    def __enter__(self) -> Calls:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *rest: Any) -> None:
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self, key: str, model: str, number: int) -> None:
+        with self.served.wire(key) as wire:
+            while not self.is_over.is_set():
+                body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "w " * 30}]}
+                assert wire.ask(wire.chat(body)).is_whole
+                self.answered[number] += 1
+
+    def wait_for_each(self) -> None:
+        before = list(self.answered)
+        wait_until(lambda: all(now > was for now, was in zip(self.answered, before)), "each account has another answer")
 
 
 def recent(served: Served, keys: list[str]) -> Iterator[Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import uuid
 from pathlib import Path
 from typing import Any
@@ -27,13 +25,6 @@ def running(served: Served) -> Served:
     return served.start().set_up("100", MODELS)
 
 
-def reload(host: Served) -> None:
-    """And waits until all that serves knows what stands in the files now."""
-    before = host.log_text().count('"event":"all_reloaded"')
-    os.kill(host.pid, signal.SIGHUP)
-    wait_until(lambda: host.log_text().count('"event":"all_reloaded"') > before, "what ran before has ended")
-
-
 def put(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
@@ -41,18 +32,18 @@ def put(path: Path, text: str) -> None:
 
 def announce(host: Served, pepper: str) -> None:
     put(host.state / "pepper.next", pepper)
-    reload(host)
+    host.reload()
 
 
 def change(host: Served) -> None:
     shutil.copy2(host.state / "pepper", host.state / "pepper.previous")
     (host.state / "pepper.next").rename(host.state / "pepper")
-    reload(host)
+    host.reload()
 
 
 def forget(host: Served) -> None:
     (host.state / "pepper.previous").unlink()
-    reload(host)
+    host.reload()
 
 
 def peppers(host: Served) -> dict[str, str]:
@@ -163,6 +154,7 @@ def test_a_rotation_that_is_asked_for_again_gives_the_same_key(running: Served) 
     change(running)
     assert running.cli_one(*words)["secret"] == first
     running.get("/v1/models", first)
+    wait_until(lambda: peppers(running)[public_id(first)] == "in use", "it has moved")
     forget(running)
     running.get("/v1/models", first)
     assert "under a pepper that is no longer there" in running.refused(*words)

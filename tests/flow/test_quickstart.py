@@ -43,7 +43,7 @@ class QuickStart:
             said = self.said()
             assert text in said or self.process.popen.poll() is None, f"it ended: {said[-4000:]}"
             return said if text in said else ""
-        return wait_until(look, f"the quick start says {text!r}")
+        return wait_until(look, f"the quick start says {text!r}", 4 * tollgate.PATIENCE)
 
     def end(self) -> int:
         """Its exit code, once it has ended by itself; nothing is left behind."""

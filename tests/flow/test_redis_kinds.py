@@ -17,7 +17,7 @@ import pytest
 
 import money
 from load import FAST, Load, check_billed, check_refused, pages
-from redis_servers import DURABLE, Cluster, Sentinels, Server, client_certificate, make_authority
+from redis_servers import DEAD_MS, DURABLE, Cluster, Sentinels, Server, client_certificate, make_authority
 from tollgate import TOP, Redis, Served, wait_until
 
 MODELS = [{"id": "demo/fast", "backends": [{"name": "fast"}]}]
@@ -28,7 +28,7 @@ def point_at(served: Served) -> Callable[..., Served]:
     """A gateway with this Redis, which has everything it needs and is ready."""
     def point(address: str, **options: Any) -> Served:
         served.backends = {"fast": {"kind": "echo"}}
-        served.options = {"redis": address, "redis_timeout": "700 ms", "recovering_wait": "10 s", **options}
+        served.options = {"redis": address, "redis_timeout": "3 s", "recovering_wait": "10 s", **options}
         served.owns_redis = False
         served.write_config()
         return served.serve().set_up("100", MODELS)
@@ -128,7 +128,7 @@ def refuses_a_stranger(served: Served, address: str, authority: dict[str, Path])
 def test_calls_follow_the_master_that_sentinel_names(
         tmp_path: Path, point_at: Callable[..., Served], authority: dict[str, Path]) -> None:
     """Over TLS, where sentinels and servers ask for a certificate."""
-    with Sentinels(tmp_path / "sentinels", authority) as group:
+    with Sentinels(tmp_path / "sentinels", authority, silence_ms=DEAD_MS) as group:
         gateway = point_at(group.address, **client_certificate(authority))
         with Customers(gateway, 2) as customers:
             customers.wait_for_more(20)
@@ -145,7 +145,7 @@ def test_calls_follow_the_master_that_sentinel_names(
 # --------------------------------------------------------------------------- Cluster
 
 def test_a_cluster_whose_slots_move_and_whose_master_dies(tmp_path: Path, point_at: Callable[..., Served]) -> None:
-    with Cluster(tmp_path / "cluster") as cluster:
+    with Cluster(tmp_path / "cluster", silence_ms=DEAD_MS) as cluster:
         gateway = point_at(cluster.address)
         with Customers(gateway, 4) as customers:
             customers.wait_for_more(20)
@@ -163,7 +163,7 @@ def test_a_cluster_whose_slots_move_and_whose_master_dies(tmp_path: Path, point_
 def test_while_a_slot_is_half_moved_the_others_go_on(tmp_path: Path, point_at: Callable[..., Served]) -> None:
     """Longer than a command may take: calls of that partition are refused, and nothing of them is half done. A rebuild
     then empties and fills every server."""
-    with Cluster(tmp_path / "cluster") as cluster:
+    with Cluster(tmp_path / "cluster", silence_ms=DEAD_MS) as cluster:
         gateway = point_at(cluster.address)
         with Customers(gateway, 3) as customers:
             customers.wait_for_more(10)
@@ -195,7 +195,7 @@ def moody(serve_for_module: Callable[[str], Served], tmp_path_factory: pytest.Te
     """A gateway that waits for Redis for a while, so that whatever is over by then refuses no call."""
     own = serve_for_module("moody")
     own.backends = {"fast": {"kind": "echo"}}
-    own.options = {"redis_timeout": "4 s", "recovering_wait": "10 s"}
+    own.options = {"redis_timeout": "10 s", "recovering_wait": "10 s"}
     yield own.start().set_up("100", MODELS)
 
 
@@ -249,19 +249,19 @@ def read_only(redis: Redis) -> Iterator[None]:
 
 @contextlib.contextmanager
 def loading(redis: Redis) -> Iterator[None]:
-    """It was killed, and takes long to read its file."""
+    """It was killed, and takes long to read its file: until it is told otherwise, which it hears every 1024 commands."""
     redis.kill()
-    redis.start("--key-load-delay", "400", wait=False)
+    redis.start("--key-load-delay", "3000", wait=False)
     wait_until(lambda: redis.command("PING").startswith("LOADING"), "it loads")
     yield
-    redis.command("CONFIG", "SET", "key-load-delay", "0")
+    wait_until(lambda: redis.command("CONFIG", "SET", "key-load-delay", "0") == "OK", "it goes on faster")
 
 
 @pytest.mark.parametrize("trouble", [full, read_only, loading], ids=lambda trouble: trouble.__name__)
 def test_what_lasts_refuses_calls_and_loses_none(moody: Served, trouble: Any) -> None:
     account, key = moody.new_account("10")
     with Load(moody, key) as load:
-        load.wait_for_more(10)
+        load.wait_for_more(80)          # more than a thousand commands in Redis's file
         with trouble(moody.redis):
             wait_until(lambda: len(load.refused) >= 4, "calls are refused")
         load.wait_for_more(10)

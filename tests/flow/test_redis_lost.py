@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import tollgate
 from load import FAST, Load, check_billed, check_refused
 from redis_dump import canonical_dump, differences
 from tollgate import DEMO_PRICE, Dev, Served, wait_until
+from upstream import Upstream
 from wire import Reply
 
 SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 40}]}
@@ -24,10 +26,12 @@ SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "con
 @pytest.fixture(scope="module")
 def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
     own = serve_for_module("redis")
-    own.backends = {"slow": {"kind": "echo", "delay": "100 ms"}, "fast": {"kind": "echo"}}
-    own.options = {"redis_timeout": "700 ms", "recovering_wait": "3 s"}
-    models = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("slow", "fast")]
-    yield own.start().set_up("100", models)
+    with Upstream() as upstream:
+        own.upstream = upstream                                            # type: ignore[attr-defined]
+        own.backends = {"slow": {"kind": "echo", "delay": "100 ms"}, "fast": {"kind": "echo"},
+                        "held": {"kind": "openai", "url": upstream.url}}
+        own.options = {"redis_timeout": "3 s", "recovering_wait": "3 s"}
+        yield own.start().set_up("100", [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in own.backends])
 
 
 @pytest.fixture(autouse=True)
@@ -122,8 +126,10 @@ def test_a_stream_in_flight_when_redis_dies_finishes_and_is_billed(gateway: Serv
 def test_a_hold_is_put_again_after_redis_lost_it(gateway: Served) -> None:
     """Otherwise credit and concurrency could be overrun by restarting Redis."""
     account, key = gateway.new_account("10", "--prepaid", "--concurrency", "1")
+    is_over = threading.Event()
+    gateway.upstream.respond = lambda call: (is_over.wait(), call.complete("at last"))     # type: ignore[attr-defined]
     with gateway.wire(key) as wire, gateway.wire(key) as second:
-        wire.send(wire.chat({**SLOW, "messages": [{"role": "user", "content": "w " * 100}]}))
+        wire.send(wire.chat({**FAST, "model": "demo/held"}))
         wait_until(lambda: gateway.account_state(account)["open_calls"] == 1, "it runs")
         gateway.redis.kill()
         gateway.redis.cut_tail(10 ** 9)
@@ -131,6 +137,8 @@ def test_a_hold_is_put_again_after_redis_lost_it(gateway: Served) -> None:
         gateway.wait_ready()
         assert gateway.account_state(account)["open_calls"] == 1
         assert second.ask(second.chat(FAST)).status == 429
+        is_over.set()
+        assert wire.reply().status == 200
     gateway.settle_down(account)
 
 
@@ -193,7 +201,7 @@ def test_redis_of_another_installation_is_refused(gateway: Served, served: Serve
     strangers = [json.loads(path.read_text())["writer"] for path in (served.state / "journal").glob("[0-9]*/writer")]
     live = gateway.redis.command("HKEYS", "tg:{a00}:live").split()
     assert live and strangers and not set(live) & set(strangers)
-    assert gateway.is_ready()
+    gateway.wait_ready()
 
 
 def test_dev_starts_its_redis_again(dev: Dev) -> None:
@@ -202,7 +210,7 @@ def test_dev_starts_its_redis_again(dev: Dev) -> None:
         assert wire.ask(wire.chat({**FAST, "model": "demo/echo"})).status == 200
     (redis,) = dev.children("redis")
     os.kill(redis, signal.SIGKILL)
-    time.sleep(0.3)
+    wait_until(lambda: dev.children("redis") not in ([], [redis]), "it is started again")
     dev.wait_ready()
     with dev.wire() as wire:
         assert wire.ask(wire.chat({**FAST, "model": "demo/echo"})).status == 200

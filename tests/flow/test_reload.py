@@ -53,7 +53,7 @@ def logged(served: Served, event: str) -> int:
 
 
 def reload(served: Served) -> None:
-    """Asks for it, and waits until the new workers serve."""
+    """Asks for it, and waits until new workers serve; earlier ones may still accept what came to them."""
     before = logged(served, "reloaded")
     os.kill(served.pid, signal.SIGHUP)
     wait_until(lambda: logged(served, "reloaded") > before, "the new config is in force")
@@ -131,13 +131,13 @@ def ask(served: Served, body: dict[str, object]) -> Reply:
         return wire.ask(wire.chat(body))
 
 
-def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(running: Served) -> None:
+def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(running: Served, upstream: Upstream) -> None:
     running.options["drain_timeout"] = "300 ms"
     running.write_config()
-    reload(running)
+    running.reload()
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(lambda: ask(running, HELD))
-        wait_until(lambda: running.account_state()["open_calls"] == 1, "it runs")
+        wait_until(lambda: upstream.calls and upstream.calls[-1].sent_chunks == 1, "it runs")
         reload(running)
         reply = stream.result()
     assert "[DONE]" not in reply.events()
@@ -157,7 +157,7 @@ def test_a_reload_brings_new_backends_options_and_the_new_certificate(running: S
     running.backends["late"] = {"kind": "echo"}
     running.options["body_bytes"] = "1 KiB"
     running.write_config()
-    reload(running)
+    running.reload()
     with socket.create_connection(running.address) as raw, running.tls.wrap_socket(raw, server_hostname="127.0.0.1") as tls:
         assert tls.getpeercert(binary_form=True) != first
     running.cli("apply", str(running.write_catalogue([{"id": "demo/late", "backends": [{"name": "late"}]}])))
@@ -208,6 +208,7 @@ def test_new_workers_that_cannot_serve_leave_the_old_in_place(running: Served) -
 
 def test_a_reload_asked_for_during_another_is_done_after_it(running: Served) -> None:
     assert running.redis.process
+    old = running.workers()
     os.kill(running.redis.process.pid, signal.SIGSTOP)      # so that the first does not end too soon
     try:
         os.kill(running.pid, signal.SIGHUP)
@@ -218,4 +219,5 @@ def test_a_reload_asked_for_during_another_is_done_after_it(running: Served) -> 
     finally:
         os.kill(running.redis.process.pid, signal.SIGCONT)
     wait_until(lambda: logged(running, "reloaded") == 2, "both have come into force")
+    wait_until(lambda: set(running.workers()).isdisjoint(old) and len(running.workers()) == 2, "what ran before has ended")
     assert ask(running, {**FAST, "user": "x" * 2000}).status == 413

@@ -4,9 +4,7 @@ empty machine, and the books are what they were."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -32,12 +30,6 @@ def call(served: Served, count: int = 3) -> list[str]:
     return [reply.headers["x-request-id"] for reply in replies]
 
 
-def reload(served: Served) -> None:
-    before = served.log_text().count('"event":"reloaded"')
-    os.kill(served.pid, signal.SIGHUP)
-    wait_until(lambda: served.log_text().count('"event":"reloaded"') > before, "the new secrets are in force")
-
-
 def replace(path: Path, text: str) -> None:
     """As the manual says: written aside, then renamed over the old one."""
     aside = path.with_suffix(".new")
@@ -61,7 +53,7 @@ def test_the_signing_key_is_rotated_and_old_receipts_stay_good(running: Served, 
     old = published(running)
     fresh = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519"], capture_output=True, text=True, check=True).stdout
     replace(running.state / "signing.pem", fresh)
-    reload(running)
+    running.reload()
     after = receipt(running, request_id, tmp_path / "after.jws")
     keys = published(running)
     assert len(keys["keys"]) == 2 and old["keys"][0] in keys["keys"]
@@ -90,7 +82,7 @@ def test_a_new_token_is_the_only_one_after_a_reload(running: Served) -> None:
     old = (running.state / "operator.token").read_text().strip()
     assert running.try_get("/metrics", old, running.console)[0] == 200
     replace(running.state / "operator.token", "ot-tg-" + "n" * 48 + "\n")
-    reload(running)
+    running.reload()
     wait_until(lambda: running.try_get("/metrics", "ot-tg-" + "n" * 48, running.console)[0] == 200, "the new token opens")
     assert running.try_get("/metrics", old, running.console)[0] == 403
 
@@ -98,7 +90,7 @@ def test_a_new_token_is_the_only_one_after_a_reload(running: Served) -> None:
 def test_a_new_pepper_ends_all_keys_and_keys_made_after_it_work(running: Served) -> None:
     call(running)
     replace(running.state / "pepper", "p" * 48 + "\n")
-    reload(running)
+    running.reload()
     wait_until(lambda: running.try_get("/v1/models")[0] == 401, "the old key works no more")
     running.key = running.cli_one("key", "create", "demo")["secret"]
     call(running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -137,7 +138,7 @@ def test_fifty_calls_at_once_are_each_answered_and_billed_once(gateway: Dev) -> 
 
 
 def test_a_stream_that_the_client_aborts_is_billed_for_what_it_was_handed(gateway: Dev, scripted: Any) -> None:
-    scripted.respond = lambda call: call.stream((f"w{number} " for number in range(400)), pause=0.02)
+    scripted.respond = lambda call: call.stream((f"w{number} " for number in itertools.count()), pause=0.02)
     raw = gateway.client().chat.completions.with_raw_response.create(
         model="demo/upstream", messages=messages(), stream=True)
     with raw.parse() as stream:
@@ -146,7 +147,7 @@ def test_a_stream_that_the_client_aborts_is_billed_for_what_it_was_handed(gatewa
     call = scripted.calls[-1]
     wait_until(lambda: call.hung_up_at, "the upstream is hung up on")
     assert event["outcome"] == "client_closed"
-    assert len(seen) <= event["units"]["output_tokens"] <= call.sent_chunks < 400
+    assert len(seen) <= event["units"]["output_tokens"] <= call.sent_chunks
     assert event["provenance"] == {"input_tokens": "estimated", "output_tokens": "counted"}
     # The body that came in, not the one that went on, is what a client can check the estimate by.
     assert 0 < event["units"]["input_tokens"] <= len(call.body) // 4

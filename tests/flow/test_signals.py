@@ -4,68 +4,111 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 import money
 import tollgate
 from tollgate import Dev, Served, is_gone, wait_until
+from upstream import Call, Upstream, chunk, usage_chunk
 from wire import Reply
 
 CALL = {"model": "demo/echo", "messages": [{"role": "user", "content": "a b c"}]}
-SLOW = {"model": "demo/slow", "stream": True, "messages": [{"role": "user", "content": "w " * 20}]}
-
-
-def stream(served: Served) -> Reply:
-    with served.wire() as wire:
-        return wire.ask(wire.chat(SLOW))
+HELD = {"model": "demo/held", "stream": True, "messages": [{"role": "user", "content": "a b c"}]}
 
 
 @pytest.fixture
-def slow(served: Served) -> Served:
-    served.backends = {"slow": {"kind": "echo", "delay": "100 ms"}, "echo": {"kind": "echo"}}
-    models = [{"id": f"demo/{name}", "backends": [{"name": name}]} for name in ("slow", "echo")]
-    served.start().set_up("100", models)
-    return served
+def may_end(upstream: Upstream) -> Iterator[threading.Event]:
+    """Streams give one word, and the rest when this is set."""
+    event = threading.Event()
+
+    def respond(call: Call) -> None:
+        call.begin_stream()
+        call.word("first ")
+        event.wait()
+        call.word("last")
+        call.event(chunk(None, "stop"))
+        call.event(usage_chunk((3, 2)))
+        call.write("data: [DONE]\n\n")
+        call.end_stream()
+    upstream.respond = respond
+    yield event
+    event.set()
+
+
+def set_up(served: Served, upstream: Upstream) -> None:
+    served.backends = {"held": {"kind": "openai", "url": upstream.url}}
+    served.start().set_up("100", [{"id": "demo/held", "backends": [{"name": "held"}]}])
+
+
+class Stream(threading.Thread):
+    """One that has begun when this is made."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__()
+        self.served, self.reply = served, Reply()
+        self.start()
+        wait_until(lambda: b"first" in self.reply.body, "it has begun")
+
+    def run(self) -> None:
+        with self.served.wire() as wire:
+            wire.send(wire.chat(HELD))
+            for _ in wire.stream(self.reply):
+                pass
+
+
+def is_refused(served: Served) -> bool:
+    """Nobody listens any more."""
+    try:
+        socket.create_connection(served.address, tollgate.PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_it_finishes_streams_in_flight_and_bills_them(slow: Served, sign: signal.Signals) -> None:
-    with ThreadPoolExecutor(5) as pool:
-        running = [pool.submit(stream, slow) for _ in range(5)]
-        wait_until(lambda: slow.account_state()["open_calls"] == 5, "they run")
-        process, slow.process = slow.process, None
-        assert process
-        assert process.stop(sign=sign) == 0
-        replies = [run.result() for run in running]
+def test_asked_to_stop_it_finishes_streams_in_flight_and_bills_them(served: Served, upstream: Upstream, may_end: threading.Event,
+                                                                    sign: signal.Signals) -> None:
+    set_up(served, upstream)
+    streams = [Stream(served) for _ in range(5)]
+    process, served.process = served.process, None
+    assert process
+    os.kill(process.pid, sign)
+    wait_until(lambda: is_refused(served), "it takes no more calls")
+    may_end.set()
+    assert process.popen.wait(tollgate.STOP_SECONDS) == 0 == process.stop()
+    for stream in streams:
+        stream.join()
+    replies = [stream.reply for stream in streams]
     assert all(reply.is_whole and reply.events()[-1] == "[DONE]" for reply in replies)
-    slow.serve()
-    slow.wait_ready()
-    slow.settle_down()
-    events = slow.events("demo")
+    served.serve()
+    served.wait_ready()
+    served.settle_down()
+    events = served.events("demo")
     assert {event["request_id"] for event in events} == {reply.headers["x-request-id"] for reply in replies}
     assert {event["outcome"] for event in events} == {"complete"}
-    assert slow.balance() == 100 - money.total(events)
+    assert served.balance() == 100 - money.total(events)
 
 
-def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(served: Served) -> None:
+@pytest.mark.usefixtures("may_end")
+def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(served: Served, upstream: Upstream) -> None:
     served.options = {"drain_timeout": "500 ms"}
-    served.backends = {"slow": {"kind": "echo", "delay": "100 ms"}}
-    served.start().set_up("100", [{"id": "demo/slow", "backends": [{"name": "slow"}]}])
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(stream, served)
-        wait_until(lambda: served.account_state()["open_calls"] == 1, "it runs")
-        served.stop_serving()
-        reply = running.result()
+    set_up(served, upstream)
+    stream = Stream(served)
+    served.stop_serving()
+    stream.join()
+    reply = stream.reply
     assert "[DONE]" not in reply.events() and reply.headers["x-request-id"]
     served.serve()
     served.wait_ready()
     served.settle_down()
     (event,) = served.events("demo")
     assert event["request_id"] == reply.headers["x-request-id"] and event["outcome"] != "complete"
-    assert 0 < event["units"]["output_tokens"] <= len(reply.events())
+    assert event["units"]["output_tokens"] == 1
 
 
 def test_dev_started_again_continues_with_the_same_keys_and_data(dev: Dev) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -206,7 +207,7 @@ def test_a_completion_that_cannot_be_bounded_is_refused(gateway: Served, upstrea
 def test_a_model_is_called_only_as_its_catalogue_says(gateway: Served, upstream: Upstream, path: str, model: str) -> None:
     bodies = {"chat/completions": {"messages": [{"role": "user", "content": "x"}]}, "completions": {"prompt": "x"},
               "embeddings": {"input": "x"}}
-    before = gateway.balance()
+    before = Decimal(gateway.settle_down()["balance"])
     with gateway.wire() as wire:
         reply = wire.ask(wire.post(f"/v1/{path}", {"model": model, **bodies[path]}))
     assert (reply.status, reply.headers["x-tollgate-code"]) == (404, "caller_wrong_surface"), reply

@@ -95,14 +95,14 @@ def test_a_host_is_ready_unless_no_account_can_be_admitted(hosts: tuple[Served, 
     second.cli("settle", "preview", period_of(second))         # archives all of it, so nobody has to speak for it
     first.redis.command("HSET", "tg:{a00}:state", "parked", "somebody parked it")
     first.cli("journal", "rebuild")
-    assert first.is_ready()
+    first.wait_ready()
     sleeper = second.workers()[0]
     os.kill(sleeper, signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(1) as pool:
             rebuild = pool.submit(first.cli, "journal", "rebuild", "--from-zero")
             wait_until(lambda: not first.is_ready(), "nobody is admitted until the sleeper is back, or counts as gone")
-            assert "brought up to the journals" in str(first.try_get("/readyz"))
+            wait_until(lambda: "brought up to the journals" in str(first.try_get("/readyz")), "it says why")
             os.kill(sleeper, signal.SIGCONT)
             assert rebuild.result()[0]["emptied"] == 128
         first.wait_ready()
@@ -135,13 +135,15 @@ def period_of(host: Served) -> str:
 
 
 def test_journal_show_names_the_writers_of_both(hosts: tuple[Served, Served]) -> None:
+    def here(host: Served) -> set[str]:
+        return {line["writer"] for line in host.cli("journal", "show") if line["where"] == "here"}
+
     for host, other in (hosts, hosts[::-1]):
-        shown = {line["writer"]: line for line in host.cli("journal", "show")}
-        own = {line["writer"] for line in shown.values() if line["where"] == "here"}
-        theirs = {line["writer"] for line in other.cli("journal", "show") if line["where"] == "here"}
-        assert len(own) == len(theirs) == 3 and own | theirs == set(shown), "two workers and a console each"
-        wait_until(lambda: all(line["where"] == "elsewhere" for line in host.cli("journal", "show")
-                               if line["writer"] in theirs), "the other host's writers are heard of")
+        own, theirs = (wait_until(lambda one=one: len(found := here(one)) == 3 and found, "two workers and a console each have one")
+                       for one in (host, other))
+        everywhere = {**dict.fromkeys(own, "here"), **dict.fromkeys(theirs, "elsewhere")}
+        wait_until(lambda: {line["writer"]: line["where"] for line in host.cli("journal", "show")} == everywhere,
+                   "the other host's writers are heard of")
 
 
 def test_each_takes_up_its_own_free_directories(hosts: tuple[Served, Served]) -> None:

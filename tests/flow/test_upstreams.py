@@ -12,7 +12,7 @@ import pytest
 
 import money
 from tollgate import Served, free_port, wait_until
-from upstream import Call, Upstream, chunk, sse, usage_chunk
+from upstream import STREAM_HEAD, Call, Upstream, chunk, sse, usage_chunk
 from wire import Reply, content_chunks
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello upstream"}]
@@ -148,9 +148,7 @@ def test_a_name_is_looked_up_by_a_process_of_its_own_whose_death_no_call_notices
     assert gateway.ask("demo/named", stream=True).status == 200
     wait_until(lambda: gateway.served.children("names") not in ([], [before]), "it is started again")
     assert gateway.ask("demo/named").status == 200
-    reloaded = gateway.logged("reloaded")
-    os.kill(gateway.served.pid, signal.SIGHUP)
-    wait_until(lambda: gateway.logged("reloaded") > reloaded, "new workers serve", 60)
+    gateway.served.reload()
     assert gateway.ask("demo/named").status == 200
 
 
@@ -211,7 +209,8 @@ def test_an_answer_that_trickles_for_too_long_times_out(gateway: Several) -> Non
             call.word("a ")
             time.sleep(0.05)
     gateway.servers["one"].respond = trickle
-    reply = gateway.ask("demo/trickling", stream=True)
+    reply = wait_until(lambda: (reply := gateway.ask("demo/trickling", stream=True)).status == 200 and reply,
+                       "an answer has begun within its time")
     assert "[DONE]" not in reply.events() and '"upstream_timeout"' in reply.events()[-1]
     event = gateway.event(reply)
     assert event["outcome"] == "timeout" and event["units"]["output_tokens"] > 0
@@ -220,8 +219,7 @@ def test_an_answer_that_trickles_for_too_long_times_out(gateway: Several) -> Non
 def test_a_stream_that_ends_at_any_byte_is_never_taken_for_whole(gateway: Several) -> None:
     """Nor billed for more than it brought: one call for each byte of an answer, which ends there."""
     parts = [sse(chunk("one ")), sse(chunk("two", "stop")), sse(usage_chunk((5, 2))), "data: [DONE]\n\n", ""]
-    answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" + \
-        "".join(f"{len(part):x}\r\n{part}\r\n" for part in parts)
+    answer = STREAM_HEAD + "".join(f"{len(part):x}\r\n{part}\r\n" for part in parts)
     done = answer.index("[DONE]\n\n") + len("[DONE]\n\n")
     replies = []
     for cut in range(0, len(answer), 3):

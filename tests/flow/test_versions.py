@@ -61,7 +61,7 @@ class Story:
         self.third = self.call()
         dev.restart("--clock", noon_of_the_second(after(self.next)))
         for period in (self.period, self.next):
-            wait_until(lambda: not dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed", 60)
+            wait_until(lambda: not dev.cli_one("settle", "status", period)["reasons"], f"{period} can be closed")
             dev.cli("settle", "close", period, "--out", str(folder / period))
 
     def write(self, *versions: Any) -> str:
@@ -80,7 +80,7 @@ class Story:
             def answer() -> Any:
                 reply = wire.ask(wire.chat(CALL))
                 return reply if reply.status == 200 else None
-            reply = wait_until(answer, "the model is known to every worker", 30)
+            reply = wait_until(answer, "the model is known to every worker")
         self.dev.settle_down()
         return next(event for event in self.dev.events() if event["request_id"] == reply.headers["x-request-id"])
 
