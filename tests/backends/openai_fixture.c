@@ -54,12 +54,12 @@ struct backend_config config_of(const char *url)
     return (struct backend_config){
         .kind = "openai",
         .url = url,
-        .connect_ms = 1000,
-        .first_byte_ms = 1000,
-        .between_bytes_ms = 1000,
+        .connect_ms = WAIT_MS,
+        .first_byte_ms = WAIT_MS,
+        .between_bytes_ms = WAIT_MS,
         .reply_bytes_max = 4096,
         .idle_max = 4,
-        .idle_ms = 2000,
+        .idle_ms = WAIT_MS,
     };
 }
 
@@ -118,7 +118,6 @@ void call_close(struct call *c)
     buf_clear(&c->refusal);
 }
 
-/* One call against one script. */
 void run_script(struct call *c, const struct upstream_step *script, bool stream)
 {
     const struct upstream_step *const scripts[] = {script};
@@ -126,7 +125,6 @@ void run_script(struct call *c, const struct upstream_step *script, bool stream)
     struct backend_config config = config_of(upstream_url(u));
     struct backend_request r = asking(stream);
 
-    config.first_byte_ms = config.between_bytes_ms = 150;
     call_open(c, &config);
     call_run(c, &r);
 }

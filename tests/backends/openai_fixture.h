@@ -5,7 +5,7 @@
 #include "backends/backend.h"
 #include "tests/backends/upstream.h"
 
-#define WAIT_MS 4000
+#define WAIT_MS 60000
 
 /* What a server may say. */
 #define REPLY                                                                                     \
@@ -45,7 +45,7 @@ void call_open(struct call *c, const struct backend_config *config);
 void call_start(struct call *c, const struct backend_request *r);
 void call_run(struct call *c, const struct backend_request *r); /* until it has ended, once */
 void call_close(struct call *c);
-/* Opens and runs one call against one script. The server may be silent for 150 ms. */
+/* Opens and runs one call against one script. */
 void run_script(struct call *c, const struct upstream_step *script, bool stream);
 
 void check_bucket(const struct call *c, enum usage_bucket b, int64_t n, enum usage_source source);

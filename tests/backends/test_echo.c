@@ -10,7 +10,7 @@
 #include "lib/base/mem.h"
 #include "tests/base/run.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 60000
 
 struct call {
     struct loop *loop;

@@ -9,7 +9,7 @@
 #include "tests/backends/upstream.h"
 #include "tests/base/run.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 #define REPLY                                                                                     \
     "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello, you\"}," \

@@ -247,7 +247,7 @@ START_TEST(a_request_becomes_what_its_vector_says)
     struct backend_call *call = start(&b, v->from, v->body, false, &o);
 
     if (v->is_refused) {
-        ck_assert(loop_run_until(loop, &o.ended, 10000));
+        ck_assert(loop_run_until(loop, &o.ended, 60000));
         ck_assert_int_eq(o.result.outcome, BACKEND_REFUSED);
         ck_assert_uint_eq(o.result.status, 400);
         ck_assert_msg(strstr(o.refusal.data, v->becomes), "%s", o.refusal.data);

@@ -13,7 +13,7 @@
 
 #include "lib/base/mem.h"
 
-#define WAIT_S 5
+#define WAIT_S 60
 
 struct upstream {
     int listener;

@@ -338,7 +338,7 @@ START_TEST(a_lock_is_not_inherited_over_exec)
         _exit(1);
     }
     file_lock_free(KEEP(lock));
-    for (int i = 0; i < 500 && file_lock_owner("l") != 0; i++)
+    for (int i = 0; i < 6000 && file_lock_owner("l") != 0; i++)
         usleep(10000);
     ck_assert_int_eq(file_lock_owner("l"), 0);
     kill(child, SIGKILL);

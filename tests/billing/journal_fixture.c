@@ -14,7 +14,7 @@
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 static void read_segment(const struct segment_file *file, uint64_t end, struct fixture_lines *out);
 

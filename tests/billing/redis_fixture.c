@@ -16,7 +16,7 @@
 #define ARGS_MAX      8192
 #define DUMP_MAX      (64 * 1024 * 1024)
 #define OPEN_FILES    8
-#define CONNECT_TRIES 1000
+#define CONNECT_TRIES 6000
 
 struct kept {
     char *name, *bytes;

@@ -190,7 +190,7 @@ START_TEST(room_for_many_calls_is_made_as_they_come)
     struct err err;
     int calls = 0;
 
-    for (int patience = 0; calls < 300 && patience < 3000; patience++) {
+    for (int patience = 0; calls < 300 && patience < 60000; patience++) {
         if (journal_reserve(j, &err))
             calls++;
         else

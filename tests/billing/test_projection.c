@@ -18,7 +18,7 @@
 #include "tests/billing/redis_fixture.h"
 
 #define INSTALLATION "inst-1"
-#define WAIT_MS      20000
+#define WAIT_MS      60000
 #define ALL_MS       (INT64_C(3650) * 86400000) /* of time is recent */
 #define HASTE        25 /* timers of everything but the test run so many times as fast */
 #define REST_MAX_MS  10

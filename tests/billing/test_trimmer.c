@@ -7,7 +7,7 @@
 #include "tests/billing/redis_fixture.h"
 #include "tests/billing/settlement_fixture.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS 60000
 #define OLD     "600000" /* a stream id's milliseconds, of long ago */
 #define KEPT    10
 

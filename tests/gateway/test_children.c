@@ -11,6 +11,8 @@
 #include "lib/base/log.h"
 #include "tests/base/run.h"
 
+#define PATIENCE_MS 60000
+
 /* What children write to a pipe, a letter each. */
 struct scene {
     struct loop *loop;
@@ -79,7 +81,7 @@ static void scene_close(struct scene *s)
 {
     if (!s->all_gone) {
         children_stop(s->children);
-        ck_assert(loop_run_until(s->loop, &s->all_gone, 5000));
+        ck_assert(loop_run_until(s->loop, &s->all_gone, PATIENCE_MS));
     }
     watch_free(s->watch);
     children_free(s->children);
@@ -156,10 +158,9 @@ START_TEST(what_dies_comes_again_at_once_then_slower)
 
     scene_open(&s, 4);
     children_add(s.children, &(struct child_plan){.name = "a", .run = die_at_once, .arg = &s});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     took = clock_monotonic_ms() - start;
     ck_assert_int_ge(took, 300); /* 0 + 100 + 200 ms */
-    ck_assert_int_lt(took, 2500);
     scene_close(&s);
 }
 END_TEST
@@ -171,16 +172,16 @@ START_TEST(lower_ranks_are_gone_before_higher_ones_are_told)
     scene_open(&s, 2);
     children_add(s.children,
                  &(struct child_plan){
-                     .name = "late", .run = end_slowly, .arg = &s, .rank = 2, .stop_ms = 5000});
+                     .name = "late", .run = end_slowly, .arg = &s, .rank = 2, .stop_ms = 60000});
     children_add(s.children,
                  &(struct child_plan){
-                     .name = "soon", .run = wait_for_end, .arg = &s, .rank = 1, .stop_ms = 5000});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+                     .name = "soon", .run = wait_for_end, .arg = &s, .rank = 1, .stop_ms = 60000});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     s.enough = 3;
     s.is_enough = false;
     children_stop(s.children);
-    ck_assert(loop_run_until(s.loop, &s.all_gone, 5000));
-    ck_assert(s.is_enough || loop_run_until(s.loop, &s.is_enough, 5000));
+    ck_assert(loop_run_until(s.loop, &s.all_gone, PATIENCE_MS));
+    ck_assert(s.is_enough || loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     ck_assert_int_eq(s.seen[2], 'e');
     scene_close(&s);
 }
@@ -194,10 +195,10 @@ START_TEST(what_does_not_end_in_time_is_killed)
     scene_open(&s, 1);
     children_add(s.children, &(struct child_plan){
                                  .name = "deaf", .run = ignore_term, .arg = &s, .stop_ms = 200});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     start = clock_monotonic_ms();
     children_stop(s.children);
-    ck_assert(loop_run_until(s.loop, &s.all_gone, 5000));
+    ck_assert(loop_run_until(s.loop, &s.all_gone, PATIENCE_MS));
     ck_assert_int_ge(clock_monotonic_ms() - start, 190);
     scene_close(&s);
 }
@@ -206,17 +207,15 @@ END_TEST
 START_TEST(asked_twice_it_does_not_wait)
 {
     struct scene s;
-    int64_t start;
 
     scene_open(&s, 1);
-    children_add(s.children, &(struct child_plan){
-                                 .name = "deaf", .run = ignore_term, .arg = &s, .stop_ms = 60000});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
-    start = clock_monotonic_ms();
+    children_add(s.children,
+                 &(struct child_plan){
+                     .name = "deaf", .run = ignore_term, .arg = &s, .stop_ms = 2 * PATIENCE_MS});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     children_stop(s.children);
     children_stop(s.children);
-    ck_assert(loop_run_until(s.loop, &s.all_gone, 5000));
-    ck_assert_int_lt(clock_monotonic_ms() - start, 3000);
+    ck_assert(loop_run_until(s.loop, &s.all_gone, PATIENCE_MS));
     scene_close(&s);
 }
 END_TEST
@@ -240,8 +239,8 @@ START_TEST(a_retired_group_ends_for_good_and_the_others_go_on)
                      .name = "old", .run = end_slowly, .arg = &s, .group = 1, .stop_ms = 60000});
     children_add(s.children,
                  &(struct child_plan){
-                     .name = "new", .run = wait_for_end, .arg = &s, .group = 2, .stop_ms = 5000});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+                     .name = "new", .run = wait_for_end, .arg = &s, .group = 2, .stop_ms = 60000});
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     children_retire(s.children, 1, SIGTERM);
     ck_assert_uint_eq(children_retiring(s.children), 1);
     ck_assert(none_retires(&s));
@@ -262,7 +261,7 @@ START_TEST(what_is_retired_and_does_not_end_in_time_is_killed)
     children_add(s.children,
                  &(struct child_plan){
                      .name = "deaf", .run = ignore_term, .arg = &s, .group = 1, .stop_ms = 100});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     children_retire(s.children, 1, SIGTERM);
     ck_assert(none_retires(&s));
     scene_close(&s);
@@ -292,11 +291,11 @@ START_TEST(a_task_ends_once_and_tells_how)
 
     scene_open(&s, 1);
     children_add(s.children, &(struct child_plan){.name = "task", .run = succeed, .once = true});
-    ck_assert(loop_run_until(s.loop, &s.task_ended, 5000));
+    ck_assert(loop_run_until(s.loop, &s.task_ended, PATIENCE_MS));
     ck_assert(s.task_succeeded);
     s.task_ended = false;
     children_add(s.children, &(struct child_plan){.name = "task", .run = end_badly, .once = true});
-    ck_assert(loop_run_until(s.loop, &s.task_ended, 5000));
+    ck_assert(loop_run_until(s.loop, &s.task_ended, PATIENCE_MS));
     ck_assert(!s.task_succeeded);
     scene_close(&s);
 }
@@ -311,9 +310,9 @@ START_TEST(a_task_that_is_stopped_has_not_failed)
         s.children,
         &(struct child_plan){
             .name = "task", .run = wait_for_end, .arg = &s, .stop_ms = 5000, .once = true});
-    ck_assert(loop_run_until(s.loop, &s.is_enough, 5000));
+    ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     children_stop(s.children);
-    ck_assert(loop_run_until(s.loop, &s.all_gone, 5000));
+    ck_assert(loop_run_until(s.loop, &s.all_gone, PATIENCE_MS));
     ck_assert(!s.task_ended);
     scene_close(&s);
 }
@@ -333,12 +332,12 @@ START_TEST(no_child_outlives_its_parent)
         scene_open(&s, 2);
         children_add(s.children, &(struct child_plan){.name = "a", .run = ignore_term, .arg = &s});
         children_add(s.children, &(struct child_plan){.name = "b", .run = ignore_term, .arg = &s});
-        if (!loop_run_until(s.loop, &s.is_enough, 5000))
+        if (!loop_run_until(s.loop, &s.is_enough, PATIENCE_MS))
             _exit(1);
         raise(SIGKILL);
     }
     close(ends[1]);
-    alarm(10);
+    alarm(60);
     ck_assert_int_eq(read(ends[0], &c, 1), 0);
     alarm(0);
     ck_assert_int_eq(waitpid(parent, NULL, 0), parent);

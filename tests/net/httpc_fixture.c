@@ -10,10 +10,10 @@ static size_t fds_before;
 
 const struct httpc_limits usual = {
     .idle_max = 4,
-    .idle_ms = 2000,
-    .connect_ms = 200,
-    .first_byte_ms = 300,
-    .between_bytes_ms = 200,
+    .idle_ms = PATIENCE_MS,
+    .connect_ms = PATIENCE_MS,
+    .first_byte_ms = PATIENCE_MS,
+    .between_bytes_ms = PATIENCE_MS,
     .head = {.head_bytes_max = 1024},
 };
 
@@ -152,13 +152,18 @@ void answer(struct peer *p, struct outcome *o)
     ck_assert_msg(o->is_ok, "%s", o->err.text);
 }
 
-struct httpc *client_to(const char *origin)
+struct httpc *client_with(const char *origin, const struct httpc_limits *limits)
 {
     struct err err;
-    struct httpc *c = httpc_new(loop, &(struct httpc_origin){.url = origin}, &usual, &err);
+    struct httpc *c = httpc_new(loop, &(struct httpc_origin){.url = origin}, limits, &err);
 
     ck_assert_msg(c, "%s", err.text);
     return c;
+}
+
+struct httpc *client_to(const char *origin)
+{
+    return client_with(origin, &usual);
 }
 
 void set_up(void)

@@ -8,7 +8,7 @@
 #include "tests/net/peer.h"
 
 extern struct loop *loop;
-extern const struct httpc_limits usual;
+extern const struct httpc_limits usual; /* which wait for whatever comes */
 
 /* A fixture: a loop with the stub on it, and afterwards as many open descriptors as before. */
 void set_up(void);
@@ -58,6 +58,7 @@ struct outcome {
 #define OK2 OK "Content-Length: 2\r\n\r\nok"
 
 struct httpc *client_to(const char *origin); /* with the usual limits */
+struct httpc *client_with(const char *origin, const struct httpc_limits *limits);
 /* Forgets what became of an earlier call; `act` stays. */
 void begin_with(struct outcome *o, struct httpc *c, const char *method, struct span body);
 void begin(struct outcome *o, struct httpc *c); /* a GET */

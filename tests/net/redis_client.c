@@ -8,7 +8,7 @@
 
 #include "lib/base/mem.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 char dir[] = "/tmp/tollgate-test-redis-XXXXXX";
 char address[128];

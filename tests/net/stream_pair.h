@@ -8,7 +8,7 @@
 #include "lib/net/loop.h"
 #include "lib/net/stream.h"
 
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 60000
 
 enum handler { NO_HANDLER, OPEN, BYTES, END, DRAINED, FAILED, HANDLERS };
 
@@ -48,6 +48,6 @@ void pair_free(struct end *e);
 void pair_write(struct end *e, const void *bytes, size_t n);
 void pair_await(bool (*is_there)(void)); /* runs turns until it says so; fails after PATIENCE_MS */
 void pair_await_over(const struct end *e); /* ended or failed; or fails likewise */
-void pair_run_ms(int64_t ms);
+void pair_run_ms(int64_t ms); /* with some time, turns enough for what follows from what comes */
 
 #endif

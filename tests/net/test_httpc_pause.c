@@ -10,12 +10,15 @@
 
 START_TEST(while_paused_nothing_is_delivered_and_the_server_waits)
 {
-    struct httpc *c = client_to(stub.origin);
+    struct httpc_limits limits = usual;
+    struct httpc *c;
     struct outcome o = {.act = PAUSE_AT_BYTES};
     size_t n = 32 << 20, sent = 0;
     char *bytes = malloc(n);
     char head[64];
 
+    limits.between_bytes_ms = 2000;
+    c = client_with(stub.origin, &limits);
     memset(bytes, 'x', n);
     begin(&o, c);
     ck_assert(peer_await(stub_peer(0), "\r\n\r\n"));
@@ -27,7 +30,7 @@ START_TEST(while_paused_nothing_is_delivered_and_the_server_waits)
         sent += got > 0 ? (size_t)got : 0;
         pass_ms(loop, 0);
     }
-    pass_ms(loop, 300); /* longer than silence may last */
+    pass_ms(loop, limits.between_bytes_ms + 200);
     ck_assert(!o.is_over);
     ck_assert_uint_lt(sent, n);
     ck_assert_uint_gt(o.body.len, 0);

@@ -73,6 +73,7 @@ START_TEST(a_timer_is_never_early)
         fired_at = 0;
         timer_start(t, ms);
         run_ms(ms + 30);
+        ck_assert_int_ne(fired_at, 0);
         ck_assert_int_ge(fired_at - begin, ms);
     }
 }
@@ -132,8 +133,8 @@ START_TEST(waiting_ends_with_the_flag_or_the_time)
     int64_t begin = clock_monotonic_ms();
 
     timer_start(t, 10);
-    ck_assert(loop_run_until(loop, &done, 5000));
-    ck_assert_int_lt(clock_monotonic_ms() - begin, 5000);
+    ck_assert(loop_run_until(loop, &done, 60000));
+    ck_assert_int_lt(clock_monotonic_ms() - begin, 60000);
     done = false;
     ck_assert(!loop_run_until(loop, &done, 10));
     ck_assert_int_ge(clock_monotonic_ms() - begin, 20);
@@ -195,7 +196,7 @@ START_TEST(turn_ends_run_in_order_and_may_cancel_and_schedule_each_other)
     ends[3] = (struct turn_end){.run = schedule_first, .arg = "3"};
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
         turn_end_schedule(loop, &ends[i]);
-    ck_assert(loop_run_until(loop, &done, 1000));
+    ck_assert(loop_run_until(loop, &done, 60000));
     ck_assert_str_eq(trace, "0130");
 }
 END_TEST
@@ -241,7 +242,7 @@ START_TEST(work_that_always_schedules_more_keeps_nobody_from_running)
     ends[0] = (struct turn_end){.run = again};
     turn_end_schedule(loop, &ends[0]);
     timer_start(t, 20);
-    ck_assert(loop_run_until(loop, &done, 5000));
+    ck_assert(loop_run_until(loop, &done, 60000));
     ck_assert_uint_gt(rounds, 8);
     turn_end_cancel(&ends[0]);
 }

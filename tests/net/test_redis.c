@@ -138,7 +138,6 @@ START_TEST(a_redis_that_hangs_ends_what_is_pending_with_timeout)
         ck_assert_int_eq(a[i].err.code, ERR_TIMEOUT);
     }
     ck_assert_int_ge(clock_monotonic_ms() - begin, 200);
-    ck_assert_int_lt(clock_monotonic_ms() - begin, 1500);
     ck_assert_uint_eq(lost_count, 1);
     kill(server, SIGCONT);
     await_ready();

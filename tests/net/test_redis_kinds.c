@@ -12,8 +12,8 @@
 #include "tests/base/run.h"
 #include "tests/net/fake_redis.h"
 
-#define WAIT_MS    10000
-#define COMMAND_MS 600
+#define WAIT_MS    60000
+#define COMMAND_MS 3000
 
 static struct loop *loop;
 static struct redis *redis;

@@ -13,7 +13,7 @@
 #include "lib/net/stream.h"
 #include "tests/base/run.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 #define RUN_ID  "0123456789abcdef0123456789abcdef01234567"
 
 static char dir[] = "/tmp/tollgate-test-redis-XXXXXX";

@@ -123,7 +123,7 @@ static void try(struct tls_context *tls, const char *host)
     is_over = false;
     client = stream_connect(loop, &peer, &(struct stream_owner){&limits, &handlers, NULL}, &err);
     ck_assert_msg(client != NULL, "%s", err.text);
-    ck_assert(loop_run_until(loop, &is_over, 5000));
+    ck_assert(loop_run_until(loop, &is_over, 60000));
 }
 
 static struct tls_context *trusting(const char *ca)
