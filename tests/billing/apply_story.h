@@ -13,7 +13,6 @@
 #define REFUNDED     3 /* calls of an account, or model, that money is given back of */
 #define MONTHS       3
 #define CHARGED      1000
-#define SUMS_MAX     64
 #define LINE         160
 #define VALUES       320
 #define INSTALLATION "inst-1"
