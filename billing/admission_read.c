@@ -5,7 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-/* Of its two answers either may come first, when servers change meanwhile; the second tells the caller. */
+/* Its answers may come in any order, when servers change meanwhile; the last tells the caller. */
 struct key_reader {
     struct redis *redis;
     struct partition partition;
@@ -59,7 +59,8 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
     k->redis = redis;
     k->on_state = on_state;
     k->arg = arg;
-    k->waiting = 2;
+    k->waiting = 3;
+    k->is_recovered = true;
     if (!partition_of_key(public_id, &p) ||
         !span_copy(span_of(public_id), k->public_id, sizeof k->public_id))
         public_id = "";
@@ -77,6 +78,7 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
                                    SPAN("pepper")};
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
     redis_command(redis, command, ARRAY_LEN(command), on_key, k);
+    redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
 }
 
 /* An id that names no partition is looked up under no name, where nothing is. */
@@ -91,12 +93,13 @@ static bool partition_of_key(const char *public_id, struct partition *out)
     return true;
 }
 
+/* Asked before and after: what was emptied in between has lost its keys. */
 static void on_partition_state(void *arg, const struct redis_reply *reply, const struct err *err)
 {
     struct key_reader *k = arg;
 
     k->is_recovered =
-        !err && redis_reply_type(reply) == REDIS_TEXT &&
+        k->is_recovered && !err && redis_reply_type(reply) == REDIS_TEXT &&
         span_equal(redis_reply_text(reply), span_of(partition_run_id(k->redis, k->partition)));
     key_is_read(k);
 }
