@@ -220,7 +220,8 @@ static void on_admit(void *arg, const struct redis_reply *reply, const struct er
     }
 }
 
-/* Redis is away. The hold counts as placed: it is put into Redis when that is back. */
+/* Redis is away. The hold counts as placed: it is put into Redis when that is back. Its day is that of the zone which Redis
+ * named last, be it when another key was used. */
 static bool may_go_on(struct hold *h, const struct err *err)
 {
     struct money most = {.nanos = h->amount};
@@ -229,6 +230,9 @@ static bool may_go_on(struct hold *h, const struct err *err)
         return false;
     copy(h->currency, most.currency, sizeof most.currency);
     h->outage = offline_take(h->a->offline, h->account, &most);
+    if (h->outage && !h->zone_answers &&
+        !take_zone(h, span_of(offline_zone(h->a->offline, h->account)), NULL))
+        assert(!"what was learned was known");
     return h->outage != 0;
 }
 
@@ -297,8 +301,10 @@ static void learn(struct hold *h, const struct admission_answer *answer,
 {
     bool is_postpaid;
 
-    if (h->a->offline && admission_answer_mode(reply, &is_postpaid))
-        offline_learn(h->a->offline, h->account, is_postpaid, &answer->left);
+    if (!h->a->offline || !admission_answer_mode(reply, &is_postpaid))
+        return;
+    offline_learn(h->a->offline, h->account, is_postpaid, &answer->left);
+    offline_learn_zone(h->a->offline, h->account, h->zone);
 }
 
 /* The callback may end the hold. */

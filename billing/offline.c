@@ -18,6 +18,7 @@ struct entry {
     char account[ID_TEXT];
     bool is_postpaid;
     struct money room;
+    char zone[ZONE_TEXT];
     int64_t read_ms; /* monotonic */
     uint64_t outage; /* in which `spent` was taken */
     int64_t spent;
@@ -66,6 +67,21 @@ void offline_learn(struct offline *o, const char *account, bool is_postpaid,
     e->is_postpaid = is_postpaid;
     e->room = *room;
     e->read_ms = clock_monotonic_ms();
+}
+
+void offline_learn_zone(struct offline *o, const char *account, const char *zone)
+{
+    struct entry *e = *find(o, account);
+
+    if (e && !span_copy(span_of(zone), e->zone, sizeof e->zone))
+        e->zone[0] = '\0';
+}
+
+const char *offline_zone(struct offline *o, const char *account)
+{
+    const struct entry *e = *find(o, account);
+
+    return e ? e->zone : "";
 }
 
 /* A full table is emptied, but never in an outage, whose sums stand in it: then an account that was not known stays so. */

@@ -9,6 +9,7 @@
 
 #include "billing/money.h"
 #include "lib/base/attr.h"
+#include "lib/base/zone.h"
 
 struct offline;
 struct offline_config {
@@ -21,6 +22,10 @@ DEFINE_AUTO(offline)
 
 /* Redis said this just now. `room`: what is free of the account's credit, in its currency. */
 void offline_learn(struct offline *o, const char *account, bool is_postpaid, const struct money *room);
+/* Likewise of an account that was learned: its zone, "" being the platform's. */
+void offline_learn_zone(struct offline *o, const char *account, const char *zone);
+/* What was learned last, or ""; good until something is learned. */
+const char *offline_zone(struct offline *o, const char *account);
 
 /* Takes the most that a call can cost. Which outage it was, for offline_settle(); 0: refused, and nothing was taken. */
 uint64_t offline_take(struct offline *o, const char *account, const struct money *most) MUST_USE;

@@ -57,6 +57,22 @@ START_TEST(prepaid_and_unknown_accounts_and_other_currencies_take_nothing)
 }
 END_TEST
 
+START_TEST(the_zone_of_an_account_is_that_which_was_learned_last)
+{
+    AUTO(offline) o = start(ALLOWANCE, 1000000);
+
+    ck_assert_str_eq(offline_zone(o, "owing"), "");
+    offline_learn_zone(o, "owing", "Asia/Tokyo");
+    offline_learn_zone(o, "owing", "Europe/Berlin");
+    offline_learn_zone(o, "nobody", "Europe/Berlin");
+    ck_assert_str_eq(offline_zone(o, "owing"), "Europe/Berlin");
+    ck_assert_str_eq(offline_zone(o, "paid"), "");
+    ck_assert_str_eq(offline_zone(o, "nobody"), "");
+    offline_learn_zone(o, "owing", "");
+    ck_assert_str_eq(offline_zone(o, "owing"), "");
+}
+END_TEST
+
 START_TEST(what_was_free_of_the_credit_is_the_end_too)
 {
     AUTO(offline) o = start(ALLOWANCE, 1000000);
@@ -174,6 +190,7 @@ int main(void)
 
     tcase_add_test(t, a_postpaid_account_takes_its_allowance_to_the_last_nano_and_no_more);
     tcase_add_test(t, prepaid_and_unknown_accounts_and_other_currencies_take_nothing);
+    tcase_add_test(t, the_zone_of_an_account_is_that_which_was_learned_last);
     tcase_add_test(t, what_was_free_of_the_credit_is_the_end_too);
     tcase_add_test(t, a_call_that_ended_counts_with_what_it_cost);
     tcase_add_test(t, the_next_outage_begins_with_a_whole_allowance_whatever_ends_late);

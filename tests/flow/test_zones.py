@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from redis_dump import canonical_dump, differences
-from test_budgets import PRICES, ask, check_refused
+from test_budgets import CALL, PRICES, ask, check_refused
 from test_two_hosts import offset_to
 from test_webhooks import QUICK, Receiver, heard, hooked
 from tollgate import Served, wait_until
@@ -164,6 +164,22 @@ def test_a_rebuild_gives_every_call_its_day_again(host: Served) -> None:
     wait_until(lambda: not differences(before, settled(host)) or None, "it is what it was")
     for _, key in accounts:
         wait_until(lambda key=key: ask(host, key)[0].status == 429, "calls are decided again, and the budget is spent", 60)
+
+
+def test_without_redis_a_call_counts_in_the_zone_that_was_named_last(host: Served) -> None:
+    """By a key that has never called before; whoever knows the account's credit knows its zone."""
+    account, key = host.new_account(None, "--postpaid", "--credit-limit", "5", "--zone", LOS_ANGELES)
+    other = host.cli_one("key", "create", account)["secret"]
+    with host.wire(other, 120) as wire:      # one worker, which has the key's own answer, but no call of it
+        assert wire.ask(wire.head("GET", "/v1/models")).status == 200
+        assert wire.ask(wire.chat(CALL, {"Authorization": f"Bearer {key}"})).status == 200
+        host.redis.kill()
+        assert wire.ask(wire.chat(CALL)).status == 200
+    host.redis.start()
+    host.wait_ready()
+    host.settle_down(account)
+    assert days(host, account) == ["2027-03-13"] * 2
+    assert spent(host, account) == {"2027-03-13": "200000000", "2027-03": "200000000"}
 
 
 def settled(host: Served) -> dict[str, Any]:
