@@ -71,7 +71,7 @@ class People(threading.Thread):
         self._do(self._grant("plenty", "0.123456789", 20))
         while not self.over.wait(self.draw.uniform(0.3, 2.0)):
             what = self.draw.choices([self.top_up, self.correct, self.change_key, self.refund, self.adjust, self.grant,
-                                       self.change_budget], [10, 1, 2, 5, 2, 6, 2])[0]
+                                       self.change_budget, self.change_zone], [10, 1, 2, 5, 2, 6, 2, 2])[0]
             try:
                 what()
             except Exception as error:      # noqa: BLE001 - a finding
@@ -100,6 +100,10 @@ class People(threading.Thread):
     def change_budget(self) -> None:
         self._do(self._operation(("account", "limit", "metered", "--budget-month", spell(self.draw.randint(1, 500) * 1_000_000)),
                                  "metered", f"b{len(self.operations)}"))
+
+    def change_zone(self) -> None:
+        zone = self.draw.choice([*world.MOVES, "none"])
+        self._do(self._operation(("account", "limit", world.MOVING, "--zone", zone), world.MOVING, f"z{len(self.operations)}"))
 
     def change_key(self) -> None:
         """The client learns of its new key only after the old one was revoked, as people do it."""

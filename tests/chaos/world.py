@@ -71,13 +71,16 @@ class Account:
         return ZoneInfo(self.own_zone) if self.own_zone else ZONE
 
 
+MOVING = "branch"       # whose zone people change, to one of these; where it begins is the first
+MOVES = ("America/Los_Angeles", "Pacific/Kiritimati", "Europe/Berlin")
+
 ACCOUNTS = [
     Account("plenty", True, "500"),
     Account("scarce", True, "0.02", clients=3),     # runs dry again and again, and is topped up
     Account("steady", True, "200", clients=3),
     Account("invoice", False, "0", ("--credit-limit", "1000"), clients=3),
     Account("branch", False, "10", ("--credit-limit", "500"), budgets=("--model", "cid/drain", "--budget-day", "0.02"),
-            own_zone="America/Los_Angeles"),
+            own_zone=MOVES[0]),
     Account("metered", False, "0", ("--credit-limit", "300", "--rpm", "200", "--tpm", "60000", "--budget-month", "0.05"),
             own_zone="Pacific/Kiritimati"),
     Account("narrow", False, "0", ("--credit-limit", "300", "--concurrency", "2"), clients=3,
