@@ -4,6 +4,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/base/zone.h"
 
 /* How a member is spelled in a record, and what becomes of it. */
 enum shape { WORD, ID, AMOUNT, COUNT, TIME, JSON, PLACE };
@@ -189,7 +190,7 @@ static bool add_value(const struct members *m, const struct row *row, struct buf
         break;
     case PLACE:
         good = member_is_absent(m, row->path) ||
-               (member_text(m, row->path, &word) && !strchr(word, '='));
+               (member_text(m, row->path, &word) && !strchr(word, '=') && strlen(word) < ZONE_TEXT);
         text = span_of(good && !member_is_absent(m, row->path) ? word : "");
         break;
     }

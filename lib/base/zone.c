@@ -126,32 +126,32 @@ void zones_free(struct zones *z)
     if (!z)
         return;
     while (z->first) {
-        struct open_zone *open = z->first;
-        z->first = open->next;
-        zone_free(open->zone);
-        free(open);
+        struct open_zone *o = z->first;
+        z->first = o->next;
+        zone_free(o->zone);
+        free(o);
     }
     free(z);
 }
 
 bool zones_find(struct zones *z, const char *name, const struct zone **out, struct err *err)
 {
-    struct open_zone *open = z->first;
+    struct open_zone *known = z->first;
     struct zone *zone;
     struct err why;
 
-    while (open && strcmp(open->name, name) != 0)
-        open = open->next;
-    if (!open && name[0]) {
+    while (known && strcmp(known->name, name) != 0)
+        known = known->next;
+    if (!known && name[0]) {
         zone = zone_open(name, &why);
         if (!zone)
             return err_set(err, ERR_UNAVAILABLE, "%s", why.text);
-        open = xcalloc(1, sizeof *open);
-        memcpy(open->name, name, strlen(name) + 1);
-        open->zone = zone;
-        open->next = z->first;
-        z->first = open;
+        known = xcalloc(1, sizeof *known);
+        memcpy(known->name, name, strlen(name) + 1);
+        known->zone = zone;
+        known->next = z->first;
+        z->first = known;
     }
-    *out = open ? open->zone : NULL;
+    *out = known ? known->zone : NULL;
     return true;
 }
