@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SPEED 100
+#define SPEED 20
 
 void __real_stream_deadline(struct stream *s, int64_t ms, const char *sentence);
 void __wrap_stream_deadline(struct stream *s, int64_t ms, const char *sentence);
@@ -156,14 +156,14 @@ struct peer *dial(void)
 
 void await_log(const char *text)
 {
-    for (int i = 0; i < 500 && !strstr(log_text(), text); i++)
+    for (int i = 0; i < 6000 && !strstr(log_text(), text); i++)
         pass_ms(loop, 10);
     ck_assert_msg(strstr(log_text(), text), "waited in vain for '%s' in '%s'", text, log_text());
 }
 
 void await_count(size_t n)
 {
-    for (int i = 0; i < 1000 && httpd_connection_count(server) != n; i++)
+    for (int i = 0; i < 6000 && httpd_connection_count(server) != n; i++)
         pass_ms(loop, i < 500 ? 0 : 10);
     ck_assert_uint_eq(httpd_connection_count(server), n);
 }

@@ -69,7 +69,7 @@ struct redis *client(const struct redis_config *config)
 struct redis_config config_of(int64_t command_ms)
 {
     return (struct redis_config){
-        .address = address, .connect_ms = 1000, .command_ms = command_ms, .pending_max = 2 * MANY};
+        .address = address, .connect_ms = 20000, .command_ms = command_ms, .pending_max = 2 * MANY};
 }
 
 void await(const bool *flag)

@@ -147,7 +147,7 @@ static void connect_to(const char *address)
 {
     static const struct redis_handlers handlers = {on_ready, on_lost};
     const struct redis_config config = {
-        .address = address, .connect_ms = 1000, .command_ms = COMMAND_MS, .pending_max = 100};
+        .address = address, .connect_ms = 20000, .command_ms = COMMAND_MS, .pending_max = 100};
     struct err err;
 
     redis = redis_new(loop, &config, &handlers, NULL, &err);

@@ -101,7 +101,7 @@ static void run_fake(const struct line *table, const bool *until)
 {
     static const struct redis_handlers handlers = {on_ready, on_lost};
     struct redis_config config = {
-        .address = address, .connect_ms = 1000, .command_ms = 1000, .pending_max = 10};
+        .address = address, .connect_ms = 20000, .command_ms = 20000, .pending_max = 10};
     struct watch *watch;
     struct addr addr;
     struct err err;
@@ -222,7 +222,7 @@ START_TEST(addresses_that_make_no_sense_are_refused_at_once)
     static const char *const bad[] = {"http://127.0.0.1:1", "redis://127.0.0.1", "redis://:1",
                                       "redis://eve:secret@127.0.0.1:1", "unix:"};
     static const struct redis_handlers handlers = {NULL, NULL};
-    struct redis_config config = {.connect_ms = 1000, .command_ms = 1000, .pending_max = 10};
+    struct redis_config config = {.connect_ms = 20000, .command_ms = 20000, .pending_max = 10};
     struct err err;
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
