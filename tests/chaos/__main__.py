@@ -134,7 +134,7 @@ class Run:
         time.sleep(self.minutes * 60)
         over.set()
         for thread in (self.people, self.watch, *lanes):
-            thread.join(120)
+            thread.join(600)
         for lane in lanes:
             self.wrong += lane.failures
         self.wrong += self.people.failures

@@ -177,7 +177,7 @@ def flush_redis(stack: Stack, target: str, given: dict[str, Any], over: threadin
     """Emptied while it runs, which the gateways are not told: the operator rebuilds, from both hosts."""
     said = stack.ledger.redis.command("FLUSHALL")
     over.wait(given["seconds"])
-    return f"FLUSHALL: {said}; {stack.rebuild(over)}"
+    return f"FLUSHALL: {said}; {stack.rebuild()}"
 
 
 def kill_master_redis(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:

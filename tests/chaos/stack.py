@@ -33,7 +33,8 @@ T = TypeVar("T")
 NAMES = ("north", "south")
 SHARED = ("installation.json", "pepper", "derivation.key", "signing.pem", "operator.token", "finance.token")
 JOURNAL_MIB, JOURNAL_MIB_A_MINUTE = 24, 2     # of an instance's disk: nothing leaves a journal before its month is closed
-RELOAD_SECONDS = 300    # in which a host that is asked again and again has read its files, whatever else is broken meanwhile
+REBUILD_SECONDS = 600
+RELOAD_SECONDS = 600    # in which a host that is asked again and again has read its files, whatever else is broken meanwhile
 
 
 class Traffic:
@@ -298,13 +299,15 @@ class Stack:
     def doors(self) -> dict[str, int]:
         return {name: instance.port for name, instance in self.instances.items()}
 
-    def rebuild(self, over: threading.Event) -> str:
+    def rebuild(self) -> str:
         """Replays everything that was ever written, from both hosts; tried again while a host can't."""
+        deadline = time.monotonic() + REBUILD_SECONDS
         for instance in self.instances.values():
-            for _ in range(20):
+            while True:
                 done = run("journal", "rebuild", config=instance.config, timeout=120)
-                if done.returncode == 0 or over.wait(1):
+                if done.returncode == 0 or time.monotonic() > deadline:
                     break
+                time.sleep(1)
             assert done.returncode == 0, f"journal rebuild on {instance.name}: {done.stderr}"
         return "rebuilt"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .stack import Instance, Stack
 
 FRAME = struct.Struct("<IIQ")       # length, checksum, position; then JSON
-RETIRE_SECONDS = 90
+RETIRE_SECONDS = 600
 UNSOUND = {"parked", "rebuilding", "applying", "pending_run", "pending_blank"}      # of a partition's state
 
 
