@@ -176,7 +176,7 @@ static void put_claim(struct admission *a, struct hold *h, uint64_t round)
     h->put = ask_new(a, h);
     h->put->round = round;
     h->claim_asked_ms = clock_monotonic_ms();
-    claims_put(a->claims, h->claim, on_claim_put, h->put);
+    claims_put(a->claims, h->claim, &h->also, on_claim_put, h->put);
 }
 
 void keep_ask_claim(struct hold *h)

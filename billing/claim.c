@@ -8,12 +8,20 @@
 #include "lib/base/mem.h"
 
 #define CLAIM_MS INT64_C(86400000)
+#define FIXED    6 /* keys of answer.lua that are always there */
 
 struct claims {
     struct redis *redis;
     char *installation, *writer, *partitions;
     uint64_t turn;
     int64_t stored_answers;
+};
+
+/* What answer.lua is asked to do. */
+struct change {
+    const char *verb;
+    struct claim_names also;
+    struct span stored;
 };
 
 /* A command on its way. */
@@ -23,7 +31,9 @@ struct claim_ask {
     void *arg;
 };
 
-static void send(struct claims *c, const char *verb, const struct claim *claim, struct span stored,
+static struct span claim_key(const char *account, const struct idempotency *digests,
+                             char out[PARTITION_KEY]);
+static void send(struct claims *c, const struct change *what, const struct claim *claim,
                  struct claim_ask *ask);
 static void on_answer(void *arg, const struct redis_reply *reply, const struct err *err);
 static void on_get(void *arg, const struct redis_reply *reply, const struct err *err);
@@ -70,13 +80,14 @@ void claims_free(struct claims *c)
     free(c);
 }
 
-void claims_put(struct claims *c, const struct claim *claim, claim_on_state *on_state, void *arg)
+void claims_put(struct claims *c, const struct claim *claim, const struct claim_names *also,
+                claim_on_state *on_state, void *arg)
 {
     struct claim_ask *ask = xcalloc(1, sizeof *ask);
 
     ask->on_state = on_state;
     ask->arg = arg;
-    send(c, "open", claim, SPAN(""), ask);
+    send(c, &(struct change){"open", *also, SPAN("")}, claim, ask);
 }
 
 void claims_end(struct claims *c, const struct claim *claim, bool is_answered, struct span stored,
@@ -86,19 +97,20 @@ void claims_end(struct claims *c, const struct claim *claim, bool is_answered, s
 
     ask->on_state = on_state;
     ask->arg = arg;
-    send(c, is_answered ? "answered" : "failed", claim, stored, ask);
+    send(c, &(struct change){is_answered ? "answered" : "failed", {.count = 0}, stored}, claim,
+         ask);
 }
 
-static void send(struct claims *c, const char *verb, const struct claim *claim, struct span stored,
+static void send(struct claims *c, const struct change *what, const struct claim *claim,
                  struct claim_ask *ask)
 {
     struct partition p = partition_of(SIDE_ACCOUNT, span_of(claim->account));
-    char keys[6][PARTITION_KEY], name[CLAIM_NAME], ends[INT64_TEXT], left[INT64_TEXT],
-        turn[INT64_TEXT], most[INT64_TEXT];
+    char keys[FIXED + CLAIM_NAMES_MAX][PARTITION_KEY];
+    char ends[INT64_TEXT], left[INT64_TEXT], turn[INT64_TEXT], most[INT64_TEXT];
     int64_t left_ms = claim_left_ms(claim->ends_ms);
-    const struct span key[] = {
+    struct span key[FIXED + CLAIM_NAMES_MAX] = {
         partition_key(p, "state", NULL, keys[0]),
-        partition_key(p, "idem", claim_name(claim->account, claim->digests.key, name), keys[1]),
+        claim_key(claim->account, &claim->digests, keys[1]),
         partition_key(p, "answer", claim->request_id, keys[2]),
         partition_key(p, "index", claim->account, keys[3]),
         partition_key(p, "released", claim->request_id, keys[4]),
@@ -107,18 +119,21 @@ static void send(struct claims *c, const char *verb, const struct claim *claim, 
     const struct span args[] = {
         span_of(c->installation),
         span_of(c->partitions),
-        span_of(verb),
+        span_of(what->verb),
         span_of(claim->request_id),
         span_of(claim->digests.body),
         int64_text(claim->ends_ms, ends),
         int64_text(left_ms > 0 ? left_ms : 0, left),
         span_of(c->writer),
         uint64_text(c->turn, turn),
-        stored,
+        what->stored,
         int64_text(c->stored_answers, most),
     };
-    const struct redis_eval eval = {script_get(SCRIPT_ANSWER), REDIS_WORDS(key), REDIS_WORDS(args)};
+    const struct redis_eval eval = {
+        script_get(SCRIPT_ANSWER), {key, FIXED + what->also.count}, REDIS_WORDS(args)};
 
+    for (size_t i = 0; i < what->also.count; i++)
+        key[FIXED + i] = claim_key(claim->account, &what->also.digests[i], keys[FIXED + i]);
     redis_eval(c->redis, &eval, on_answer, ask);
 }
 

@@ -43,8 +43,8 @@ DEFINE_AUTO(claims)
 /* Each callback comes once, never inside the call. */
 enum claim_state { CLAIM_STANDS, CLAIM_TAKEN /* by another call */, CLAIM_PARKED /* the partition takes nothing until it is rebuilt */, CLAIM_UNKNOWN };
 typedef void claim_on_state(void *arg, enum claim_state state);
-/* Puts it again when Redis has lost it. */
-void claims_put(struct claims *c, const struct claim *claim, claim_on_state *on_state, void *arg);
+/* Puts it again when Redis has lost it. `also`: by which other names another call may have got its key meanwhile. */
+void claims_put(struct claims *c, const struct claim *claim, const struct claim_names *also, claim_on_state *on_state, void *arg);
 /* The call's END is durable. `stored` (or empty) is kept for who repeats an answered call, if the account has
  * stored little enough and the key is still that call's. Another state than STANDS: the END will do it. */
 void claims_end(struct claims *c, const struct claim *claim, bool is_answered, struct span stored, claim_on_state *on_state, void *arg);

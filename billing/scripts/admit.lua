@@ -144,6 +144,9 @@ if KEYS[12] then
     write_claim(KEYS[12], {state = 'open', request = request, body = ARGV[14], ends = ARGV[15], by = ARGV[5], turn = ARGV[16]},
                 CLAIM_MS)
 end
+if KEYS[14] then -- they bar nobody, and must not look like another call's when this one's is put again
+    call('DEL', unpack(KEYS, 14))
+end
 call('HSET', holds, request, entry .. (rates and rates.book() or '') .. ' ' .. ARGV[11] .. ' ' .. first_key .. ' ' .. model)
 call('HINCRBY', account, 'room', negate(amount))
 return answer('OK', call('HGET', account, 'room'), open + 1)

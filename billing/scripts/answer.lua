@@ -1,11 +1,13 @@
 -- answer.lua - what becomes of a call's claim of its idempotency key while it runs and when its END is durable.
 --
--- KEYS: state, claim, answer, index, released, stored. ARGV: installation, partitions, open|answered|failed, request id, digest
+-- KEYS: state, claim, answer, index, released, stored; and with `open` the claims by the other names that the idempotency
+-- key has (admit.lua). ARGV: installation, partitions, open|answered|failed, request id, digest
 -- of the body, ends_ms, milliseconds left until then, writer, turn, the stored answer (or empty), how many bytes of
 -- answers the account may store in any 24 hours. Answers {OK}, {TAKEN, request id} when another call has the key by now,
 -- {OVER}, {INSTALLATION} or {PARKED}.
 --
--- `open` puts a claim again that Redis has lost, unless its call is over: charged (in the index) or released.
+-- `open` puts a claim again that Redis has lost, unless its call is over: charged (in the index) or released. By whatever
+-- name another call has the key, it has it.
 -- `answered` and `failed` do what the END will do when it is applied, before the answer's last bytes leave: so whoever has
 -- seen the end of an answer, or of a failure, can ask again at once. Only `answered` can bring an answer to be stored, and
 -- it is if the claim is now that call's and the account has stored little enough.
@@ -43,15 +45,28 @@ elseif s[3] then
     return {'PARKED'}
 end
 local old = read_claim(key)
-local is_anothers = old and old.request ~= mine.request
 local begun = string.format('%d', tonumber(mine.ends) - CLAIM_MS) .. '000000'
+
+-- The call that had the key by that claim when this one began; nil when none but this one had.
+local function who_has(claim)
+    return claim and claim.request ~= mine.request and not has_ended(claim, begun) and claim.request or nil
+end
+
+local function who_else_has()
+    local other = who_has(old)
+    for i = 7, #KEYS do
+        other = other or who_has(read_claim(KEYS[i]))
+    end
+    return other
+end
+
 if verb ~= 'open' then
     if end_claim(key, old, mine, ttl_ms) and text ~= '' then
         store()
     end
-elseif is_anothers and not has_ended(old, begun) then
-    return {'TAKEN', old.request}
-elseif not old or is_anothers then
+elseif who_else_has() then
+    return {'TAKEN', who_else_has()}
+elseif not old or old.request ~= mine.request then
     if call('HEXISTS', index, mine.request) == 1 or call('EXISTS', released) == 1 then
         return {'OVER'}
     end

@@ -19,6 +19,12 @@ static char *claim_key(struct call c)
     return xasprintf("tg:{a17}:idem:acct:%s", c.key ? c.key : "k");
 }
 
+/* Null ends a list of keys before it. */
+static char *other_key(struct call c)
+{
+    return c.other ? xasprintf("tg:{a17}:idem:acct:%s", c.other) : NULL;
+}
+
 char *run(enum script s, const char *const *keys, const char *const *args)
 {
     struct span key[LIST_MAX], arg[LIST_MAX];
@@ -57,8 +63,10 @@ void open_partition(void)
 char *admit(struct call c)
 {
     AUTO_STRING claim = claim_key(c);
+    AUTO_STRING other = other_key(c);
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", c.request);
     AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
+    const char *also = other ? c.body : NULL;
     AUTO_STRING now = c.late_ms ? xasprintf("%" PRId64 "000000", begun_ms + c.late_ms) : NULL;
     const char *keys[] = {"tg:{a17}:state",
                           "tg:{a17}:key:17key",
@@ -73,10 +81,12 @@ char *admit(struct call c)
                           "tg:{a17}:spent:acct:2026-11:CNY",
                           claim,
                           "tg:{a17}:live",
+                          other,
                           NULL};
-    const char *args[] = {
-        "inst-1", "run-1",      "acct",   c.request, c.writer, c.amount, now ? now : "", "CNY", "0",
-        "",       "2026-11-22", "demo/m", "",        c.body,   ends,     c.turn,         NULL};
+    const char *args[] = {"inst-1",     "run-1",        "acct", c.request, c.writer,
+                          c.amount,     now ? now : "", "CNY",  "0",       "",
+                          "2026-11-22", "demo/m",       "",     c.body,    ends,
+                          c.turn,       also,           NULL};
 
     return run(SCRIPT_ADMIT, keys, args);
 }
@@ -84,11 +94,12 @@ char *admit(struct call c)
 char *tell(const char *verb, struct call c, const char *stored)
 {
     AUTO_STRING claim = claim_key(c);
+    AUTO_STRING other = strcmp(verb, "open") == 0 ? other_key(c) : NULL;
     AUTO_STRING answer = xasprintf("tg:{a17}:answer:%s", c.request);
     AUTO_STRING released = xasprintf("tg:{a17}:released:%s", c.request);
     AUTO_STRING ends = xasprintf("%" PRId64, begun_ms + c.late_ms + DAY_MS);
     const char *keys[] = {"tg:{a17}:state",       claim, answer, "tg:{a17}:index:acct", released,
-                          "tg:{a17}:stored:acct", NULL};
+                          "tg:{a17}:stored:acct", other, NULL};
     const char *args[] = {"inst-1",   "64",     verb,   c.request, c.body, ends,
                           "86400000", c.writer, c.turn, stored,    MOST,   NULL};
 

@@ -13,6 +13,7 @@ struct call {
     const char *request, *body, *amount, *writer, *turn;
     int64_t late_ms; /* how long after the test's beginning it begins, by the platform's clock */
     const char *key; /* the idempotency key; null: "k" */
+    const char *other; /* another name of it; null: it has one */
 };
 
 extern struct fixture redis;

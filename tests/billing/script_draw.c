@@ -444,6 +444,7 @@ static void draw_rest(struct dice *d, struct op *op)
         of_a_call(d, op);
         op->answer = (enum answer_verb)draw(d, 3);
         op->is_stored = one_in(d, 2);
+        op->has_other_name = one_in(d, 2);
         op->age_ms = draw_age(d);
         break;
     case OP_REBUILD:

@@ -138,6 +138,7 @@ struct retired_ask {
 };
 enum answer_verb { OPEN, ANSWERED, FAILED };
 struct answer_ask {
+    bool has_other_name;
     unsigned account, request, writer, idem, body, turn;
     enum answer_verb verb;
     int64_t ends_ms;

@@ -56,6 +56,8 @@ const char *claim_bars(const struct model *m, const struct admit_ask *ask, int64
 
 void claim_place(struct model *m, const struct admit_ask *ask, int64_t now_us)
 {
+    if (ask->has_idem && ask->has_other_name)
+        m->claims[ask->account][OTHER_NAME(ask->idem)].gone_ms = 0;
     if (ask->has_idem)
         m->claims[ask->account][ask->idem] =
             (struct model_claim){.request = ask->request,
@@ -100,15 +102,26 @@ static void store(struct model *m, const struct answer_ask *ask, int64_t now_ms)
     m->answer_gone_ms[ask->request] = ask->ends_ms;
 }
 
+/* By that name another call had the key when this one began. */
+static bool is_taken(const struct model *m, const struct answer_ask *ask, unsigned idem,
+                     int64_t now_us, unsigned *whose)
+{
+    const struct model_claim *c = standing(m, ask->account, idem, now_us);
+
+    if (!c || c->request == ask->request || ask->ends_ms - DAY_MS >= c->ends_ms)
+        return false;
+    *whose = c->request;
+    return true;
+}
+
 static const char *open_again(struct model *m, const struct answer_ask *ask, int64_t now_us,
                               unsigned *whose)
 {
     const struct model_claim *c = standing(m, ask->account, ask->idem, now_us);
 
-    if (c && c->request != ask->request && ask->ends_ms - DAY_MS < c->ends_ms) {
-        *whose = c->request;
+    if (is_taken(m, ask, ask->idem, now_us, whose) ||
+        (ask->has_other_name && is_taken(m, ask, OTHER_NAME(ask->idem), now_us, whose)))
         return "TAKEN";
-    }
     if (c && c->request == ask->request)
         return "OK";
     if (model_is_over(m, ask->request, now_us))

@@ -265,6 +265,7 @@ static void answer(struct telling *t, const struct op *op)
                              .body = op->body,
                              .turn = t->turns[op->writer],
                              .verb = op->answer,
+                             .has_other_name = op->has_other_name,
                              .ends_ms = t->now_us / 1000 - op->age_ms + DAY_MS,
                              .is_stored = op->is_stored,
                              .is_stranger = is_stranger(t, op)};

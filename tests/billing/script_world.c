@@ -385,6 +385,8 @@ char *world_answer(struct world *w, struct partition p, const struct answer_ask 
     key_of(&c, "index", ACCOUNT_FMT, ask->account);
     key_of(&c, "released", REQUEST_FMT, ask->request);
     key_of(&c, "stored", ACCOUNT_FMT, ask->account);
+    if (ask->verb == OPEN && ask->has_other_name)
+        key_of(&c, "idem", ACCOUNT_FMT ":" DIGEST_FMT, ask->account, OTHER_NAME(ask->idem));
     arg(&c, "%s", installation(ask->is_stranger));
     arg(&c, "%d", PARTITIONS);
     arg(&c, "%s", answer_texts[ask->verb]);

@@ -9,10 +9,11 @@
 #include "tests/base/run.h"
 #include "tests/billing/redis_fixture.h"
 
-#define WAIT_MS 60000
-#define LOOK_MS 10
-#define KEY     "00112233445566778899aabbccddeeff"
-#define BODY    "ffeeddccbbaa99887766554433221100"
+#define WAIT_MS   60000
+#define LOOK_MS   10
+#define KEY       "00112233445566778899aabbccddeeff"
+#define OTHER_KEY "ffffffff445566778899aabbccddeeff"
+#define BODY      "ffeeddccbbaa99887766554433221100"
 
 struct call {
     struct hold *hold;
@@ -115,7 +116,8 @@ static void ask(struct call *c, const char *request_id)
                                         .amount_nanos = 1,
                                         .currency = "CNY",
                                         .model = "demo/m",
-                                        .zone = ""};
+                                        .zone = "",
+                                        .also = {1, {{OTHER_KEY, BODY}}}};
     struct claim claim;
 
     *c = (struct call){.event = {.account = "acct", .idempotency = {KEY, BODY}}};
@@ -260,6 +262,22 @@ START_TEST(a_call_whose_key_was_given_to_another_learns_it)
 }
 END_TEST
 
+START_TEST(a_call_whose_key_was_given_to_another_by_its_other_name_learns_it)
+{
+    struct call c;
+
+    ask(&c, "req_1");
+    await(&c);
+    set("DEL tg:{%s}:idem:acct:" KEY, partition);
+    set("SET tg:{%s}:idem:acct:" OTHER_KEY " %s", partition,
+        "open req_2 " BODY " 9999999999999 w-b 1");
+    put_again();
+    ck_assert(hold_claim_is_lost(c.hold));
+    expect_claim("(nil)");
+    hold_settled(c.hold, 0);
+}
+END_TEST
+
 /* Abandoned at once, while its admit is on its way, and once it was placed. */
 START_TEST(an_abandoned_call_leaves_its_key_free)
 {
@@ -360,6 +378,7 @@ int main(void)
     tcase_add_test(t, a_claim_that_redis_lost_is_put_again_with_its_hold);
     tcase_add_test(t, a_claim_in_a_parked_partition_does_not_keep_the_others_waiting);
     tcase_add_test(t, a_call_whose_key_was_given_to_another_learns_it);
+    tcase_add_test(t, a_call_whose_key_was_given_to_another_by_its_other_name_learns_it);
     tcase_add_loop_test(t, an_abandoned_call_leaves_its_key_free, 0, 3);
     tcase_add_test(t, a_key_is_freed_on_the_next_connection_when_redis_went_meanwhile);
     tcase_add_test(t, what_was_stored_is_found_by_its_call);

@@ -29,8 +29,12 @@ static void expect_claim(const char *expected)
     ck_assert_str_eq(claim, expected);
 }
 
-static const struct call first = {"req_1", BODY, "40", "w-a", "1", 0, NULL};
-static const struct call second = {"req_2", BODY, "40", "w-b", "1", 0, NULL};
+static const struct call first = {"req_1", BODY, "40", "w-a", "1", 0, NULL, NULL};
+static const struct call second = {"req_2", BODY, "40", "w-b", "1", 0, NULL, NULL};
+
+/* The same key under two peppers: of a host that uses one, and of a host that uses the other. */
+static const struct call by_old_name = {"req_1", BODY, "40", "w-a", "1", 0, "k", "k2"};
+static const struct call by_new_name = {"req_2", BODY, "40", "w-b", "1", 0, "k2", "k"};
 
 static void expect_admitted(struct call c)
 {
@@ -201,7 +205,7 @@ END_TEST
 
 START_TEST(a_retired_writers_claims_wait_for_all_that_was_saved_of_it)
 {
-    struct call third = {"req_3", BODY, "1", "w-a", "1", 0, "k3"};
+    struct call third = {"req_3", BODY, "1", "w-a", "1", 0, "k3", NULL};
 
     open_partition();
     expect_admitted(first);
@@ -371,6 +375,33 @@ START_TEST(who_lost_its_claim_to_another_call_is_told)
 }
 END_TEST
 
+START_TEST(who_lost_its_claim_to_a_call_by_another_name_is_told)
+{
+    open_partition();
+    expect_admitted(by_old_name);
+    expect(admit(by_new_name), "CLAIMED req_1 1");
+    set("DEL " CLAIM);
+    expect_admitted(by_new_name);
+    expect(tell("open", by_old_name, ""), "TAKEN req_2");
+    expect_claim("(nil)");
+    expect(tell("open", by_new_name, ""), "OK");
+    expect_applied(by_old_name, "1", "answered"); /* nobody knew in time: its END is the first */
+    expect(tell("open", by_new_name, ""), "TAKEN req_1");
+}
+END_TEST
+
+START_TEST(a_dead_claim_by_another_name_is_nobodys_when_one_is_put_again)
+{
+    open_partition();
+    expect_admitted(by_old_name);
+    set("HSET tg:{a17}:live w-a %s", "run-1 2 2");
+    expect_admitted(by_new_name);
+    expect_claim("(nil)");
+    set("DEL tg:{a17}:idem:acct:k2");
+    expect(tell("open", by_new_name, ""), "OK");
+}
+END_TEST
+
 START_TEST(a_claim_that_is_over_stands_in_nobodys_way)
 {
     struct call late = second;
@@ -433,7 +464,7 @@ START_TEST(an_end_without_an_answer_frees_only_its_own_claim)
     expect_applied(first, "1", "failed");
     expect_claim("(nil)");
     expect_admitted(second);
-    expect_applied((struct call){"req_3", BODY, "40", "w-a", "1", 0, NULL}, "2", "failed");
+    expect_applied((struct call){"req_3", BODY, "40", "w-a", "1", 0, NULL, NULL}, "2", "failed");
     expect_claim("open req_2");
 }
 END_TEST
@@ -451,9 +482,9 @@ START_TEST(ends_of_several_writers_commute)
 {
     static const unsigned orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                           {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-    static const struct call calls[] = {{"req_1", BODY, "1", "w-a", "1", 0, NULL},
-                                        {"req_2", BODY, "1", "w-b", "1", 500, NULL},
-                                        {"req_3", BODY, "1", "w-c", "1", 900, NULL}};
+    static const struct call calls[] = {{"req_1", BODY, "1", "w-a", "1", 0, NULL, NULL},
+                                        {"req_2", BODY, "1", "w-b", "1", 500, NULL, NULL},
+                                        {"req_3", BODY, "1", "w-c", "1", 900, NULL, NULL}};
     static const char *const states[] = {"answered", "answered", "failed"};
 
     for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
@@ -534,6 +565,8 @@ int main(void)
     tcase_add_test(t, a_lost_claim_is_put_again_by_its_worker);
     tcase_add_test(t, a_claim_is_not_put_again_when_its_call_is_over);
     tcase_add_test(t, who_lost_its_claim_to_another_call_is_told);
+    tcase_add_test(t, who_lost_its_claim_to_a_call_by_another_name_is_told);
+    tcase_add_test(t, a_dead_claim_by_another_name_is_nobodys_when_one_is_put_again);
     tcase_add_test(t, a_claim_that_is_over_stands_in_nobodys_way);
     tcase_add_test(t, another_installations_redis_is_left_alone);
     tcase_add_test(t, an_end_restores_what_redis_lost);
