@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/admin_socket.h"
 #include "gateway/console.h"
 #include "gateway/fetch.h"
 #include "gateway/privileges.h"
@@ -36,7 +37,6 @@ struct admin_client {
 static bool is_answered(const char *state);
 static void wait_until_ready(struct admin_client *c);
 static bool is_ready(const json_t *status);
-static char *socket_origin(const char *state);
 static bool start_console(const struct options *options, struct admin_client *c, struct err *err);
 static bool fork_with_lock(const struct options *options, struct admin_client *c, struct err *err);
 static bool fork_console(const struct options *options, const struct installation *installation,
@@ -116,7 +116,7 @@ static bool is_ready(const json_t *status)
 
 static bool is_answered(const char *state)
 {
-    AUTO_STRING origin = socket_origin(state);
+    AUTO_STRING origin = admin_socket_origin(state);
     struct addr addr;
     bool answered;
     int fd;
@@ -128,13 +128,6 @@ static bool is_answered(const char *state)
     if (fd >= 0)
         close(fd);
     return answered;
-}
-
-static char *socket_origin(const char *state)
-{
-    AUTO_STRING path = path_join(state, "admin.sock");
-
-    return xasprintf("unix:%s", path);
 }
 
 /* ERR_EXISTS: another console has the lock or the socket; soon it will answer or be gone. */
@@ -164,7 +157,7 @@ static bool fork_console(const struct options *options, const struct installatio
 {
     struct console_start start = {
         .options = options, .installation = installation, .listen_fd = -1, .for_one_command = true};
-    AUTO_STRING origin = socket_origin(options->state);
+    AUTO_STRING origin = admin_socket_origin(options->state);
     pid_t parent = getpid();
     struct addr addr;
 
@@ -206,7 +199,7 @@ static void become_console(const struct console_start *start, pid_t parent)
 struct admin_client *admin_client_connect(const char *state, struct err *err)
 {
     AUTO(admin_client) c = xcalloc(1, sizeof *c);
-    AUTO_STRING origin = socket_origin(state);
+    AUTO_STRING origin = admin_socket_origin(state);
 
     c->fetch = fetch_new(origin, NULL, err);
     return c->fetch ? KEEP(c) : NULL;

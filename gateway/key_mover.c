@@ -4,21 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/admin_socket.h"
 #include "gateway/pepper.h"
-#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/rand.h"
 #include "lib/base/text.h"
-#include "lib/net/httpc.h"
 
-#define CONNECT_MS     2000
-#define ANSWER_MS      25000 /* longer than a turn is waited for */
-#define SILENCE_MS     5000
-#define IDLE_MS        2000
-#define HEAD_BYTES_MAX 16384
-#define MOVES_MAX      32
-#define OP_CHARACTERS  20
+#define MOVES_MAX     32
+#define OP_CHARACTERS 20
 
 struct key_mover {
     struct loop *loop;
@@ -48,16 +42,6 @@ static void move_free(struct move *v);
 struct key_mover *key_mover_new(struct loop *loop, const char *state, const char *pepper_id,
                                 struct err *err)
 {
-    static const struct httpc_limits limits = {
-        .idle_max = 2,
-        .idle_ms = IDLE_MS,
-        .connect_ms = CONNECT_MS,
-        .first_byte_ms = ANSWER_MS,
-        .between_bytes_ms = SILENCE_MS,
-        .head = {.head_bytes_max = HEAD_BYTES_MAX, .target_bytes_max = HEAD_BYTES_MAX},
-    };
-    AUTO_STRING path = path_join(state, "admin.sock");
-    AUTO_STRING origin = xasprintf("unix:%s", path);
     AUTO(key_mover) m = xcalloc(1, sizeof *m);
 
     m->loop = loop;
@@ -66,7 +50,7 @@ struct key_mover *key_mover_new(struct loop *loop, const char *state, const char
         err_set(err, ERR_LIMIT, "a pepper's id is too long: '%.80s'", pepper_id);
         return NULL;
     }
-    m->httpc = httpc_new(loop, &(struct httpc_origin){.url = origin}, &limits, err);
+    m->httpc = admin_socket_open(loop, state, err);
     return m->httpc ? KEEP(m) : NULL;
 }
 

@@ -4,18 +4,12 @@
 
 #include <stdlib.h>
 
-#include "lib/base/file.h"
+#include "gateway/admin_socket.h"
 #include "lib/base/json.h"
 #include "lib/base/mem.h"
-#include "lib/net/httpc.h"
 
-#define CONNECT_MS     2000
-#define ANSWER_MS      25000 /* longer than the console's own patience */
-#define SILENCE_MS     5000
-#define IDLE_MS        2000
-#define HEAD_BYTES_MAX 16384
-#define ANSWER_MAX     (16 * 1024 * 1024)
-#define QUESTIONS_MAX  64
+#define ANSWER_MAX    (16 * 1024 * 1024)
+#define QUESTIONS_MAX 64
 
 struct past_client {
     struct loop *loop;
@@ -51,21 +45,11 @@ static void answer_page(struct question *q);
 
 struct past_client *past_client_new(struct loop *loop, const char *state, struct err *err)
 {
-    static const struct httpc_limits limits = {
-        .idle_max = 2,
-        .idle_ms = IDLE_MS,
-        .connect_ms = CONNECT_MS,
-        .first_byte_ms = ANSWER_MS,
-        .between_bytes_ms = SILENCE_MS,
-        .head = {.head_bytes_max = HEAD_BYTES_MAX, .target_bytes_max = HEAD_BYTES_MAX},
-    };
-    AUTO_STRING path = path_join(state, "admin.sock");
-    AUTO_STRING origin = xasprintf("unix:%s", path);
     AUTO(past_client) c = xcalloc(1, sizeof *c);
 
     c->loop = loop;
     c->is_idle = true;
-    c->httpc = httpc_new(loop, &(struct httpc_origin){.url = origin}, &limits, err);
+    c->httpc = admin_socket_open(loop, state, err);
     return c->httpc ? KEEP(c) : NULL;
 }
 
