@@ -324,10 +324,7 @@ static void answer(struct adopting *a, const struct err *err)
     jw_int_member(&w, "known_calls", (int64_t)a->known_calls);
     jw_int_member(&w, "changes", (int64_t)a->changes);
     jw_object_end(&w);
-    if (a->request && err)
-        reply_err(a->request, err);
-    else if (a->request)
-        reply_built(a->request, &json);
+    reply_found(a->request, &json, err);
     a->request = NULL;
     a->is_answered = true;
 }

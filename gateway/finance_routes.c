@@ -249,10 +249,7 @@ static void write_currencies(const struct model_sums *sums, struct jw *w)
 
 static void listing_end(struct listing *l, const struct err *err)
 {
-    if (l->request && err)
-        reply_err(l->request, err);
-    else if (l->request)
-        reply_built(l->request, &l->json);
+    reply_found(l->request, &l->json, err);
     free(l->period);
     buf_clear(&l->json);
     free(l);

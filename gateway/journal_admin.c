@@ -97,9 +97,6 @@ static void on_rebuilt(void *arg, const struct rebuild_result *result, const str
     jw_int_member(&w, "emptied", result->emptied);
     jw_int_member(&w, "archived_writers", (int64_t)result->archived);
     jw_object_end(&w);
-    if (a->request && err)
-        reply_err(a->request, err);
-    else if (a->request)
-        reply_built(a->request, &json);
+    reply_found(a->request, &json, err);
     free(a);
 }

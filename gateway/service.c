@@ -381,6 +381,14 @@ void reply_built(struct http_request *r, const struct buf *json)
         reply_problem(r, GATEWAY_INTERNAL, "%s", err.text);
 }
 
+void reply_found(struct http_request *r, const struct buf *json, const struct err *err)
+{
+    if (r && err)
+        reply_err(r, err);
+    else if (r)
+        reply_built(r, json);
+}
+
 void reply_problem(struct http_request *r, enum problem p, const char *format, ...)
 {
     char text[ERR_TEXT_MAX * 2];

@@ -47,6 +47,8 @@ void request_keep(struct http_request *r, struct http_request **slot);
 void reply_json(struct http_request *r, unsigned status, struct span json);
 /* The same for JSON that was just built: 500 if the buffer failed. */
 void reply_built(struct http_request *r, const struct buf *json);
+/* The end of what was looked up: that, or why not (`err`); nothing once the client is gone (`r` is null). */
+void reply_found(struct http_request *r, const struct buf *json, const struct err *err);
 void reply_problem(struct http_request *r, enum problem p, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* An err as a problem: its code chooses the status (INPUT 400, NOT_FOUND 404, EXISTS 409, UNAVAILABLE/TIMEOUT 503, else 500). */

@@ -110,10 +110,7 @@ static void list_end(struct list *l, const struct err *err)
 {
     jw_array_end(&l->w);
     jw_object_end(&l->w);
-    if (l->request && err)
-        reply_err(l->request, err);
-    else if (l->request)
-        reply_built(l->request, &l->json);
+    reply_found(l->request, &l->json, err);
     buf_clear(&l->json);
     free(l);
 }

@@ -49,10 +49,7 @@ void usage_reply_page(struct http_request *r, const struct span *lines, size_t c
     jw_array_end(&w);
     jw_bool_member(&w, "has_more", has_more);
     jw_object_end(&w);
-    if (err)
-        reply_err(r, err);
-    else
-        reply_built(r, &json);
+    reply_found(r, &json, err);
 }
 
 static bool write_line(struct span line, struct jw *w, struct err *err)

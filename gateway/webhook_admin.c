@@ -292,10 +292,7 @@ static void on_list(void *arg, struct webhook_list *list, const struct err *err)
             write_webhook(&w, &list->item[i], notifier ? notifier_queue(notifier) : NULL);
     jw_array_end(&w);
     jw_object_end(&w);
-    if (a->request && err)
-        reply_err(a->request, err);
-    else if (a->request)
-        reply_built(a->request, &json);
+    reply_found(a->request, &json, err);
     free(a);
 }
 
