@@ -25,7 +25,7 @@ enum reading { HEAD, REFUSAL, REPLY, STREAM };
 
 struct http_call {
     struct backend_call base;
-    const struct openai_server *server;
+    const struct http_backend *server;
     struct backend_handlers handlers;
     void *arg;
     enum dialect dialect;
@@ -80,7 +80,7 @@ static void note_contradiction(const struct http_call *c, bool as_stated);
 /* --- a call begins --- */
 
 struct backend_call *http_call_start(const struct backend_kind *kind,
-                                     const struct openai_server *server,
+                                     const struct http_backend *server,
                                      const struct backend_request *request,
                                      const struct backend_handlers *handlers, void *arg,
                                      struct err *err)

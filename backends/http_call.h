@@ -7,7 +7,7 @@
 #include "lib/net/httpc.h"
 
 /* What calls need to know of where they go; it outlives them. */
-struct openai_server {
+struct http_backend {
     struct loop *loop;
     struct httpc *http;
     struct jscan *reply_scanner, *message_scanner; /* of openai_reply.h, anthropic_reply.h */
@@ -21,7 +21,7 @@ struct openai_server {
 
 /* The promises of backend_start() and the others. */
 struct backend_call *http_call_start(const struct backend_kind *kind,
-                                       const struct openai_server *server,
+                                       const struct http_backend *server,
                                        const struct backend_request *request,
                                        const struct backend_handlers *handlers, void *arg,
                                        struct err *err) MUST_USE;

@@ -15,7 +15,7 @@
 
 struct openai {
     struct backend base;
-    struct openai_server server;
+    struct http_backend server;
     char *origin; /* "http://host:port" */
     struct tls_context *tls;
 };
