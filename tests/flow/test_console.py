@@ -220,6 +220,22 @@ def violations(page: Page) -> list[str]:
     return [f"{found['id']}: {node['html']}" for found in Axe().run(page).response["violations"] for node in found["nodes"]]
 
 
+PAPER = {"light": "rgb(246, 247, 248)", "dark": "rgb(16, 22, 27)"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_system_says_light_or_dark_until_somebody_chooses(browser: Browser, desk: Desk, scheme: str) -> None:
+    page = visit(browser, desk, "client", color_scheme=scheme)
+    theme = page.get_by_label("Theme")
+    expect(page.locator("body")).to_have_css("background-color", PAPER[scheme])
+    for chosen in ("dark", "light"):
+        theme.select_option(chosen)
+        expect(page.locator("body")).to_have_css("background-color", PAPER[chosen])
+    theme.select_option("")
+    expect(page.locator("body")).to_have_css("background-color", PAPER[scheme])
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("role", [None, "client", "creator", "finance"])
 def test_pages_can_be_read_by_everyone(browser: Browser, desk: Desk, role: str | None, scheme: str) -> None:
