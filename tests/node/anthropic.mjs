@@ -1,24 +1,12 @@
 // The official Anthropic SDK for Node against the gateway. Prints one JSON object: what it saw, step by step.
 import Anthropic from '@anthropic-ai/sdk'
+import { counted, refusal as refused, sent, take } from './steps.mjs'
 
-const sent = []
-const counted = (url, options) => {
-    sent.push(new URL(url).pathname)
-    return fetch(url, options)
-}
 const client = new Anthropic({ fetch: counted, maxRetries: 0 }) // ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY
 const ask = { model: 'demo/model', max_tokens: 99, messages: [{ role: 'user', content: 'hello' }] }
 const tools = [{ name: 'weather', input_schema: { type: 'object', properties: { city: { type: 'string' } } } }]
 
-// What a call was refused with.
-async function refusal(call) {
-    try {
-        await call()
-    } catch (error) {
-        return { class: error.constructor.name, status: error.status ?? null, type: error.error?.error?.type ?? null, request_id: error.requestID ?? null, is_api_error: error instanceof Anthropic.APIError }
-    }
-    return null
-}
+const refusal = (call) => refused(call, (error) => ({ type: error.error?.error?.type ?? null, is_api_error: error instanceof Anthropic.APIError }))
 
 const steps = {
     async plain() {
@@ -76,6 +64,4 @@ const steps = {
     },
 }
 
-const seen = {}
-for (const [name, step] of Object.entries(steps)) seen[name] = await step()
-console.log(JSON.stringify(seen))
+await take(steps)

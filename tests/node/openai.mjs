@@ -1,24 +1,12 @@
 // The official OpenAI SDK for Node against the gateway. Prints one JSON object: what it saw, step by step.
 import OpenAI from 'openai'
+import { counted, refusal as refused, sent, take } from './steps.mjs'
 
-const sent = []
-const counted = (url, options) => {
-    sent.push(new URL(url).pathname)
-    return fetch(url, options)
-}
 const client = new OpenAI({ fetch: counted, maxRetries: 0 }) // OPENAI_BASE_URL, OPENAI_API_KEY
 const ask = { model: 'demo/model', messages: [{ role: 'user', content: 'hello' }] }
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }]
 
-// What a call was refused with.
-async function refusal(call) {
-    try {
-        await call()
-    } catch (error) {
-        return { class: error.constructor.name, status: error.status ?? null, code: error.code ?? null, request_id: error.requestID ?? null, is_api_error: error instanceof OpenAI.APIError }
-    }
-    return null
-}
+const refusal = (call) => refused(call, (error) => ({ code: error.code ?? null, is_api_error: error instanceof OpenAI.APIError }))
 
 const steps = {
     async plain() {
@@ -78,6 +66,4 @@ const steps = {
     },
 }
 
-const seen = {}
-for (const [name, step] of Object.entries(steps)) seen[name] = await step()
-console.log(JSON.stringify(seen))
+await take(steps)
