@@ -1,16 +1,20 @@
-"""CPU per call: a governed call through Tollgate against the same call through nginx's proxy_pass.
+"""CPU per call: a governed call through Tollgate against the same call through nginx's proxy_pass; and once more with everything on:
+rates, budgets and calls at once limited for account, key and model, a key that is narrowed to scopes, models and addresses, a
+webhook, the access log; and that with an Idempotency-Key.
 
-Both serve TLS with one certificate, one worker process each, pinned to one core; load and upstream run on the other. Rounds
+All serve TLS with one certificate, one worker process each, pinned to one core; load and upstream run on the other. Rounds
 alternate, so that both see the same machine; medians over rounds are printed, and their ratio. CPU is what the kernel charged the
 processes (utime + stime of all their threads), divided by the requests that wrk counted as answered with 200.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -58,11 +62,23 @@ wrk.path = "/v1/chat/completions"
 wrk.body = '{body}'
 wrk.headers["content-type"] = "application/json"
 wrk.headers["authorization"] = "Bearer {token}"
+{more}
 done = function(summary, latency, requests)
   io.write(string.format("RESULT %d %d %d %d\\n", summary.requests, summary.errors.status,
     summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout, latency:percentile(50)))
 end
 """
+
+EACH_ITS_OWN_KEY = """
+local count, begun = 0, os.time()
+request = function()
+  count = count + 1
+  wrk.headers["idempotency-key"] = begun .. "-" .. count
+  return wrk.format()
+end
+"""
+RATES = ("--rpm", "1000000", "--tpm", "100000000")
+BUDGETS = ("--budget-day", "9000000", "--budget-month", "9000000")
 
 
 def free_port() -> int:
@@ -121,22 +137,57 @@ class Tollgate:
         if not line:
             sys.exit(f"bench: tollgate dev did not start; see {state.parent}/tollgate.log")
         self.ready = json.loads(line)
+        self.redis: subprocess.Popen | None = None  # only one that dev has not started
 
     def pids(self) -> dict[str, list[int]]:
         """The processes of this instance by what they are."""
         found: dict[str, list[int]] = {"worker": [], "redis": [], "rest": []}
-        for pid in children(self.process.pid) + [self.process.pid]:
+        for pid in [*children(self.process.pid), self.process.pid, *([self.redis.pid] if self.redis else [])]:
             name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() + Path(f"/proc/{pid}/comm").read_text()
             kind = "redis" if "redis" in name else "worker" if "worker" in name else "rest"
             found[kind].append(pid)
         return found
 
-    def cli(self, *args: str) -> None:
-        subprocess.run([os.environ["TOLLGATE"], "-c", self.ready["config"], *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def cli(self, *args: str) -> str:
+        return subprocess.run([os.environ["TOLLGATE"], "-c", self.ready["config"], *args], check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True).stdout
+
+    def switch_everything_on(self, dir: Path, hook: str) -> str:
+        """The key to call with."""
+        account = self.ready["account"]
+        self.cli("account", "limit", account, *RATES, *BUDGETS, "--concurrency", "10000")
+        self.cli("account", "limit", account, "--model", "demo/upstream", *BUDGETS)
+        self.cli("webhook", "create", account, hook)
+        key = self.cli("key", "create", account, *RATES, *BUDGETS, "--scope", "call", "--models", "demo/*", "--ip", "127.0.0.0/8")
+        self.stop()
+        self.serve(f'access_log = "{dir}/access.log"\n')
+        return key.strip()
+
+    def serve(self, options: str) -> None:
+        """Goes on as `tollgate serve`, with more options than `dev` has, on the same state and Redis."""
+        config = Path(self.ready["config"])
+        config.write_text(config.read_text() + options)
+        state, redis = config.parent, self.ready["redis"].removeprefix("unix:")
+        self.redis = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", redis, "--dir", str(state / "redis"), "--appendonly", "yes", "--appendfsync",
+             "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(state / "redis" / "bench.log")])
+        self.process = subprocess.Popen([os.environ["TOLLGATE"], "serve", "-c", str(config)], stderr=(state.parent / "serve.log").open("w"))
+        wait_for(self.is_ready, 60, f"tollgate serve was not ready; see {state.parent}/serve.log;")
+
+    def is_ready(self) -> bool | None:
+        tls = ssl.create_default_context(cafile=self.ready["ca"])
+        try:
+            with urlopen(f"{self.ready['api']}/readyz", context=tls) as answer:
+                return answer.status == 200 or None
+        except OSError:
+            return None
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+        if self.redis:
+            self.redis.terminate()
+            self.redis.wait(30)
 
 
 def load(port: int, script: Path, seconds: int, connections: int, core: int) -> tuple[int, int, int]:
@@ -168,55 +219,75 @@ def run(dir: Path, args, server_core: int, load_core: int) -> None:
                         "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
                         "usage": {"prompt_tokens": 120, "completion_tokens": 140, "total_tokens": 260, "prompt_tokens_details": {"cached_tokens": 0}}})
     ports = {"upstream": free_port(), "proxy": free_port()}
-    upstream = Nginx(UPSTREAM.format(dir=dir, reply=reply, **ports), dir / "upstream.conf")
-    gateway = Tollgate(dir / "state", ports["upstream"])
-    try:
-        cert = next((dir / "state").rglob("server.pem"))
-        proxy = Nginx(PROXY.format(dir=dir, cert=cert, key=next((dir / "state").rglob("server.key")), **ports), dir / "proxy.conf")
-        try:
-            measure(dir, args, gateway, proxy, upstream, ports, server_core, load_core)
-        finally:
-            proxy.stop()
-    finally:
-        gateway.stop()
-        upstream.stop()
+    with contextlib.ExitStack() as stack:
+        def started(part):
+            stack.callback(part.stop)
+            return part
+        upstream = started(Nginx(UPSTREAM.format(dir=dir, reply=reply, **ports), dir / "upstream.conf"))
+        (dir / "bare").mkdir(), (dir / "all").mkdir()
+        bare, everything = (started(Tollgate(dir / name / "state", ports["upstream"])) for name in ("bare", "all"))
+        cert = next((dir / "bare").rglob("server.pem"))
+        proxy = started(Nginx(PROXY.format(dir=dir, cert=cert, key=next((dir / "bare").rglob("server.key")), **ports), dir / "proxy.conf"))
+        for gateway in (bare, everything):
+            gateway.cli("account", "credit", gateway.ready["account"], "1000000")
+        key = everything.switch_everything_on(dir, f"http://127.0.0.1:{ports['upstream']}/hook")
+        body = json.dumps({"model": "demo/upstream", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 256})
+
+        def script(name: str, token: str, more: str = "") -> Path:
+            path = dir / f"{name}.lua"
+            path.write_text(WRK.format(body=body, token=token, more=more))
+            return path
+        ways = {"governed": (bare, script("governed", bare.ready["key"])), "everything on": (everything, script("everything", key)),
+                "and a key": (everything, script("keyed", key, EACH_ITS_OWN_KEY))}
+        pin(proxy.workers, server_core)
+        pin(upstream.workers, load_core)
+        for gateway in (bare, everything):
+            parts = gateway.pids()
+            pin(parts["worker"], server_core)
+            pin(parts["redis"] + parts["rest"], load_core)
+        measure(args, ways, proxy, ports["proxy"], load_core)
+        print(f"\n{args.rounds} interleaved rounds of {args.seconds} s, {args.connections} connections, TLS, {len(body)}-byte POST, {REPLY_BYTES}-byte reply")
 
 
-def measure(dir: Path, args, gateway: Tollgate, proxy: Nginx, upstream: Nginx, ports, server_core: int, load_core: int) -> None:
-    body = json.dumps({"model": "demo/upstream", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 256})
-    script = dir / "post.lua"
-    script.write_text(WRK.format(body=body, token=gateway.ready["key"]))
-    gateway.cli("account", "credit", gateway.ready["account"], "1000000")
-    api_port = int(gateway.ready["api"].rsplit(":", 1)[1])
-    parts = gateway.pids()
-    pin(parts["worker"] + proxy.workers, server_core)
-    pin(upstream.workers + parts["redis"] + parts["rest"], load_core)
-    figures: dict[str, list[float]] = {k: [] for k in ("nginx", "tollgate", "redis", "console", "nginx_us", "tollgate_us")}
-    bad = 0
-    for r in range(-1, args.rounds):  # the first round warms up
-        before = cpu_seconds(proxy.workers)
-        ok, failed, p50 = load(ports["proxy"], script, args.seconds, args.connections, load_core)
-        nginx_cpu = (cpu_seconds(proxy.workers) - before) / ok * 1e6
-        starts = {k: cpu_seconds(v) for k, v in parts.items()}
-        ok2, failed2, p50_2 = load(api_port, script, args.seconds, args.connections, load_core)
+class Way:
+    """One of the ways to call, and what it took in each round."""
+
+    def __init__(self, port: int, script: Path, parts: dict[str, list[int]]):
+        self.port, self.script, self.parts = port, script, parts
+        self.figures: dict[str, list[float]] = {name: [] for name in (*parts, "p50")}
+        self.bad = 0
+
+    def measure(self, args, core: int) -> str:
+        starts = {name: cpu_seconds(pids) for name, pids in self.parts.items()}
+        ok, failed, p50 = load(self.port, self.script, args.seconds, args.connections, core)
         time.sleep(0.3)  # what was metered is shipped
-        used = {k: (cpu_seconds(v) - starts[k]) / ok2 * 1e6 for k, v in parts.items()}
-        print(f"round {r + 1}: nginx {nginx_cpu:6.1f} µs/call ({ok} calls)   tollgate worker {used['worker']:6.1f} µs/call ({ok2} calls)"
-              f"   redis {used['redis']:5.1f}   rest {used['rest']:5.1f}", flush=True)
-        bad += failed + failed2
+        used = {name: (cpu_seconds(pids) - starts[name]) / ok * 1e6 for name, pids in self.parts.items()}
+        for name, value in (*used.items(), ("p50", p50)):
+            self.figures[name].append(value)
+        self.bad += failed
+        return f"{used['worker']:6.1f} ({ok} calls)"
+
+    def forget(self) -> None:
+        for values in self.figures.values():
+            values.clear()
+
+
+def measure(args, ways: dict[str, tuple[Tollgate, Path]], proxy: Nginx, proxy_port: int, load_core: int) -> None:
+    nginx = Way(proxy_port, next(iter(ways.values()))[1], {"worker": proxy.workers})
+    all = {"nginx": nginx, **{name: Way(int(gateway.ready["api"].rsplit(":", 1)[1]), script, gateway.pids())
+                              for name, (gateway, script) in ways.items()}}
+    for r in range(-1, args.rounds):  # the first round warms up
+        print(f"round {r + 1}, µs a call:  " + "   ".join(f"{name} {way.measure(args, load_core)}" for name, way in all.items()), flush=True)
         if r < 0:
-            continue
-        for key, value in (("nginx", nginx_cpu), ("tollgate", used["worker"]), ("redis", used["redis"]), ("console", used["rest"]),
-                           ("nginx_us", p50), ("tollgate_us", p50_2)):
-            figures[key].append(value)
-    m = {k: statistics.median(v) for k, v in figures.items()}
-    ratios = [t / n for t, n in zip(figures["tollgate"], figures["nginx"])]
-    print(f"\nmedian of {args.rounds} interleaved rounds of {args.seconds} s, {args.connections} connections, TLS, {len(body)}-byte POST, {REPLY_BYTES}-byte reply")
-    print(f"nginx proxy_pass          {m['nginx']:6.1f} µs CPU a call   p50 {m['nginx_us'] / 1000:.2f} ms")
-    print(f"tollgate, governed        {m['tollgate']:6.1f} µs CPU a call   p50 {m['tollgate_us'] / 1000:.2f} ms   (worker process, its journal thread included)")
-    print(f"  beside it: Redis        {m['redis']:6.1f} µs, master and console {m['console']:.1f} µs a call")
-    print(f"ratio tollgate / nginx    {statistics.median(ratios):6.2f}          (min {min(ratios):.2f}, max {max(ratios):.2f})")
-    print(f"answers other than 200: {bad}")
+            for way in all.values():
+                way.forget()
+    print(f"\nmedians      {'worker µs':>10} {'ratio to nginx':>24} {'Redis µs':>9} {'rest µs':>8} {'p50 ms':>7}")
+    for name, way in all.items():
+        m = {part: statistics.median(values) for part, values in way.figures.items()}
+        ratios = [mine / its for mine, its in zip(way.figures["worker"], nginx.figures["worker"])]
+        print(f"{name:13} {m['worker']:9.1f} {statistics.median(ratios):11.2f} ({min(ratios):.2f}–{max(ratios):.2f}) {m.get('redis', 0):12.1f}"
+              f" {m.get('rest', 0):8.1f} {m['p50'] / 1000:7.2f}")
+    print(f"answers other than 200: {sum(way.bad for way in all.values())}")
 
 
 if __name__ == "__main__":

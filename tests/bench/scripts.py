@@ -86,7 +86,7 @@ class Calls:
         request = f"req_{self.made:020}"
         keys = ["state", f"key:{KEY}", "account:demo", "holds:demo", "index:demo", "held", f"released:{request}", "rate:demo", f"rate:key:{KEY}"]
         self.eval("admit", [ACCOUNT + key for key in keys] + self.spent(),
-                  ["inst", "run", "demo", request, "w000001", 1234567, "", "CNY", 700, "", f"{MONTH}-{self.day:02}", NAME])
+                  ["inst", "run", "demo", request, "w000001", 1234567, "", "CNY", 700, "", f"{MONTH}-{self.day:02}", NAME, ""])
         return request
 
     def apply(self, requests: list[str]) -> None:
