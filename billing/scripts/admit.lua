@@ -52,7 +52,8 @@ elseif (k[7] or '') ~= ARGV[10] then
 end
 
 local a = call('HMGET', account, 'opened', 'room', 'concurrency', 'currency', 'mode', 'rpm', 'tpm',
-               'budget_day', 'budget_month', 'budget_day:' .. model, 'budget_month:' .. model, 'zone')
+               'budget_day', 'budget_month', 'budget_day:' .. model, 'budget_month:' .. model, 'zone',
+               'balance', 'credit_limit')
 if not a[1] then
     return {'ACCOUNT_UNKNOWN'}
 elseif (a[12] or '') ~= ARGV[13] then
@@ -122,8 +123,8 @@ elseif most ~= '0' and open >= tonumber(most) then
     return answer('CONCURRENCY', room, open)
 end
 local over = amount ~= '0' and
-    budget_over({a[8], a[9], k[8], k[9], a[10], a[11]}, {KEYS[10], KEYS[11]}, holds, ARGV[11], first_key, model,
-                amount)
+    budget_over({a[8], a[9], k[8], k[9], a[10], a[11]}, {KEYS[10], KEYS[11]}, holds,
+                {balance = a[13], credit_limit = a[14], room = room}, ARGV[11], first_key, model, amount)
 if over then
     local list = answer('BUDGET', room, open)
     for i = 1, 4 do
