@@ -260,6 +260,8 @@ class Way:
     def measure(self, args, core: int) -> str:
         starts = {name: cpu_seconds(pids) for name, pids in self.parts.items()}
         ok, failed, p50 = load(self.port, self.script, args.seconds, args.connections, core)
+        if not ok:
+            sys.exit(f"bench: no call was answered with 200, {failed} were not")
         time.sleep(0.3)  # what was metered is shipped
         used = {name: (cpu_seconds(pids) - starts[name]) / ok * 1e6 for name, pids in self.parts.items()}
         for name, value in (*used.items(), ("p50", p50)):
