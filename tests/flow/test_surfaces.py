@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import struct
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -197,6 +198,38 @@ def test_a_completion_that_cannot_be_bounded_is_refused(gateway: Served, upstrea
         reply = wire.ask(wire.post("/v1/completions", {"model": "demo/write", **body}))
     assert reply.status == 400 and reply.error["param"] in ("prompt", "best_of", "echo"), reply
     assert not upstream.calls
+
+
+# --- asked again under one Idempotency-Key
+
+
+@pytest.mark.parametrize(("path", "body", "respond"), [
+    ("/v1/embeddings", {"model": "demo/embed", "input": "one"}, embed),
+    ("/v1/completions", {"model": "demo/write", "prompt": "once", "max_tokens": 2}, lambda call: completion(call, ["upon"]))],
+    ids=["embeddings", "completions"])
+def test_a_repeated_call_gets_the_stored_answer(gateway: Served, upstream: Upstream, path: str, body: dict[str, Any],
+                                                respond: Any) -> None:
+    upstream.respond = respond
+    fields = {"Idempotency-Key": f"again {path}".replace(" ", "-")}
+    with gateway.wire() as wire:
+        first, again, other = (wire.ask(wire.post(path, {**body, **more}, fields)) for more in ({}, {}, {"user": "x"}))
+    assert first.status == again.status == 200 and again.body == first.body
+    assert again.headers["x-tollgate-idempotent-replay"] == "true"
+    assert again.headers["x-request-id"] == first.headers["x-request-id"]
+    assert other.status == 422 and len(upstream.calls) == 1
+    assert event_of(gateway, again)["amount"] == first.headers["x-tollgate-cost"]
+
+
+def test_a_repeated_streamed_completion_gets_the_receipt(gateway: Served, upstream: Upstream) -> None:
+    upstream.respond = lambda call: stream_completion(call, ["once ", "upon"])
+    body = {"model": "demo/write", "prompt": "once", "max_tokens": 2, "stream": True}
+    with gateway.wire() as wire:
+        first, again = (wire.ask(wire.post("/v1/completions", body, {"Idempotency-Key": "streamed-again"})) for _ in range(2))
+    assert first.events()[-1] == "[DONE]" and len(upstream.calls) == 1
+    (only,) = again.events()
+    error = json.loads(only)["error"]
+    assert error["code"] == "answered_before" and error["request_id"] == first.headers["x-request-id"]
+    assert error["receipt"].count(".") == 2
 
 
 # --- what a model serves
