@@ -1,4 +1,4 @@
-/* script_model.c - the five programs as plain C. Sums are taken over the records that were booked, so that no order of
+/* script_model.c - apply, admit, hold and sweep as plain C. Sums are taken over the records that were booked, so that no order of
  * booking can be wrong by itself. */
 #include "tests/billing/script_model_claim.h"
 #include "tests/billing/script_model_grants.h"
@@ -12,9 +12,6 @@
 #include "lib/base/mem.h"
 
 #define NUMBER_MAX INT64_C(9999999999999999) /* 16 digits: what one record or hold may move */
-#define WAIT_MS    10000
-#define LIVE_MS    30000
-#define FORGET_MS  86400000
 
 const char *const fence_texts[] = {NULL, "fenced", "over"};
 const char *const verb_texts[] = {"renew", "raise", "release"};
@@ -32,146 +29,6 @@ static bool is_number(int64_t n)
     return n >= -NUMBER_MAX && n <= NUMBER_MAX;
 }
 
-/* ---- what the records that were booked add up to ---- */
-
-static const struct fact *booked(const struct model *m, size_t i, enum record_kind kind)
-{
-    const struct fact *f = m->booked[i].fact;
-
-    return f->kind == kind && !m->booked[i].reason ? f : NULL;
-}
-
-bool model_comes_before(const struct fact *a, const struct fact *b, enum partition_side side)
-{
-    if (a->at != b->at)
-        return a->at < b->at;
-    return a->writer != b->writer ? a->writer < b->writer : a->n[side] < b->n[side];
-}
-
-const struct fact *model_funds(const struct model *m, size_t i)
-{
-    const struct fact *credit = booked(m, i, RECORD_CREDIT);
-
-    if (!credit)
-        credit = booked(m, i, RECORD_ADJUST);
-    return credit ? credit : booked(m, i, RECORD_GRANT);
-}
-
-bool model_is_first_of_its_op(const struct model *m, const struct fact *credit)
-{
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = model_funds(m, i);
-        if (f && f->subject == credit->subject && f->op == credit->op &&
-            model_comes_before(f, credit, SIDE_ACCOUNT))
-            return false;
-    }
-    return true;
-}
-
-/* A refund's period comes before its time. */
-static int by_turn(const void *a, const void *b)
-{
-    const struct fact *x = *(const struct fact *const *)a, *y = *(const struct fact *const *)b;
-
-    if (x->period != y->period)
-        return x->period < y->period ? -1 : 1;
-    return model_comes_before(x, y, SIDE_ACCOUNT) ? -1 : model_comes_before(y, x, SIDE_ACCOUNT);
-}
-
-void model_refunds(const struct model *m, unsigned request, struct refunds *out)
-{
-    const struct fact *all[RECORDS_MAX];
-    bool seen[OPS] = {false};
-    int128 total = 0;
-    size_t n = 0;
-
-    *out = (struct refunds){.count = 0};
-    if (!m->has_refunds[request])
-        return;
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = booked(m, i, RECORD_REFUND);
-        if (f && f->request == request)
-            all[n++] = f;
-    }
-    if (n)
-        qsort(all, n, sizeof *all, by_turn);
-    for (size_t i = 0; i < n; i++) {
-        if (seen[all[i]->op])
-            continue;
-        seen[all[i]->op] = true;
-        out->list[out->count].fact = all[i];
-        out->list[out->count].counts = total + all[i]->amount <= all[i]->charged;
-        if (out->list[out->count++].counts)
-            total += all[i]->amount;
-    }
-}
-
-static int128 refunded(const struct model *m, unsigned account, unsigned currency)
-{
-    int128 sum = 0;
-
-    for (unsigned request = account; request < REQUESTS; request += ACCOUNTS) {
-        struct refunds r;
-        model_refunds(m, request, &r);
-        for (size_t i = 0; i < r.count; i++)
-            if (r.list[i].counts && r.list[i].fact->currency == currency)
-                sum += r.list[i].fact->amount;
-    }
-    return sum;
-}
-
-int128 model_balance(const struct model *m, unsigned account, unsigned currency)
-{
-    int128 sum = refunded(m, account, currency) - grants_taken(m, account, currency);
-
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *call = booked(m, i, RECORD_CALL), *credit = model_funds(m, i);
-        if (call && call->subject == account && call->currency == currency)
-            sum -= call->amount;
-        if (credit && credit->subject == account && credit->currency == currency &&
-            model_is_first_of_its_op(m, credit))
-            sum += credit->amount;
-    }
-    return sum;
-}
-
-int128 model_room(const struct model *m, unsigned account)
-{
-    struct fact is;
-    int128 room =
-        model_account(m, account, &is) ? model_balance(m, account, is.currency) + is.limit : 0;
-
-    for (unsigned r = 0; r < REQUESTS; r++)
-        if (account_of(r) == account && m->holds[r].is_there)
-            room -= m->holds[r].amount;
-    return m->reserves[account].is_there ? room - m->reserves[account].amount : room;
-}
-
-/* As far as is remembered: what is past stands in the archive alone. */
-static bool was_charged(const struct model *m, unsigned request)
-{
-    for (size_t i = 0; i < m->booked_count; i++) {
-        const struct fact *f = booked(m, i, RECORD_CALL);
-        if (f && f->request == request && !f->is_past)
-            return true;
-    }
-    return false;
-}
-
-static unsigned open_holds(const struct model *m, unsigned account)
-{
-    unsigned open = 0;
-
-    for (unsigned r = 0; r < REQUESTS; r++)
-        open += account_of(r) == account && m->holds[r].is_there;
-    return open;
-}
-
-bool model_is_over(const struct model *m, unsigned request, int64_t now_us)
-{
-    return was_charged(m, request) || now_us / 1000 < m->released_until[request];
-}
-
 /* ---- apply ---- */
 
 static const char *why_not(const struct model *m, const struct fact *f)
@@ -186,7 +43,7 @@ static const char *why_not(const struct model *m, const struct fact *f)
         return "amount-is-out-of-range";
     if (f->kind == RECORD_EXPIRY && (f->amount < 0 || (f->amount == 0 && f->left > 0)))
         return "amount-is-out-of-range";
-    if (f->kind == RECORD_CALL && is_account_side && was_charged(m, f->request))
+    if (f->kind == RECORD_CALL && is_account_side && model_was_charged(m, f->request))
         return "request-id-was-charged-already";
     if (!is_number(f->revision) || !is_number(f->limit) || !is_number(f->concurrency) ||
         !is_number(f->rpm) || !is_number(f->tpm))
@@ -346,7 +203,7 @@ static const char *judge(const struct model *m, const struct admit_ask *ask,
         return "OVER";
     if (late)
         return late->fits ? "RATE" : "TOO_LARGE";
-    if (account.concurrency && open_holds(m, ask->account) >= account.concurrency)
+    if (account.concurrency && model_open_holds(m, ask->account) >= account.concurrency)
         return "CONCURRENCY";
     if (ask->amount && budget_over(m, ask, NULL))
         return "BUDGET";
@@ -362,7 +219,7 @@ static char *admit_answer(const struct model *m, const struct admit_ask *ask, co
     (void)model_account(m, ask->account, &account); /* it was found by judge() */
     buf_init(&answer, 512);
     buf_printf(&answer, "%s %" PRId64 " %u %" PRId64 " %s %s", verdict,
-               (int64_t)model_room(m, ask->account), open_holds(m, ask->account),
+               (int64_t)model_room(m, ask->account), model_open_holds(m, ask->account),
                account.concurrency, currency_texts[account.currency],
                account.is_postpaid ? "postpaid" : "prepaid");
     rates_tell(all, late, &answer);
@@ -460,169 +317,6 @@ char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us)
     for (size_t i = 0; i < ask->count; i++)
         buf_printf(&answer, " %s", change(m, ask, i, now_us));
     return xstrdup(answer.data);
-}
-
-/* ---- recovered ---- */
-
-static void say(struct model *m, const struct recovered_ask *ask, bool is_behind, int64_t now)
-{
-    bool is_back = !is_behind && !ask->is_coming;
-
-    m->live[ask->writer].run = is_back ? ask->run : 0;
-    m->live[ask->writer].token = is_back ? 0 : ask->token;
-    m->live[ask->writer].ms = now;
-    m->live[ask->writer].turn = ask->turn;
-}
-
-/* A partition that knows nothing, though there was something to know, cannot say who is live. */
-static void begin_to_wait(struct model *m, const struct recovered_ask *ask, int64_t now)
-{
-    m->pending_blank = m->pending_blank || (!m->is_installed && !ask->is_new);
-    m->is_installed = true;
-    m->run = 0;
-    m->pending_run = ask->run;
-    m->pending_since = now;
-    m->pending_last = 0;
-    for (unsigned w = 0; w < WRITERS; w++)
-        if (m->live[w].ms > m->pending_last)
-            m->pending_last = m->live[w].ms;
-}
-
-/* Live are those whose word is not much older than the last word before the wait; after a day a word is forgotten. */
-static bool all_are_back(struct model *m, unsigned run, int64_t now)
-{
-    bool back = true;
-
-    for (unsigned w = 0; w < WRITERS; w++) {
-        if (m->live[w].ms && m->live[w].run != run && m->live[w].ms > m->pending_last - LIVE_MS)
-            back = false;
-        if (m->live[w].ms < now - FORGET_MS)
-            m->live[w].ms = m->live[w].turn = 0;
-    }
-    return back;
-}
-
-char *model_recovered(struct model *m, const struct recovered_ask *ask, int64_t now_us)
-{
-    uint64_t cursor = m->cursors[ask->writer].n;
-    bool is_behind = cursor < ask->n;
-    bool was_coming = m->live[ask->writer].ms && !m->live[ask->writer].run;
-    bool was_back = m->live[ask->writer].ms && m->live[ask->writer].run == ask->run;
-    int64_t now = now_us / 1000;
-
-    if (ask->is_stranger && m->is_installed)
-        return xstrdup("INSTALLATION");
-    if (m->fences[ask->writer])
-        return xstrdup("RETIRED");
-    if (m->parked[0]) {
-        m->live[ask->writer].run = m->live[ask->writer].token = 0;
-        m->live[ask->writer].ms = now;
-        return xasprintf("PARKED %s", m->parked);
-    }
-    if (!ask->is_coming && !was_back && (!was_coming || m->live[ask->writer].token != ask->token))
-        return xstrdup("AGAIN");
-    bool closes = !was_coming && (is_behind || (ask->is_again && !was_back));
-    bool admits = m->run == ask->run && !closes;
-    if (!admits && m->pending_run != ask->run)
-        begin_to_wait(m, ask, now);
-    say(m, ask, is_behind, now);
-    bool may = !admits && !m->is_rebuilding;
-    bool back = may && all_are_back(m, ask->run, now) && !m->pending_blank;
-    if (may && (back || now - m->pending_since >= WAIT_MS)) {
-        m->run = ask->run;
-        m->pending_run = 0;
-        m->pending_blank = m->blank_is_emptied = false;
-        admits = true;
-    }
-    if (is_behind)
-        return xasprintf("BEHIND %" PRIu64, cursor);
-    return xstrdup(admits && !ask->is_coming ? "OK" : "WAIT");
-}
-
-char *model_retired(struct model *m, const struct retired_ask *ask)
-{
-    if (ask->is_stranger && m->is_installed)
-        return xstrdup("INSTALLATION");
-    if (!ask->is_over) {
-        if (!m->fences[ask->writer])
-            m->fences[ask->writer] = FENCED;
-        m->live[ask->writer].ms = m->live[ask->writer].turn = 0;
-        return xstrdup("OK");
-    }
-    if (m->parked[0])
-        return xstrdup("PARKED");
-    if (m->cursors[ask->writer].n < ask->n)
-        return xstrdup("BEHIND");
-    m->fences[ask->writer] = OVER;
-    return xstrdup("OK");
-}
-
-/* ---- rebuild ---- */
-
-/* Words of writers stay, but all of them have to come back. */
-static void empty(struct model *m)
-{
-    for (unsigned w = 0; w < WRITERS; w++)
-        m->live[w].run = m->live[w].token = 0;
-    m->parked[0] = m->applying[0] = '\0';
-    m->run = m->pending_run = 0;
-    m->is_rebuilding = true;
-    m->blank_is_emptied = m->pending_blank;
-}
-
-/* All but state, the words of writers, and how far they were booked. */
-static void delete_all(struct model *m)
-{
-    struct model rest;
-
-    model_init(&rest, m->partition);
-    rest.is_installed = m->is_installed;
-    rest.is_rebuilding = m->is_rebuilding;
-    memcpy(rest.parked, m->parked, sizeof rest.parked);
-    memcpy(rest.applying, m->applying, sizeof rest.applying);
-    memcpy(rest.live, m->live, sizeof rest.live);
-    memcpy(rest.fences, m->fences, sizeof rest.fences);
-    for (unsigned w = 0; w < WRITERS; w++)
-        rest.before[w] = m->before[w].n < m->cursors[w].n ? m->cursors[w] : m->before[w];
-    rest.run = m->run;
-    rest.pending_run = m->pending_run;
-    rest.pending_since = m->pending_since;
-    rest.pending_last = m->pending_last;
-    rest.pending_blank = m->pending_blank;
-    rest.blank_is_emptied = m->blank_is_emptied;
-    *m = rest;
-}
-
-char *model_rebuild(struct model *m, const struct rebuild_ask *ask)
-{
-    bool is_parked = m->parked[0];
-
-    if (ask->is_stranger && m->is_installed)
-        return xstrdup("INSTALLATION");
-    if (ask->verb == PARK   ? is_parked
-        : ask->verb == DONE ? is_parked || !m->is_rebuilding
-                            : !is_parked)
-        return xstrdup("NOTHING");
-    switch (ask->verb) {
-    case PARK:
-        m->pending_blank = m->pending_blank || !m->is_installed;
-        m->is_installed = true;
-        snprintf(m->parked, sizeof m->parked, "%s", REBUILD_REASON);
-        break;
-    case DELETE:
-        delete_all(m);
-        break;
-    case EMPTY:
-        empty(m);
-        break;
-    case DONE:
-        for (unsigned w = 0; w < WRITERS; w++)
-            if (m->before[w].n <= m->cursors[w].n)
-                m->before[w] = (struct record_cursor){.n = 0};
-        m->is_rebuilding = false;
-        break;
-    }
-    return xstrdup("OK");
 }
 
 /* ---- sweep ---- */

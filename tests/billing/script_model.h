@@ -174,7 +174,7 @@ char *model_sweep(struct model *m, const struct sweep_ask *ask, int64_t now_us);
 void model_render(const struct model *m, int64_t now_us, struct buf *out);
 void model_render_hold(const struct model_hold *h, unsigned request, struct buf *out); /* its entry */
 
-/* What the answers and the lines are made of. */
+/* What the answers and the lines are made of (script_model_sums.c). */
 /* The account or key as all of its records together set it (script_model_terms.c); false: nothing has created it. */
 bool model_account(const struct model *m, unsigned account, struct fact *out);
 bool model_key(const struct model *m, unsigned key, struct fact *out);
@@ -195,6 +195,9 @@ struct refunds {
 };
 void model_refunds(const struct model *m, unsigned request, struct refunds *out);
 
+unsigned model_open_holds(const struct model *m, unsigned account);
+/* As far as is remembered: what is past stands in the archive alone. */
+bool model_was_charged(const struct model *m, unsigned request);
 /* Charged, or released less than two minutes ago: what still comes for the call places nothing. */
 bool model_is_over(const struct model *m, unsigned request, int64_t now_us);
 
