@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "tests/base/run.h"
 #include "tests/billing/script_mistakes.h"
 #include "tests/billing/script_story.h"
 
@@ -120,7 +121,7 @@ static TCase *new_case(Suite *s, const char *name)
     return t;
 }
 
-static Suite *suite(void)
+int main(void)
 {
     Suite *s = suite_create("script_model");
     TCase *t = new_case(s, "script_model"), *planted = new_case(s, "planted_mistakes");
@@ -128,15 +129,5 @@ static Suite *suite(void)
     tcase_add_test(t, the_scripts_do_what_the_model_says);
     tcase_add_loop_test(planted, the_model_catches_every_planted_mistake, 0, script_mistake_count);
     tcase_add_test(planted, a_failure_is_told_by_the_operations_that_matter);
-    return s;
-}
-
-int main(void)
-{
-    SRunner *runner = srunner_create(suite());
-
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s);
 }
