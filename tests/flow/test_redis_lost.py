@@ -179,10 +179,13 @@ def test_a_gateway_that_starts_without_redis_refuses_calls_until_it_comes(gatewa
     (["account", "credit", "demo", "1"], "written"), (["settle", "status"], "away"), (["settle", "close", "2026-01"], "away"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_a_command_says_soon_that_redis_is_away(gateway: Served, words: list[str], says: str) -> None:
+    began = time.monotonic()
+    gateway.cli("account", "show", "demo")
+    usual = time.monotonic() - began                # on this machine, as busy as it is
     gateway.redis.kill()
     began = time.monotonic()
     done = tollgate.run(*words, config=gateway.config)
-    assert time.monotonic() - began < 40, "it is no sooner than what it waits for otherwise"
+    assert time.monotonic() - began < 40 + 20 * usual, "it is no sooner than what it waits for otherwise"
     assert says in done.stderr, done
     assert done.returncode == (0 if "it will be applied" in done.stderr else 1), done
 
