@@ -65,8 +65,8 @@ def is_refused(served: Served) -> bool:
     """Nobody listens any more."""
     try:
         socket.create_connection(served.address, tollgate.PATIENCE).close()
-    except ConnectionRefusedError:
-        return True
+    except ConnectionError as error:
+        return isinstance(error, ConnectionRefusedError)        # and not one that is reset while the socket is closed
     return False
 
 

@@ -58,7 +58,9 @@ def running(host: Served, key: str) -> Iterator[Wire]:
     """A stream that has begun, which would go on for ten minutes, to be hung up at the end."""
     with host.wire(key, 120) as wire:
         wire.send(wire.chat(LONG))
-        next(wire.stream(Reply()))
+        reply = Reply()
+        next(wire.stream(reply))
+        host.wait_begun(reply.headers["x-request-id"])
         yield wire
 
 
