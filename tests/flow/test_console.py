@@ -302,7 +302,7 @@ def test_a_wrong_key_is_told_and_forgotten(browser: Browser, desk: Desk) -> None
     for wrong in ("hello", "ck-tg-000000000000-00000000000000000000000000000000"):
         page.fill("#secret", wrong)
         page.click("button.main")
-        page.wait_for_function("sessionStorage.getItem('secret') === null")
+        wait_until(lambda: page.evaluate("sessionStorage.getItem('secret')") is None, "it is forgotten")
         expect(page.locator(".problem")).to_be_visible()
     page.context.close()
 
