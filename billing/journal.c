@@ -268,7 +268,8 @@ static void enter_period(struct journal *j, struct period p)
     j->period_ends = period_end(p);
 }
 
-void journal_begin(struct journal *j, const struct event *e)
+void journal_begin(struct journal *j, const struct event *e, journal_on_durable *on_written,
+                   void *arg)
 {
     struct event begin = *e;
 
@@ -277,7 +278,7 @@ void journal_begin(struct journal *j, const struct event *e)
     begin.outcome = OUTCOME_VOID;
     begin.ended_at = journal_now(j);
     begin.period = begin.orig_period = j->period;
-    add_event(j, RECORD_BEGIN, &begin, NULL, NULL);
+    add_event(j, RECORD_BEGIN, &begin, on_written, arg);
 }
 
 void journal_progress(struct journal *j, const struct event *e)

@@ -57,7 +57,7 @@ uint64_t journal_turn(const struct journal *j);
 bool journal_reserve(struct journal *j, struct err *err) MUST_USE;
 void journal_unreserve(struct journal *j);
 
-/* Called from the loop thread when the record is durable (or, for records not synced, never). Runs inside journal_completed(). */
+/* Called from the loop thread when the record is durable; of a BEGIN, which is not synced, when it is written. Runs inside journal_completed(). */
 typedef void journal_on_durable(void *arg);
 
 /* Numbers, composes and queues. `sides[i]` null: the record has no place on that side; else the id that chooses the partition.
@@ -77,8 +77,9 @@ bool journal_change(struct journal *j, const struct journal_change *change, jour
 bool journal_refund(struct journal *j, struct refund *r, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
 /* Of its kind (funds.h), booked now: time and period are filled in. Else as journal_change(). */
 bool journal_funds(struct journal *j, struct funds *f, journal_on_durable *on_durable, void *arg, struct err *err) MUST_USE;
-/* BEGIN: the event as far as it is known, with its currency (amount zero, outcome void), not synced. From here on exactly one END comes. */
-void journal_begin(struct journal *j, const struct event *e);
+/* BEGIN: the event as far as it is known, with its currency (amount zero, outcome void), not synced. From here on exactly one END comes: once it is
+ * written (`on_written`, null: nobody waits), also when this process dies. */
+void journal_begin(struct journal *j, const struct event *e, journal_on_durable *on_written, void *arg);
 /* What was used and what it costs so far, not synced; dropped first when space is short. */
 void journal_progress(struct journal *j, const struct event *e);
 

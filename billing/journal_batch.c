@@ -37,7 +37,7 @@ void journal_batch_clear(struct journal_batch *b)
     buf_truncate(&b->frames, 0);
     b->count = 0;
     b->cost = 0;
-    b->wants_sync = false;
+    b->wants_sync = b->is_awaited = false;
     b->next = NULL;
 }
 
@@ -80,6 +80,7 @@ void journal_batch_wait(struct journal_batch *b, void (*on_durable)(void *arg), 
     assert(b->count > 0);
     b->items[b->count - 1].on_durable = on_durable;
     b->items[b->count - 1].arg = arg;
+    b->is_awaited |= on_durable != NULL;
 }
 
 static struct journal_item *append(struct journal_batch *b, enum journal_action action)

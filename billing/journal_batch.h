@@ -24,7 +24,7 @@ struct journal_batch {
     struct journal_item *items;
     size_t count, cap;
     uint64_t cost;      /* what journal_space counts as pending for it */
-    bool wants_sync;
+    bool wants_sync, is_awaited;
     struct journal_batch *next; /* the owner's, for lists */
 };
 

@@ -256,7 +256,7 @@ static void append_done(struct journal_thread *t, struct journal_batch *b)
 {
     bool was_empty = !t->done;
 
-    if (!b->wants_sync) {
+    if (!b->wants_sync && !b->is_awaited) {
         journal_batch_clear(b);
         b->next = t->recycled;
         t->recycled = b;

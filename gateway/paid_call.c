@@ -202,6 +202,7 @@ static void refuse(struct paid_call *c, enum problem p, const char *param, const
 static void on_deadline(void *arg);
 
 static void turn_away(struct paid_call *c, const struct admission_answer *answer);
+static void on_begun(void *arg);
 static void note_day(struct paid_call *c);
 
 /* When Redis is away every call fails alike: one line a second says it, with how many it stands for. */
@@ -221,8 +222,6 @@ static void note_unadmitted(struct paid_calls *all, const struct err *err)
 static void on_admitted(void *arg, const struct admission_answer *answer, const struct err *err)
 {
     struct paid_call *c = arg;
-    struct server *server = c->all->server;
-    struct backend_result none = {.outcome = BACKEND_BROKEN};
 
     note_day(c);
     if (answer->verdict == VERDICT_KEY_CHANGED && c->key_readings < KEY_READINGS_MAX) {
@@ -237,9 +236,23 @@ static void on_admitted(void *arg, const struct admission_answer *answer, const 
         return;
     }
     memcpy(c->rates, answer->rates, sizeof c->rates);
+    c->state = CALL_BEGINNING;
+    journal_begin(c->all->server->ledger.journal, &c->event, on_begun, c);
+}
+
+/* BEGIN is written: should this process die from here on, whoever takes up its journal ends the call. Before, no backend hears of it. */
+static void on_begun(void *arg)
+{
+    struct paid_call *c = arg;
+    const struct server *server = c->all->server;
+    struct backend_result none = {.outcome = BACKEND_BROKEN};
+
     c->state = CALL_WAITING;
-    journal_begin(server->ledger.journal, &c->event);
     c->deadline = timer_new(server->loop, on_deadline, c);
+    if (!c->request) {
+        call_cut_now(c, &(struct usage){0}, OUTCOME_CLIENT_CLOSED);
+        return;
+    }
     timer_start(c->deadline, server->options->total_timeout);
     if (!call_send(c, &none))
         call_fail(c, &none);

@@ -14,7 +14,8 @@
 
 enum call_state {
     CALL_ADMITTING, /* waits for the ledger's yes */
-    CALL_WAITING,   /* BEGIN is queued, a backend is at work, nothing of its answer is here yet */
+    CALL_BEGINNING, /* BEGIN is queued, and not yet written */
+    CALL_WAITING,   /* a backend is at work, nothing of its answer is here yet */
     CALL_ANSWERING, /* the answer has begun */
     CALL_SETTLING,  /* END is queued; the last bytes wait for it */
 };

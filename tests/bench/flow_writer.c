@@ -134,7 +134,7 @@ static void pump(void *arg)
         begun.used.count = 0;
         begun.amount.nanos = 0;
         begun.outcome = OUTCOME_VOID;
-        journal_begin(f->journal, &begun);
+        journal_begin(f->journal, &begun, NULL, NULL);
         journal_call(f->journal, &e, on_durable, f);
         f->nanos += e.amount.nanos;
         f->made++;

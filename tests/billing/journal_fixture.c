@@ -113,7 +113,7 @@ void fixture_call(struct journal *j, unsigned i, journal_on_durable *on_durable,
     struct err err;
 
     ck_assert_msg(journal_reserve(j, &err), "%s", err.text);
-    journal_begin(j, &e);
+    journal_begin(j, &e, NULL, NULL);
     journal_progress(j, &e);
     journal_call(j, &e, on_durable, arg);
 }

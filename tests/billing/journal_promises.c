@@ -83,7 +83,7 @@ bool start_call(struct journal *j, unsigned i)
 
     if (!journal_reserve(j, NULL))
         return false;
-    journal_begin(j, &e);
+    journal_begin(j, &e, NULL, NULL);
     for (int n = 0; n < 3; n++)
         journal_progress(j, &e);
     return true;

@@ -275,7 +275,7 @@ void call(struct rig *r, const char *account, int64_t nanos)
     e.period = e.orig_period = period_of(e.ended_at);
     ck_assert(used_set(&e.used, unit_find(SPAN("input_tokens")), 5, FROM_UPSTREAM, &err));
     ck_assert_msg(journal_reserve(r->journal, &err), "%s", err.text);
-    journal_begin(r->journal, &e);
+    journal_begin(r->journal, &e, NULL, NULL);
     journal_call(r->journal, &e, NULL, NULL);
     if (++r->calls % 10 == 0)
         make_durable(r);

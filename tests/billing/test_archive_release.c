@@ -85,7 +85,7 @@ START_TEST(what_recovery_needs_stays)
     journal_seal(j, NULL, NULL);
     journal_completed(j);
     ck_assert(journal_reserve(j, NULL));
-    journal_begin(j, &e);
+    journal_begin(j, &e, NULL, NULL);
     for (unsigned s = 0; s < 6; s++) {
         fixture_call(j, s, NULL, NULL);
         journal_seal(j, NULL, NULL);

@@ -51,6 +51,48 @@ START_TEST(an_end_is_on_disk_when_its_caller_is_told)
 }
 END_TEST
 
+/* As it would be found had the process been killed just then. */
+static size_t calls_that_a_successor_ends(const char *dir, unsigned i)
+{
+    AUTO_STRING after = path_join(f.top, "after");
+    struct fixture_lines lines;
+    struct journal *successor;
+    struct err err;
+    size_t count;
+
+    fixture_copy(dir, after);
+    successor = journal_open_dir(&f.config, after, &err);
+    ck_assert_msg(successor, "%s", err.text);
+    journal_free(successor);
+    fixture_read(after, &lines);
+    ck_assert_uint_eq(fixture_ends(&lines, i), 1);
+    count = lines.count;
+    fixture_lines_clear(&lines);
+    fixture_remove(after);
+    return count;
+}
+
+START_TEST(a_begin_is_on_disk_when_its_caller_is_told_though_nothing_is_synced)
+{
+    struct journal *j = fixture_journal(&f);
+    AUTO_STRING dir = fixture_dir(&f, 1);
+    uint64_t synced = journal_synced(j);
+    size_t written = 0;
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct event e = fixture_event(j, i);
+        struct err err;
+
+        ck_assert_msg(journal_reserve(j, &err), "%s", err.text);
+        journal_begin(j, &e, fixture_count, &written);
+        fixture_wait(&f, j, &written, i + 1);
+        ck_assert_uint_eq(journal_synced(j), synced);
+        ck_assert_uint_eq(calls_that_a_successor_ends(dir, i), i + 1);
+    }
+    journal_free(j);
+}
+END_TEST
+
 START_TEST(calls_that_queue_up_are_told_once_each_and_in_order)
 {
     struct journal *j = with_larger_segments();
@@ -289,6 +331,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, an_end_is_on_disk_when_its_caller_is_told);
+    tcase_add_test(t, a_begin_is_on_disk_when_its_caller_is_told_though_nothing_is_synced);
     tcase_add_test(t, calls_that_queue_up_are_told_once_each_and_in_order);
     tcase_add_test(t, what_is_gathered_is_written_when_it_is_flushed_and_is_announced_once);
     tcase_add_test(t, what_is_gathered_and_not_flushed_is_written_at_the_end);

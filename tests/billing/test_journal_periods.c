@@ -138,7 +138,7 @@ START_TEST(an_event_of_a_period_sealed_meanwhile_ends_in_the_next)
     fixture_set_clock(NOVEMBER - NANOS_PER_SECOND);
     e = fixture_event(j, 7);
     ck_assert(journal_reserve(j, NULL));
-    journal_begin(j, &e);
+    journal_begin(j, &e, NULL, NULL);
     fixture_set_clock(NOVEMBER + NANOS_PER_SECOND);
     journal_tick(j);
     journal_call(j, &e, NULL, NULL);

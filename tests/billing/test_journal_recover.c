@@ -284,7 +284,7 @@ START_TEST(open_calls_end_as_their_last_progress_says_or_void)
     for (unsigned i = 0; i < 3; i++) {
         e = fixture_event(j, i);
         ck_assert(journal_reserve(j, NULL));
-        journal_begin(j, &e);
+        journal_begin(j, &e, NULL, NULL);
         if (i == 0)
             continue;
         journal_progress(j, &e);
@@ -331,7 +331,7 @@ START_TEST(a_call_open_since_many_segments_is_found)
         if (i % 100 == 20) {
             e = fixture_event(j, 1000 + i);
             ck_assert(journal_reserve(j, NULL));
-            journal_begin(j, &e);
+            journal_begin(j, &e, NULL, NULL);
         }
         write_calls(j, i, i + 1);
     }
@@ -360,7 +360,7 @@ START_TEST(ends_of_open_calls_stand_in_the_period_that_their_seal_counts)
     ck_assert(j);
     e = fixture_event(j, 1);
     ck_assert(journal_reserve(j, NULL));
-    journal_begin(j, &e);
+    journal_begin(j, &e, NULL, NULL);
     journal_progress(j, &e);
     journal_completed(j);
     keep();

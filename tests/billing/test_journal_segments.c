@@ -121,7 +121,7 @@ START_TEST(what_is_reserved_fits_however_full_the_disk_is)
     ck_assert_uint_eq(durable, 20);
     while (journal_reserve(j, &err)) {
         e = fixture_event(j, (unsigned)(1000 + calls++));
-        journal_begin(j, &e);
+        journal_begin(j, &e, NULL, NULL);
         journal_completed(j);
         ck_assert_uint_lt(calls, 1000);
     }
@@ -168,7 +168,7 @@ START_TEST(no_more_is_written_than_the_disk_has_promised)
         calls++;
     for (size_t i = 0; i < calls; i++) {
         fixture_request_id((unsigned)i, e.request_id);
-        journal_begin(j, &e);
+        journal_begin(j, &e, NULL, NULL);
         for (int k = 0; k < 50; k++)
             journal_progress(j, &e);
         journal_completed(j);

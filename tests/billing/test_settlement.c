@@ -293,7 +293,7 @@ static void sell_three(struct journal *j, void *arg)
 
         ck_assert(journal_reserve(j, NULL));
         e.started_at = e.ended_at = journal_now(j) / NANOS_PER_MS * NANOS_PER_MS;
-        journal_begin(j, &e);
+        journal_begin(j, &e, NULL, NULL);
         journal_call(j, &e, NULL, NULL);
         ledger_sums_add_event(&w->redis, &e);
     }

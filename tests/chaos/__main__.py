@@ -194,7 +194,7 @@ class Run:
             adjustments=people.sums("adjust"), refunds=people.sums("refund"),
             asked_grants=[one for one in people.operations if one.words[1] == "grant"],
             left_grants=self.left_grants or {}, period=close.period if close else "", closed_at=close.at if close else 0.0,
-            deaths=faults.deaths(self.plan) + stack.reloads, lost=stack.lost, revoking=people.revoking,
+            lost=stack.lost, revoking=people.revoking,
             revoked=people.revoked, certificates={name: one.certificates for name, one in stack.instances.items()},
             lowest=self.watch.lowest)
         books.lost = stack.lost | {request_id for request_id in stack.in_doubt if not books.events.get(request_id)}

@@ -30,7 +30,6 @@ class Books:
     left_grants: dict[str, dict[str, int]]  # account -> operation -> nanos, as `account show` has it
     period: str                             # that was closed
     closed_at: float                        # by the hosts' clock: grants that had ended by then are over
-    deaths: list[tuple[float, float]]       # from when to when processes of a gateway were killed, or made to die
     lost: set[str]                          # request ids that went with a journal that had not shipped them
     revoking: dict[str, float]              # public id -> when its revocation was asked for
     revoked: dict[str, float]               # and when it was said to be in force

@@ -124,15 +124,6 @@ def schedule(seed: int, minutes: float, redis: str, chosen: Callable[[Fault], bo
     return sorted(planned, key=lambda one: (one.at, one.lane))
 
 
-KILLERS = {"worker killed", "console killed", "master killed", "restarted", "reloaded", "secrets replaced", "fdatasync fails",
-           "write fails", "open fails", "worker paused", "journal destroyed", "journal loss"}
-
-
-def deaths(planned: list[Planned]) -> list[tuple[float, float]]:
-    """From when to when (wall clock) a process of a gateway may have died of a fault."""
-    return [(one.began, one.healed) for one in planned if one.began and one.fault.name in KILLERS]
-
-
 @dataclass
 class Lane(threading.Thread):
     """Does one lane's faults at their times. What goes wrong in it is kept and told at the end."""

@@ -174,12 +174,9 @@ class Instance(Gateway):
             return tail if tail.wait("reloading", "reload_refused") == "reloading" else None
 
     def _reload(self, process: Process, over: threading.Event) -> bool:
-        began = time.time()
         with contextlib.suppress(ProcessLookupError):
             tail = self.ask_to_reload(process)
-            is_done = bool(tail and tail.wait("reloaded", "reload_given_up") == "reloaded" and tail.wait("all_reloaded"))
-            self.stack.reloads.append((began, time.time()))
-            return is_done
+            return bool(tail and tail.wait("reloaded", "reload_given_up") == "reloaded" and tail.wait("all_reloaded"))
         return False
 
 
@@ -246,7 +243,6 @@ class Stack:
         self.keys: dict[str, tuple[str, str]] = {}      # client -> account, key
         self.clients: list[Client] = []
         self.creations: dict[str, float] = {}           # operation -> since when a key is being made, and was not yet
-        self.reloads: list[tuple[float, float]] = []    # from when to when (wall clock) earlier processes ended
         self.redis_password = uuid.uuid4().hex
         self.has_archive_disk = False
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
