@@ -98,10 +98,11 @@ static void check_redis_identity(struct options_mistakes *m, const struct option
         options_mistake(m, NULL, "redis_certificate", "redis_certificate: %s", err.text);
 }
 
-/* One that is there must be the server's own. */
+/* One that is there must be the server's own. A disk that is read-only for now is no mistake of the
+ * config: the server starts, and refuses calls until it can be written. */
 static void check_directory(struct options_mistakes *m, const char *option, const char *path)
 {
-    if (is_directory(path) && !may(path, R_OK | W_OK | X_OK))
+    if (is_directory(path) && !may(path, R_OK | W_OK | X_OK) && errno != EROFS)
         options_mistake(m, NULL, option, "%s = \"%s\": %s", option, path, strerror(errno));
 }
 
