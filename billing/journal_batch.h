@@ -15,7 +15,7 @@ struct journal_item {
     enum journal_action action;
     uint32_t frame_bytes;
     struct record_effect effect;
-    void (*on_durable)(void *arg); /* null: nobody waits */
+    void (*on_durable)(void *arg); /* null: nobody waits; of what is not synced, when it is written */
     void *arg;
 };
 

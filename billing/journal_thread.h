@@ -30,7 +30,7 @@ struct journal_entry {
     struct span record;
     bool optional;     /* refused when it would take room that is promised */
     bool ends_call;    /* gives a reservation back */
-    void (*on_durable)(void *arg);
+    void (*on_durable)(void *arg); /* of what is not synced, when it is written */
     void *arg;
 };
 /* False, and nothing was queued, only when it is optional and there is no room. */
