@@ -1,8 +1,9 @@
 /* httpc.h - an HTTP/1.1 client: origins with keep-alive pools, one call at a time per connection.
  *
  * on_head, on_bytes … then exactly one on_end, also after httpc_cancel() (with ERR_CANCELLED); none runs inside a function
- * called here. A call whose reused connection gave not one reply byte, and whose request the peer can't have taken (it reset the
- * connection within half a second, or nothing had been sent), is sent again by itself, once, on a new connection. */
+ * called here. A call whose reused connection gave not one reply byte, and whose request the peer can't have taken (nothing had
+ * been sent; it reset the connection within half a second; or it ended the connection and reset it behind that end, which a
+ * kernel does only where bytes had not been read), is sent again by itself, once, on a new connection. */
 #ifndef TOLLGATE_NET_HTTPC_H
 #define TOLLGATE_NET_HTTPC_H
 

@@ -11,7 +11,7 @@
 #define SLICE         65536 /* of a request's body, written while there is room */
 #define SEND_RATE     64 /* bytes a millisecond: what a request's bytes add to the first deadline */
 #define RESET_WAIT_MS 3000 /* a busy peer may end a connection, and close it a while later */
-#define MEETING_MS    500 /* a peer that closed while a request was on its way is heard of by then */
+#define MEETING_MS    500  /* a peer that had closed when a request came is heard of by then */
 
 static const struct stream_limits stream_limits = {
     .queue_max = 1 << 20,
@@ -82,7 +82,6 @@ static void put_idle(struct link *l);
 static enum step fail(struct link *l, const struct err *err);
 static void detach(struct link *l);
 static bool move_on(struct link *l);
-static bool is_meeting(const struct link *l);
 static bool may_send_again(const struct link *l, const struct err *err);
 static void link_free(struct link *l);
 static void at_eof(struct link *l);
@@ -460,11 +459,12 @@ static void at_eof(struct link *l)
         fail(l, &err);
     } else {
         err_set(&err, ERR_CLOSED, "it ended the connection without a reply");
-        if (!l->is_reused || !link_has_sent(l) || !is_meeting(l)) {
+        if (!l->is_reused || !link_has_sent(l)) {
             fail(l, &err);
             return;
         }
         l->state = LINK_CUT;
+        stream_await_reset(l->stream);
         arm(l, RESET_WAIT_MS, "it ended the connection without a reply");
     }
 }
@@ -518,21 +518,16 @@ static bool move_on(struct link *l)
     return l->call->addrs_tried < addrs->count;
 }
 
-/* Later than that, a peer that goes away without a word may have been at work on the request. */
-static bool is_meeting(const struct link *l)
-{
-    return clock_monotonic_ms() - l->begun_ms < MEETING_MS;
-}
-
-/* A reset without a reply, soon after the request was sent, tells that the peer had closed before it had read it to its
- * end. */
+/* A reset without a reply tells that the peer had not read the request to its end, if it comes behind the peer's own end or
+ * soon after the request was sent. Another may be of a peer that died over its work. */
 static bool may_send_again(const struct link *l, const struct err *err)
 {
     bool is_reset = err->sys == ECONNRESET || err->sys == EPIPE;
+    bool is_meeting = clock_monotonic_ms() - l->begun_ms < MEETING_MS;
 
     if (!l->is_reused || l->has_reply || err->code != ERR_CLOSED)
         return false;
-    return !link_has_sent(l) || (is_reset && (l->state == LINK_CUT || is_meeting(l)));
+    return !link_has_sent(l) || (is_reset && (l->state == LINK_CUT || is_meeting));
 }
 
 bool link_has_sent(const struct link *l)

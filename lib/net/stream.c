@@ -55,6 +55,7 @@ struct stream {
     bool is_write_broken;     /* what the peer said before is still read */
     bool is_failure_in_order; /* it comes behind what was read ahead */
     bool is_at_eof, is_eof_told;
+    bool is_reset_awaited; /* behind the end */
     bool is_wake_wanted;
     bool is_freed; /* memory goes when no frame of ours is left on the stack */
     unsigned frames;
@@ -74,6 +75,7 @@ static void handshake_step(struct stream *s, short what);
 static void open_step(struct stream *s, short what);
 static void tell_open(struct stream *s);
 static void read_on(struct stream *s);
+static void look_behind_end(struct stream *s);
 static bool is_reading(const struct stream *s);
 static void give(struct stream *s, const char *bytes, size_t n);
 static void give_ahead(struct stream *s);
@@ -243,16 +245,19 @@ static short wanted_interest(const struct stream *s)
     }
 }
 
-/* While paused with as much read ahead as may be, only an edge is of interest: epoll reports a
- * reset as "readable", and level triggered it would report it again and again. */
+/* While paused with as much read ahead as may be, and behind the end, only an edge is of interest:
+ * epoll reports a reset (and the end) as "readable", and level triggered it would report it again and
+ * again. */
 static short wanted_reading(const struct stream *s)
 {
+    const short edge = EV_READ | EV_CLOSED | EV_ET;
+
     if (s->is_at_eof)
-        return 0;
+        return s->is_reset_awaited ? edge : 0;
     if (s->is_read_blocked)
         return EV_WRITE;
     if (s->is_paused && s->ahead.len == AHEAD_MAX)
-        return EV_READ | EV_CLOSED | EV_ET;
+        return edge;
     return EV_READ;
 }
 
@@ -319,6 +324,10 @@ static void read_on(struct stream *s)
     struct err err;
     size_t n;
 
+    if (s->is_reset_awaited) {
+        look_behind_end(s);
+        return;
+    }
     if (s->is_paused) {
         read_ahead(s);
         return;
@@ -332,6 +341,14 @@ static void read_on(struct stream *s)
         give(s, scratch, n);
     }
     read_ended(s, want, &err);
+}
+
+static void look_behind_end(struct stream *s)
+{
+    struct err err;
+
+    if (!wire_is_alive(&s->wire, &err))
+        fail(s, &err);
 }
 
 static bool is_reading(const struct stream *s)
@@ -517,6 +534,13 @@ void stream_resume(struct stream *s)
     if (!s->is_paused)
         return;
     s->is_paused = false;
+    wake(s);
+}
+
+void stream_await_reset(struct stream *s)
+{
+    assert(s->is_eof_told);
+    s->is_reset_awaited = true;
     wake(s);
 }
 

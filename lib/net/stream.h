@@ -79,6 +79,9 @@ void stream_resume(struct stream *s);
  * (borrowed, static) sentence. 0 removes it. */
 void stream_deadline(struct stream *s, int64_t ms, const char *sentence);
 
+/* After on_eof: a reset that comes behind the end, or has come, is told by on_failed (ERR_CLOSED, with
+ * its errno), which otherwise only a write would find out. */
+void stream_await_reset(struct stream *s);
 /* Whether the peer has reset the connection, be it behind its end or behind a failure: it had
  * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);

@@ -100,6 +100,27 @@ START_TEST(a_request_that_met_a_closing_connection_is_sent_again)
 }
 END_TEST
 
+/* A busy server needs a while from its last answer to the end of the connection, and from the end to closing it. */
+START_TEST(a_request_that_lay_unread_is_sent_again_however_late_the_server_closes)
+{
+    struct httpc *c = client_to(stub.origin);
+    struct outcome o = {0};
+
+    begin(&o, c);
+    answer(stub_peer(0), &o);
+    watch_want(stub.peers[0]->watch, false, false);
+    begin_with(&o, c, "POST", SPAN("once"));
+    pass_ms(loop, 600);
+    peer_half_close(stub.peers[0]);
+    pass_ms(loop, 50);
+    stub_drop(0, peer_free);
+    ck_assert(peer_await(stub_peer(1), "\r\n\r\nonce"));
+    answer(stub.peers[1], &o);
+    ck_assert_uint_eq(stub.count, 2);
+    httpc_free(c);
+}
+END_TEST
+
 START_TEST(a_request_that_was_read_is_never_sent_again)
 {
     struct httpc *c = client_to(stub.origin);
@@ -204,6 +225,7 @@ int main(void)
                         ARRAY_LEN(spoilings));
     tcase_add_test(c, an_idle_connection_is_not_kept_for_ever);
     tcase_add_loop_test(c, a_request_that_met_a_closing_connection_is_sent_again, 0, 2);
+    tcase_add_test(c, a_request_that_lay_unread_is_sent_again_however_late_the_server_closes);
     tcase_add_test(c, a_request_that_was_read_is_never_sent_again);
     tcase_add_loop_test(c, a_request_whose_connection_is_reset_later_is_never_sent_again, 0, 2);
     tcase_add_test(c, a_request_on_a_new_connection_is_never_sent_again);

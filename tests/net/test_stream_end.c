@@ -1,6 +1,8 @@
 /* test_stream_end.c - how a stream ends: finished, given up, by its deadline, or by its own handler. */
 #include <check.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "tests/base/run.h"
@@ -59,6 +61,34 @@ START_TEST(a_stream_that_is_given_up_under_tls_ends_in_failure_not_in_eof)
     ck_assert_uint_eq(client.failed, 1);
     ck_assert_int_eq(client.err.code, ERR_CLOSED);
     ck_assert(span_equal(buf_span(&client.got), SPAN("unread")));
+}
+END_TEST
+
+static bool client_saw_end(void)
+{
+    return client.ends == 1;
+}
+
+static bool client_failed(void)
+{
+    return client.failed == 1;
+}
+
+START_TEST(a_reset_behind_the_end_is_told_to_who_waits_for_it)
+{
+    int raw = pair_raw_server(&client, false);
+
+    pair_write(&client, "unread", 6);
+    shutdown(raw, SHUT_WR);
+    pair_await(client_saw_end);
+    stream_await_reset(client.stream);
+    pair_run_ms(10);
+    ck_assert_uint_eq(client.failed, 0);
+    close(raw);
+    pair_await(client_failed);
+    ck_assert_int_eq(client.err.code, ERR_CLOSED);
+    ck_assert_int_ne(client.err.sys, 0);
+    ck_assert_uint_eq(client.ends, 1);
 }
 END_TEST
 
@@ -172,11 +202,6 @@ END_TEST
 
 /* --- Deadlines --- */
 
-static bool client_failed(void)
-{
-    return client.failed == 1;
-}
-
 START_TEST(a_deadline_is_absolute_and_says_what_it_was_for)
 {
     int64_t begin;
@@ -227,6 +252,7 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(both); i++)
         tcase_add_loop_test(all, both[i], 0, 2);
     tcase_add_test(all, a_stream_that_is_given_up_under_tls_ends_in_failure_not_in_eof);
+    tcase_add_test(all, a_reset_behind_the_end_is_told_to_who_waits_for_it);
     tcase_add_test(all, a_failure_that_is_an_end_waits_behind_what_was_read_ahead);
     failed = run_tests(all, "stream_end");
     pair_remove_certificates();
