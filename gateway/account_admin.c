@@ -268,7 +268,7 @@ void accounts_get(void *server, struct http_request *r, const struct route_match
     struct console *c = server;
 
     (void)match;
-    scan_names(c->ledger.redis, "tg:{a*}:account:*", on_names, show_new(c, r, false));
+    scan_names(c->ledger.redis, "account", on_names, show_new(c, r, false));
 }
 
 void account_get(void *server, struct http_request *r, const struct route_match *match)

@@ -32,7 +32,7 @@ void call_search(const struct history *h, const char *request_id, recent_on_reco
     s->on_record = on_record;
     s->arg = arg;
     snprintf(s->wanted, sizeof s->wanted, "%s", request_id);
-    scan_names(h->redis, "tg:{a*}:account:*", on_accounts, s);
+    scan_names(h->redis, "account", on_accounts, s);
 }
 
 static void on_accounts(void *arg, char *const *names, size_t count, const struct err *err)

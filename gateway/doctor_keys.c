@@ -40,7 +40,7 @@ void doctor_look_at_keys(struct doctor *d, struct loop *loop, struct redis *redi
                     "pepper.next is known to this host, and not in use yet");
     if (peppers.of[PEPPER_PREVIOUS].id[0]) {
         c.pepper = peppers.of[PEPPER_PREVIOUS].id;
-        scan_names(redis, "tg:{a*}:key:*", on_ids, &c);
+        scan_names(redis, "key", on_ids, &c);
         while (!loop_run_until(loop, &c.is_over, WAIT_MS))
             ; /* every command has a deadline of its own */
         find_previous(d, &c);

@@ -37,7 +37,7 @@ void keys_get(void *server, struct http_request *r, const struct route_match *ma
     request_keep(r, &l->request);
     buf_init(&l->json, ANSWER_MAX);
     jw_init(&l->w, &l->json);
-    scan_names(c->ledger.redis, "tg:{a*}:key:*", on_ids, l);
+    scan_names(c->ledger.redis, "key", on_ids, l);
 }
 
 static void on_ids(void *arg, char *const *ids, size_t count, const struct err *err)

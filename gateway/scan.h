@@ -1,4 +1,4 @@
-/* scan.h - the names in Redis that fit a pattern, for lists that a person asked for (never on a call's path). */
+/* scan.h - the names of all accounts, or keys, that Redis has: for lists that a person asked for (never on a call's path). */
 #ifndef TOLLGATE_GATEWAY_SCAN_H
 #define TOLLGATE_GATEWAY_SCAN_H
 
@@ -9,6 +9,8 @@
 
 /* `names` sorted, without duplicates, what follows the last ':' of each key; valid during the callback. */
 typedef void scan_on_names(void *arg, char *const *names, size_t count, const struct err *err);
-void scan_names(struct redis *redis, const char *pattern, scan_on_names *on_names, void *arg);
+/* `what`: "account", "key". ERR_UNAVAILABLE while one of the accounts' partitions is being brought up to the journals: it may
+ * lack some. */
+void scan_names(struct redis *redis, const char *what, scan_on_names *on_names, void *arg);
 
 #endif

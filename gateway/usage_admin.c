@@ -73,7 +73,7 @@ static struct walk *walk_new(struct console *c, struct http_request *r, scan_on_
     w->console = c;
     request_keep(r, &w->request);
     if (on_names)
-        scan_names(c->ledger.redis, "tg:{a*}:account:*", on_names, w);
+        scan_names(c->ledger.redis, "account", on_names, w);
     return w;
 }
 

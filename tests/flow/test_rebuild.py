@@ -123,6 +123,22 @@ def call_once(gateway: Served) -> int | None:
         return wire.ask(wire.chat(FAST)).status
 
 
+def test_while_a_partition_is_being_filled_no_list_is_shown_that_may_lack_some(gateway: Served) -> None:
+    """A partition that has none of the names listed here: nobody can know that before it is filled."""
+    lists = (["key", "list"], ["account", "list"], ["usage", "list"])
+    gateway.ship()
+    before = [gateway.cli(*words) for words in lists]
+    used = {partition_of(gateway, what) for what in ("account:*", "key:*")}
+    state = next(f"tg:{{{name}}}:state" for name in (f"a{number:02}" for number in range(64)) if name not in used)
+    filled = gateway.redis.command("HGET", state, "run_id")
+    assert filled
+    gateway.redis.command("HDEL", state, "run_id")
+    for words in lists:
+        assert "Redis is being brought up to the journals" in gateway.refused(*words)
+    gateway.redis.command("HSET", state, "run_id", filled)
+    assert [gateway.cli(*words) for words in lists] == before
+
+
 def test_what_was_metered_while_a_partition_was_parked_is_in_it_once_it_is_rebuilt(gateway: Served) -> None:
     """The creator's side is parked: calls go on, and their earnings wait in the journals. Workers stop meanwhile, so
     their directories are visited and left with what the partition lacks."""
