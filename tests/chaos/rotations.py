@@ -6,12 +6,16 @@ A change that the end of the time cuts short stays where it is: each of its step
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import shutil
+import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tollgate import run
@@ -47,8 +51,8 @@ def in_turn(stack: Stack, given: dict[str, Any], over: threading.Event, write: C
 # --- the pepper
 
 def change_pepper(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """Known to both; in use; and the earlier one gone, when no key of a client needs it and no client repeats a call of
-    before: of the day that the manual has one wait, this is what clients here can tell."""
+    """Known to both; in use; and the earlier one gone, when no key of a client needs it, also if Redis were to lose all, and
+    no client repeats a call of before: of the day that the manual has one wait, this is what can be told here."""
     pepper = uuid.uuid4().hex + uuid.uuid4().hex + "\n"
     if not in_turn(stack, given, over, lambda one: replace(one.state / "pepper.next", pepper)):
         return f"both are told of it: {CUT}"
@@ -57,6 +61,9 @@ def change_pepper(stack: Stack, target: str, given: dict[str, Any], over: thread
     used = time.time()
     if not until(lambda: who_needs_earlier_pepper(stack, used), over):
         return f"keys are hashed anew: {CUT}"
+    archived = Archived(stack.archive, pepper.strip())
+    if not until(lambda: archived.who_is_missing(stack), over):
+        return f"what hashed them anew is archived: {CUT}"
     waited = time.time() - used
     if not in_turn(stack, given, over, lambda one: (one.state / "pepper.previous").unlink()):
         return f"the earlier one goes: {CUT}"
@@ -89,6 +96,33 @@ def who_needs_earlier_pepper(stack: Stack, used: float) -> str:
         return f"keys {mine - set(keys)} are not listed, as happens while Redis is being filled"
     left = {key: keys[key]["pepper"] for key in mine if keys[key]["pepper"] != "in use" and keys[key]["state"] == "active"}
     return f"keys are hashed with the earlier pepper: {left}" if left else ""
+
+
+class Archived:
+    """Which keys the archive knows to be hashed with a pepper: until it does, a console that sleeps has the only word of it
+    when Redis loses all."""
+
+    def __init__(self, archive: Path, pepper: str) -> None:
+        self.archive = archive
+        self.pepper = hmac.new(pepper.encode(), b"tollgate pepper id", hashlib.sha256).hexdigest()[:8]
+        self.read, self.keys = set[Path](), set[str]()
+
+    def who_is_missing(self, stack: Stack) -> str:
+        """Nobody: ""."""
+        for path in set(self.archive.glob("w-*/*.jsonl.zst")) - self.read:
+            data = subprocess.run(["zstd", "-dcq", str(path)], capture_output=True, check=True).stdout
+            self.read.add(path)
+            for line in data.splitlines():
+                if self.pepper.encode() in line:
+                    self.take(json.loads(line))
+        missing = {client.key.split("-")[2] for client in stack.clients} - self.keys
+        return f"the archive lacks what hashed them anew: {missing}" if missing else ""
+
+    def take(self, value: Any) -> None:
+        if isinstance(value, dict) and value.get("pepper") == self.pepper and "key" in value:
+            self.keys.add(value["key"])
+        for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self.take(part)
 
 
 # --- Redis's password

@@ -99,7 +99,7 @@ class Instance(Gateway):
             "state": str(self.state), "journal": str(self.journal), "archive": str(self.stack.archive),
             "redis": self.redis_address, "redis_user": ledgers.USER, "redis_password_file": str(self.redis_password_file),
             "redis_timeout": "1 s", "recovering_wait": "3 s",
-            "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "testing": True,
+            "workers": 2, "drain_timeout": "5 s", "journal_segment": "256 KiB", "changes_age": "15 s", "testing": True,
             "recent_time": "5 s", "recent_calls": 10, "clock_offset": self.clock_ms,
         }
         text = "".join(f"{name} = {spell(value)}\n" for name, value in values.items())
