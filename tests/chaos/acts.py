@@ -3,6 +3,7 @@ Each says what happened, for the log."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -35,10 +36,8 @@ def apart(act: Act) -> Act:
 
 def kill_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     instance = stack.instances[target]
-    pids = instance.children(given["kind"])[:given["count"]]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return f"killed {len(pids)}"
+    killed = send(signal.SIGKILL, instance.children(given["kind"])[:given["count"]])
+    return f"killed {len(killed)}"
 
 
 def pause_child(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
@@ -51,16 +50,20 @@ def pause_master(stack: Stack, target: str, given: dict[str, Any], over: threadi
 
 
 def pause(pids: list[int], seconds: float, over: threading.Event) -> str:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    paused = send(signal.SIGSTOP, pids)
     over.wait(seconds)
-    gone = 0
+    woken = send(signal.SIGCONT, paused)
+    return f"paused {len(paused)}, {len(paused) - len(woken)} died meanwhile"
+
+
+def send(sign: signal.Signals, pids: list[int]) -> list[int]:
+    """Those that were there: a child may end by itself while one looks at it."""
+    reached = []
     for pid in pids:
-        try:
-            os.kill(pid, signal.SIGCONT)
-        except ProcessLookupError:
-            gone += 1
-    return f"paused {len(pids)}, {gone} died meanwhile"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+            reached.append(pid)
+    return reached
 
 
 def kill_master(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
