@@ -35,6 +35,11 @@ struct day {
     bool raises;
 };
 
+/* A crossing that was recorded, and not seen in Redis yet. */
+struct raised {
+    char id[NOTICE_ID_TEXT], account[ID_TEXT];
+};
+
 struct notifier {
     struct console *console;
     struct names *names;
@@ -51,7 +56,7 @@ struct notifier {
     size_t day_count, next_day;
     char (*done)[ID_TEXT]; /* "notice.webhook", of this look */
     size_t done_count;
-    char (*raised)[NOTICE_ID_TEXT]; /* recorded, and not seen in Redis yet */
+    struct raised *raised;
     size_t raised_count;
 };
 
@@ -65,6 +70,7 @@ static void on_lease_again(void *arg, const struct redis_reply *reply, const str
 static void lead(struct notifier *n, bool is_leader);
 static void on_list(void *arg, struct webhook_list *list, const struct err *err);
 static void watch(struct notifier *n);
+static void forget_unwatched(struct notifier *n);
 static void next_account(struct notifier *n);
 static void on_balance(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool find_zone(const struct notifier *n, struct span name, const struct zone **out);
@@ -214,6 +220,7 @@ static void on_list(void *arg, struct webhook_list *list, const struct err *err)
     *list = (struct webhook_list){0};
     notice_queue_keep(n->queue, &n->list);
     watch(n);
+    forget_unwatched(n);
     n->next = 0;
     n->round++;
     next_account(n);
@@ -242,6 +249,22 @@ static void watch(struct notifier *n)
     free(before);
     n->watched = now;
     n->watched_count = count;
+}
+
+/* What was raised for an account that has no webhook any more is not looked for. */
+static void forget_unwatched(struct notifier *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n->raised_count; i++) {
+        bool is_watched = false;
+
+        for (size_t k = 0; k < n->watched_count && !is_watched; k++)
+            is_watched = strcmp(n->watched[k].account, n->raised[i].account) == 0;
+        if (is_watched)
+            n->raised[kept++] = n->raised[i];
+    }
+    n->raised_count = kept;
 }
 
 /* ------------------------------------------------------------------ account after account */
@@ -348,8 +371,8 @@ static bool is_done(const struct notifier *n, const char *notice, const char *we
 static void forget_raised(struct notifier *n, const char *id)
 {
     for (size_t i = 0; i < n->raised_count; i++)
-        if (strcmp(n->raised[i], id) == 0)
-            memmove(n->raised[i], n->raised[--n->raised_count], NOTICE_ID_TEXT);
+        if (strcmp(n->raised[i].id, id) == 0)
+            n->raised[i] = n->raised[--n->raised_count];
 }
 
 /* A webhook hears of what is raised after it was made. */
@@ -385,9 +408,10 @@ static void on_crossing(void *arg, const struct crossing *c, const char *id)
     AUTO_CLEAR(buf) body = {.max = RECORD_MAX};
     AUTO_CLEAR(buf) record = {.max = RECORD_MAX};
     struct notice_raising raising = {.id = id, .account = c->account, .period = c->period};
+    struct raised *raised;
 
     for (size_t i = 0; i < n->raised_count; i++)
-        if (strcmp(n->raised[i], id) == 0)
+        if (strcmp(n->raised[i].id, id) == 0)
             return;
     raising.at = n->console->ledger.journal ? journal_now(n->console->ledger.journal) : 0;
     crossing_write(c, raising.at, &body);
@@ -396,10 +420,20 @@ static void on_crossing(void *arg, const struct crossing *c, const char *id)
     if (!write_change(n, RECORD_NOTICE, c->account, &record))
         return;
     n->raised = xrealloc_array(n->raised, n->raised_count + 1, sizeof *n->raised);
-    snprintf(n->raised[n->raised_count++], NOTICE_ID_TEXT, "%s", id);
+    raised = &n->raised[n->raised_count++];
+    snprintf(raised->id, sizeof raised->id, "%s", id);
+    snprintf(raised->account, sizeof raised->account, "%s", c->account);
     log_info("threshold_reached", "account %s%s%s%s%s has reached %u %% of its budget of %s: %s",
              c->account, c->key ? ", key " : "", c->key ? c->key : "", c->model ? ", model " : "",
              c->model ? c->model : "", c->percent, c->period, id);
+}
+
+static bool has_raised(const struct notifier *n, const char *account)
+{
+    for (size_t i = 0; i < n->raised_count; i++)
+        if (strcmp(n->raised[i].account, account) == 0)
+            return true;
+    return false;
 }
 
 /* What was raised is looked for again soon, and so is what could not be seen. */
@@ -407,7 +441,7 @@ static void on_look_end(void *arg, const struct err *err)
 {
     struct notifier *n = arg;
 
-    if (err || n->raised_count > 0)
+    if (err || has_raised(n, n->watched[n->next].account))
         n->watched[n->next].balance[0] = '\0';
     if (err)
         n->next_day = n->day_count;
