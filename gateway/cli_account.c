@@ -19,21 +19,21 @@ static const struct cli_column account_columns[] = {
     {"granted", "granted", true},
     {"held", "held", true},
     {"available", "available", true},
-    {"limit", "credit_limit", true},
+    {"credit limit", "credit_limit", true},
     {"concurrency", "concurrency", true},
     {"rpm", "rpm", true},
     {"tpm", "tpm", true},
-    {"a day", "budget_day", true},
-    {"a month", "budget_month", true},
+    {"budget a day", "budget_day", true},
+    {"budget a month", "budget_month", true},
     {"zone", "zone", false},
-    {"open", "open_calls", true},
+    {"open calls", "open_calls", true},
 };
 
 static const struct cli_column model_columns[] = {
     {"account", "account", false},
     {"model", "model", false},
-    {"a day", "budget_day", true},
-    {"a month", "budget_month", true},
+    {"budget a day", "budget_day", true},
+    {"budget a month", "budget_month", true},
 };
 
 static int read_terms(struct cli *c, json_t *body);
@@ -96,12 +96,12 @@ int account_limit(struct cli *c)
 {
     static const struct cli_column columns[] = {
         {"account", "account", false},
-        {"limit", "credit_limit", true},
+        {"credit limit", "credit_limit", true},
         {"concurrency", "concurrency", true},
         {"rpm", "rpm", true},
         {"tpm", "tpm", true},
-        {"a day", "budget_day", true},
-        {"a month", "budget_month", true},
+        {"budget a day", "budget_day", true},
+        {"budget a month", "budget_month", true},
         {"zone", "zone", false},
     };
     AUTO_STRING target = cli_target("/admin/v1/accounts/%/limit", c->arguments[0]);

@@ -89,9 +89,9 @@ static const struct cli_option key_create_options[] = {
      "how much may be spent a day with this key; 0, or not given: any amount"},
     {"--budget-month", "AMOUNT",
      "how much may be spent a month with this key; 0, or not given: any amount"},
-    {"--scope", "LIST", "what it is for: call, usage; not given: both"},
+    {"--scopes", "LIST", "what it is for: call, usage; not given: both"},
     {"--models", "LIST", "the models it may call, such as demo/*,acme/small; not given: all"},
-    {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; not given: all"},
+    {"--ips", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; not given: all"},
     OP,
 };
 static const struct cli_option key_rotate_options[] = {
@@ -102,9 +102,9 @@ static const struct cli_option key_rotate_options[] = {
     OP,
 };
 static const struct cli_option key_update_options[] = {
-    {"--scope", "LIST", "what it is for: call, usage; all: both"},
+    {"--scopes", "LIST", "what it is for: call, usage; all: both"},
     {"--models", "LIST", "the models it may call, such as demo/*,acme/small; all: all"},
-    {"--ip", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; all: all"},
+    {"--ips", "LIST", "the addresses it may be used from, such as 10.0.0.0/8; all: all"},
     {"--expires", "TIME", "when it ends, RFC 3339, or never"},
     OP,
 };

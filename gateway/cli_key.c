@@ -22,8 +22,8 @@ static const struct cli_column key_columns[] = {
     {"replaced by", "replaced_by", false},
     {"rpm", "rpm", true},
     {"tpm", "tpm", true},
-    {"a day", "budget_day", true},
-    {"a month", "budget_month", true},
+    {"budget a day", "budget_day", true},
+    {"budget a month", "budget_month", true},
     {"scopes", "scopes", false},
     {"models", "models", false},
     {"ips", "ips", false},
@@ -79,7 +79,7 @@ static void read_access(const struct cli *c, json_t *body)
 {
     static const struct {
         const char *option, *member;
-    } lists[] = {{"--scope", "scopes"}, {"--models", "models"}, {"--ip", "ips"}};
+    } lists[] = {{"--scopes", "scopes"}, {"--models", "models"}, {"--ips", "ips"}};
 
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         const char *text = cli_value(c, lists[i].option);
@@ -157,7 +157,7 @@ int key_update(struct cli *c)
     if (read_expiry(c, body) != CLI_DONE)
         return CLI_USAGE;
     if (json_object_size(body) == 0)
-        return cli_misused(c, "needs what to change: --scope, --models, --ip or --expires");
+        return cli_misused(c, "needs what to change: --scopes, --models, --ips or --expires");
     return change_key(c, "/admin/v1/keys/%/update", body, columns, ARRAY_LEN(columns));
 }
 
@@ -166,8 +166,8 @@ int key_limit(struct cli *c)
     static const struct cli_column columns[] = {{"key", "key", false},
                                                 {"rpm", "rpm", true},
                                                 {"tpm", "tpm", true},
-                                                {"a day", "budget_day", true},
-                                                {"a month", "budget_month", true}};
+                                                {"budget a day", "budget_day", true},
+                                                {"budget a month", "budget_month", true}};
     AUTO_JSON body = json_object();
 
     if (cli_read_rates(c, body) != CLI_DONE)

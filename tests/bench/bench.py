@@ -158,7 +158,7 @@ class Tollgate:
         self.cli("account", "limit", account, *RATES, *BUDGETS, "--concurrency", "10000")
         self.cli("account", "limit", account, "--model", "demo/upstream", *BUDGETS)
         self.cli("webhook", "create", account, hook)
-        key = self.cli("key", "create", account, *RATES, *BUDGETS, "--scope", "call", "--models", "demo/*", "--ip", "127.0.0.0/8")
+        key = self.cli("key", "create", account, *RATES, *BUDGETS, "--scopes", "call", "--models", "demo/*", "--ips", "127.0.0.0/8")
         self.stop()
         self.serve(f'access_log = "{dir}/access.log"\n')
         return key.strip()

@@ -124,8 +124,8 @@ def test_a_key_calls_and_lists_its_models_alone(gateway: Dev, wires: list[Wire])
 
 
 def test_a_key_is_for_its_scopes_alone(gateway: Dev, wires: list[Wire]) -> None:
-    _, calls = new_key(gateway, "--scope", "call")
-    _, reads = new_key(gateway, "--scope", "usage")
+    _, calls = new_key(gateway, "--scopes", "call")
+    _, reads = new_key(gateway, "--scopes", "usage")
     assert failure(wires, reads) == (403, "policy_key_scope", "permission_denied")
     assert gateway.try_get("/v1/balance", reads)[0] == 200
     assert models(gateway, reads) == []
@@ -137,8 +137,8 @@ def test_a_key_is_for_its_scopes_alone(gateway: Dev, wires: list[Wire]) -> None:
 
 
 def test_a_key_is_used_from_its_addresses_alone(gateway: Dev, wires: list[Wire]) -> None:
-    _, here = new_key(gateway, "--ip", "10.0.0.0/8,127.0.0.0/8")
-    _, elsewhere = new_key(gateway, "--ip", "10.0.0.0/8,2001:db8::/32")
+    _, here = new_key(gateway, "--ips", "10.0.0.0/8,127.0.0.0/8")
+    _, elsewhere = new_key(gateway, "--ips", "10.0.0.0/8,2001:db8::/32")
     assert statuses(wires, here) == {200}
     assert failure(wires, elsewhere) == (401, "policy_key_address", "ip_not_authorized")
     reply = wires[0].ask(wires[0].chat(CALL, {"Authorization": f"Bearer {elsewhere}"}))
@@ -147,10 +147,10 @@ def test_a_key_is_used_from_its_addresses_alone(gateway: Dev, wires: list[Wire])
 
 
 def test_what_a_key_opens_is_listed_and_checked(gateway: Dev) -> None:
-    public_id, _ = new_key(gateway, "--models", "demo/*", "--scope", "call", "--ip", "127.0.0.1")
+    public_id, _ = new_key(gateway, "--models", "demo/*", "--scopes", "call", "--ips", "127.0.0.1")
     listed = next(line for line in gateway.cli("key", "list") if line["public_id"] == public_id)
     assert (listed["models"], listed["scopes"], listed["ips"]) == (["demo/*"], ["call"], ["127.0.0.1"])
-    assert "no scope" in gateway.refused("key", "create", "demo", "--scope", "admin")
-    assert "beyond its prefix" in gateway.refused("key", "create", "demo", "--ip", "10.0.0.1/8")
+    assert "no scope" in gateway.refused("key", "create", "demo", "--scopes", "admin")
+    assert "beyond its prefix" in gateway.refused("key", "create", "demo", "--ips", "10.0.0.1/8")
     assert "no model" in gateway.refused("key", "create", "demo", "--models", "demo/echo,,")
     assert "no calls" in gateway.refused("key", "create", "demo", "--creator", "--models", "demo/*")

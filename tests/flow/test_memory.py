@@ -44,7 +44,7 @@ def test_no_process_grows_with_the_calls_that_pass_it(served: Served, tmp_path: 
     served.start().set_up()
     account, _ = served.new_account("1000", "--prepaid", "--concurrency", "500", *LIMITS)
     served.cli("account", "limit", account, "--model", "demo/echo", "--budget-day", "800")
-    key = served.cli_one("key", "create", account, *LIMITS, "--scope", "call", "--models", "demo/*", "--ip", "127.0.0.0/8")["secret"]
+    key = served.cli_one("key", "create", account, *LIMITS, "--scopes", "call", "--models", "demo/*", "--ips", "127.0.0.0/8")["secret"]
     script = tmp_path / "call.lua"
     script.write_text(f"""
         wrk.method, wrk.path, wrk.body = "POST", "/v1/chat/completions", '{json.dumps(BODY)}'

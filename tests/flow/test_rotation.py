@@ -110,7 +110,7 @@ def test_without_grace_the_old_key_ends_at_its_next_call(gateway: Dev, wires: li
 
 
 def test_the_new_key_opens_what_the_old_one_did_under_the_same_limits(gateway: Dev) -> None:
-    public_id, _ = new_key(gateway, "--models", "demo/*", "--scope", "call", "--ip", "127.0.0.0/8", "--rpm", "1000",
+    public_id, _ = new_key(gateway, "--models", "demo/*", "--scopes", "call", "--ips", "127.0.0.0/8", "--rpm", "1000",
                            "--tpm", "90000", "--budget-day", "1.5", "--budget-month", "20", "--expires",
                            "2099-01-01T00:00:00Z")
     made = gateway.cli_one("key", "rotate", public_id, "--grace", "1h")
@@ -229,9 +229,9 @@ def test_a_change_of_what_a_key_opens_is_felt_by_the_next_call_on_every_kept_con
     good = {(200, "")}
     assert {code(call(wire, key)) for wire in wires} == good
     steps = [(("--models", "acme/*"), {(403, "policy_key_model")}), (("--models", "acme/*,demo/echo"), good),
-             (("--scope", "usage"), {(403, "policy_key_scope")}), (("--scope", "all"), good),
-             (("--ip", "10.0.0.0/8"), {(401, "policy_key_address")}), (("--ip", "127.0.0.0/8"), good),
-             (("--models", "all", "--ip", "all"), good)]
+             (("--scopes", "usage"), {(403, "policy_key_scope")}), (("--scopes", "all"), good),
+             (("--ips", "10.0.0.0/8"), {(401, "policy_key_address")}), (("--ips", "127.0.0.0/8"), good),
+             (("--models", "all", "--ips", "all"), good)]
     for options, expected in steps:
         gateway.cli("key", "update", public_id, *options)
         assert {code(call(wire, key)) for wire in wires} == expected, options
@@ -240,14 +240,14 @@ def test_a_change_of_what_a_key_opens_is_felt_by_the_next_call_on_every_kept_con
 
 def test_changes_of_different_lists_all_stand_and_a_repeated_one_sets_nothing_again(gateway: Dev) -> None:
     public_id, _ = new_key(gateway)
-    options = {"models": ("--models", "demo/*"), "scopes": ("--scope", "call"), "ips": ("--ip", "127.0.0.1")}
+    options = {"models": ("--models", "demo/*"), "scopes": ("--scopes", "call"), "ips": ("--ips", "127.0.0.1")}
     op = new_op()
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda name: gateway.cli("key", "update", public_id, *options[name]), options))
     now = listed(gateway, public_id)
     assert (now["models"], now["scopes"], now["ips"]) == (["demo/*"], ["call"], ["127.0.0.1"])
     gateway.cli("key", "update", public_id, "--models", "acme/*", "--op", op)
-    gateway.cli("key", "update", public_id, "--models", "demo/echo", "--scope", "all")
+    gateway.cli("key", "update", public_id, "--models", "demo/echo", "--scopes", "all")
     again = gateway.cli_one("key", "update", public_id, "--models", "acme/*", "--op", op)
     assert again["repeated"] is True and again["models"] == ["demo/echo"] and "scopes" not in again
     assert "with other values" in gateway.refused("key", "update", public_id, "--models", "acme/x", "--op", op)
@@ -267,12 +267,12 @@ def test_a_key_that_is_given_another_end_feels_it_at_once(gateway: Dev, wires: l
 def test_what_a_key_cannot_be_is_refused(gateway: Dev) -> None:
     public_id, _ = new_key(gateway)
     assert "needs what to change" in gateway.refused("key", "update", public_id, code=2)
-    assert "no scope" in gateway.refused("key", "update", public_id, "--scope", "admin")
+    assert "no scope" in gateway.refused("key", "update", public_id, "--scopes", "admin")
     long = ",".join(f"demo/{'m' * 50}{i}" for i in range(40))
     assert "longer than 1500 bytes" in gateway.refused("key", "update", public_id, "--models", long)
     creators = gateway.cli_one("key", "create", "--creator", "demo")["public_id"]
     assert "makes no calls" in gateway.refused("key", "update", creators, "--models", "demo/*")
-    gateway.cli("key", "update", creators, "--ip", "127.0.0.1")
+    gateway.cli("key", "update", creators, "--ips", "127.0.0.1")
     assert listed(gateway, creators)["ips"] == ["127.0.0.1"]
     gateway.cli("key", "revoke", public_id)
     assert "has been revoked" in gateway.refused("key", "update", public_id, "--models", "demo/*")
