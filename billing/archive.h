@@ -4,7 +4,7 @@
  * "records","first_at","last_at","calls","refunds","funds","catalogue","retired","first_request_ms","last_request_ms","period","totals":{"records","events","refunds","sums","refunded"},"heads":{"a17":[n,"crc"],…}}; then the records' lines
  * as the journal holds them, in order, numbered ones and SEALs; of a writer that was retired the last file has what was saved of it, and a retire record (archive_retire.h). Period, totals (of that period) and heads are the writer's at the file's end. Segment numbers are dense per writer.
  * Files are written aside, fsynced, linked to their name, the directory fsynced; a name is never replaced.
- * archive/writers/<writer>.json: {"format":1,"writer","installation","first_period","registered_at"}. archive/closes/<period>/ are closed periods (settle.h).
+ * archive/writers/<writer>.json: {"format":1,"writer","installation","first_period","registered_at"}. archive/closes/<period>/ are closed periods (closes.h).
  * No single process is assumed: any host may read while another adds. */
 #ifndef TOLLGATE_BILLING_ARCHIVE_H
 #define TOLLGATE_BILLING_ARCHIVE_H

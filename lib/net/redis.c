@@ -75,7 +75,6 @@ static void send_again(void *arg);
 static int64_t pause_ms(const struct redis *r);
 static bool has_time(const struct redis_call *c);
 static void give_up(struct redis_call *c);
-static bool has_time(const struct redis_call *c);
 static void answer(struct redis_call *c, const struct redis_reply *reply, const struct err *err);
 static void answer_later(struct redis *r, redis_on_reply *on_reply, void *arg,
                          const struct err *err);
