@@ -10,6 +10,7 @@ import { monthsBack } from "./format.js";
 import { language, setLanguage, t } from "./text.js";
 
 const AGAIN_MS = 3000;
+const TOLD_MS = 15000;
 const MONTHS = 13;
 const views = {client, creator, finance};
 
@@ -106,11 +107,20 @@ function draw() {
 
 /* Who reads older calls is not asked again for the newest: the list would move away. */
 async function more(before) {
-    const events = data.events;
-    const page = await views[role()].older(before);
-    data.events = {data: [...events.data, ...page.data], has_more: page.has_more};
+    const mine = ++turn;
     clearTimeout(timer);
+    const page = await views[role()].older(before);
+    if (mine !== turn)
+        return;
+    data.events = {data: [...data.events.data, ...page.data], has_more: page.has_more};
     draw();
+}
+
+/* What a button asked for and did not get: it stands there for a while. */
+function tell(refusal) {
+    status.textContent = refusal.message || t("offline");
+    clearTimeout(timer);
+    timer = setTimeout(refresh, TOLD_MS);
 }
 
 async function refresh() {
@@ -169,5 +179,6 @@ function start() {
 setTheme(localStorage.getItem("theme") ?? "");
 setLanguage(language());
 addEventListener("hashchange", () => { if (role()) refresh(); });
+addEventListener("unhandledrejection", ({reason}) => { if (reason instanceof Refusal && role()) tell(reason); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && role()) refresh(); });
 start();

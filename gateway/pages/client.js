@@ -41,7 +41,7 @@ function granted(b) {
 
 function spent(c, month) {
     const spentOn = Object.fromEntries(c.days.map((d) => [d.day, d.amount]));
-    const days = daysOf(month).map((day) => ({label: day, value: spentOn[day] ?? "0", shown: amount(spentOn[day] ?? "0", 4)}));
+    const days = daysOf(month).map((day) => ({label: day, value: spentOn[day] ?? "0", shown: amount(spentOn[day] ?? "0", 6)}));
     const models = [...c.models].sort((a, b) => Number(b.amount) - Number(a.amount));
     return h("section", {class: "columns", "aria-label": month},
         h("div", {class: "card"},

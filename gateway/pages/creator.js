@@ -31,7 +31,7 @@ export function older(before) {
 
 function currency(c, month) {
     const earnedOn = Object.fromEntries(c.days.map((d) => [d.day, d.earned]));
-    const days = daysOf(month).map((day) => ({label: day, value: earnedOn[day] ?? "0", shown: amount(earnedOn[day] ?? "0", 4)}));
+    const days = daysOf(month).map((day) => ({label: day, value: earnedOn[day] ?? "0", shown: amount(earnedOn[day] ?? "0", 6)}));
     const models = [...c.models].sort((a, b) => Number(b.net) - Number(a.net));
     return h("section", {class: "stack", "aria-label": c.currency},
         h("div", {class: "figures"},

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +281,8 @@ def test_each_day_has_a_bar_as_high_as_what_it_came_to(browser: Browser, desk: D
     assert len(heights) == len(drawn) and days and days.keys() <= heights.keys()
     highest, most = max(heights.values()), max(Decimal(value) for value in days.values())
     assert highest > 100, "of the drawing's 200"
+    figures = {Decimal(title.partition(": ")[2].replace(",", "")) for title, _ in drawn}
+    assert {Decimal(value).quantize(Decimal("1e-6"), ROUND_DOWN) for value in days.values()} <= figures, "small amounts too"
     for day, height in heights.items():
         assert abs(height - highest * float(Decimal(days.get(day, "0")) / most)) <= 1, (day, drawn)
 
@@ -294,6 +296,21 @@ def test_finance_goes_to_a_closed_month_and_saves_a_file(browser: Browser, desk:
     assert saved.value.suggested_filename == f"tollgate-{desk.closed}-statements.csv"
     assert Path(saved.value.path()).read_bytes() == (
         Path(desk.dev.state) / "archive" / "closes" / desk.closed / "statements.csv").read_bytes()
+    page.context.close()
+
+
+def test_a_download_that_is_refused_is_told(browser: Browser, desk: Desk) -> None:
+    page = visit(browser, desk, "finance")
+    page.click(f"a[href='#{desk.closed}']")
+    page.wait_for_selector("text=statements.csv")
+    page.route("**/files/*", lambda route: route.fulfill(status=503, json={"error": {"message": "Not now", "code": None}}))
+    page.evaluate("""() => {
+        const status = document.getElementById("status");
+        window.said = [];
+        new MutationObserver(() => said.push(status.textContent)).observe(status, {childList: true});
+    }""")
+    page.click("button[aria-label$='statements.csv']")
+    wait_until(lambda: "Not now" in page.evaluate("said"), "the page says why")
     page.context.close()
 
 
