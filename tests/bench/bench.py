@@ -77,6 +77,10 @@ request = function()
   return wrk.format()
 end
 """
+REPLY = json.dumps({"id": "chatcmpl-bench", "object": "chat.completion", "created": 1795345378, "model": "bench",
+                    "choices": [{"index": 0, "message": {"role": "assistant", "content": "y" * (REPLY_BYTES - 330)}, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 120, "completion_tokens": 140, "total_tokens": 260, "prompt_tokens_details": {"cached_tokens": 0}}})
+BODY = json.dumps({"model": "demo/upstream", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 256})
 RATES = ("--rpm", "1000000", "--tpm", "100000000")
 BUDGETS = ("--budget-day", "9000000", "--budget-month", "9000000")
 
@@ -143,8 +147,8 @@ class Tollgate:
         """The processes of this instance by what they are."""
         found: dict[str, list[int]] = {"worker": [], "redis": [], "rest": []}
         for pid in [*children(self.process.pid), self.process.pid, *([self.redis.pid] if self.redis else [])]:
-            name = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() + Path(f"/proc/{pid}/comm").read_text()
-            kind = "redis" if "redis" in name else "worker" if "worker" in name else "rest"
+            name = Path(f"/proc/{pid}/comm").read_text()
+            kind = "redis" if name.startswith("redis") else "worker" if name.startswith("tg-worker") else "rest"
             found[kind].append(pid)
         return found
 
@@ -152,7 +156,7 @@ class Tollgate:
         return subprocess.run([os.environ["TOLLGATE"], "-c", self.ready["config"], *args], check=True, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True).stdout
 
-    def switch_everything_on(self, dir: Path, hook: str) -> str:
+    def switch_everything_on(self, dir: Path, hook: str, under: tuple[str, ...] = ()) -> str:
         """The key to call with."""
         account = self.ready["account"]
         self.cli("account", "limit", account, *RATES, *BUDGETS, "--concurrency", "10000")
@@ -160,18 +164,18 @@ class Tollgate:
         self.cli("webhook", "create", account, hook)
         key = self.cli("key", "create", account, *RATES, *BUDGETS, "--scopes", "call", "--models", "demo/*", "--ips", "127.0.0.0/8")
         self.stop()
-        self.serve(f'access_log = "{dir}/access.log"\n')
+        self.serve(f'access_log = "{dir}/access.log"\n', under)
         return key.strip()
 
-    def serve(self, options: str) -> None:
-        """Goes on as `tollgate serve`, with more options than `dev` has, on the same state and Redis."""
+    def serve(self, options: str = "", under: tuple[str, ...] = ()) -> None:
+        """Goes on as `tollgate serve`, with more options than `dev` has, on the same state and Redis; under another program, if one is given."""
         config = Path(self.ready["config"])
         config.write_text(config.read_text() + options)
         state, redis = config.parent, self.ready["redis"].removeprefix("unix:")
         self.redis = subprocess.Popen(
             ["redis-server", "--port", "0", "--unixsocket", redis, "--dir", str(state / "redis"), "--appendonly", "yes", "--appendfsync",
              "everysec", "--save", "", "--maxmemory-policy", "noeviction", "--logfile", str(state / "redis" / "bench.log")])
-        self.process = subprocess.Popen([os.environ["TOLLGATE"], "serve", "-c", str(config)], stderr=(state.parent / "serve.log").open("w"))
+        self.process = subprocess.Popen([*under, os.environ["TOLLGATE"], "serve", "-c", str(config)], stderr=(state.parent / "serve.log").open("w"))
         wait_for(self.is_ready, 60, f"tollgate serve was not ready; see {state.parent}/serve.log;")
 
     def is_ready(self) -> bool | None:
@@ -214,16 +218,12 @@ def main() -> None:
 
 
 def run(dir: Path, args, server_core: int, load_core: int) -> None:
-    content = "y" * (REPLY_BYTES - 330)
-    reply = json.dumps({"id": "chatcmpl-bench", "object": "chat.completion", "created": 1795345378, "model": "bench",
-                        "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
-                        "usage": {"prompt_tokens": 120, "completion_tokens": 140, "total_tokens": 260, "prompt_tokens_details": {"cached_tokens": 0}}})
     ports = {"upstream": free_port(), "proxy": free_port()}
     with contextlib.ExitStack() as stack:
         def started(part):
             stack.callback(part.stop)
             return part
-        upstream = started(Nginx(UPSTREAM.format(dir=dir, reply=reply, **ports), dir / "upstream.conf"))
+        upstream = started(Nginx(UPSTREAM.format(dir=dir, reply=REPLY, **ports), dir / "upstream.conf"))
         (dir / "bare").mkdir(), (dir / "all").mkdir()
         bare, everything = (started(Tollgate(dir / name / "state", ports["upstream"])) for name in ("bare", "all"))
         cert = next((dir / "bare").rglob("server.pem"))
@@ -231,11 +231,10 @@ def run(dir: Path, args, server_core: int, load_core: int) -> None:
         for gateway in (bare, everything):
             gateway.cli("account", "credit", gateway.ready["account"], "1000000")
         key = everything.switch_everything_on(dir, f"http://127.0.0.1:{ports['upstream']}/hook")
-        body = json.dumps({"model": "demo/upstream", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 256})
 
         def script(name: str, token: str, more: str = "") -> Path:
             path = dir / f"{name}.lua"
-            path.write_text(WRK.format(body=body, token=token, more=more))
+            path.write_text(WRK.format(body=BODY, token=token, more=more))
             return path
         ways = {"governed": (bare, script("governed", bare.ready["key"])), "everything on": (everything, script("everything", key)),
                 "and a key": (everything, script("keyed", key, EACH_ITS_OWN_KEY))}
@@ -246,7 +245,7 @@ def run(dir: Path, args, server_core: int, load_core: int) -> None:
             pin(parts["worker"], server_core)
             pin(parts["redis"] + parts["rest"], load_core)
         measure(args, ways, proxy, ports["proxy"], load_core)
-        print(f"\n{args.rounds} interleaved rounds of {args.seconds} s, {args.connections} connections, TLS, {len(body)}-byte POST, {REPLY_BYTES}-byte reply")
+        print(f"\n{args.rounds} interleaved rounds of {args.seconds} s, {args.connections} connections, TLS, {len(BODY)}-byte POST, {REPLY_BYTES}-byte reply")
 
 
 class Way:
