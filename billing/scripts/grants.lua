@@ -61,9 +61,19 @@ local function events_of(list, by_field)
     return events
 end
 
+-- Puts it into its place among those that may have something left, the next to be used first: so that a walk over years of
+-- grants looks at each once.
+local function enqueue(queue, g)
+    local i = #queue
+    while i > 0 and queue[i].rank > g.rank do
+        i = i - 1
+    end
+    table.insert(queue, i + 1, g)
+end
+
 -- The account's grants of that currency in the order of their use, each with what is left of it.
 local function positions(currency, spent)
-    local all, by_field, list, passed = call('HGETALL', grants), {}, {}, '0'
+    local all, by_field, list, queue, passed = call('HGETALL', grants), {}, {}, {}, '0'
     for i = 1, #all, 2 do
         by_field[all[i]] = all[i + 1]
         if not find(all[i], ' ', 1, true) then
@@ -74,22 +84,30 @@ local function positions(currency, spent)
         end
     end
     table.sort(list, is_used_before)
+    for i, g in ipairs(list) do
+        g.rank = i
+    end
     local function use(upto)
         upto = less(spent, upto) and spent or upto
         local rest = less(passed, upto) and minus(upto, passed) or '0'
-        for _, g in ipairs(list) do
-            local used = less(g.left or '0', rest) and (g.left or '0') or rest
-            g.left, rest = g.left and minus(g.left, used), minus(rest, used)
+        while rest ~= '0' and queue[1] do
+            local g = queue[1]
+            local used = less(g.left, rest) and g.left or rest
+            g.left, rest = minus(g.left, used), minus(rest, used)
+            if g.left == '0' then
+                table.remove(queue, 1)
+            end
         end
         passed = less(passed, upto) and upto or passed
     end
     for _, event in ipairs(events_of(list, by_field)) do
         local g = event.g
         use(event.spent)
-        if not event.takes then
-            g.left = g.amount
-        else
+        if event.takes then
             g.left = less(g.left, event.takes) and '0' or minus(g.left, event.takes)
+        else
+            g.left = g.amount
+            enqueue(queue, g)
         end
     end
     use(spent)

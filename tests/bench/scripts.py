@@ -1,10 +1,11 @@
 """What Redis executes for a call's scripts: instructions in user space, counted by callgrind over the same commands each time.
 
-    python3 tests/bench/scripts.py [--scripts DIR] [--calls N] [--batch N] [--days N] [--budget NANOS]
+    python3 tests/bench/scripts.py [--scripts DIR] [--calls N] [--batch N] [--days N] [--budget NANOS] [--grants N]
 
 So a busy machine counts what a quiet one does. Each call is admitted by itself, with as many open as a batch has; a batch is then
 applied to the account's partition and to the model's. --days: on so many days before this one there were calls; --budget: of a
-day and of a month, of the account. Needs redis-server and valgrind.
+day and of a month, of the account; --grants: so many it was given that are over, and two that are not; then a look at them and a
+decision of what is to be taken back of one are counted too. Needs redis-server and valgrind.
 """
 
 import argparse
@@ -16,10 +17,12 @@ import time
 from pathlib import Path
 
 PARTS = {"admit": "decimal rate claim budget admit",
-         "apply_account": "decimal rate claim apply refund spent terms funds apply_account",
-         "apply_model": "decimal apply refund apply_model"}
+         "apply_account": "decimal rate claim apply refund spent terms grant funds apply_account",
+         "apply_model": "decimal apply refund apply_model",
+         "grants": "decimal grant grants"}
 ACCOUNT, MODEL, MONTH, TODAY = "tg:{a17}:", "tg:{m05}:", "2026-11", 22
 KEY, NAME = "17abcdefghij", "demo/upstream"
+FIXED = ("state", "cursors", "suspense", "records", "ops", "trimmed")
 LINE = '{"kind":"call","x":"' + "y" * 560 + '"}'
 
 
@@ -69,13 +72,13 @@ class Redis:
 
 class Calls:
     def __init__(self, redis: Redis, scripts: Path):
-        self.redis, self.made, self.applied, self.day = redis, 0, 0, TODAY
+        self.redis, self.made, self.applied, self.funded, self.day = redis, 0, 0, 0, TODAY
         self.sha = {name: redis.ask("SCRIPT", "LOAD", "\n".join((scripts / f"{part}.lua").read_text() for part in parts.split()))
                     for name, parts in PARTS.items()}
 
     def eval(self, script: str, keys: list[str], args: list[object]) -> None:
         answer = self.redis.ask("EVALSHA", self.sha[script], len(keys), *keys, *args)
-        if answer[0] != "OK" or (script != "admit" and answer[5] != "0"):
+        if answer[0] != "OK" or (script.startswith("apply") and answer[5] != "0"):
             raise SystemExit(f"{script}: {answer}")
 
     def spent(self) -> list[str]:
@@ -89,9 +92,28 @@ class Calls:
                   ["inst", "run", "demo", request, "w000001", 1234567, "", "CNY", 700, "", f"{MONTH}-{self.day:02}", NAME, ""])
         return request
 
+    def fund(self, kind: str, *fields: object) -> None:
+        """Of another writer: calls are numbered by themselves."""
+        self.funded += 1
+        keys = [*FIXED, "account:demo", "booked", "grants:demo", "expiring", "never"]
+        self.eval("apply_account", [ACCOUNT + key for key in keys],
+                  ["inst", 64, "w000002", "journal", self.funded, f"{self.funded:08x}", kind, LINE, 0, 4, len(fields), *fields])
+
+    def give(self, name: str, at: int, ends: int) -> None:
+        self.fund("grant", "demo", name, "CNY", 10**6, at, MONTH, ends * 10**9, at * 10**6)
+
+    def take_back(self, name: str, at: int) -> None:
+        self.fund("expiry", "demo", name, "CNY", 4 * 10**5, at, MONTH, at * 10**6 + 6 * 10**5, 0, 0)
+
+    def look(self) -> None:
+        self.eval("grants", [ACCOUNT + key for key in ("state", "account:demo", "grants:demo")], ["look"])
+
+    def decide(self, name: str) -> None:
+        self.eval("grants", [ACCOUNT + key for key in ("state", "account:demo", "grants:demo")],
+                  ["expire", "inst", "run", "w000002", name, 10**18])
+
     def apply(self, requests: list[str]) -> None:
-        fixed = ("state", "cursors", "suspense", "records", "ops", "trimmed")
-        keys, args = [ACCOUNT + key for key in fixed], ["inst", 64, "w000001", "journal"]
+        keys, args = [ACCOUNT + key for key in FIXED], ["inst", 64, "w000001", "journal"]
         for n, request in enumerate(requests, self.applied + 1):
             keys += [ACCOUNT + key for key in ("account:demo", "holds:demo", f"debits:{MONTH}", "events:demo", "index:demo", "rate:demo",
                                                f"rate:key:{KEY}")] + self.spent()
@@ -115,6 +137,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--days", type=int, default=0)
     parser.add_argument("--budget", type=int, default=0)
+    parser.add_argument("--grants", type=int)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tollgate-scripts-") as name:
         redis = Redis(Path(name))
@@ -137,8 +160,11 @@ def measure(redis: Redis, options: argparse.Namespace) -> None:
         requests = [calls.admit()]
         calls.apply(requests)
         calls.earn(requests)
+    for i in range(options.grants or 0):
+        calls.give(f"daily-{i}", i, i + 1)
+        calls.take_back(f"daily-{i}", i)
     redis.start()
-    counts = dict.fromkeys(PARTS, 0)
+    counts = dict.fromkeys(["admit", "apply_account", "apply_model"], 0)
     for _ in range(options.calls // options.batch):
         requests = [calls.admit() for _ in range(options.batch)]
         counts["admit"] += redis.count()
@@ -148,6 +174,17 @@ def measure(redis: Redis, options: argparse.Namespace) -> None:
         counts["apply_model"] += redis.count()
     made = options.calls // options.batch * options.batch
     print("instructions a call: " + ", ".join(f"{name} {n / made:,.0f}" for name, n in counts.items()) + f", together {sum(counts.values()) / made:,.0f}")
+    if options.grants is not None:
+        measure_grants(redis, calls, options.grants)
+
+
+def measure_grants(redis: Redis, calls: Calls, over: int) -> None:
+    steps = {"giving one": lambda: calls.give("now", over, over + 10), "giving another": lambda: calls.give("later", over, over + 20),
+             "a look": calls.look, "deciding": lambda: calls.decide("now"), "taking back": lambda: calls.take_back("now", over)}
+    counts = {name: (step(), redis.count())[1] for name, step in steps.items()}
+    used = redis.ask("MEMORY", "USAGE", f"{ACCOUNT}grants:demo", "SAMPLES", 0)
+    print("instructions: " + ", ".join(f"{name} {n:,}" for name, n in counts.items()) + f"; grants in memory: {used} bytes")
+
 
 
 if __name__ == "__main__":
