@@ -12,7 +12,8 @@
  *
  * In Redis, each entry being "at writer n body":
  *   tg:{a17}:webhooks                    made <id>, ended <id>
- *   tg:{a17}:notices:<account>:<month>   raised <id>, done <id>.<webhook> */
+ *   tg:{a17}:notices:<account>:<month>   raised <id>, done <id>.<webhook>
+ * What receivers did last stands beside these, in no record (gateway/webhook_list.h). */
 #ifndef TOLLGATE_BILLING_WEBHOOK_RECORD_H
 #define TOLLGATE_BILLING_WEBHOOK_RECORD_H
 

@@ -36,8 +36,7 @@ struct notice_queue {
     struct notice_queue_config config;
     struct timer *timer;
     struct delivery *deliveries; /* the oldest first */
-    size_t count, last_count;
-    struct webhook_last *lasts;
+    size_t count;
 };
 
 static bool is_before(const struct delivery *a, const struct delivery *b);
@@ -45,8 +44,6 @@ static void run(void *arg);
 static bool is_busy(const struct notice_queue *q, const char *webhook);
 static void attempt(struct delivery *d);
 static void on_answer(void *arg, const struct webhook_answer *answer);
-static void keep_last(struct notice_queue *q, const char *webhook,
-                      const struct webhook_answer *answer);
 static void judge(struct delivery *d, const struct webhook_answer *answer);
 static void try_later(struct delivery *d, const struct webhook_answer *answer);
 static void end(struct delivery *d, bool is_delivered, const char *why);
@@ -71,7 +68,6 @@ void notice_queue_free(struct notice_queue *q)
         return;
     notice_queue_clear(q);
     timer_free(q->timer);
-    free(q->lasts);
     free(q);
 }
 
@@ -219,7 +215,7 @@ static void on_answer(void *arg, const struct webhook_answer *answer)
 
     d->attempt = NULL;
     d->status = answer->status;
-    keep_last(q, d->webhook, answer);
+    q->config.heard(q->config.arg, d->webhook, answer);
     judge(d, answer);
     timer_start(q->timer, 0);
 }
@@ -312,26 +308,4 @@ size_t notice_queue_pending(const struct notice_queue *q, const char *webhook)
     for (const struct delivery *d = q->deliveries; d; d = d->next)
         count += d->state != DELIVERY_RECORDED && (!webhook || strcmp(d->webhook, webhook) == 0);
     return count;
-}
-
-static void keep_last(struct notice_queue *q, const char *webhook,
-                      const struct webhook_answer *answer)
-{
-    struct webhook_last *last = (struct webhook_last *)notice_queue_last(q, webhook);
-
-    if (!last) {
-        q->lasts = xrealloc_array(q->lasts, q->last_count + 1, sizeof *q->lasts);
-        last = &q->lasts[q->last_count++];
-        snprintf(last->webhook, sizeof last->webhook, "%s", webhook);
-    }
-    last->at = clock_now();
-    last->answer = *answer;
-}
-
-const struct webhook_last *notice_queue_last(const struct notice_queue *q, const char *webhook)
-{
-    for (size_t i = 0; i < q->last_count; i++)
-        if (strcmp(q->lasts[i].webhook, webhook) == 0)
-            return &q->lasts[i];
-    return NULL;
 }

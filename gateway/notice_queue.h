@@ -16,7 +16,9 @@ struct notice_queue_config {
     struct webhook_road *road; /* borrowed */
     struct webhook_pace pace;
     const struct secret *derivation_key; /* borrowed */
-    struct seat *seat;           /* counts; null: nobody does */
+    struct seat *seat;                   /* counts; null: nobody does */
+    /* What a webhook's receiver did: it answered, or not. */
+    void (*heard)(void *arg, const char *webhook, const struct webhook_answer *answer);
     /* With its time still to be filled in. False: it could not be written, and is asked again. */
     bool (*record)(void *arg, const struct notice_done *done);
     void *arg;
@@ -40,13 +42,7 @@ void notice_queue_forget(struct notice_queue *q, const char *id);
 void notice_queue_keep(struct notice_queue *q, const struct webhook_list *list);
 void notice_queue_clear(struct notice_queue *q);
 
-/* Of one webhook (null: of all) how many are on their way. What its receiver did last: null before the first attempt. */
+/* Of one webhook (null: of all) how many are on their way. */
 size_t notice_queue_pending(const struct notice_queue *q, const char *webhook);
-struct webhook_last {
-    char webhook[WEBHOOK_ID_TEXT];
-    int64_t at; /* nanos */
-    struct webhook_answer answer;
-};
-const struct webhook_last *notice_queue_last(const struct notice_queue *q, const char *webhook);
 
 #endif

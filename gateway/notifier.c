@@ -60,6 +60,7 @@ struct notifier {
     size_t raised_count;
 };
 
+static void keep_heard(void *arg, const char *webhook, const struct webhook_answer *answer);
 static bool record_done(void *arg, const struct notice_done *done);
 static void begin(void *arg);
 static void rest(struct notifier *n, int64_t ms);
@@ -110,6 +111,7 @@ struct notifier *notifier_new(struct console *c, const struct addr *names, struc
         .pace = {o->webhook_retry, o->webhook_retry_longest, o->webhook_give_up},
         .derivation_key = &c->installation->derivation_key,
         .seat = seat,
+        .heard = keep_heard,
         .record = record_done,
         .arg = n});
     n->timer = timer_new(c->loop, begin, n);
@@ -450,7 +452,14 @@ static void on_look_end(void *arg, const struct err *err)
     next_day(n);
 }
 
-/* ------------------------------------------------------------------ records */
+/* ------------------------------------------------------------------ what is kept */
+
+static void keep_heard(void *arg, const char *webhook, const struct webhook_answer *answer)
+{
+    struct notifier *n = arg;
+
+    webhook_heard_keep(n->console->ledger.redis, webhook, clock_now(), answer->text);
+}
 
 static void on_durable(void *arg)
 {

@@ -365,8 +365,8 @@ static void delete_keys(struct rebuild *r, unsigned lane, const struct redis_rep
 /* What no record makes: it is not filled again, and what it says stays true. */
 static bool is_kept(struct span rest)
 {
-    static const char *const kept[] = {
-        "state", "live", "before", "swept", "rate:", "released:", "idem:", "answer:", "stored:"};
+    static const char *const kept[] = {"state", "live",      "before", "swept",   "heard",
+                                       "rate:", "released:", "idem:",  "answer:", "stored:"};
 
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         if (span_starts(rest, span_of(kept[i])))

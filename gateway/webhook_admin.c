@@ -299,8 +299,6 @@ static void on_list(void *arg, struct webhook_list *list, const struct err *err)
 static void write_webhook(struct jw *w, const struct webhook *webhook,
                           const struct notice_queue *queue)
 {
-    const struct webhook_last *last = queue ? notice_queue_last(queue, webhook->id) : NULL;
-
     jw_object(w);
     jw_string_member(w, "webhook", webhook->id);
     jw_string_member(w, "account", webhook->account);
@@ -309,9 +307,9 @@ static void write_webhook(struct jw *w, const struct webhook *webhook,
     jw_time_member(w, "created_at", webhook->at);
     if (queue)
         jw_int_member(w, "pending", (int64_t)notice_queue_pending(queue, webhook->id));
-    if (last) {
-        jw_time_member(w, "last_at", last->at);
-        jw_string_member(w, "last", last->answer.text);
+    if (webhook->heard) {
+        jw_time_member(w, "last_at", webhook->heard_at);
+        jw_string_member(w, "last", webhook->heard);
     }
     jw_object_end(w);
 }

@@ -1,6 +1,7 @@
-/* webhook_list.c - one question to each partition, all at once. */
+/* webhook_list.c - one question to each partition, all at once; and one more to those that have webhooks. */
 #include "gateway/webhook_list.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "lib/base/json.h"
@@ -9,6 +10,7 @@
 #include "lib/base/text.h"
 
 struct reading {
+    struct redis *redis;
     unsigned pending;
     struct webhook_list list;
     struct err failure; /* the last */
@@ -16,11 +18,22 @@ struct reading {
     void *arg;
 };
 
+/* What is asked of one partition's receivers. */
+struct hearing {
+    struct reading *reading;
+    size_t first, end; /* in the list */
+};
+
 static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take(struct webhook_list *list, const struct redis_reply *fields);
 static bool add(struct webhook_list *list, const char *id, struct span entry);
 static enum webhook_state state_of(const struct redis_reply *fields, const char *id);
+static void ask_heard(struct reading *r, size_t first);
+static void on_heard(void *arg, const struct redis_reply *reply, const struct err *err);
+static void take_heard(struct webhook *w, struct span entry);
+static void answered(struct reading *r);
 static int compare(const void *a, const void *b);
+static void on_kept(void *arg, const struct redis_reply *reply, const struct err *err);
 
 const char *webhook_state_name(enum webhook_state s)
 {
@@ -31,8 +44,10 @@ const char *webhook_state_name(enum webhook_state s)
 
 void webhook_list_clear(struct webhook_list *list)
 {
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
         free(list->item[i].url);
+        free(list->item[i].heard);
+    }
     free(list->item);
     *list = (struct webhook_list){0};
 }
@@ -49,6 +64,7 @@ void webhooks_read(struct redis *redis, webhooks_on_read *on_read, void *arg)
 {
     struct reading *r = xcalloc(1, sizeof *r);
 
+    r->redis = redis;
     r->on_read = on_read;
     r->arg = arg;
     r->pending = PARTITIONS;
@@ -67,11 +83,19 @@ static void on_partition(void *arg, const struct redis_reply *reply, const struc
     struct reading *r = arg;
     struct err room;
     const struct err *failure = redis_failure(reply, err, &room);
+    size_t known = r->list.count;
 
     if (failure)
         r->failure = *failure;
     else
         take(&r->list, reply);
+    if (r->list.count > known)
+        ask_heard(r, known);
+    answered(r);
+}
+
+static void answered(struct reading *r)
+{
     if (--r->pending > 0)
         return;
     if (r->list.count > 0)
@@ -131,6 +155,48 @@ static enum webhook_state state_of(const struct redis_reply *fields, const char 
     return WEBHOOK_ACTIVE;
 }
 
+/* Of the partition whose webhooks stand in the list from `first` to its end. */
+static void ask_heard(struct reading *r, size_t first)
+{
+    const struct span account = span_of(r->list.item[first].account);
+    struct hearing *h = xcalloc(1, sizeof *h);
+    char key[PARTITION_KEY];
+    const struct span words[] = {
+        SPAN("HGETALL"), partition_key(partition_of(SIDE_ACCOUNT, account), "heard", NULL, key)};
+
+    *h = (struct hearing){r, first, r->list.count};
+    r->pending++;
+    redis_command(r->redis, words, ARRAY_LEN(words), on_heard, h);
+}
+
+static void on_heard(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct hearing *h = arg;
+    struct reading *r = h->reading;
+    struct err room;
+    const struct err *failure = redis_failure(reply, err, &room);
+
+    if (failure)
+        r->failure = *failure;
+    for (size_t i = 0; !failure && i + 1 < redis_reply_count(reply); i += 2)
+        for (size_t k = h->first; k < h->end; k++)
+            if (span_equal(redis_reply_text(redis_reply_at(reply, i)), span_of(r->list.item[k].id)))
+                take_heard(&r->list.item[k], redis_reply_text(redis_reply_at(reply, i + 1)));
+    free(h);
+    answered(r);
+}
+
+/* "at text". */
+static void take_heard(struct webhook *w, struct span entry)
+{
+    const char *blank = memchr(entry.data, ' ', entry.len);
+    size_t n = blank ? (size_t)(blank - entry.data) : 0;
+
+    if (!blank || w->heard || !int64_parse((struct span){entry.data, n}, &w->heard_at))
+        return;
+    w->heard = xstrndup(blank + 1, entry.len - n - 1);
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct webhook *x = a, *y = b;
@@ -139,4 +205,28 @@ static int compare(const void *a, const void *b)
     if (order == 0 && x->at != y->at)
         order = x->at < y->at ? -1 : 1;
     return order ? order : strcmp(x->id, y->id);
+}
+
+void webhook_heard_keep(struct redis *redis, const char *webhook, int64_t at, const char *text)
+{
+    char key[PARTITION_KEY];
+    AUTO_STRING entry = xasprintf("%" PRId64 " %s", at, text);
+    struct partition p;
+
+    if (!webhook_id_partition(webhook, &p))
+        return;
+    const struct span words[] = {SPAN("HSET"), partition_key(p, "heard", NULL, key),
+                                 span_of(webhook), span_of(entry)};
+    redis_command(redis, words, ARRAY_LEN(words), on_kept, NULL);
+}
+
+static void on_kept(void *arg, const struct redis_reply *reply, const struct err *err)
+{
+    struct err room;
+    const struct err *failure = redis_failure(reply, err, &room);
+
+    (void)arg;
+    if (failure)
+        log_warn("webhook_forgotten", "what a webhook's receiver did can't be kept: %s",
+                 failure->text);
 }

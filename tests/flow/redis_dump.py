@@ -9,9 +9,9 @@ from tollgate import Redis
 
 # Not projections of records: holds and their companions, rates, reports of writers, who was retired, notices to caches,
 # stored answers, up to when what an account has stored of them is booked, and how far a partition was when it was emptied.
-# Nor which console delivers webhooks. And of each model the calls that arrived last, which are others when they arrive in another order.
+# Nor which console delivers webhooks, and what their receivers did last. And of each model the calls that arrived last, which are others when they arrive in another order.
 NOT_KEPT = ("calls", "holds", "held", "looks", "live", "released", "rate", "changes", "answer", "stored", "before",
-            "swept", "notifier")
+            "swept", "notifier", "heard")
 RUN_FIELDS = {"run_id", "pending_run", "pending_since", "pending_last", "pending_blank"}
 
 SCRIPT = """

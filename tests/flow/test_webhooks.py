@@ -289,10 +289,11 @@ def test_a_rebuild_brings_back_webhooks_and_what_was_told(host: Served, receiver
     wait_delivered(host, webhook)
     host.settle_down(account)
     host.ship()
-    before = canonical_dump(host.redis)
+    before, known = canonical_dump(host.redis), state_of(host, webhook)
     assert any(":notices:" in name for name in before) and any(name.endswith(":webhooks") for name in before)
     host.cli("journal", "rebuild", "--from-zero", timeout=120)
     wait_until(lambda: not differences(before, canonical_dump(host.redis)), "Redis holds what it held", 60)
+    assert known["last"] == "it answered 200" and state_of(host, webhook)["last_at"] == known["last_at"]
     wait_until(lambda: spend(host, key)[0].status == 429, "calls are admitted again, and the budget is spent", 60)
     calls = heard(receiver, webhook["secret"], 3)
     assert told(calls) == [("account", "month", 80), ("account", "month", 95), ("account", "month", 100)]
@@ -404,13 +405,15 @@ def test_of_two_hosts_one_tells_and_the_other_takes_over(served: Served, second:
     _, key, webhook = hooked(served, receiver, "--budget-month", "1")
     spend(second, key, 8)
     heard(receiver, webhook["secret"], 1)
-    wait_until(lambda: any("pending" in state_of(host, webhook) and "last" in state_of(host, webhook) for host in (served, second)),
-               "one of them has told it")
-    teller, other = (served, second) if "last" in state_of(served, webhook) else (second, served)
-    assert "last" not in state_of(other, webhook)
+    wait_until(lambda: all("last" in state_of(host, webhook) for host in (served, second)), "both know what the receiver did")
+    teller, other = (served, second) if "webhook_delivered" in served.log_text() else (second, served)
+    assert "webhook_delivered" not in other.log_text()
     wait_delivered(teller, webhook)
     teller.ship()
+    known = state_of(teller, webhook)
+    assert known["last"] == "it answered 200"
     teller.kill()
+    assert {name: state_of(other, webhook)[name] for name in ("last", "last_at")} == {name: known[name] for name in ("last", "last_at")}
     wait_until(lambda: spend(other, key)[0].status == 429, "calls are admitted again, and the budget is spent", 120)
     calls = wait_until(lambda: (found := receiver.of(webhook["secret"])) and len(told(found)) == 3 and found, "all are told", 120)
     assert told(calls) == [("account", "month", 80), ("account", "month", 95), ("account", "month", 100)]
