@@ -355,8 +355,6 @@ static void hold_free(struct hold *h)
 {
     if (h->admit)
         h->admit->hold = NULL;
-    if (h->raise)
-        h->raise->hold = NULL;
     if (h->put)
         h->put->hold = NULL;
     if (h->a) {

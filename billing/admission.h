@@ -100,9 +100,6 @@ bool hold_claim_is_sure(const struct hold *h);
 void hold_claim_ask(struct hold *h);
 /* There will be no END (refused, or failed before BEGIN): removes the entry, also one placed by an admit whose answer never came. Frees the hold. */
 void hold_abandon(struct hold *h);
-/* Raises (never lowers) the amount of a hold that was admitted; false answer: not enough credit, or unknown; the hold stands as it was.
- * One at a time; no answer comes once the hold has ended. */
-void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised), void *arg);
 int64_t hold_amount(const struct hold *h);
 /* The zone of the account, as far as Redis was asked; "": the platform's. */
 const char *hold_zone(const struct hold *h);

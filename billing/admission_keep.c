@@ -1,4 +1,4 @@
-/* admission_keep.c - renewing, raising, putting again and releasing holds.
+/* admission_keep.c - renewing, putting again and releasing holds.
  *
  * Whether a command that was not answered was done is unknown. So a hold is renewed with its amount, which puts it
  * again when it is missing; and a release is repeated on new connections until it was answered, or the sweeper
@@ -6,7 +6,6 @@
  * round. */
 #include "billing/admission_keep.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -52,12 +51,10 @@ static void on_released(void *arg, const struct redis_reply *reply, const struct
 static void on_claim_freed(void *arg, enum claim_state state);
 static void release_later(struct admission *a, struct release *r);
 static void release_again(void *arg);
-static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err);
 static void eval_hold(struct admission *a, const char *verb, const struct entries *some,
                       redis_on_reply *on_reply, struct ask *ask);
 static bool says(const struct redis_reply *reply, const char *word);
 static bool is_ok(const struct redis_reply *reply);
-static bool entry_is_ok(const struct redis_reply *reply);
 
 void keep_begin(struct admission *a, struct loop *loop)
 {
@@ -322,36 +319,6 @@ static void release_again(void *arg)
     }
 }
 
-void hold_raise(struct hold *h, int64_t amount_nanos, void (*on_answer)(void *arg, bool raised),
-                void *arg)
-{
-    struct entries one = {.count = 0};
-
-    assert(h->a && h->state == HOLD_PLACED && !h->raise);
-    add_entry(&one, h);
-    one.entry[0].amount = amount_nanos;
-    h->raise = ask_new(h->a, h);
-    h->raise->amount = amount_nanos;
-    h->raise->on_raised = on_answer;
-    h->raise->arg = arg;
-    eval_hold(h->a, "raise", &one, on_raised, h->raise);
-}
-
-static void on_raised(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    struct ask *ask = arg, answered = *ask;
-    struct hold *h = ask->hold;
-    bool raised = !err && entry_is_ok(reply);
-
-    if (h)
-        h->raise = NULL;
-    if (!ask_end(ask) || !h)
-        return;
-    if (raised && answered.amount > h->amount)
-        h->amount = answered.amount;
-    answered.on_raised(answered.arg, raised);
-}
-
 static void eval_hold(struct admission *a, const char *verb, const struct entries *some,
                       redis_on_reply *on_reply, struct ask *ask)
 {
@@ -399,10 +366,4 @@ static bool says(const struct redis_reply *reply, const char *word)
 static bool is_ok(const struct redis_reply *reply)
 {
     return says(reply, "OK");
-}
-
-static bool entry_is_ok(const struct redis_reply *reply)
-{
-    return is_ok(reply) && redis_reply_count(reply) == 2 &&
-           span_equal(redis_reply_text(redis_reply_at(reply, 1)), SPAN("OK"));
 }

@@ -33,7 +33,7 @@ struct hold {
     int64_t asked_ms;
     admission_on_answer *on_answer;
     void *arg;
-    struct ask *admit, *raise, *put;
+    struct ask *admit, *put;
     struct claim *claim; /* null: none */
     struct claim_names also;
     bool claim_is_lost;
@@ -45,9 +45,6 @@ struct ask {
     struct admission *a;
     struct ask *next, **link;
     struct hold *hold;
-    int64_t amount;
-    void (*on_raised)(void *arg, bool raised);
-    void *arg;
     uint64_t round;          /* of putting holds again */
     struct release *release; /* owned */
 };

@@ -8,7 +8,7 @@ enum script {
     SCRIPT_APPLY_ACCOUNT, /* a batch of records into an account partition */
     SCRIPT_APPLY_MODEL,   /* a batch of records into a model partition */
     SCRIPT_ADMIT,         /* may this call run? places its hold */
-    SCRIPT_HOLD,          /* renews, raises, puts again or releases holds of one account */
+    SCRIPT_HOLD,          /* renews, puts again or releases holds of one account */
     SCRIPT_ANSWER,        /* puts a claim of an idempotency key again, ends it, stores an answer */
     SCRIPT_RECOVERED,     /* a writer has replayed all and put its holds again under this run_id */
     SCRIPT_GRANTS,        /* what is left of an account's grants, and is to be taken back */

@@ -1,7 +1,7 @@
--- hold.lua - renews, raises or releases holds of one account.
+-- hold.lua - renews or releases holds of one account.
 --
 -- KEYS: state, account, holds, index, held, rate of the account; then `released` and the rate of the key of each
--- entry. ARGV: installation, partitions, account, writer, renew|raise|release; then request id, amount, and " day key model"
+-- entry. ARGV: installation, partitions, account, writer, renew|release; then request id, amount, and " day key model"
 -- of each entry (the day on which the call began). Answers {OK, a word an entry …}, {INSTALLATION} or {PARKED}.
 --
 -- A release gives the tokens that were booked back to the rates. An entry that is put again has booked none: its
@@ -33,32 +33,6 @@ local function set(request, old, amount, tail)
     call('SADD', held, id)
 end
 
--- What is left once `old` is given back covers the amount.
-local function covers(old, amount)
-    call('HINCRBY', account, 'room', old)
-    local room = call('HGET', account, 'room')
-    call('HINCRBY', account, 'room', negate(old))
-    return sub(room, 1, 1) ~= '-' and not less(room, amount)
-end
-
-local verbs = {}
-
-function verbs.renew(request, old, amount, tail)
-    set(request, old, less(old, amount) and amount or old, tail)
-    return 'OK'
-end
-
-function verbs.raise(request, old, amount, tail)
-    if not less(old, amount) then
-        return verbs.renew(request, old, old, tail)
-    end
-    if not covers(old, amount) then
-        return 'CREDIT'
-    end
-    set(request, old, amount, tail)
-    return 'OK'
-end
-
 local function release(request, entry, old, tail, mark, key_rate)
     if entry then
         local back = unused(tail, rate, key_rate, 0)
@@ -88,7 +62,8 @@ local function change(request, amount, where, mark, key_rate)
     if not entry and (call('HEXISTS', index, request) == 1 or call('EXISTS', mark) == 1) then
         return 'OVER'
     end
-    return verbs[verb](request, old, amount, tail .. where)
+    set(request, old, less(old, amount) and amount or old, tail .. where)
+    return 'OK'
 end
 
 if not s[1] then

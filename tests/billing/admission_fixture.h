@@ -13,7 +13,7 @@
 /* One call and what it was told. */
 struct call {
     struct hold *hold;
-    bool is_answered, is_raised, has_failed;
+    bool is_answered, has_failed;
     unsigned answers;
     struct admission_answer answer;
     struct err err;

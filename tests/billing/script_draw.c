@@ -414,7 +414,7 @@ static int64_t draw_age(struct dice *d)
 
 static void draw_rest(struct dice *d, struct op *op)
 {
-    static const enum verb verbs[] = {RENEW, RENEW, RAISE, RAISE, RELEASE};
+    static const enum verb verbs[] = {RENEW, RENEW, RELEASE};
 
     switch (op->kind) {
     case OP_WRITE:

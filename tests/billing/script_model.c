@@ -14,7 +14,7 @@
 #define NUMBER_MAX INT64_C(9999999999999999) /* 16 digits: what one record or hold may move */
 
 const char *const fence_texts[] = {NULL, "fenced", "over"};
-const char *const verb_texts[] = {"renew", "raise", "release"};
+const char *const verb_texts[] = {"renew", "release"};
 const char *const answer_texts[] = {"open", "answered", "failed"};
 const char *const rebuild_texts[] = {"park", "delete", "empty", "done"};
 
@@ -289,8 +289,6 @@ static const char *change(struct model *m, const struct hold_ask *ask, size_t i,
     }
     if (!hold.is_there && model_is_over(m, request, now_us))
         return "OVER";
-    if (ask->verb == RAISE && amount > old && model_room(m, ask->account) + old < amount)
-        return "CREDIT";
     if (!hold.is_there) {
         hold.key = first_key_of(ask->key);
         memcpy(hold.day, ask->day, sizeof hold.day);

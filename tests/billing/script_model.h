@@ -110,7 +110,7 @@ struct admit_ask {
     int64_t ends_ms;
     bool is_stranger;
 };
-enum verb { RENEW, RAISE, RELEASE };
+enum verb { RENEW, RELEASE };
 struct hold_ask {
     unsigned account, key, writer;
     char day[DAY_TEXT]; /* of all that are put again */

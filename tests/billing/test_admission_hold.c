@@ -1,4 +1,4 @@
-/* test_admission_hold.c - a hold from the caller's side: raised, abandoned, put again after a loss, and swept when nobody renews it. */
+/* test_admission_hold.c - a hold from the caller's side: abandoned, put again after a loss, and swept when nobody renews it. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,39 +27,6 @@ START_TEST(an_abandoned_call_leaves_nothing_at_whatever_point)
         ck_assert_uint_eq(c.answers, _i == 2);
     await_field("account:acct", "room", "5000000000");
     await_field("holds:acct", "req_1", "(nil)");
-}
-END_TEST
-
-static void on_raised(void *arg, bool raised)
-{
-    struct call *c = arg;
-
-    c->is_answered = true;
-    c->is_raised = raised;
-}
-
-START_TEST(a_hold_can_be_raised_as_far_as_credit_goes)
-{
-    struct call c;
-
-    ask(&c, "req_1", 1000000000);
-    await(&c);
-    c.is_answered = false;
-    hold_raise(c.hold, 5000000000, on_raised, &c);
-    await(&c);
-    ck_assert(c.is_raised);
-    ck_assert_int_eq(hold_amount(c.hold), 5000000000);
-    c.is_answered = false;
-    hold_raise(c.hold, 5000000001, on_raised, &c);
-    await(&c);
-    ck_assert(!c.is_raised);
-    ck_assert_int_eq(hold_amount(c.hold), 5000000000);
-    c.is_answered = false;
-    hold_raise(c.hold, 5000000001, on_raised, &c);
-    hold_abandon(c.hold);
-    turn(100);
-    ck_assert(!c.is_answered);
-    await_field("account:acct", "room", "5000000000");
 }
 END_TEST
 
@@ -146,7 +113,6 @@ START_TEST(it_can_be_freed_before_its_holds_and_answers)
 
     ask(&c, "req_1", 1);
     await(&c);
-    hold_raise(c.hold, 2, on_raised, &c);
     ask(&d, "req_2", 1);
     admission_free(KEEP(admission));
     turn(50);
@@ -184,7 +150,6 @@ int main(void)
     tcase_set_timeout(t, 20);
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_loop_test(t, an_abandoned_call_leaves_nothing_at_whatever_point, 0, 4);
-    tcase_add_test(t, a_hold_can_be_raised_as_far_as_credit_goes);
     tcase_add_test(t, holds_that_redis_lost_are_put_again);
     tcase_add_test(t, a_parked_partition_is_passed_over_until_it_was_rebuilt);
     tcase_add_test(t, a_release_is_repeated_until_redis_has_it);

@@ -1,4 +1,4 @@
-/* test_hold_script.c - holds are released, renewed and raised, and those that nobody renews are swept. */
+/* test_hold_script.c - holds are released and renewed, and those that nobody renews are swept. */
 #include <check.h>
 #include <inttypes.h>
 #include <string.h>
@@ -77,22 +77,6 @@ START_TEST(a_renewal_brings_a_hold_up_to_its_amount_and_never_down)
     expect_field("account:acct", "room", "50");
     expect(hold("renew", "req_1", "5"), "OK OK");
     expect_field("account:acct", "room", "50");
-}
-END_TEST
-
-START_TEST(a_raise_needs_credit_and_else_leaves_the_hold)
-{
-    open_partition();
-    expect(admit(usual), "OK 60 1 2 CNY prepaid");
-    expect(hold("raise", "req_1", "100"), "OK OK");
-    expect_field("account:acct", "room", "0");
-    expect(hold("raise", "req_1", "101"), "OK CREDIT");
-    expect_field("account:acct", "room", "0");
-    AUTO_STRING entry = fixture_ask(&redis, "HGET tg:{a17}:holds:acct req_1");
-    ck_assert_int_eq(strncmp(entry, "100 w-a 1", 9), 0);
-    set("HSET tg:{a17}:account:acct room -9000");
-    expect(hold("raise", "req_1", "101"), "OK CREDIT");
-    expect_field("account:acct", "room", "-9000");
 }
 END_TEST
 
@@ -202,7 +186,6 @@ int main(void)
     tcase_add_test(t, a_lost_hold_is_put_again_with_its_amount);
     tcase_add_test(t, holds_can_be_put_before_anything_else_is_back);
     tcase_add_test(t, a_renewal_brings_a_hold_up_to_its_amount_and_never_down);
-    tcase_add_test(t, a_raise_needs_credit_and_else_leaves_the_hold);
     tcase_add_test(t, holds_of_another_installation_are_refused);
     tcase_add_test(t, a_malformed_entry_or_room_is_left_alone);
     tcase_add_test(t, two_looks_a_minute_apart_remove_what_nobody_renewed);
