@@ -70,14 +70,6 @@ static bool is_alive(int pid)
     return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-void board_leave(struct seat *seat)
-{
-    int mine = getpid();
-
-    if (seat)
-        atomic_compare_exchange_strong(&seat->pid, &mine, 0);
-}
-
 struct board_model *board_model(struct seat *seat, const char *model, const char *currency)
 {
     for (size_t i = 0; i < BOARD_MODELS; i++) {

@@ -55,10 +55,9 @@ struct board; /* mapped; shared by all that are forked after it was made */
 struct board *board_new(size_t seats, struct err *err) MUST_USE;
 void board_free(struct board *b);
 DEFINE_AUTO(board)
-/* For the calling process, until board_leave() or its end. When all are taken, and only then, one
+/* For the calling process, until its end. When all are taken, and only then, one
  * that somebody sits in. */
 struct seat *board_sit(struct board *b);
-void board_leave(struct seat *seat);
 /* The n-th backend of its config; beyond BOARD_BACKENDS nothing is shown. */
 void board_show_breaker(struct seat *seat, size_t n, const char *name, unsigned state);
 /* Rows of a model stay where they are: a caller may keep the pointer. */

@@ -228,7 +228,7 @@ bool options_reload(const char *path, const struct options *before, struct optio
     bool ok;
 
     *out = o;
-    ok = conf_read_places(&options_table, path, &o, &places, problems);
+    ok = conf_read(&options_table, path, &o, &places, problems);
     read_len = problems->len;
     if (o.state) {
         find_paths(path, &o);

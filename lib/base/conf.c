@@ -67,16 +67,8 @@ static void clear_options(const struct conf_option *options, size_t count, void 
 /* libconfuse hands no pointer of ours to its callbacks. Set only while a file is being read. */
 static _Thread_local struct reader *reading;
 
-bool conf_read(const struct conf_table *table, const char *path, void *out, struct buf *problems)
-{
-    if (conf_read_places(table, path, out, NULL, problems))
-        return true;
-    conf_clear(table, out);
-    return false;
-}
-
-bool conf_read_places(const struct conf_table *table, const char *path, void *out,
-                      struct conf_places *places, struct buf *problems)
+bool conf_read(const struct conf_table *table, const char *path, void *out,
+               struct conf_places *places, struct buf *problems)
 {
     AUTO_CLEAR(buf) text = {.max = FILE_BYTES_MAX};
     struct reader r = {.table = table, .path = path, .places = places, .problems = problems};

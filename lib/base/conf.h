@@ -43,12 +43,6 @@ struct conf_table {
     size_t section_count;
 };
 
-/* Reads `path` into the struct at `out` (zeroed by the caller; strings are owned by it and freed by conf_clear()).
- * On failure `out` is cleared and `problems` has every mistake, one "file:line: sentence" a line. */
-bool conf_read(const struct conf_table *table, const char *path, void *out,
-               struct buf *problems) MUST_USE;
-/* The same, and remembers where each option was set, for checks that can only be made when all is read. On failure
- * `out` has what could be read nevertheless, with defaults for the rest, or is all zero when nothing could. */
 struct conf_place {
     char *title; /* of the section; null: outside of all */
     const char *name;
@@ -58,8 +52,12 @@ struct conf_places { /* all zero to begin with */
     size_t count;
     struct conf_place *at;
 };
-bool conf_read_places(const struct conf_table *table, const char *path, void *out,
-                      struct conf_places *places, struct buf *problems) MUST_USE;
+/* Reads `path` into the struct at `out` (zeroed by the caller; its strings are freed by conf_clear()), and remembers in
+ * `places`, unless that is null, where each option was set, for checks that can only be made when all is read. On failure
+ * `problems` has every mistake, one "file:line: sentence" a line, and `out` what could be read nevertheless, with defaults
+ * for the rest, or is all zero when nothing could. */
+bool conf_read(const struct conf_table *table, const char *path, void *out,
+               struct conf_places *places, struct buf *problems) MUST_USE;
 /* The line on which the option was set; `name` null: the section's first option, or where an empty
  * section begins. 0: nowhere, the default stands. */
 int conf_places_line(const struct conf_places *places, const char *title, const char *name);

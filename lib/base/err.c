@@ -9,24 +9,6 @@
 static enum err_code code_of_errno(int sys);
 static void put(struct err *err, enum err_code code, int sys, const char *text);
 
-static const char *const names[] = {
-    [ERR_NONE] = "none",
-    [ERR_INPUT] = "input",
-    [ERR_LIMIT] = "limit",
-    [ERR_NOT_FOUND] = "not_found",
-    [ERR_EXISTS] = "exists",
-    [ERR_DENIED] = "denied",
-    [ERR_UNAVAILABLE] = "unavailable",
-    [ERR_TIMEOUT] = "timeout",
-    [ERR_CLOSED] = "closed",
-    [ERR_PROTOCOL] = "protocol",
-    [ERR_CORRUPT] = "corrupt",
-    [ERR_FULL] = "full",
-    [ERR_IO] = "io",
-    [ERR_MEMORY] = "memory",
-    [ERR_CANCELLED] = "cancelled",
-};
-
 bool err_set(struct err *err, enum err_code code, const char *format, ...)
 {
     char text[ERR_TEXT_MAX];
@@ -92,9 +74,4 @@ static enum err_code code_of_errno(int sys)
     default:
         return ERR_IO;
     }
-}
-
-const char *err_code_name(enum err_code code)
-{
-    return (size_t)code < ARRAY_LEN(names) && names[code] ? names[code] : "unknown";
 }

@@ -42,7 +42,4 @@ bool err_sys(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Puts "context: " before the text that `err` has; returns false. */
 bool err_context(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* "input", "limit", …: a stable word for logs. */
-const char *err_code_name(enum err_code code);
-
 #endif

@@ -433,7 +433,7 @@ void conn_die(struct conn *c)
         c->next->link = c->link;
     if (c->end == CONN_END_FINISH) {
         h->finishing_count++;
-        stream_finish_then(c->stream, on_finished, h);
+        stream_finish(c->stream, on_finished, h);
     } else if (c->end == CONN_END_RESET) {
         stream_reset(c->stream);
     } else {

@@ -571,13 +571,8 @@ static void timed_out(void *arg)
     fail(s, &err);
 }
 
-void stream_finish(struct stream *s)
-{
-    stream_finish_then(s, NULL, NULL);
-}
-
 /* What this turn queued leaves now rather than at its end: nothing can be added to it any more. */
-void stream_finish_then(struct stream *s, void (*on_finished)(void *arg), void *arg)
+void stream_finish(struct stream *s, void (*on_finished)(void *arg), void *arg)
 {
     if (s->state == STATE_OPEN && !s->is_write_broken) {
         event_del(&s->event);

@@ -63,10 +63,9 @@ uint64_t stream_offered(const struct stream *s);
 uint64_t stream_taken(const struct stream *s);
 bool stream_is_full(const struct stream *s); /* queued > high */
 /* After what is queued: close_notify and half-close, read and drop until the peer closes or 2 s
- * passed, then free itself. The handlers are not called again and the caller's pointer is dead. */
-void stream_finish(struct stream *s);
-/* The same, and on_finished when it has freed itself, which may be at once. */
-void stream_finish_then(struct stream *s, void (*on_finished)(void *arg), void *arg);
+ * passed, then free itself. The handlers are not called again and the caller's pointer is dead.
+ * on_finished (or null) is called when it has freed itself, which may be at once. */
+void stream_finish(struct stream *s, void (*on_finished)(void *arg), void *arg);
 /* Closes at once and, on TCP, with a reset: the peer can't take it for an end. */
 void stream_reset(struct stream *s);
 

@@ -60,7 +60,10 @@ static bool reads(struct span text)
     ck_assert(file_write_atomic("t.conf", 0600, text, NULL));
     memset(&settings, 0, sizeof settings);
     buf_truncate(&problems, 0);
-    return conf_read(&table, "t.conf", &settings, &problems);
+    if (conf_read(&table, "t.conf", &settings, NULL, &problems))
+        return true;
+    conf_clear(&table, &settings);
+    return false;
 }
 
 static void leave(void)
@@ -256,7 +259,7 @@ START_TEST(places_are_the_lines_of_what_was_set)
     AUTO_CLEAR(buf) wrong = {.max = 1000};
 
     ck_assert(file_write_atomic("t.conf", 0600, span_of(text), NULL));
-    ck_assert(conf_read_places(&table, "t.conf", &settings, &places, &problems));
+    ck_assert(conf_read(&table, "t.conf", &settings, &places, &problems));
     ck_assert_uint_eq(places.count, 5);
     ck_assert_int_eq(conf_places_line(&places, NULL, "workers"), 1);
     ck_assert_int_eq(conf_places_line(&places, "a", "weight"), 4);
@@ -268,7 +271,7 @@ START_TEST(places_are_the_lines_of_what_was_set)
     conf_clear(&table, &settings);
     buf_printf(&wrong, "%sodd = 1\n", text);
     ck_assert(file_write_atomic("t.conf", 0600, buf_span(&wrong), NULL));
-    ck_assert(!conf_read_places(&table, "t.conf", &settings, &places, &problems));
+    ck_assert(!conf_read(&table, "t.conf", &settings, &places, &problems));
     ck_assert_uint_eq(places.count, 5);
     ck_assert_int_eq(settings.workers, 2); /* what is good can still be checked further */
     conf_clear(&table, &settings);
@@ -277,9 +280,9 @@ END_TEST
 
 START_TEST(files_that_are_none_are_refused)
 {
-    ck_assert(!conf_read(&table, "none.conf", &settings, &problems));
+    ck_assert(!conf_read(&table, "none.conf", &settings, NULL, &problems));
     ck_assert_ptr_nonnull(strstr(problems.data, "cannot open none.conf: "));
-    ck_assert(!conf_read(&table, "/", &settings, &problems));
+    ck_assert(!conf_read(&table, "/", &settings, NULL, &problems));
     ck_assert(!reads(SPAN("workers = 2\n\0workers = 900\n")));
     ck_assert_ptr_nonnull(strstr(problems.data, "t.conf:1: the file is not text"));
 }

@@ -29,7 +29,7 @@ static void leave_in(struct end *e, enum handler here)
     e->is_gone = true;
     e->stream = NULL;
     if (e->finishes)
-        stream_finish(s);
+        stream_finish(s, NULL, NULL);
     else
         stream_free(s);
 }

@@ -220,7 +220,7 @@ START_TEST(a_paused_stream_delivers_nothing_and_loses_nothing)
     pair_open(&client, &server, _i);
     stream_pause(client.stream);
     pair_write(&server, block, sizeof block);
-    stream_finish(server.stream);
+    stream_finish(server.stream, NULL, NULL);
     server.stream = NULL;
     pair_run_ms(50);
     ck_assert_uint_eq(client.got.len, 0);
@@ -247,7 +247,7 @@ START_TEST(pausing_in_each_delivery_keeps_the_order)
     client.on_bytes = take_a_sip;
     pair_open(&client, &server, _i);
     pair_write(&server, block, sizeof block);
-    stream_finish(server.stream);
+    stream_finish(server.stream, NULL, NULL);
     server.stream = NULL;
     while (!client.ends) {
         stream_resume(client.stream);
@@ -263,7 +263,7 @@ START_TEST(a_hang_up_with_nothing_before_it_is_seen_while_paused)
     pair_open(&client, &server, _i);
     pair_run_ms(10); /* the server's session tickets are read */
     stream_pause(client.stream);
-    stream_finish(server.stream);
+    stream_finish(server.stream, NULL, NULL);
     server.stream = NULL;
     pair_await_over(&client);
     ck_assert_uint_eq(client.ends, 1);

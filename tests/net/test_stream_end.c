@@ -32,7 +32,7 @@ START_TEST(after_finish_every_byte_arrives_and_then_the_end)
     pair_open(&client, &server, _i);
     pair_write(&client, block, sizeof block);
     pair_write(&client, "last", 4);
-    stream_finish(client.stream);
+    stream_finish(client.stream, NULL, NULL);
     client.stream = NULL;
     client.is_gone = true;
     pair_await(server_saw_end);
@@ -46,7 +46,7 @@ START_TEST(a_finished_stream_is_freed_with_its_loop)
 {
     pair_open(&client, &server, _i);
     pair_write(&client, "x", 1);
-    stream_finish(client.stream);
+    stream_finish(client.stream, NULL, NULL);
     client.stream = NULL;
 }
 END_TEST
@@ -124,7 +124,7 @@ static void provoke(struct end *left, struct end *other, enum handler where)
         pair_write(other, block, sizeof block);
         break;
     case END:
-        stream_finish(other->stream);
+        stream_finish(other->stream, NULL, NULL);
         other->stream = NULL;
         other->is_gone = true;
         break;

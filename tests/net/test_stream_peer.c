@@ -272,7 +272,7 @@ START_TEST(the_last_bytes_outrun_what_the_peer_still_sends)
     stream_pause(end.stream);
     peer_says(late);
     pair_write(&end, reply, sizeof reply);
-    stream_finish(end.stream);
+    stream_finish(end.stream, NULL, NULL);
     end.stream = NULL;
     end.is_gone = true;
     n = peer_reads(1, 1000);
@@ -288,7 +288,7 @@ START_TEST(a_peer_that_never_closes_is_left_after_two_seconds)
 
     peer = pair_raw(&end, false);
     pair_await(is_open);
-    stream_finish(end.stream);
+    stream_finish(end.stream, NULL, NULL);
     end.stream = NULL;
     ck_assert_int_eq(peer_reads(1, 1000), 0);
     while (send(peer, "x", 1, MSG_NOSIGNAL) == 1)
@@ -345,7 +345,7 @@ START_TEST(finishing_before_the_handshake_just_closes)
     peer = pair_raw(&end, true);
     pair_run_ms(5);
     pair_write(&end, "never", 5);
-    stream_finish(end.stream);
+    stream_finish(end.stream, NULL, NULL);
     end.stream = NULL;
     ck_assert_int_eq(peer_reads(1, 1000), 0);
 }
