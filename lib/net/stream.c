@@ -141,15 +141,10 @@ static struct stream *stream_make(struct loop *loop, const struct stream_owner *
     s->settling = (struct turn_end){.run = settle, .arg = s};
     write_queue_init(&s->queue, limits->queue_max);
     buf_init(&s->ahead, AHEAD_MAX);
-    stream_rebind(s, owner->handlers, owner->arg);
+    s->handlers = *owner->handlers;
+    s->arg = owner->arg;
     event_assign(&s->event, loop_event_base(loop), -1, 0, take_event, s);
     return s;
-}
-
-void stream_rebind(struct stream *s, const struct stream_handlers *handlers, void *arg)
-{
-    s->handlers = *handlers;
-    s->arg = arg;
 }
 
 void stream_free(struct stream *s)

@@ -52,8 +52,6 @@ struct stream *stream_connect(struct loop *loop, const struct stream_peer *peer,
                               const struct stream_owner *owner, struct err *err) MUST_USE;
 void stream_free(struct stream *s); /* closes at once, dropping what is queued */
 DEFINE_AUTO(stream)
-/* The handlers change hands (a pooled connection serves another call). */
-void stream_rebind(struct stream *s, const struct stream_handlers *handlers, void *arg);
 
 /* Copies into the queue. Failure to queue or to send is reported by on_failed in a later turn. */
 void stream_write(struct stream *s, const void *bytes, size_t n);

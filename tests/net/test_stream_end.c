@@ -171,35 +171,6 @@ START_TEST(a_stream_may_be_finished_inside_every_handler)
 }
 END_TEST
 
-static struct end heir;
-
-static void give_away(struct end *e, const char *bytes, size_t n)
-{
-    buf_add(&e->got, bytes, n);
-    heir.opened = 1;
-    buf_init(&heir.got, 1000);
-    stream_rebind(e->stream, &pair_handlers, &heir);
-}
-
-static bool heir_has_bytes(void)
-{
-    return heir.got.len == 6;
-}
-
-START_TEST(handlers_change_hands_inside_a_handler)
-{
-    server.on_bytes = give_away;
-    pair_open(&client, &server, _i);
-    pair_write(&client, "first", 5);
-    pair_run_ms(10);
-    pair_write(&client, "second", 6);
-    pair_await(heir_has_bytes);
-    ck_assert_str_eq(server.got.data, "first");
-    ck_assert_str_eq(heir.got.data, "second");
-    buf_clear(&heir.got);
-}
-END_TEST
-
 /* --- Deadlines --- */
 
 START_TEST(a_deadline_is_absolute_and_says_what_it_was_for)
@@ -239,7 +210,6 @@ int main(void)
         a_finished_stream_is_freed_with_its_loop,
         a_stream_may_be_freed_inside_every_handler,
         a_stream_may_be_finished_inside_every_handler,
-        handlers_change_hands_inside_a_handler,
         a_deadline_is_absolute_and_says_what_it_was_for,
         a_deadline_can_be_removed,
     };
