@@ -13,6 +13,7 @@
 /* A mistake planted in one part of the programs: `find` stands there exactly once. */
 struct mistake {
     const char *name, *part, *find, *put;
+    uint64_t story; /* the seed of one in which it is noticed */
 };
 
 struct world {
