@@ -1,7 +1,7 @@
 /* The scanner agrees with jansson about random texts and where their values stand. Known differences: numbers may
  * be of any size, \u0000 may stand in names and values, and 128 levels are enough. */
 #include "lib/base/json.h"
-#include "lib/base/rand.h"
+#include "tests/base/chance.h"
 #include "tests/base/scan.h"
 
 enum verdict { TAKEN, REFUSED, NOT_COMPARABLE };
@@ -36,7 +36,7 @@ static void add_blank(struct buf *out)
 {
     static const char *const blanks[] = {"", "", "", "", " ", "\n", "\t \r"};
 
-    buf_add_string(out, blanks[rand_below(ARRAY_LEN(blanks))]);
+    buf_add_string(out, blanks[chance_below(ARRAY_LEN(blanks))]);
 }
 
 static void add_string(struct buf *out)
@@ -58,8 +58,8 @@ static void add_string(struct buf *out)
                                          "a somewhat longer run of plain characters, {\x5d:"};
 
     buf_add_char(out, '"');
-    for (size_t n = rand_below(6); n > 0; n--)
-        buf_add_string(out, pieces[rand_below(ARRAY_LEN(pieces))]);
+    for (size_t n = chance_below(6); n > 0; n--)
+        buf_add_string(out, pieces[chance_below(ARRAY_LEN(pieces))]);
     buf_add_char(out, '"');
 }
 
@@ -69,10 +69,10 @@ static void add_scalar(struct buf *out)
                                           "1",    "-12",   "3.25",    "1e5",    "-0.5E-3",
                                           "42",   "1E+2",  "1234567", "0.0625", "\"\""};
 
-    if (rand_below(2))
+    if (chance_below(2))
         add_string(out);
     else
-        buf_add_string(out, scalars[rand_below(ARRAY_LEN(scalars))]);
+        buf_add_string(out, scalars[chance_below(ARRAY_LEN(scalars))]);
 }
 
 /* Names come from the paths, so that hits happen, and are never given twice in one object. */
@@ -80,8 +80,8 @@ static void add_value(struct buf *out, unsigned depth)
 {
     static const char *const names[] = {"a", "b", "c",     "d",        "e",
                                         "f", "g", "model", "\\u0061b", "x"};
-    uint64_t kind = depth < 5 ? rand_below(4) : 3;
-    size_t n = rand_below(5), first = rand_below(ARRAY_LEN(names));
+    uint64_t kind = depth < 5 ? chance_below(4) : 3;
+    size_t n = chance_below(5), first = chance_below(ARRAY_LEN(names));
 
     add_blank(out);
     if (depth == 0)
@@ -111,6 +111,7 @@ START_TEST(random_texts_and_their_mutations_are_judged_as_by_jansson)
 {
     static const char favourites[] = "\"\\{}[]:,0123456789.eE+-tfnu \n\x80\xc3\xe4\xed\xf0\x00\x1f";
 
+    chance_begin();
     for (int round = 0; round < 1500; round++) {
         AUTO_CLEAR(buf) text = {.max = 1 << 20};
 
@@ -118,14 +119,14 @@ START_TEST(random_texts_and_their_mutations_are_judged_as_by_jansson)
         ck_assert(accepts(buf_span(&text)));
         agrees(buf_span(&text));
         for (int i = 0; i < 6; i++) {
-            size_t at = rand_below(text.len);
+            size_t at = chance_below(text.len);
 
-            if (rand_below(4) == 0)
+            if (chance_below(4) == 0)
                 memmove(text.data + at, text.data + at + 1, text.len - at);
             else
-                text.data[at] = favourites[rand_below(sizeof favourites - 1)];
+                text.data[at] = favourites[chance_below(sizeof favourites - 1)];
             agrees((struct span){text.data, strlen(text.data)});
-            agrees((struct span){text.data, rand_below(text.len)});
+            agrees((struct span){text.data, chance_below(text.len)});
         }
     }
 }
@@ -208,6 +209,7 @@ START_TEST(hits_are_where_jansson_finds_the_values)
 {
     unsigned found = 0;
 
+    chance_begin();
     for (int round = 0; round < 3000; round++) {
         AUTO_CLEAR(buf) text = {.max = 1 << 20};
         AUTO_JSON tree = NULL;
@@ -235,15 +237,17 @@ END_TEST
 
 START_TEST(random_texts_are_read_the_same_in_random_pieces)
 {
+    chance_begin();
     for (int round = 0; round < 300; round++) {
         AUTO_CLEAR(buf) text = {.max = 1 << 20};
         struct outcome whole, cut;
 
         add_value(&text, 0);
-        text.data[rand_below(text.len)] ^= (char)(rand_below(3) == 0 ? 1 << rand_below(8) : 0);
+        text.data[chance_below(text.len)] ^=
+            (char)(chance_below(3) == 0 ? 1 << chance_below(8) : 0);
         scan(buf_span(&text), &whole);
         for (int i = 0; i < 10; i++) {
-            scan_pieces(buf_span(&text), 1 + rand_below(40), 1 + rand_below(40), &cut);
+            scan_pieces(buf_span(&text), 1 + chance_below(40), 1 + chance_below(40), &cut);
             ck_assert_msg(memcmp(&whole, &cut, sizeof whole) == 0, "%s", text.data);
         }
     }

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "lib/base/json.h"
-#include "lib/base/rand.h"
+#include "tests/base/chance.h"
 #include "tests/base/run.h"
 
 static json_t *parsed(const char *text)
@@ -207,14 +207,15 @@ START_TEST(every_string_survives_writing)
                                          "\xe4\xbd\xa0",
                                          "\xf0\x9f\x98\x80"};
 
+    chance_begin();
     for (int round = 0; round < 3000; round++) {
         AUTO_CLEAR(buf) text = {.max = 1000};
         AUTO_CLEAR(buf) out = {.max = 10000};
         AUTO_JSON back = NULL;
         struct jw w;
 
-        for (size_t n = rand_below(40); n > 0; n--)
-            buf_add_string(&text, pieces[rand_below(ARRAY_LEN(pieces))]);
+        for (size_t n = chance_below(40); n > 0; n--)
+            buf_add_string(&text, pieces[chance_below(ARRAY_LEN(pieces))]);
         jw_init(&w, &out);
         jw_span(&w, buf_span(&text));
         back = json_parse(buf_span(&out), NULL);
@@ -225,17 +226,18 @@ END_TEST
 
 START_TEST(bytes_that_are_not_utf8_are_replaced)
 {
+    chance_begin();
     for (int round = 0; round < 5000; round++) {
         char bytes[20];
         AUTO_CLEAR(buf) out = {.max = 1000};
         AUTO_JSON back = NULL;
         struct jw w;
 
-        rand_bytes(bytes, sizeof bytes);
+        chance_bytes(bytes, sizeof bytes);
         for (size_t i = 0; i < sizeof bytes; i++)
             bytes[i] = bytes[i] ? bytes[i] : 'x';
         jw_init(&w, &out);
-        jw_span(&w, (struct span){bytes, rand_below(sizeof bytes)});
+        jw_span(&w, (struct span){bytes, chance_below(sizeof bytes)});
         back = json_parse(buf_span(&out), NULL);
         ck_assert_ptr_nonnull(back);
     }
