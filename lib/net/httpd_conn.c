@@ -50,6 +50,13 @@ static void arm(struct conn *c, enum conn_deadline which, int64_t ms, const char
 static void disarm(struct conn *c);
 static int64_t queued_ms(const struct conn *c);
 
+/* Before any request is known, so in no surface's shape. */
+static const char to_plain_http[] = "HTTP/1.1 400 Bad Request\r\n"
+                                    "Content-Type: text/plain\r\n"
+                                    "Content-Length: 58\r\n"
+                                    "Connection: close\r\n\r\n"
+                                    "This port speaks HTTPS: begin the base URL with https://.\n";
+
 static enum step (*const steps[CONN_NSTATES])(struct conn *) = {
     [CONN_HEAD] = read_head,         /* -> ASK, REPLY when refused, CLOSE */
     [CONN_ASK] = ask_handler,        /* -> BODY, or REPLY when refused or answered without it */
@@ -473,6 +480,10 @@ static void on_failed(void *arg, const struct err *err UNUSED)
     struct conn *c = arg;
 
     c->end = CONN_END_ABORT;
+    if (stream_leave_tls(c->stream)) {
+        stream_write(c->stream, to_plain_http, sizeof to_plain_http - 1);
+        c->end = CONN_END_FINISH;
+    }
     conn_die(c);
 }
 

@@ -579,6 +579,16 @@ void stream_finish(struct stream *s, void (*on_finished)(void *arg), void *arg)
         on_finished(arg);
 }
 
+bool stream_leave_tls(struct stream *s)
+{
+    if (!s->wire.tls || !tls_met_plain_http(s->wire.tls))
+        return false;
+    tls_free(s->wire.tls);
+    s->wire.tls = NULL;
+    s->state = STATE_OPEN;
+    return true;
+}
+
 void stream_reset(struct stream *s)
 {
     wire_reset_on_close(&s->wire);

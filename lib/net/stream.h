@@ -64,6 +64,9 @@ bool stream_is_full(const struct stream *s); /* queued > high */
  * passed, then free itself. The handlers are not called again and the caller's pointer is dead.
  * on_finished (or null) is called when it has freed itself, which may be at once. */
 void stream_finish(struct stream *s, void (*on_finished)(void *arg), void *arg);
+/* Inside on_failed, of a stream whose client spoke HTTP where TLS was expected: from here on all is in the clear, so that it
+ * can be told before stream_finish(). False, and nothing done, of any other. */
+bool stream_leave_tls(struct stream *s) MUST_USE;
 /* Closes at once and, on TCP, with a reset: the peer can't take it for an end. */
 void stream_reset(struct stream *s);
 

@@ -36,6 +36,7 @@ struct tls {
     SSL *ssl;
     char host[HOST_MAX]; /* of a client */
     bool may_shut_down;  /* handshake done, nothing broken, close_notify not sent yet */
+    bool met_plain_http;
 };
 
 static const unsigned char alpn[] = "\x08http/1.1";
@@ -341,6 +342,7 @@ static enum tls_want broken(struct tls *t, int sys, struct err *err)
     long verified = SSL_get_verify_result(t->ssl);
 
     t->may_shut_down = false;
+    t->met_plain_http = is_reason(first, SSL_R_HTTP_REQUEST);
     if (is_reason(first, SSL_R_UNEXPECTED_EOF_WHILE_READING)) {
         err_set(err, ERR_CLOSED, "the peer closed the connection without ending TLS");
     } else if (is_reason(first, SSL_R_CERTIFICATE_VERIFY_FAILED)) {
@@ -371,6 +373,11 @@ static bool tls_error(struct err *err, enum err_code code, const char *what)
 
     ERR_clear_error();
     return err_set(err, code, "%s: %s", what, reason ? reason : "refused by OpenSSL");
+}
+
+bool tls_met_plain_http(const struct tls *t)
+{
+    return t->met_plain_http;
 }
 
 bool tls_has_pending(const struct tls *t)

@@ -37,6 +37,8 @@ enum tls_want tls_read(struct tls *t, char *out, size_t size, size_t *n, struct 
 /* May take less than n (partial write). */
 enum tls_want tls_write(struct tls *t, const char *bytes, size_t n, size_t *taken,
                         struct err *err) MUST_USE;
+/* After a server's handshake failed: the client spoke HTTP, and can read an answer in the clear, as nothing was sent to it. */
+bool tls_met_plain_http(const struct tls *t);
 bool tls_has_pending(const struct tls *t);
 bool tls_is_resumed(const struct tls *t); /* after the handshake: it went on from an earlier one */
 void tls_shutdown(struct tls *t);         /* sends close_notify once, without waiting */

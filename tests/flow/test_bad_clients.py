@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -127,6 +128,17 @@ def test_refused_with_a_clear_error_and_closed(gateway: Served, name: str) -> No
         assert wire.is_closed(), "what follows what could not be parsed must not be read as a request"
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_who_speaks_http_to_a_port_of_https_is_told(gateway: Served, method: str) -> None:
+    for port in (gateway.port, gateway.console_port):
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        asked.request(method, "/v1/models", b"x" * 100_000 if method == "POST" else None, {"Authorization": f"Bearer {gateway.key}"})
+        reply = asked.getresponse()
+        assert (reply.status, reply.getheader("connection")) == (400, "close")
+        assert reply.read() == b"This port speaks HTTPS: begin the base URL with https://.\n"
+        asked.close()
+
+
 def test_trailers_are_not_headers(gateway: Served) -> None:
     with gateway.wire("nothing") as wire:
         data = json.dumps(BODY)
@@ -238,7 +250,7 @@ def test_a_connection_that_says_nothing_is_given_up(hasty: Served) -> None:
 
 
 def test_a_handshake_that_never_comes_is_given_up(hasty: Served) -> None:
-    for start in (b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"):
+    for start in (b"", b"\x16\x03\x01"):
         with socket.create_connection(hasty.address, PATIENCE) as raw:
             answer = b""
             with contextlib.suppress(ConnectionError):
