@@ -11,6 +11,7 @@
 
 #define BODY_MAX   8192
 #define FIELDS_MAX (10 + PROBLEM_MORE)
+#define RETRY_MS   1000 /* of a 503, when nobody knows more */
 
 static const struct problem_row rows[PROBLEM_COUNT] = {
     [CALLER_BAD_REQUEST] = {"caller_bad_request", 400, "invalid_request_error", NULL, 0,
@@ -180,6 +181,8 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
                    const char *format, ...)
 {
     const struct problem_row *row = problem_row(p);
+    int64_t retry_after_ms =
+        !details->retry_after_ms && row->status == 503 ? RETRY_MS : details->retry_after_ms;
     struct problem_details shaped = *details;
     char message[ERR_TEXT_MAX * 2], seconds[24], ms[24];
     struct field_list list = {0};
@@ -203,9 +206,9 @@ void problem_reply(struct http_request *r, enum problem p, const struct problem_
         add_field(&list, "x-should-retry", row->retry > 0 ? "true" : "false");
     if (row->status == 401)
         add_field(&list, "www-authenticate", "Bearer");
-    if (details->retry_after_ms > 0) {
-        snprintf(seconds, sizeof seconds, "%" PRId64, (details->retry_after_ms + 999) / 1000);
-        snprintf(ms, sizeof ms, "%" PRId64, details->retry_after_ms);
+    if (retry_after_ms > 0) {
+        snprintf(seconds, sizeof seconds, "%" PRId64, (retry_after_ms + 999) / 1000);
+        snprintf(ms, sizeof ms, "%" PRId64, retry_after_ms);
         add_field(&list, "retry-after", seconds);
         add_field(&list, "retry-after-ms", ms);
     }

@@ -69,7 +69,7 @@ enum error_shape error_shape_of(const struct http_request *r);
 
 #define PROBLEM_MORE 12
 
-/* `request_id` and `param` may be null; retry_after_ms 0: none. */
+/* `request_id` and `param` may be null; retry_after_ms 0: unknown, which a 503 tells as a second and others not at all. */
 struct problem_details {
     enum error_shape shape; /* for problem_write(); a reply has the shape of its request */
     const char *request_id, *param;
