@@ -65,14 +65,14 @@ static void paid_post(struct server *s, struct http_request *r, enum surface sur
     struct caller caller = *request_caller(r);
     AUTO(key_access) access UNUSED = key_access_hold(caller.holder.access);
 
-    if (!s->calls || s->ledger.is_stopped || !s->ledger.catalogue) {
-        enum problem p = !s->calls              ? GATEWAY_JOURNAL_FULL
-                         : s->ledger.is_stopped ? GATEWAY_UNAVAILABLE
-                                                : GATEWAY_RECOVERING;
+    if (!s->calls || s->ledger.is_stopped) {
+        enum problem p = s->calls ? GATEWAY_UNAVAILABLE : GATEWAY_JOURNAL_FULL;
 
         reply_problem(r, p, "%s", problem_row(p)->message);
         return;
     }
+    if (!has_catalogue(s, r))
+        return;
     request_release(r);
     paid_call_start(s->calls, r, &caller, surface);
 }

@@ -2,7 +2,7 @@
 #include "gateway/message_routes.h"
 
 #include "gateway/key_gate.h"
-#include "gateway/server.h"
+#include "gateway/readiness.h"
 #include "gateway/service.h"
 #include "lib/base/jscan.h"
 
@@ -16,7 +16,7 @@ static bool read_model(struct span body, char model[MODEL_TEXT], struct err *err
 
 void count_tokens_post(void *server, struct http_request *r, const struct route_match *match)
 {
-    const struct catalogue *catalogue = ((struct server *)server)->ledger.catalogue;
+    const struct server *s = server;
     struct span body = http_request_body(r);
     AUTO_CLEAR(buf) json = {.max = 256};
     char model[MODEL_TEXT];
@@ -30,7 +30,9 @@ void count_tokens_post(void *server, struct http_request *r, const struct route_
         reply_problem(r, CALLER_BAD_REQUEST, "%s", err.text);
         return;
     }
-    m = catalogue ? catalogue_model(catalogue, model) : NULL;
+    if (!has_catalogue(s, r))
+        return;
+    m = catalogue_model(s->ledger.catalogue, model);
     if (!m || !model_serves(m, SURFACE_MESSAGES)) {
         reply_problem(r, m ? CALLER_WRONG_SURFACE : CALLER_UNKNOWN_MODEL,
                       "There is no model '%s' that is served at /v1/messages; GET /v1/models lists "

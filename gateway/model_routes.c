@@ -4,7 +4,7 @@
 
 #include "gateway/backend_choice.h"
 #include "gateway/key_gate.h"
-#include "gateway/server.h"
+#include "gateway/readiness.h"
 #include "gateway/service.h"
 
 #define LIST_BYTES_MAX (4 * 1024 * 1024)
@@ -26,6 +26,8 @@ void models_get(void *server, struct http_request *r, const struct route_match *
     struct jw w;
 
     (void)match;
+    if (!has_catalogue(s, r))
+        return;
     jw_init(&w, &json);
     begin_list(r, &w);
     for (size_t i = 0; i < catalogue_model_count(c); i++)
@@ -91,11 +93,14 @@ static void end_list(const struct server *server, const struct http_request *r, 
 void model_get(void *server, struct http_request *r, const struct route_match *match)
 {
     const struct server *s = server;
-    const struct model *m = catalogue_model(s->ledger.catalogue, match->value[0]);
     AUTO_CLEAR(buf) json = {.max = LIST_BYTES_MAX};
+    const struct model *m;
     struct gate_refusal why;
     struct jw w;
 
+    if (!has_catalogue(s, r))
+        return;
+    m = catalogue_model(s->ledger.catalogue, match->value[0]);
     if (!m || !may_be_called(s, m)) {
         reply_problem(r, CALLER_UNKNOWN_MODEL,
                       "The model '%s' does not exist; GET /v1/models lists what this key may call",

@@ -4,6 +4,8 @@
  * when no account's partition admits is there nothing to send calls for. */
 #include "gateway/readiness.h"
 
+#include "gateway/service.h"
+
 const char *readiness_reason(const struct server *s)
 {
     if (s->draining)
@@ -19,4 +21,11 @@ const char *readiness_reason(const struct server *s)
     if (!s->ledger.catalogue)
         return "the catalogue has not been read yet";
     return NULL;
+}
+
+bool has_catalogue(const struct server *s, struct http_request *r)
+{
+    if (!s->ledger.catalogue)
+        reply_problem(r, GATEWAY_RECOVERING, "%s", problem_row(GATEWAY_RECOVERING)->message);
+    return s->ledger.catalogue != NULL;
 }

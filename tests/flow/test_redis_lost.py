@@ -175,6 +175,29 @@ def test_a_gateway_that_starts_without_redis_refuses_calls_until_it_comes(gatewa
     check_billed(gateway, account, key, {reply.headers["x-request-id"]})
 
 
+def test_a_catalogue_that_cannot_be_read_yet_is_no_empty_one(gateway: Served) -> None:
+    """A gateway starts while Redis answers about keys and not about the catalogue, as when its server of a Cluster is away."""
+    _, key = gateway.new_account("10")
+    gateway.stop_serving()
+    gateway.redis.command("RENAME", "tg:{m00}:catalogue", "tg:{m00}:aside")
+    gateway.redis.command("SET", "tg:{m00}:catalogue", "not to be read")
+    gateway.serve()
+    try:
+        wait_until(lambda: gateway.try_get("/v1/balance", key)[0] == 200, "keys can be read")
+        workers = gateway.workers()
+        for path in ("/v1/models", "/v1/models/demo/fast"):
+            status, body = gateway.try_get(path, key)
+            assert (status, body["error"]["code"]) == (503, "service_unavailable"), path
+        with gateway.wire(key) as wire:
+            assert wire.ask(wire.post("/v1/messages/count_tokens", {"model": "demo/fast", "messages": []})).status == 503
+            check_refused([wire.ask(wire.chat(FAST))])
+        assert gateway.workers() == workers, "none has died"
+    finally:
+        gateway.redis.command("RENAME", "tg:{m00}:aside", "tg:{m00}:catalogue")
+    gateway.wait_ready()
+    assert {model["id"] for model in gateway.get("/v1/models", key)["data"]} == {f"demo/{name}" for name in gateway.backends}
+
+
 @pytest.mark.parametrize("words,says", [
     (["account", "credit", "demo", "1"], "written"), (["settle", "status"], "away"), (["settle", "close", "2026-01"], "away"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
