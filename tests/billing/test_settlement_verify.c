@@ -92,6 +92,56 @@ START_TEST(a_whole_bundle_passes_every_proof)
 }
 END_TEST
 
+/* The first and the last of November's calls. Where `has_zone`, of an account by whose own days they began in October and in
+ * December. */
+static struct world *world_edges(bool has_zone)
+{
+    static const char *const ends[] = {"2026-10-31T16:00:00.000Z", "2026-11-30T15:59:59.999Z"};
+    static const char *const days[] = {"2026-10-31", "2026-12-01"};
+    struct world *w = world_new(DECEMBER);
+
+    world_begin(w, 0, "2026-11");
+    world_contract(w, 0, "ann", WORLD_FROM, 7000);
+    world_price(w, 0, "basic", WORLD_FROM, "CNY", "2.00", "8.00");
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct event e = world_event(w, "acme", "ann/chat", 0, "ann:1", 7000, 1000000, ends[i]);
+        if (has_zone)
+            ck_assert(span_copy(span_of(days[i]), e.began_on, sizeof e.began_on));
+        world_write(w, 0, &e);
+    }
+    world_seal(w, 0);
+    world_archive(w, 0);
+    return w;
+}
+
+START_TEST(the_days_that_a_client_counts_by_move_nothing_between_months)
+{
+    struct world *with = world_edges(true), *without = world_edges(false);
+    AUTO_STRING out = world_path(with, "out");
+    AUTO_STRING plain = world_path(without, "out");
+    static const char *const same[] = {"statements.csv", "lines.csv", "accounts.csv"};
+    struct settlement_verdict v;
+
+    close_to(with, "2026-11", out);
+    close_to(without, "2026-11", plain);
+    passes(&(struct settlement_proof){.dir = out, .archive = with->archive}, &v);
+    ck_assert(v.is_complete);
+    ck_assert_int_eq(v.events, 2);
+    for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+        AUTO_STRING zoned = file_text(out, same[i]);
+        AUTO_STRING usual = file_text(plain, same[i]);
+        ck_assert_str_eq(zoned, usual);
+    }
+    run_command("zstd -qd %s/events.jsonl.zst -o %s/events.jsonl", out, with->top);
+    AUTO_STRING events = file_text(with->top, "events.jsonl");
+    const char *first = strstr(events, "\"began_on\":\"2026-10-31\"");
+    ck_assert_ptr_nonnull(first);
+    ck_assert_ptr_nonnull(strstr(first, "\"began_on\":\"2026-12-01\""));
+    world_free(with);
+    world_free(without);
+}
+END_TEST
+
 START_TEST(a_preview_is_proven_up_to_the_heads_it_covers)
 {
     struct world *w = world_new("2026-11-20T00:00:00Z");
@@ -303,6 +353,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, a_whole_bundle_passes_every_proof);
+    tcase_add_test(tcase, the_days_that_a_client_counts_by_move_nothing_between_months);
     tcase_add_test(tcase, a_preview_is_proven_up_to_the_heads_it_covers);
     tcase_add_test(tcase, every_flipped_byte_is_found);
     tcase_add_test(tcase, what_is_missing_cut_or_added_is_found);
