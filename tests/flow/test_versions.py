@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,10 +16,11 @@ import pytest
 import money
 import tollgate
 from test_month_end import after, noon_of_the_second, statements, verify
-from tollgate import Dev, wait_until
+from tollgate import Dev, Served, wait_until
 
 OLD, NEW = {"call": "1", "input_tokens": "0", "output_tokens": "0"}, {"call": "3", "input_tokens": "0", "output_tokens": "0"}
 WEIGHTS = {"ann": 2, "bea": 1}
+DIME = {"dime": {"call": "0.10", "input_tokens": "0", "output_tokens": "0"}}
 CALL = {"model": "ann/shared", "messages": [{"role": "user", "content": "one"}]}
 
 
@@ -140,3 +143,24 @@ def test_months_with_two_versions_can_be_proven_and_rated_again(story: Story) ->
     assert "cost what was charged" in done.stderr
     done = tollgate.run("price", "rerate", after(story.next), config=story.dev.config, check=True)
     assert done.stderr == "the archive has no event of that month\n"
+
+
+def test_what_no_price_in_the_archive_explains_is_told_call_by_call(served: Served) -> None:
+    """The worker's calls are archived before the console's record of their price is."""
+    served.backends = {"fast": {"kind": "echo"}}
+    served.options = {"workers": 1, "changes_age": "1 h"}
+    served.start().set_up("1", [{"id": "demo/fast", "price": "dime", "backends": [{"name": "fast"}]}], DIME)
+    with served.wire(served.key, 120) as wire:
+        assert wire.ask(wire.chat({"model": "demo/fast", "messages": CALL["messages"]})).status == 200
+    (event,) = served.events()
+    (worker,) = served.workers()
+    (writer,) = [one["writer"] for one in served.cli("journal", "show") if one.get("owner_pid") == worker]
+    os.kill(worker, signal.SIGUSR1)
+    wait_until(lambda: list((served.archive / writer).glob("*.jsonl.zst")), "the worker's segment is archived", 120)
+    done = tollgate.run("price", "rerate", event["period"], "--json", config=served.config)
+    (row,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, row["amount"], row["rerated"], row["different"]) == (1, "0.1", "0", 1)
+    assert "1 of the archived events" in done.stderr and event["request_id"] in done.stderr and "nowhere stated" in done.stderr
+    (console,) = served.children("console")
+    os.kill(console, signal.SIGUSR1)
+    wait_until(lambda: "cost what was charged" in served.refused_or_done("price", "rerate", event["period"]), "the price is archived too", 120)
