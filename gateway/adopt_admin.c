@@ -81,7 +81,7 @@ static bool is_busy(const struct console *c, struct http_request *r)
     if (!c->adopting)
         return false;
     reply_problem(r, CALLER_CONFLICT,
-                  "What a directory of writer %s still has is being booked; ask again when that is "
+                  "what a directory of writer %s still has is being booked; ask again when that is "
                   "done",
                   c->adopting->writer);
     return true;

@@ -80,7 +80,7 @@ static void on_found(void *arg, const struct span *line, const struct err *err)
     if (l->request && err)
         reply_err(l->request, err);
     else if (l->request && !line)
-        reply_problem(l->request, CALLER_NOT_FOUND, "There is no call %s", l->wanted);
+        reply_problem(l->request, CALLER_NOT_FOUND, "there is no call %s", l->wanted);
     else if (l->request &&
              (!(record = json_parse(*line, &bad)) || !event_parse(record, &l->event, &bad)))
         reply_err(l->request, &bad);

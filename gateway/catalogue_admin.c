@@ -50,14 +50,14 @@ void catalogue_post(void *server, struct http_request *r, const struct route_mat
         return;
     if (c->is_applying || !projection_is_current(c->ledger.projection)) {
         reply_problem(r, GATEWAY_RECOVERING,
-                      "Changes made before are still on their way to Redis; apply the catalogue "
+                      "changes made before are still on their way to Redis; apply the catalogue "
                       "again in a moment");
         return;
     }
     if (query_get(http_request_query(r), "dry_run", dry, sizeof dry) == QUERY_ABSENT &&
         (query_get(http_request_query(r), "op", op, sizeof op) != QUERY_FOUND ||
          !id_is_valid(span_of(op)))) {
-        reply_problem(r, CALLER_BAD_REQUEST, "An operation id is needed: ?op=…");
+        reply_problem(r, CALLER_BAD_REQUEST, "an operation id is needed: ?op=…");
         return;
     }
     a = xcalloc(1, sizeof *a);
@@ -266,7 +266,7 @@ void model_show_get(void *server, struct http_request *r, const struct route_mat
         return;
     m = catalogue_model(c->ledger.catalogue, match->value[0]);
     if (!m) {
-        reply_problem(r, CALLER_NOT_FOUND, "There is no model '%s'", match->value[0]);
+        reply_problem(r, CALLER_NOT_FOUND, "there is no model '%s'", match->value[0]);
         return;
     }
     jw_init(&w, &json);

@@ -28,7 +28,7 @@ void creator_show_get(void *server, struct http_request *r, const struct route_m
     else if (catalogue_creator(c->ledger.catalogue, match->value[0]))
         start(c, r, match->value[0]);
     else
-        reply_problem(r, CALLER_NOT_FOUND, "There is no creator '%s'", match->value[0]);
+        reply_problem(r, CALLER_NOT_FOUND, "there is no creator '%s'", match->value[0]);
 }
 
 static void start(struct console *c, struct http_request *r, const char *creator)

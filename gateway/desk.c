@@ -33,7 +33,7 @@ bool desk_is_open(const struct console *c, struct http_request *r)
         return true;
     reply_problem(
         r, GATEWAY_JOURNAL_FULL,
-        "The console's journal can't be used, so nothing can be changed; its log says why");
+        "the console's journal can't be used, so nothing can be changed; its log says why");
     return false;
 }
 

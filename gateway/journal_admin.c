@@ -47,7 +47,7 @@ static void on_end(void *arg, const struct journal_report *report, const char *m
     if (a->request && report)
         answer(a->request, report);
     else if (a->request)
-        reply_problem(a->request, GATEWAY_UNAVAILABLE, "After %d s it is not done: %s",
+        reply_problem(a->request, GATEWAY_UNAVAILABLE, "after %d s it is not done: %s",
                       WAIT_MS / 1000, missing);
     free(a);
 }

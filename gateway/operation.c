@@ -121,7 +121,7 @@ void operation_reply_other(struct http_request *r, const char *op)
 {
     reply_problem(
         r, CALLER_CONFLICT,
-        "Operation %s was booked already, with other values; another change needs another "
+        "operation %s was booked already, with other values; another change needs another "
         "operation id",
         op);
 }
@@ -129,7 +129,7 @@ void operation_reply_other(struct http_request *r, const char *op)
 void key_reply_other(struct http_request *r, const char *op, const char *public_id)
 {
     reply_problem(r, CALLER_CONFLICT,
-                  "Operation %s made key %s already, with other values or under a pepper that is "
+                  "operation %s made key %s already, with other values or under a pepper that is "
                   "no longer there; another key needs another operation id",
                   op, public_id);
 }

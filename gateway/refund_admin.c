@@ -136,12 +136,12 @@ static bool decide(struct refund_job *job, const struct refund_set *refunds)
         return may_book(job, refunds);
     if (job->has_amount && booked->nanos != job->refund.amount.nanos)
         reply_problem(turn_request(job->turn), CALLER_CONFLICT,
-                      "Operation %s was booked already, with the amount %s; another refund needs "
+                      "operation %s was booked already, with the amount %s; another refund needs "
                       "another operation id",
                       job->refund.op, decimal_format(booked->nanos, amount));
     else if (!booked->counts)
         reply_problem(turn_request(job->turn), CALLER_CONFLICT,
-                      "Operation %s was booked, but others left too little of the call for it: it "
+                      "operation %s was booked, but others left too little of the call for it: it "
                       "is in suspense and does not count",
                       job->refund.op);
     else
@@ -180,7 +180,7 @@ static bool may_book(struct refund_job *job, const struct refund_set *refunds)
         r->amount.nanos = left;
     if (left <= 0)
         reply_problem(turn_request(job->turn), CALLER_CONFLICT,
-                      "Nothing is left to refund of %s: it cost %s %s, and that much was refunded",
+                      "nothing is left to refund of %s: it cost %s %s, and that much was refunded",
                       r->request_id, charged, r->amount.currency);
     else if (r->amount.nanos > left)
         reply_problem(turn_request(job->turn), CALLER_CONFLICT,

@@ -321,7 +321,7 @@ void webhook_test_post(void *server, struct http_request *r, const struct route_
 
     if (!c->notifier) {
         reply_problem(r, GATEWAY_UNAVAILABLE,
-                      "Webhooks are sent by a running server; start it with 'tollgate serve'");
+                      "webhooks are sent by a running server; start it with 'tollgate serve'");
         return;
     }
     a = xcalloc(1, sizeof *a);

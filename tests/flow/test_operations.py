@@ -65,7 +65,7 @@ def test_a_change_that_is_repeated_later_does_not_set_the_old_limit_again(gatewa
     assert "nothing was changed" in again.stderr
     assert limits(gateway, account) == (0, 7, 70)
     for other in (["--rpm", "6"], ["--rpm", "5"], ["--rpm", "5", "--tpm", "71"], ["--concurrency", "1"]):
-        assert f"Operation {op} was booked already, with other values" in \
+        assert f"operation {op} was booked already, with other values" in \
             gateway.refused("account", "limit", account, *other, "--op", op)
     assert limits(gateway, account) == (0, 7, 70)
 

@@ -55,7 +55,7 @@ def test_a_refund_gives_back_what_was_asked_for_and_then_the_rest(gateway: Dev) 
     assert Decimal(gateway.get("/v1/balance", key)["balance"]) == 10
     seen = gateway.get(f"/v1/usage/{event['request_id']}", key)
     assert seen["refunded"] == shown["refunded"] and seen["refunds"] == shown["refunds"]
-    assert "Nothing is left" in gateway.refused("usage", "refund", event["request_id"], "--reason", "again")
+    assert "nothing is left" in gateway.refused("usage", "refund", event["request_id"], "--reason", "again")
 
 
 def test_a_repeated_operation_counts_once(gateway: Dev) -> None:
