@@ -23,7 +23,7 @@ const char *readiness_reason(const struct server *s)
     return NULL;
 }
 
-bool has_catalogue(const struct server *s, struct http_request *r)
+bool readiness_has_catalogue(const struct server *s, struct http_request *r)
 {
     if (!s->ledger.catalogue)
         reply_problem(r, GATEWAY_RECOVERING, "%s", problem_row(GATEWAY_RECOVERING)->message);

@@ -7,6 +7,6 @@
 /* Null: ready. Else one clause for /readyz and the log. */
 const char *readiness_reason(const struct server *s);
 /* False: the catalogue has not been read yet, and the request was told so. */
-bool has_catalogue(const struct server *s, struct http_request *r);
+bool readiness_has_catalogue(const struct server *s, struct http_request *r);
 
 #endif
