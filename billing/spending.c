@@ -1,8 +1,6 @@
 /* spending.c - names of sums. */
 #include "billing/spending.h"
 
-#include <stdio.h>
-
 #include "lib/base/clock.h"
 
 static const char *name(const char *account, struct span window, const char *currency,
@@ -23,7 +21,13 @@ const char *spent_day_name(const char *account, const char *day, const char *cur
 static const char *name(const char *account, struct span window, const char *currency,
                         char out[SPENT_TEXT])
 {
-    snprintf(out, SPENT_TEXT, "%s:%.*s:%s", account, SPAN_FMT(window), currency);
+    struct buf text = {.data = out, .cap = SPENT_TEXT, .max = SPENT_TEXT - 1};
+
+    buf_add_string(&text, account);
+    buf_add_char(&text, ':');
+    buf_add_span(&text, window);
+    buf_add_char(&text, ':');
+    buf_add_string(&text, currency);
     return out;
 }
 
