@@ -16,6 +16,7 @@ static void count_request(const struct request_log *l);
 static void count_call(const struct request_log *l);
 static void write_line(const struct request_log *l);
 static void write_request(const struct request_log *l, struct jw *w);
+static void write_client(const struct addr *client, struct jw *w);
 static void write_call(const struct request_log *l, struct jw *w);
 static int64_t since_began_ms(const struct request_log *l, int64_t at);
 
@@ -118,8 +119,8 @@ static void write_request(const struct request_log *l, struct jw *w)
     jw_string_member(w, "tollgate.request_id", l->request_id);
     jw_string_member(w, "http.request.method", l->method);
     jw_string_member(w, "url.path", l->path);
-    if (l->client[0])
-        jw_string_member(w, "client.address", l->client);
+    if (l->client.len)
+        write_client(&l->client, w);
     if (l->route)
         jw_string_member(w, "http.route", l->route);
     jw_int_member(w, "http.response.status_code", l->status);
@@ -133,6 +134,16 @@ static void write_request(const struct request_log *l, struct jw *w)
         jw_string_member(w, "tollgate.account", l->account);
     if (l->key[0])
         jw_string_member(w, "tollgate.key", l->key);
+}
+
+/* Without its port. */
+static void write_client(const struct addr *client, struct jw *w)
+{
+    char text[ADDR_TEXT], *port;
+
+    port = strrchr(addr_format(client, text), ':');
+    jw_span_member(w, "client.address",
+                   (struct span){text, port ? (size_t)(port - text) : strlen(text)});
 }
 
 static void write_call(const struct request_log *l, struct jw *w)

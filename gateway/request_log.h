@@ -24,7 +24,7 @@ struct request_log {
     char request_id[REQUEST_ID_TEXT];
     char account[ID_TEXT], key[KEY_ID_PUBLIC]; /* "" while nobody is known */
     char method[12], path[LOGGED_PATH];
-    char client[ADDR_TEXT]; /* "" when not known */
+    struct addr client; /* of no length when not known */
     const char *route; /* its pattern; null: none was found */
     int64_t began_at;  /* wall clock */
     int64_t began;     /* monotonic, as all others */

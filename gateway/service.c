@@ -81,17 +81,11 @@ static struct request_log *begin_log(const struct exchange *x)
 {
     struct request_log *l = request_log_new(x->service->reporter, x->caller.request_id);
     struct span path = http_request_path(x->request);
-    struct addr peer;
-    char *port;
 
     span_cut(http_request_head(x->request)->method, l->method, sizeof l->method);
     span_cut(path, l->path, sizeof l->path);
-    if (http_request_peer(x->request, &peer)) {
-        addr_format(&peer, l->client);
-        port = strrchr(l->client, ':');
-        if (port)
-            *port = '\0';
-    }
+    if (!http_request_peer(x->request, &l->client))
+        l->client.len = 0;
     return l;
 }
 

@@ -33,7 +33,7 @@ struct stream {
     struct stream_handlers handlers;
     void *arg;
     struct stream_limits limits;
-    struct addr peer; /* while it connects */
+    struct addr peer; /* of no length: nobody has asked yet */
 
     struct event event;
     short interest;           /* what `event` waits for; 0: not added */
@@ -595,12 +595,15 @@ void stream_reset(struct stream *s)
     stream_free(s);
 }
 
-bool stream_peer_addr(const struct stream *s, struct addr *out)
+bool stream_peer_addr(struct stream *s, struct addr *out)
 {
     struct addr peer = {.len = sizeof peer.u};
 
-    if (getpeername(s->wire.fd, &peer.u.any, &peer.len) != 0)
-        return false;
-    *out = peer;
+    if (!s->peer.len) {
+        if (getpeername(s->wire.fd, &peer.u.any, &peer.len) != 0)
+            return false;
+        s->peer = peer;
+    }
+    *out = s->peer;
     return true;
 }

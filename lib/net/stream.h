@@ -85,7 +85,7 @@ void stream_await_reset(struct stream *s);
 /* Whether the peer has reset the connection, be it behind its end or behind a failure: it had
  * closed before it had read everything sent to it. The stream is of no use afterwards. */
 bool stream_was_reset(struct stream *s);
-/* Who is at the other end; false when the kernel no longer knows. */
-bool stream_peer_addr(const struct stream *s, struct addr *out) MUST_USE;
+/* Who is at the other end, asked of the kernel once; false when it no longer knows. */
+bool stream_peer_addr(struct stream *s, struct addr *out) MUST_USE;
 
 #endif
