@@ -9,7 +9,6 @@
 #include "billing/spending.h"
 #include "billing/webhook_record.h"
 #include "lib/base/clock.h"
-#include "lib/base/jscan.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -19,7 +18,7 @@
 #define CLAIM_KEYS     1
 #define CLAIM_FIELDS   4
 #define SETTING_FIELDS 5
-#define OBJECT_TEXT    (JSCAN_TEXT + 24)
+#define OBJECT_TEXT    (MEMBER_TEXT + 24)
 #define NAME_TEXT      (ID_TEXT + 8)
 
 struct effects {
@@ -27,7 +26,7 @@ struct effects {
     const struct record_head *head;
     struct span line;
     uint32_t crc;
-    bool is_json;
+    bool is_record;
     int64_t recent_since;
     struct known_day *day;      /* of the record read last, most often that of the next */
     struct known_day *began_on; /* likewise, of the call's beginning */
@@ -134,7 +133,7 @@ void effects_free(struct effects *e)
 void effects_read(struct effects *e, const struct record_head *head, struct span line, uint32_t crc,
                   int64_t recent_since)
 {
-    e->is_json = members_read(e->members, line);
+    e->is_record = members_read(e->members, line);
     e->head = head;
     e->line = line;
     e->crc = crc;
@@ -148,7 +147,7 @@ void effects_add(struct effects *e, struct batch *b)
     add_record *add = adders[e->head->kind][side];
 
     batch_past(b, past_ms(e));
-    if (e->is_json && add && add(e, b, at))
+    if (e->is_record && add && add(e, b, at))
         return;
     batch_record(b, at, "suspend", e->line, 0, 1);
     batch_field_text(b, UNREADABLE);
@@ -160,7 +159,7 @@ static int64_t past_ms(const struct effects *e)
     enum path path = e->head->kind == RECORD_CALL ? P_ENDED_AT : P_AT;
     int64_t when;
 
-    if (!e->recent_since || !e->is_json || !member_time(e->members, path, &when) ||
+    if (!e->recent_since || !e->is_record || !member_time(e->members, path, &when) ||
         when >= e->recent_since)
         return 0;
     return when / NANOS_PER_MS;

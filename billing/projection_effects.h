@@ -1,4 +1,4 @@
-/* projection_effects.h - what a record does to each of its partitions, read from its line in one scan and written as
+/* projection_effects.h - what a record does to each of its partitions, read from its line in one walk and written as
  * the keys and fields that the apply scripts take. */
 #ifndef TOLLGATE_BILLING_PROJECTION_EFFECTS_H
 #define TOLLGATE_BILLING_PROJECTION_EFFECTS_H

@@ -62,12 +62,12 @@ struct table {
     const char *model;
 };
 
-static enum setting_form form_of(const struct members *m, enum record_kind kind);
-static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form);
-static bool read_model(const struct members *m, struct table *out);
-static bool read_rows(const struct members *m, const struct table *table, struct setting *out);
-static bool add_values(const struct members *m, const struct table *table, struct buf *out);
-static bool add_value(const struct members *m, const struct row *row, struct buf *out);
+static enum setting_form form_of(struct members *m, enum record_kind kind);
+static bool is_whole(struct members *m, enum record_kind kind, enum setting_form form);
+static bool read_model(struct members *m, struct table *out);
+static bool read_rows(struct members *m, const struct table *table, struct setting *out);
+static bool add_values(struct members *m, const struct table *table, struct buf *out);
+static bool add_value(struct members *m, const struct row *row, struct buf *out);
 
 const char *setting_form_name(enum setting_form form)
 {
@@ -76,7 +76,7 @@ const char *setting_form_name(enum setting_form form)
     return names[form];
 }
 
-bool setting_read(const struct members *m, enum record_kind kind, struct setting *out)
+bool setting_read(struct members *m, enum record_kind kind, struct setting *out)
 {
     struct table table = {key_rows, ARRAY_LEN(key_rows), NULL};
 
@@ -88,7 +88,7 @@ bool setting_read(const struct members *m, enum record_kind kind, struct setting
 }
 
 /* A change may be of the account's budgets for one model. */
-static bool read_model(const struct members *m, struct table *out)
+static bool read_model(struct members *m, struct table *out)
 {
     const char *model;
 
@@ -100,14 +100,14 @@ static bool read_model(const struct members *m, struct table *out)
     return true;
 }
 
-bool setting_read_replaced(const struct members *m, struct setting *out)
+bool setting_read_replaced(struct members *m, struct setting *out)
 {
     out->form = SETTING_ROTATE;
     return member_is_named(m, P_REPLACED_UNTIL) &&
            read_rows(m, &(struct table){replaced_rows, ARRAY_LEN(replaced_rows), NULL}, out);
 }
 
-static bool read_rows(const struct members *m, const struct table *table, struct setting *out)
+static bool read_rows(struct members *m, const struct table *table, struct setting *out)
 {
     struct buf values = {
         .data = out->values, .cap = sizeof out->values, .max = sizeof out->values - 1};
@@ -116,7 +116,7 @@ static bool read_rows(const struct members *m, const struct table *table, struct
            member_time(m, P_AT, &out->at) && add_values(m, table, &values);
 }
 
-static enum setting_form form_of(const struct members *m, enum record_kind kind)
+static enum setting_form form_of(struct members *m, enum record_kind kind)
 {
     if (member_is_named(m, kind == RECORD_ACCOUNT ? P_CURRENCY : P_OWNER))
         return SETTING_CREATE;
@@ -126,7 +126,7 @@ static enum setting_form form_of(const struct members *m, enum record_kind kind)
 }
 
 /* Without these there is no object, and nothing but a revocation names the state. */
-static bool is_whole(const struct members *m, enum record_kind kind, enum setting_form form)
+static bool is_whole(struct members *m, enum record_kind kind, enum setting_form form)
 {
     bool has_hash = member_is_named(m, P_HASH) && member_is_named(m, P_PEPPER);
 
@@ -139,7 +139,7 @@ static bool is_whole(const struct members *m, enum record_kind kind, enum settin
     return member_is_named(m, P_OWNER_KIND) && has_hash && !member_is_named(m, P_STATE);
 }
 
-static bool add_values(const struct members *m, const struct table *table, struct buf *out)
+static bool add_values(struct members *m, const struct table *table, struct buf *out)
 {
     for (const struct row *row = table->rows; row < table->rows + table->count; row++) {
         if (!member_is_named(m, row->path))
@@ -158,7 +158,7 @@ static bool add_values(const struct members *m, const struct table *table, struc
 
 /* A time that is null is "0": never. JSON or a zone that is null is empty; else it stands as it is, which is without
  * blanks. */
-static bool add_value(const struct members *m, const struct row *row, struct buf *out)
+static bool add_value(struct members *m, const struct row *row, struct buf *out)
 {
     char digits[INT64_TEXT];
     struct span text = SPAN("");

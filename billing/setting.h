@@ -27,8 +27,8 @@ struct setting {
     char values[SETTING_TEXT]; /* "name=value …", in the order of the table */
 };
 /* Of a record of kind account or key. False: a member is not as it must be. */
-bool setting_read(const struct members *m, enum record_kind kind, struct setting *out) MUST_USE;
+bool setting_read(struct members *m, enum record_kind kind, struct setting *out) MUST_USE;
 /* Of the creation of a key that replaces another: what it sets of that other one. */
-bool setting_read_replaced(const struct members *m, struct setting *out) MUST_USE;
+bool setting_read_replaced(struct members *m, struct setting *out) MUST_USE;
 
 #endif

@@ -8,6 +8,7 @@
 static const char *skip_blanks(const char *at, const char *end);
 static const char *skip_string(const char *at, const char *end);
 static const char *skip_value(const char *at, const char *end);
+static bool ends_scalar(char c);
 static bool take_value(struct jview *v, struct span *value);
 static const char *unescape_one(const char *at, const char *end, struct buf *out);
 static uint32_t hex4(const char *at);
@@ -97,7 +98,7 @@ static const char *skip_value(const char *at, const char *end)
             at++;
             continue;
         } else {
-            while (at < end && !strchr(",:{}[]\" \t\r\n", *at))
+            while (at < end && !ends_scalar(*at))
                 at++;
             return at;
         }
@@ -105,6 +106,28 @@ static const char *skip_value(const char *at, const char *end)
             return at;
     }
     return at;
+}
+
+/* Asked at every digit. */
+static bool ends_scalar(char c)
+{
+    switch (c) {
+    case ',':
+    case ':':
+    case '{':
+    case '}':
+    case '[':
+    case ']':
+    case '"':
+    case ' ':
+    case '\t':
+    case '\r':
+    case '\n':
+    case '\0':
+        return true;
+    default:
+        return false;
+    }
 }
 
 struct span jview_get(struct span object, const char *name)
