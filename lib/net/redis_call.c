@@ -6,8 +6,6 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
-#define FRAMING_MAX 32 /* what the protocol puts around an argument, at most */
-
 static void encode_args(struct redis_call *c, const struct redis_words *args);
 static size_t encoded_max(const struct redis_words *args);
 static void send_asking(struct redis_link *link, int64_t due_ms);
@@ -40,7 +38,7 @@ void redis_call_free(struct redis_call *c)
 
 void redis_call_plain(struct redis_call *c, const struct redis_words *words)
 {
-    if (!buf_room(&c->bytes, FRAMING_MAX + encoded_max(words)))
+    if (!buf_room(&c->bytes, REDIS_FRAMING_MAX + encoded_max(words)))
         return;
     redis_encode_start(&c->bytes, words->count);
     encode_args(c, words);
@@ -55,7 +53,7 @@ void redis_call_script(struct redis_call *c, const struct redis_eval *eval)
     const struct redis_words head = REDIS_WORDS(words);
 
     c->script = s;
-    if (!buf_room(&c->bytes, FRAMING_MAX + encoded_max(&head) + encoded_max(&eval->keys) +
+    if (!buf_room(&c->bytes, REDIS_FRAMING_MAX + encoded_max(&head) + encoded_max(&eval->keys) +
                                  encoded_max(&eval->args)))
         return;
     redis_encode_start(&c->bytes, head.count + eval->keys.count + eval->args.count);
@@ -76,7 +74,7 @@ static void encode_args(struct redis_call *c, const struct redis_words *args)
 /* At most, so that a command grows its buffer once. */
 static size_t encoded_max(const struct redis_words *args)
 {
-    size_t bytes = args->count * FRAMING_MAX;
+    size_t bytes = args->count * REDIS_FRAMING_MAX;
 
     for (size_t i = 0; i < args->count; i++)
         bytes += args->words[i].len;

@@ -50,7 +50,8 @@ static void fail_pending(struct redis_link *l, const struct err *err);
 static void push(struct redis_link *l, const struct call *call);
 static void grow(struct redis_link *l);
 static struct call pop(struct redis_link *l);
-static void add_count(struct buf *out, char kind, size_t n);
+static char *put_count(char *at, char kind, size_t n);
+static char *put_line_end(char *at);
 static void enter(struct redis_link *l);
 static void leave(struct redis_link *l);
 
@@ -301,27 +302,41 @@ void redis_encode(struct buf *out, const struct span *argv, size_t argc)
 
 void redis_encode_start(struct buf *out, size_t argc)
 {
-    add_count(out, '*', argc);
+    char *room = buf_room(out, REDIS_FRAMING_MAX);
+
+    if (room)
+        buf_added(out, (size_t)(put_count(room, '*', argc) - room));
 }
 
+/* Arguments are short and many, so there is one look at the room for each. */
 void redis_encode_arg(struct buf *out, struct span arg)
 {
-    add_count(out, '$', arg.len);
-    buf_add_span(out, arg);
-    buf_add(out, "\r\n", 2);
+    char *room = buf_room(out, arg.len + REDIS_FRAMING_MAX), *at = room;
+
+    if (!room)
+        return;
+    at = put_count(at, '$', arg.len);
+    if (arg.len)
+        memcpy(at, arg.data, arg.len);
+    at = put_line_end(at + arg.len);
+    buf_added(out, (size_t)(at - room));
 }
 
-/* printf costs more than all the rest of encoding an argument. */
-static void add_count(struct buf *out, char kind, size_t n)
+static char *put_count(char *at, char kind, size_t n)
 {
-    char text[24];
-    char *end = text + sizeof text, *at = end;
+    size_t digits = 1;
 
-    *--at = '\n';
-    *--at = '\r';
-    do
-        *--at = (char)('0' + n % 10);
-    while (n /= 10);
-    *--at = kind;
-    buf_add(out, at, (size_t)(end - at));
+    for (size_t left = n; left >= 10; left /= 10)
+        digits++;
+    *at++ = kind;
+    for (size_t i = digits; i-- > 0; n /= 10)
+        at[i] = (char)('0' + n % 10);
+    return put_line_end(at + digits);
+}
+
+static char *put_line_end(char *at)
+{
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
 }

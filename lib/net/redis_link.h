@@ -39,6 +39,7 @@ size_t redis_link_queued(const struct redis_link *l); /* bytes that the socket h
 bool redis_link_is_broken(const struct redis_link *l);
 
 /* Appends one command in the form that Redis reads. */
+#define REDIS_FRAMING_MAX 32 /* what the protocol puts around an argument, at most */
 void redis_encode_start(struct buf *out, size_t argc);
 void redis_encode_arg(struct buf *out, struct span arg);
 void redis_encode(struct buf *out, const struct span *argv, size_t argc);
