@@ -21,19 +21,25 @@ static inline unsigned json_special(__m128i bytes)
 }
 #endif
 
-/* The first byte that is not plain. */
+/* The first byte that is not plain. What is left of 8 bytes or more is looked at together with some before it, which are known
+ * to be plain: most texts are names and ids of about that size. */
 static inline const char *json_plain_end(const char *at, const char *end)
 {
 #ifdef __SSE2__
+    const char *from = at;
+
     for (; end - at >= 16; at += 16) {
         unsigned special = json_special(_mm_loadu_si128((const __m128i *)(const void *)at));
 
         if (special)
             return at + __builtin_ctz(special);
     }
-    if (end - at >= 8) {
-        unsigned special = json_special(_mm_loadl_epi64((const __m128i *)(const void *)at)) & 0xff;
+    while (at < end && end - from >= 8) {
+        unsigned special;
 
+        if (end - at < 8)
+            at = end - 8;
+        special = json_special(_mm_loadl_epi64((const __m128i *)(const void *)at)) & 0xff;
         if (special)
             return at + __builtin_ctz(special);
         at += 8;

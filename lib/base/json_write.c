@@ -14,7 +14,7 @@ static void begin_value(struct jw *w);
 static void comma(struct jw *w);
 static void open_level(struct jw *w, char bracket);
 static void close_level(struct jw *w, char bracket);
-static void add_quoted(struct buf *out, struct span s, struct span closing);
+static void add_quoted(struct buf *out, struct span s);
 static void add_in_pieces(struct buf *out, struct span s, const char *plain);
 static size_t add_special(struct buf *out, struct span s);
 
@@ -83,7 +83,8 @@ void jw_key(struct jw *w, const char *name)
 {
     assert(w->depth > 0 && !w->after_key);
     comma(w);
-    add_quoted(w->out, span_of(name), SPAN("\":"));
+    add_quoted(w->out, span_of(name));
+    buf_add_char(w->out, ':');
     w->after_key = true;
 }
 
@@ -95,27 +96,26 @@ void jw_string(struct jw *w, const char *s)
 void jw_span(struct jw *w, struct span s)
 {
     begin_value(w);
-    add_quoted(w->out, s, SPAN("\""));
+    add_quoted(w->out, s);
 }
 
-/* Nearly every text is one plain run, and is copied with one look at the room. `closing` begins with the second quote. */
-static void add_quoted(struct buf *out, struct span s, struct span closing)
+/* Nearly every text is one plain run, and is copied with one look at the room. */
+static void add_quoted(struct buf *out, struct span s)
 {
     const char *plain = json_plain_end(s.data, s.data + s.len);
     char *room = NULL;
 
     if (plain == s.data + s.len)
-        room = buf_room(out, 1 + s.len + closing.len);
+        room = buf_room(out, s.len + 2);
     if (!room) {
         add_in_pieces(out, s, plain);
-        buf_add_span(out, closing);
         return;
     }
     room[0] = '"';
     if (s.len)
         memcpy(room + 1, s.data, s.len);
-    memcpy(room + 1 + s.len, closing.data, closing.len);
-    buf_added(out, 1 + s.len + closing.len);
+    room[1 + s.len] = '"';
+    buf_added(out, s.len + 2);
 }
 
 static void add_in_pieces(struct buf *out, struct span s, const char *plain)
@@ -129,6 +129,7 @@ static void add_in_pieces(struct buf *out, struct span s, const char *plain)
         plain = json_plain_end(at, end);
         buf_add(out, at, (size_t)(plain - at));
     }
+    buf_add_char(out, '"');
 }
 
 /* One character that needs an escape, more than one byte, or replacing; returns how many bytes it took of `s`. */
