@@ -7,11 +7,11 @@
 
 static bool refuse;
 
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size)
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
 {
-    return refuse ? NULL : __real_calloc(count, size);
+    return refuse ? NULL : __real_malloc(size);
 }
 
 START_TEST(memory_comes_zeroed_and_grows_with_its_content)
