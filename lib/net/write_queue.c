@@ -4,6 +4,10 @@
 
 #include <assert.h>
 
+#define FIRST_ROOM 2000
+
+static bool make_room(struct write_queue *q, size_t n);
+
 void write_queue_init(struct write_queue *q, size_t max)
 {
     *q = (struct write_queue){.max = max};
@@ -24,8 +28,17 @@ bool write_queue_add(struct write_queue *q, const void *bytes, size_t n, struct 
         buf_consume(&q->bytes, q->start);
         q->start = 0;
     }
-    buf_add(&q->bytes, bytes, n);
+    if (q->bytes.data || make_room(q, n))
+        buf_add(&q->bytes, bytes, n);
     return buf_ok(&q->bytes, "what waits to be sent", err);
+}
+
+/* For about what one turn brings, so that it does not grow step by step. */
+static bool make_room(struct write_queue *q, size_t n)
+{
+    size_t first = q->max < FIRST_ROOM ? q->max : FIRST_ROOM;
+
+    return buf_room(&q->bytes, n > first ? n : first) != NULL;
 }
 
 void write_queue_take(struct write_queue *q, size_t n)
