@@ -27,7 +27,7 @@ static void on_key(void *arg, bool found, const struct key_state *state, const s
 
 void doctor_look_at_keys(struct doctor *d, struct loop *loop, struct redis *redis)
 {
-    struct peppers peppers = {0};
+    AUTO_CLEAR(peppers) peppers = {0};
     struct count c = {.redis = redis, .err = {.code = ERR_NONE}};
     struct err err;
 
@@ -48,7 +48,6 @@ void doctor_look_at_keys(struct doctor *d, struct loop *loop, struct redis *redi
     for (size_t i = 0; i < c.id_count; i++)
         free(c.ids[i]);
     free(c.ids);
-    peppers_clear(&peppers);
 }
 
 static void find_previous(struct doctor *d, const struct count *c)

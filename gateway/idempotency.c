@@ -9,9 +9,9 @@
 #define MESSAGE_MAX 4096
 
 static bool is_visible(struct span key);
-static void derive(const struct secret *pepper, const char *label, const char *account,
+static void derive(const struct hmac_key *pepper, const char *label, const char *account,
                    struct span what, unsigned char out[SHA256_LEN]);
-static void digest(const struct secret *pepper, const char *label, const char *account,
+static void digest(const struct hmac_key *pepper, const char *label, const char *account,
                    struct span what, char out[DIGEST_TEXT]);
 static void add_binding(const struct stored_call *call, struct buf *out);
 static bool take_line(struct span *rest, char *out, size_t size);
@@ -41,7 +41,7 @@ static bool is_visible(struct span key)
     return key.len > 0 && key.len <= IDEMPOTENCY_KEY_MAX;
 }
 
-void idempotency_derive(const struct secret *pepper, const char *account, struct span key,
+void idempotency_derive(const struct hmac_key *pepper, const char *account, struct span key,
                         const struct asked *asked, struct idempotent *out)
 {
     AUTO_CLEAR(buf) text = {.max = SHA256_HEX + asked->path.len + 1};
@@ -62,7 +62,7 @@ void idempotents_derive(const struct peppers *peppers, const char *account, stru
     out->count = 0;
     for (int role = 0; role < PEPPERS; role++)
         if (peppers->of[role].id[0])
-            idempotency_derive(&peppers->of[role].secret, account, key, asked,
+            idempotency_derive(peppers->of[role].keyed, account, key, asked,
                                &out->by[out->count++]);
 }
 
@@ -74,7 +74,7 @@ void idempotents_other_names(const struct idempotents *all, struct claim_names *
 }
 
 /* Neither a label nor an account has a line feed. */
-static void derive(const struct secret *pepper, const char *label, const char *account,
+static void derive(const struct hmac_key *pepper, const char *label, const char *account,
                    struct span what, unsigned char out[SHA256_LEN])
 {
     AUTO_CLEAR(buf) message = {.max = MESSAGE_MAX};
@@ -82,11 +82,11 @@ static void derive(const struct secret *pepper, const char *label, const char *a
     buf_printf(&message, "tollgate %s\n%s\n", label, account);
     buf_add_span(&message, what);
     assert(!message.failed);
-    hmac_sha256(pepper, buf_span(&message), out);
+    hmac_key_mac(pepper, buf_span(&message), out);
     explicit_bzero(message.data, message.len);
 }
 
-static void digest(const struct secret *pepper, const char *label, const char *account,
+static void digest(const struct hmac_key *pepper, const char *label, const char *account,
                    struct span what, char out[DIGEST_TEXT])
 {
     unsigned char mac[SHA256_LEN];

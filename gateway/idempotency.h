@@ -23,7 +23,7 @@ bool idempotency_key_read(const struct http_head *head, struct span *key, struct
 struct asked {
     struct span path, body;
 };
-void idempotency_derive(const struct secret *pepper, const char *account, struct span key, const struct asked *asked, struct idempotent *out);
+void idempotency_derive(const struct hmac_key *pepper, const char *account, struct span key, const struct asked *asked, struct idempotent *out);
 /* The same under every pepper that there is, the one in use first: while one takes another's place, a repetition is known by the name that its call claimed. */
 struct idempotents {
     size_t count;

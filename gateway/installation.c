@@ -61,6 +61,7 @@ bool installation_open(const char *state, const char *archive, const char *zone,
         !public_keys_kept(archive, &found.public_keys, err))
         return false;
     *out = found;
+    found.peppers = (struct peppers){0};
     found.signing_key = NULL;
     found.public_keys.count = 0;
     return true;

@@ -28,7 +28,6 @@ struct keyring {
     struct loop *loop;
     struct redis *redis;
     struct keyring_config config;
-    struct hmac_key *pepper[PEPPERS]; /* null: there is none */
     size_t entries;
     struct entry *bucket[BUCKETS];
 };
@@ -169,9 +168,6 @@ struct keyring *keyring_new(struct loop *loop, struct redis *redis,
     k->loop = loop;
     k->redis = redis;
     k->config = *config;
-    for (int role = 0; role < PEPPERS; role++)
-        if (config->peppers->of[role].id[0])
-            k->pepper[role] = hmac_key_new(&config->peppers->of[role].secret);
     return k;
 }
 
@@ -180,8 +176,6 @@ void keyring_free(struct keyring *k)
     if (!k)
         return;
     keyring_forget_all(k);
-    for (int role = 0; role < PEPPERS; role++)
-        hmac_key_free(k->pepper[role]);
     free(k);
 }
 
@@ -192,7 +186,8 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
     const struct key_holder *holder;
 
     memcpy(asked.public_id, key->public_id, sizeof asked.public_id);
-    hmac_key_mac(k->pepper[PEPPER_IN_USE], secret_reveal(&key->secret), asked.hash[PEPPER_IN_USE]);
+    hmac_key_mac(k->config.peppers->of[PEPPER_IN_USE].keyed, secret_reveal(&key->secret),
+                 asked.hash[PEPPER_IN_USE]);
     if (!fresh && (holder = find_cached(k, &asked, CACHE_MS))) {
         on_verdict(arg, KEY_GOOD, holder);
         return NULL;
@@ -204,9 +199,11 @@ struct key_check *keyring_check(struct keyring *k, const struct api_key *key, bo
 /* Which of them Redis has is not known yet. */
 static void hash_all(const struct keyring *k, const struct api_key *key, struct key_holder *asked)
 {
-    for (int role = PEPPER_IN_USE + 1; role < PEPPERS; role++)
-        if (k->pepper[role])
-            hmac_key_mac(k->pepper[role], secret_reveal(&key->secret), asked->hash[role]);
+    enum pepper_role role = PEPPER_IN_USE;
+
+    while (peppers_next(k->config.peppers, &role))
+        hmac_key_mac(k->config.peppers->of[role].keyed, secret_reveal(&key->secret),
+                     asked->hash[role]);
 }
 
 struct key_check *keyring_check_again(struct keyring *k, const struct key_holder *holder,

@@ -5,6 +5,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
+static void pepper_clear(struct pepper *p);
 static bool load(struct peppers *p, enum pepper_role role, const char *state, struct err *err);
 
 const char *pepper_file(enum pepper_role role)
@@ -18,8 +19,10 @@ void pepper_set(struct pepper *p, const struct secret *secret)
 {
     unsigned char mac[SHA256_LEN];
 
+    pepper_clear(p);
     p->secret = *secret;
-    hmac_sha256(secret, SPAN("tollgate pepper id"), mac);
+    p->keyed = hmac_key_new(secret);
+    hmac_key_mac(p->keyed, SPAN("tollgate pepper id"), mac);
     hex_encode(mac, (PEPPER_ID_TEXT - 1) / 2, p->id);
 }
 
@@ -44,8 +47,8 @@ static bool load(struct peppers *p, enum pepper_role role, const char *state, st
         return false;
     pepper_set(&pepper, &secret);
     if (!peppers_find(p, pepper.id, &same))
-        p->of[role] = pepper;
-    secret_clear(&pepper.secret);
+        pepper_set(&p->of[role], &secret);
+    pepper_clear(&pepper);
     return true;
 }
 
@@ -71,8 +74,14 @@ bool peppers_next(const struct peppers *p, enum pepper_role *role)
 
 void peppers_clear(struct peppers *p)
 {
-    for (int role = 0; role < PEPPERS; role++) {
-        p->of[role].id[0] = '\0';
-        secret_clear(&p->of[role].secret);
-    }
+    for (int role = 0; role < PEPPERS; role++)
+        pepper_clear(&p->of[role]);
+}
+
+static void pepper_clear(struct pepper *p)
+{
+    p->id[0] = '\0';
+    secret_clear(&p->secret);
+    hmac_key_free(p->keyed);
+    p->keyed = NULL;
 }

@@ -16,6 +16,7 @@ struct pepper {
     char id
         [PEPPER_ID_TEXT]; /* names it where its hashes are kept, and tells nothing of it; "": there is none */
     struct secret secret;
+    struct hmac_key *keyed; /* with that secret, since keying costs as much as what is hashed at every call */
 };
 struct peppers {
     struct pepper of[PEPPERS];
@@ -30,5 +31,6 @@ bool peppers_find(const struct peppers *p, const char *id, enum pepper_role *out
 /* The role after `*role` that has one; false: that was the last. */
 bool peppers_next(const struct peppers *p, enum pepper_role *role) MUST_USE;
 void peppers_clear(struct peppers *p);
+DEFINE_AUTO_CLEAR(peppers)
 
 #endif

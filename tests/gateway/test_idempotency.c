@@ -17,9 +17,10 @@ static struct idempotent derive(const char *account, const char *key, const char
                                 const char *body)
 {
     struct asked asked = {span_of(path), span_of(body)};
+    AUTO(hmac_key) keyed = hmac_key_new(&pepper);
     struct idempotent i;
 
-    idempotency_derive(&pepper, account, span_of(key), &asked, &i);
+    idempotency_derive(keyed, account, span_of(key), &asked, &i);
     return i;
 }
 
@@ -94,7 +95,7 @@ END_TEST
 START_TEST(a_key_has_one_name_under_each_pepper_that_there_is)
 {
     struct asked asked = {SPAN("/v1/a"), SPAN("{}")};
-    struct peppers peppers = {0};
+    AUTO_CLEAR(peppers) peppers = {0};
     struct secret next = {.len = 0};
     struct idempotents all;
     struct claim_names others;
