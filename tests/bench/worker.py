@@ -1,13 +1,13 @@
 """What a worker executes for a governed call: instructions in user space, counted by callgrind over a fixed number of calls, so
 that a busy machine counts what a quiet one does.
 
-    python3 tests/bench/worker.py [--connections N] [--calls N] [--rounds N] [--everything] [--lines N]
+    python3 tests/bench/worker.py [--connections N] [--calls N] [--rounds N] [--everything] [--keyed] [--lines N]
     python3 tests/bench/worker.py --syscalls [--connections N] [--seconds S] [--everything]
 
 Needs a built program in $TOLLGATE, nginx, redis-server and valgrind. What the worker does by the clock, measured while it is idle,
 is taken off. Under callgrind a worker is some fifty times slower, so that fewer records share a write, a script or a wake than
 do in earnest: compare these figures with each other. Prints the sums, then where the last round's went. --syscalls counts what the kernel is asked for, at full speed but for
-strace (needs wrk and strace). --everything: of the account with all limits set, as in bench.py.
+strace (needs wrk and strace). --everything: of the account with all limits set, as in bench.py. --keyed: each call with an Idempotency-Key of its own.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,11 +39,12 @@ NO_REP = "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_t
 class Clients:
     """Connections that stay open, each with one call at a time."""
 
-    def __init__(self, gateway: bench.Tollgate, key: str, connections: int):
+    def __init__(self, gateway: bench.Tollgate, key: str, args: argparse.Namespace):
         tls = ssl.create_default_context(cafile=gateway.ready["ca"])
         port = int(gateway.ready["api"].rsplit(":", 1)[1])
-        self.open = [http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=600) for _ in range(connections)]
+        self.open = [http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=600) for _ in range(args.connections)]
         self.headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        self.is_keyed = args.keyed
 
     def call(self, count: int) -> None:
         with ThreadPoolExecutor(len(self.open)) as threads:
@@ -50,7 +52,8 @@ class Clients:
 
     def call_on(self, connection: http.client.HTTPSConnection, count: int) -> None:
         for _ in range(count):
-            connection.request("POST", "/v1/chat/completions", bench.BODY, self.headers)
+            more = {"idempotency-key": str(uuid.uuid4())} if self.is_keyed else {}
+            connection.request("POST", "/v1/chat/completions", bench.BODY, self.headers | more)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:
@@ -206,7 +209,7 @@ def run(dir: Path, args: argparse.Namespace, stack: contextlib.ExitStack) -> Non
     if args.syscalls:
         measure_syscalls(worker, dir, gateway, key, args)
     else:
-        measure(Counts(dir, worker), Clients(gateway, key, args.connections), args)
+        measure(Counts(dir, worker), Clients(gateway, key, args), args)
 
 
 def main() -> None:
@@ -218,6 +221,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=30, help="of each list")
     parser.add_argument("--keep", type=Path, help="the last round's counts as a file, for callgrind_annotate --tree=caller")
     parser.add_argument("--everything", action="store_true")
+    parser.add_argument("--keyed", action="store_true")
     parser.add_argument("--syscalls", action="store_true")
     args = parser.parse_args()
     for tool in ("nginx", "wrk", "strace") if args.syscalls else ("nginx", "valgrind"):
