@@ -1,4 +1,5 @@
-/* grant_expiry.c - a look asks each partition for its first grants; one that has ended is decided there, then written. */
+/* grant_expiry.c - a look asks each partition for a page of grants, those that end first; one that has ended is decided there,
+ * then written. Some of those must wait, as long as a debt does, so the next look goes on behind a page of nothing else. */
 #include "gateway/grant_expiry.h"
 
 #include <inttypes.h>
@@ -15,7 +16,13 @@
 
 #define LOOK_MS  60000 /* between two looks, at most */
 #define AGAIN_MS 1000  /* after one that found what could not be done at once */
-#define PAGE     "16"
+#define PAGE     16
+
+/* Of one partition's grants, in the order in which they end. */
+struct page {
+    struct grant_expiry *e;
+    int64_t first;
+};
 
 struct grant_expiry {
     struct console *console;
@@ -23,9 +30,10 @@ struct grant_expiry {
     int64_t wakes_at_ms; /* monotonic */
     size_t pending;      /* commands of this look on their way: each is answered */
     int64_t next_ms;     /* as far as this look knows, how long until the next grant ends */
+    struct page pages[PARTITIONS];
 };
 
-/* A question about one partition, or one grant of it. */
+/* A question about one grant. */
 struct ask {
     struct grant_expiry *e;
     char account[ID_TEXT], op[ID_TEXT];
@@ -36,7 +44,7 @@ static void look(void *arg);
 static bool may_look(const struct console *c);
 static void look_at(struct grant_expiry *e, struct partition p);
 static void on_listed(void *arg, const struct redis_reply *reply, const struct err *err);
-static void take_entry(struct grant_expiry *e, struct span member, struct span score);
+static bool take_entry(struct grant_expiry *e, struct span member, struct span score);
 static void expire(struct grant_expiry *e, const char *account, const char *op);
 static void on_decided(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool read_decision(const struct ask *ask, const struct redis_reply *reply, struct funds *f);
@@ -51,6 +59,8 @@ struct grant_expiry *grant_expiry_new(struct console *c)
 
     e->console = c;
     e->timer = timer_new(c->loop, look, e);
+    for (size_t i = 0; i < PARTITIONS; i++)
+        e->pages[i].e = e;
     wake_in(e, AGAIN_MS);
     return e;
 }
@@ -105,38 +115,44 @@ static bool may_look(const struct console *c)
 
 static void look_at(struct grant_expiry *e, struct partition p)
 {
-    char key[PARTITION_KEY];
+    struct page *page = &e->pages[p.index];
+    char key[PARTITION_KEY], first[INT64_TEXT], count[INT64_TEXT];
     const struct span argv[] = {SPAN("ZRANGEBYSCORE"),
                                 partition_key(p, "expiring", NULL, key),
                                 SPAN("-inf"),
                                 SPAN("+inf"),
                                 SPAN("WITHSCORES"),
                                 SPAN("LIMIT"),
-                                SPAN("0"),
-                                SPAN(PAGE)};
+                                int64_text(page->first, first),
+                                int64_text(PAGE, count)};
 
     if (!partition_is_ready(e->console->ledger.redis, p)) {
         e->next_ms = AGAIN_MS;
         return;
     }
     e->pending++;
-    redis_command(e->console->ledger.redis, argv, ARRAY_LEN(argv), on_listed, e);
+    redis_command(e->console->ledger.redis, argv, ARRAY_LEN(argv), on_listed, page);
 }
 
 /* [member, score, …]: "account operation", milliseconds. */
 static void on_listed(void *arg, const struct redis_reply *reply, const struct err *err)
 {
-    struct grant_expiry *e = arg;
+    struct page *page = arg;
+    struct grant_expiry *e = page->e;
+    bool is_list = !err && redis_reply_type(reply) == REDIS_ARRAY;
+    int64_t ended = 0;
 
-    if (err || redis_reply_type(reply) != REDIS_ARRAY)
+    for (size_t i = 0; is_list && i + 1 < redis_reply_count(reply); i += 2)
+        ended += take_entry(e, redis_reply_text(redis_reply_at(reply, i)),
+                            redis_reply_text(redis_reply_at(reply, i + 1)));
+    if (!is_list || page->first)
         e->next_ms = AGAIN_MS;
-    for (size_t i = 0; !err && i + 1 < redis_reply_count(reply); i += 2)
-        take_entry(e, redis_reply_text(redis_reply_at(reply, i)),
-                   redis_reply_text(redis_reply_at(reply, i + 1)));
+    page->first = ended == PAGE ? page->first + PAGE : 0;
     asked(e);
 }
 
-static void take_entry(struct grant_expiry *e, struct span member, struct span score)
+/* Whether it has ended. */
+static bool take_entry(struct grant_expiry *e, struct span member, struct span score)
 {
     const char *blank = memchr(member.data, ' ', member.len);
     size_t n = blank ? (size_t)(blank - member.data) : member.len;
@@ -146,12 +162,13 @@ static void take_entry(struct grant_expiry *e, struct span member, struct span s
     if (!blank || !int64_parse(score, &ends_ms) ||
         !span_copy((struct span){member.data, n}, account, sizeof account) ||
         !span_copy((struct span){blank + 1, member.len - n - 1}, op, sizeof op))
-        return;
+        return false;
     left_ms = ends_ms - journal_now(e->console->ledger.journal) / NANOS_PER_MS;
     if (left_ms <= 0)
         expire(e, account, op);
     else if (left_ms < e->next_ms)
         e->next_ms = left_ms + 1;
+    return left_ms <= 0;
 }
 
 static void expire(struct grant_expiry *e, const char *account, const char *op)

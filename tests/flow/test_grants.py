@@ -245,6 +245,29 @@ def test_a_debt_is_not_paid_by_a_grant_that_has_ended(served: Served) -> None:
     assert split(wait_until_over(served, account)) == (Decimal("0.6"), Decimal(0))
 
 
+def neighbours(served: Served) -> tuple[str, str]:
+    """Two accounts of one partition, which is where a key's id begins."""
+    accounts: dict[str, str] = {}
+    while True:
+        account, key = served.new_account()
+        partition = key.removeprefix("sk-tg-")[:2]
+        if partition in accounts:
+            return accounts[partition], account
+        accounts[partition] = account
+
+
+def test_grants_that_wait_for_a_debt_keep_nobody_elses_from_their_end(served: Served) -> None:
+    """More of them than one look takes."""
+    indebted, other = neighbours(served)
+    served.cli("account", "adjust", indebted, "-10", "--reason", "owed")
+    ops = {grant_that_ends_soon(served, indebted, "0.1") for _ in range(20)}
+    grant_that_ends_soon(served, other, "0.5")
+    assert Decimal(wait_until_over(served, other)["balance"]) == 0
+    assert set(dict(left(served.account_state(indebted)))) == ops
+    served.cli("account", "credit", indebted, "10")
+    assert Decimal(wait_until_over(served, indebted)["balance"]) == 0
+
+
 def test_a_console_that_dies_while_it_takes_back_is_succeeded(served: Served) -> None:
     """Killed again and again while grants end: whatever it had set aside, or written, each is taken back once."""
     accounts = {}
