@@ -5,8 +5,9 @@
 --
 --   park    the partition takes nothing any more, `reason` says why; one that knew nothing keeps the mark of that,
 --           since it can't tell who is live (recovered.lua)
---   delete  only while it is parked: nothing is written to it then, so what is gone stays gone. How far each writer was
---           booked is kept in `before`, so that a deletion which was cut off still shows what was here
+--   delete  only while it is parked: nothing is written to it then, so what is gone stays gone. It names no run any more,
+--           so nobody who reads takes what is gone for what was never there. How far each writer was booked is kept in
+--           `before`, so that a deletion which was cut off still shows what was here
 --   empty   all but state and live is gone: writers may fill it, nobody is admitted; whoever is live has to say anew
 --           that it is back. One that knew nothing notes that it was emptied, so that the next console fills it only
 --   done    all writers have filled it: it admits again by the rules of recovered.lua. Who is not back as far as it
@@ -45,6 +46,7 @@ function verbs.delete()
             call('HSET', before, booked[i], booked[i + 1])
         end
     end
+    call('HDEL', state, 'run_id')
     for i = 5, #KEYS do
         call('UNLINK', KEYS[i])
     end

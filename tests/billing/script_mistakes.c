@@ -276,6 +276,8 @@ const struct mistake script_mistakes[] = {
      "local _ = live", 7},
     {"what a writer had is forgotten when it is emptied", script_rebuild,
      "call('HSET', before, booked[i], booked[i + 1])", "local _ = before", 8},
+    {"what is deleted seems to be there", script_rebuild,
+     "    call('HDEL', state, 'run_id')\n    for", "    for", 9},
     {"a parked partition hears nobody", script_recovered,
      "string.format('- %d %s', now, match(heard, '(%d+)$') or '0')",
      "heard ~= '' and heard or '- 0 0'", 7},

@@ -117,7 +117,7 @@ static void empty(struct model *m)
     m->blank_is_emptied = m->pending_blank;
 }
 
-/* All but state, the words of writers, and how far they were booked. */
+/* All but state, the words of writers, and how far they were booked; and the run, under which all of it would be there. */
 static void delete_all(struct model *m)
 {
     struct model rest;
@@ -131,7 +131,6 @@ static void delete_all(struct model *m)
     memcpy(rest.fences, m->fences, sizeof rest.fences);
     for (unsigned w = 0; w < WRITERS; w++)
         rest.before[w] = m->before[w].n < m->cursors[w].n ? m->cursors[w] : m->before[w];
-    rest.run = m->run;
     rest.pending_run = m->pending_run;
     rest.pending_since = m->pending_since;
     rest.pending_last = m->pending_last;

@@ -124,7 +124,8 @@ START_TEST(the_first_start_of_all_waits_for_nobody)
 }
 END_TEST
 
-START_TEST(only_a_parked_partition_loses_keys)
+/* Who reads a partition that names no run takes nothing for what was never there. */
+START_TEST(only_a_parked_partition_loses_keys_and_names_no_run_from_then_on)
 {
     const struct span keys[] = {SPAN("tg:{a05}:state"), SPAN("tg:{a05}:live"),
                                 SPAN("tg:{a05}:cursors"), SPAN("tg:{a05}:before"),
@@ -135,11 +136,15 @@ START_TEST(only_a_parked_partition_loses_keys)
     ask("w-1", "new", "OK");
     AUTO_STRING refused = fixture_eval(&redis, SCRIPT_REBUILD, keys, 5, args, 4);
     expect(refused, "NOTHING");
+    AUTO_STRING run = fixture_ask(&redis, "HGET tg:{a05}:state run_id");
+    ck_assert_str_eq(run, RUN);
     step("park", "OK");
     AUTO_STRING done = fixture_eval(&redis, SCRIPT_REBUILD, keys, 5, args, 4);
     expect(done, "OK");
     AUTO_STRING left = fixture_ask(&redis, "EXISTS tg:{a05}:ops");
     ck_assert_str_eq(left, "0");
+    AUTO_STRING none = fixture_ask(&redis, "HGET tg:{a05}:state run_id");
+    ck_assert_str_eq(none, "(nil)");
 }
 END_TEST
 
@@ -196,6 +201,6 @@ int main(void)
     tcase_add_test(tcase, the_first_start_of_all_waits_for_nobody);
     tcase_add_test(tcase, how_far_a_writer_was_is_known_until_it_is_back);
     tcase_add_test(tcase, a_parked_partition_hears_that_a_writer_lives);
-    tcase_add_test(tcase, only_a_parked_partition_loses_keys);
+    tcase_add_test(tcase, only_a_parked_partition_loses_keys_and_names_no_run_from_then_on);
     return run_tests(tcase, "rebuild script");
 }
