@@ -16,7 +16,7 @@ from . import world
 if TYPE_CHECKING:
     from .books import Books
 
-UNSEEN_MAX = 3      # records of another host's console that one which decided may not have known yet
+UNSEEN_MAX = 3      # records of others that the console which decided may not have known yet
 
 
 @dataclass(frozen=True, order=True)
@@ -140,14 +140,14 @@ def views(records: list[Any], grant: Grant, step: Step) -> Iterator[tuple[int, l
     for record in records:
         if record["writer"] != step.place.writer and world.nanos(record["spent"]) <= step.spent:
             others[record["writer"]].append(record["an"])
-    names = sorted(others)
-    for unseen in sorted(itertools.product(range(UNSEEN_MAX + 1), repeat=len(names)), key=sum):
-        ends = {name: sorted(others[name])[-count] for name, count in zip(names, unseen, strict=True)
-                if 0 < count <= len(others[name])}
-        ends[step.place.writer] = step.place.n
-        yield sum(unseen), [record for record in records
-                            if record["an"] < ends.get(record["writer"], record["an"] + 1)
-                            and not follows(record, grant, step)]
+    last_first = {writer: sorted(numbers, reverse=True) for writer, numbers in others.items()}
+    for count in range(UNSEEN_MAX + 1):
+        for unseen in itertools.combinations_with_replacement(sorted(last_first), count):
+            ends = {writer: last_first[writer][:unseen.count(writer)][-1] for writer in unseen}
+            ends[step.place.writer] = step.place.n
+            yield count, [record for record in records
+                          if record["an"] < ends.get(record["writer"], record["an"] + 1)
+                          and not follows(record, grant, step)]
 
 
 def follows(record: Any, grant: Grant, step: Step) -> bool:
