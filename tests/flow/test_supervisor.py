@@ -42,6 +42,7 @@ def test_it_is_told_when_the_server_is_ready_reloads_and_stops(served: Served, s
     assert served.process
     os.kill(served.pid, signal.SIGTERM)
     assert supervisor.recv(256) == b"STOPPING=1"
+    assert served.process.popen.wait(tollgate.PATIENCE * tollgate.SLOWER) == 0
 
 
 def test_the_unit_reloads_by_the_signal_and_waits_for_the_drain() -> None:
