@@ -79,7 +79,6 @@ static struct projection *make(struct loop *loop, struct redis *redis,
     p->redis = redis;
     p->installation = xstrdup(config->installation);
     p->archive = xstrdup(config->archive);
-    p->archive_has_history = archive_has_history(config->archive);
     p->batch_records = config->batch_records;
     p->batches_max = config->batches_max;
     p->recent_ms = config->recent_ms;
@@ -229,7 +228,8 @@ static void begin(struct projection *p)
 
     forget(p);
     p->is_recovered = is_recovered;
-    p->has_history = p->archive_has_history || has_records(projection_heads(p));
+    p->has_history = p->has_history || p->has_admitted || has_records(projection_heads(p)) ||
+                     archive_has_history(p->archive);
     rand_text(p->token, TOKEN_TEXT - 1);
     p->rest_ticks = 0;
     p->ticked_ms = clock_monotonic_ms();

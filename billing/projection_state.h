@@ -69,7 +69,6 @@ struct projection {
     struct record_heads archived;   /* of what was read by now: all there is without a journal */
     bool archive_is_read;           /* likewise: there is no more */
     struct record_heads in_archive; /* the archive's, if Redis lacked something */
-    bool archive_has_history;       /* when this began */
     bool has_history;               /* records were ever written, by whatever writer */
     char *installation, *archive;
     size_t batch_records, batches_max;
