@@ -131,8 +131,7 @@ local function apply(effects)
             duplicates = duplicates + 1
         else
             if applied == 0 then
-                call('HSET', state, 'installation', installation, 'partitions', partitions,
-                     'applying', writer .. ' ' .. r.n)
+                call('HSET', state, 'applying', writer .. ' ' .. r.n)
             end
             local ok, reason = pcall(book, effects, r)
             if not ok then

@@ -66,9 +66,6 @@ local function change(request, amount, where, mark, key_rate)
     return 'OK'
 end
 
-if not s[1] then
-    call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2])
-end
 local answer = {'OK'}
 for i = 0, (#KEYS - 6) / 2 - 1 do
     local a, k = 6 + 3 * i, 7 + 2 * i

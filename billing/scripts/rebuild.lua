@@ -62,8 +62,8 @@ function verbs.empty()
         call('HSET', live, words[i], '-' .. (match(words[i + 1], ' .*$') or ' 0 0'))
     end
     call('HSET', state, 'rebuilding', '1')
-    if s[5] then
-        call('HSET', state, 'pending_blank', 'emptied')
+    if s[5] or not s[1] then
+        call('HSET', state, 'installation', ARGV[1], 'partitions', ARGV[2], 'pending_blank', 'emptied')
     end
     call('HDEL', state, 'parked', 'applying', 'run_id', 'pending_run', 'pending_since', 'pending_last')
     return {'OK'}

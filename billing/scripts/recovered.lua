@@ -11,10 +11,11 @@
 -- those who have asked since, and those whose last word under the run before was at most 30 s older
 -- than the last of all: however long Redis was away, they were at work when it went. A writer that comes behind, or one
 -- that admitted calls before and is not known here (it had joined within what Redis lost), closes the partition again,
--- once, until it is back or those 10 s have passed. A partition that knows nothing at
--- all, though there was something to know, can't tell who is live: it waits those 10 s. One that is being
--- rebuilt admits when that is over, however long it takes. Of a parked one only that the writer lives is noted: what was
--- left in its directory may not be applied here, so its turn stays what it was.
+-- once, until it is back or those 10 s have passed. A partition that knows nothing, though there was something to know,
+-- can't tell who is live: it waits those 10 s. By `installation` it knows that a writer has come; holds and records that
+-- are put before that leave it out. One that is being rebuilt admits when that is over, however long it takes. Of a
+-- parked one only that the writer lives is noted: what was left in its directory may not be applied here, so its turn
+-- stays what it was.
 local state, live, cursors = KEYS[1], KEYS[2], KEYS[3]
 local writer, run, is_coming, token = ARGV[3], ARGV[4], ARGV[8] == 'coming', ARGV[9]
 local WAIT_MS, LIVE_MS, FORGET_MS = 10000, 30000, 86400000

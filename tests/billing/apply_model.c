@@ -417,8 +417,6 @@ static char *expected_state(void)
     const char *side = story.side == SIDE_ACCOUNT ? "a17" : "m00";
 
     buf_init(&out, EXPECTED);
-    buf_printf(&out, "tg:{%s}:state installation = %s\ntg:{%s}:state partitions = 64\n", side,
-               INSTALLATION, side);
     for (unsigned w = 0; w < WRITERS; w++)
         if (story.count[w])
             buf_printf(&out, "tg:{%s}:cursors %s = %zu %08" PRIx32 "\n", side, writers[w],

@@ -143,7 +143,6 @@ char *model_apply(struct model *m, const struct apply_ask *ask, int64_t now_us)
             counts[1]++;
             continue;
         }
-        m->is_installed = true;
         counts[0]++;
         counts[2] += book(m, f, now_us);
         *c = (struct record_cursor){n, f->crc};
@@ -310,7 +309,6 @@ char *model_hold(struct model *m, const struct hold_ask *ask, int64_t now_us)
         return xstrdup("INSTALLATION");
     if (m->parked[0])
         return xstrdup("PARKED");
-    m->is_installed = true;
     buf_add_string(&answer, "OK");
     for (size_t i = 0; i < ask->count; i++)
         buf_printf(&answer, " %s", change(m, ask, i, now_us));

@@ -114,7 +114,8 @@ static void empty(struct model *m)
     m->parked[0] = m->applying[0] = '\0';
     m->run = m->pending_run = 0;
     m->is_rebuilding = true;
-    m->blank_is_emptied = m->pending_blank;
+    m->pending_blank = m->blank_is_emptied = m->pending_blank || !m->is_installed;
+    m->is_installed = true;
 }
 
 /* All but state, the words of writers, and how far they were booked; and the run, under which all of it would be there. */

@@ -65,6 +65,7 @@ START_TEST(another_installation_is_refused_and_nothing_is_written)
     AUTO_CLEAR(batch) b;
 
     open_account();
+    free(fixture_ask(&redis, "HSET tg:{a17}:state installation inst-1 partitions 64"));
     AUTO_STRING before = fixture_dump(&redis);
     batch_init(&b);
     batch_start(&b, account_partition, "inst-2", "w-x", FROM_JOURNAL);

@@ -118,6 +118,18 @@ START_TEST(one_that_knew_nothing_says_that_it_was_emptied_until_it_admits)
 }
 END_TEST
 
+/* Parked by a record that failed, put there before any writer had come. */
+START_TEST(one_that_was_parked_before_anybody_came_says_likewise)
+{
+    free(fixture_ask(&redis, "HSET tg:{a05}:state parked why applying w-1"));
+    step("empty", "OK");
+    AUTO_STRING mark = fixture_ask(&redis, "HGET tg:{a05}:state pending_blank");
+    ck_assert_str_eq(mark, "emptied");
+    AUTO_STRING installation = fixture_ask(&redis, "HGET tg:{a05}:state installation");
+    ck_assert_str_eq(installation, INSTALLATION);
+}
+END_TEST
+
 START_TEST(the_first_start_of_all_waits_for_nobody)
 {
     ask("w-1", "new", "OK");
@@ -198,6 +210,7 @@ int main(void)
     tcase_add_test(tcase, it_waits_for_a_live_writer_that_has_not_said_that_it_is_back);
     tcase_add_test(tcase, one_that_knew_nothing_waits_for_whoever_may_live);
     tcase_add_test(tcase, one_that_knew_nothing_says_that_it_was_emptied_until_it_admits);
+    tcase_add_test(tcase, one_that_was_parked_before_anybody_came_says_likewise);
     tcase_add_test(tcase, the_first_start_of_all_waits_for_nobody);
     tcase_add_test(tcase, how_far_a_writer_was_is_known_until_it_is_back);
     tcase_add_test(tcase, a_parked_partition_hears_that_a_writer_lives);
