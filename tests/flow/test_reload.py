@@ -103,7 +103,8 @@ def test_calls_that_go_on_through_reloads_see_no_error_and_are_billed_once(runni
         caller.join()
         assert caller.failure is None, caller.failure
     replies = [reply for caller in callers for reply in caller.replies]
-    assert not [reply for reply in replies if reply.status != 200 or not reply.is_whole]
+    others = [reply for reply in replies if reply.status != 200 or not reply.is_whole]
+    assert not others, others
     serving = running.workers()
     assert not before & set(serving) and len(serving) == 2, serving
     check_billed(running, "demo", running.key, {reply.headers["x-request-id"] for reply in replies}, 100)
