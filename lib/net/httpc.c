@@ -156,8 +156,8 @@ void httpc_free(struct httpc *c)
     if (!c)
         return;
     assert(c->call_count == 0);
-    while (c->idle)
-        link_close(c->idle);
+    while (c->pool.first)
+        link_close(c->pool.first->link);
     name_free(c->name);
     timer_free(c->waiting_end);
     free(c->origin);

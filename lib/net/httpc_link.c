@@ -34,7 +34,7 @@ struct link {
     struct stream *stream;
     struct httpc_call *call; /* null while idle */
     enum link_state state;
-    struct link *next, **link; /* while idle */
+    struct pooled pooled; /* while idle */
 
     struct buf in;     /* what came and could not be used yet */
     struct span input; /* while running: what there is to use */
@@ -58,7 +58,6 @@ struct link {
 
 enum step { GO, WAIT, OVER };
 
-static struct link *take_idle(struct httpc *c);
 static struct link *connect_any(struct httpc_call *call, struct err *err);
 static struct link *connect_new(struct httpc *c, const struct addr *to, struct err *err);
 static void begin(struct link *l, struct httpc_call *call);
@@ -80,7 +79,6 @@ static enum step finish(struct link *l);
 static bool is_reusable(const struct link *l);
 static void put_idle(struct link *l);
 static enum step fail(struct link *l, const struct err *err);
-static void detach(struct link *l);
 static bool move_on(struct link *l);
 static bool may_send_again(const struct link *l, const struct err *err);
 static void link_free(struct link *l);
@@ -101,27 +99,18 @@ static enum step (*const steps[LINK_NSTATES])(struct link *) = {
 
 bool link_carry(struct httpc_call *call, struct err *err)
 {
-    struct link *l = call->is_sent_again ? NULL : take_idle(call->client);
+    struct link *l = call->is_sent_again ? NULL : pool_take(&call->client->pool);
 
     if (!l && !httpc_addrs(call->client, err)) {
         call_wait(call);
         return true;
     }
-    if (!l && !(l = connect_any(call, err)))
+    if (l)
+        l->is_reused = true;
+    else if (!(l = connect_any(call, err)))
         return false;
     begin(l, call);
     return true;
-}
-
-static struct link *take_idle(struct httpc *c)
-{
-    struct link *l = c->idle;
-
-    if (!l)
-        return NULL;
-    detach(l);
-    l->is_reused = true;
-    return l;
 }
 
 /* What can't be connected to at once is passed over; the others share what is left of the call's time. */
@@ -159,6 +148,7 @@ static struct link *connect_new(struct httpc *c, const struct addr *to, struct e
     const struct stream_owner owner = {&stream_limits, &handlers, l};
 
     l->client = c;
+    l->pooled.link = l;
     buf_init(&l->in, c->limits.head.head_bytes_max + 2 * LOOP_SCRATCH);
     l->stream = httpc_may_connect(c, to, err) ? stream_connect(c->loop, &peer, &owner, err) : NULL;
     if (!l->stream) {
@@ -411,23 +401,16 @@ static bool is_reusable(const struct link *l)
 {
     return l->keeps_alive && l->input.len == 0 && !l->is_eof &&
            stream_taken(l->stream) == stream_offered(l->stream) &&
-           l->client->idle_count < l->client->limits.idle_max;
+           l->client->pool.count < l->client->limits.idle_max;
 }
 
 static void put_idle(struct link *l)
 {
-    struct httpc *c = l->client;
-
     buf_clear(&l->in);
     l->input = SPAN("");
     l->state = LINK_IDLE;
-    l->link = &c->idle;
-    l->next = c->idle;
-    if (l->next)
-        l->next->link = &l->next;
-    c->idle = l;
-    c->idle_count++;
-    arm(l, c->limits.idle_ms, "idle for too long");
+    pool_put(&l->client->pool, &l->pooled);
+    arm(l, l->client->limits.idle_ms, "idle for too long");
 }
 
 /* --- connections end --- */
@@ -538,23 +521,12 @@ bool link_has_sent(const struct link *l)
 /* Its memory stays while the machine runs, which may be the caller's caller. */
 void link_close(struct link *l)
 {
-    if (l->link)
-        detach(l);
+    pool_remove(&l->client->pool, &l->pooled);
     stream_free(l->stream);
     l->stream = NULL;
     l->is_dead = true;
     if (!l->is_running)
         link_free(l);
-}
-
-static void detach(struct link *l)
-{
-    *l->link = l->next;
-    if (l->next)
-        l->next->link = l->link;
-    l->next = NULL;
-    l->link = NULL;
-    l->client->idle_count--;
 }
 
 static void link_free(struct link *l)

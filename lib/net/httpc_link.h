@@ -5,6 +5,7 @@
 #include "lib/base/attr.h"
 #include "lib/net/http1_chunks.h"
 #include "lib/net/httpc.h"
+#include "lib/net/httpc_pool.h"
 
 struct httpc {
     struct loop *loop;
@@ -19,8 +20,7 @@ struct httpc {
     struct tls_context *tls;
     struct httpc_limits limits;
     char *connect_sentence, *first_byte_sentence, *between_bytes_sentence;
-    struct link *idle; /* the last one put back comes first */
-    size_t idle_count;
+    struct pool pool;
     size_t call_count;
     struct httpc_call *waiting; /* for the name's addresses; the oldest first */
     struct httpc_call *due;     /* of these, those that are about to be told */
