@@ -409,6 +409,7 @@ static void put_idle(struct link *l)
     buf_clear(&l->in);
     l->input = SPAN("");
     l->state = LINK_IDLE;
+    l->pooled.was_stream = l->body == HTTP_BODY_CHUNKED;
     pool_put(&l->client->pool, &l->pooled);
     arm(l, l->client->limits.idle_ms, "idle for too long");
 }
@@ -420,6 +421,8 @@ static void on_eof(void *arg)
     struct link *l = arg;
 
     l->is_eof = true;
+    if (!l->call || (l->is_reused && !l->has_reply))
+        pool_note_end(&l->client->pool, &l->pooled);
     if (!l->call)
         link_close(l);
     else if (!l->call->is_paused)
@@ -428,28 +431,25 @@ static void on_eof(void *arg)
 
 static void at_eof(struct link *l)
 {
+    const char *where = l->state == LINK_BODY ? "in the middle of its reply"
+                        : l->has_reply        ? "in the middle of its reply's head"
+                                              : "without a reply";
     struct err err;
 
     if (l->state == LINK_CUT)
         return;
     if (l->state == LINK_BODY && l->body == HTTP_BODY_UNTIL_CLOSE) {
         finish(l);
-    } else if (l->state == LINK_BODY) {
-        err_set(&err, ERR_CLOSED, "it ended the connection in the middle of its reply");
-        fail(l, &err);
-    } else if (l->has_reply) {
-        err_set(&err, ERR_CLOSED, "it ended the connection in the middle of its reply's head");
-        fail(l, &err);
-    } else {
-        err_set(&err, ERR_CLOSED, "it ended the connection without a reply");
-        if (!l->is_reused || !link_has_sent(l)) {
-            fail(l, &err);
-            return;
-        }
-        l->state = LINK_CUT;
-        stream_await_reset(l->stream);
-        arm(l, RESET_WAIT_MS, "it ended the connection without a reply");
+        return;
     }
+    err_set(&err, ERR_CLOSED, "it ended the connection %s", where);
+    if (l->has_reply || !l->is_reused || !link_has_sent(l)) {
+        fail(l, &err);
+        return;
+    }
+    l->state = LINK_CUT;
+    stream_await_reset(l->stream);
+    arm(l, RESET_WAIT_MS, "it ended the connection without a reply");
 }
 
 static void on_failed(void *arg, const struct err *err)

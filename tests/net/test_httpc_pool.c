@@ -121,6 +121,71 @@ START_TEST(a_request_that_lay_unread_is_sent_again_however_late_the_server_close
 }
 END_TEST
 
+#define CHUNKS OK "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+static void answer_in_chunks(struct peer *p, struct outcome *o)
+{
+    ck_assert(peer_await(p, "\r\n\r\n"));
+    peer_forget(p);
+    peer_say(p, CHUNKS);
+    await_over(o);
+    ck_assert(o->is_ok);
+}
+
+/* As llama.cpp's server does; the request that met such an end is lost, and no other is. */
+START_TEST(where_a_server_ends_connections_after_streams_they_rest_before_they_are_used_again)
+{
+    struct httpc *c = client_to(stub.origin);
+    struct outcome o = {0};
+
+    begin(&o, c);
+    answer_in_chunks(stub_peer(0), &o);
+    begin(&o, c);
+    if (_i == 0) {
+        answer_in_chunks(stub.peers[0], &o);
+        stub_drop(0, peer_free);
+        pass_ms(loop, 20);
+    } else {
+        ck_assert(peer_await(stub.peers[0], "\r\n\r\n"));
+        stub_drop(0, peer_free);
+        await_over(&o);
+        ck_assert(!o.is_ok);
+    }
+    begin(&o, c);
+    answer_in_chunks(stub_peer(1), &o);
+    for (int i = 0; i < 2; i++) {
+        begin(&o, c);
+        answer(stub_peer(2), &o);
+    }
+    ck_assert_uint_eq(stub.count, 3);
+    ck_assert(!stub.peers[1]->is_ended);
+    httpc_free(c);
+}
+END_TEST
+
+START_TEST(a_connection_that_outlives_its_rest_ends_that_of_the_others)
+{
+    struct httpc *c = client_to(stub.origin);
+    struct outcome o = {0}, more[2] = {{0}};
+
+    begin(&o, c);
+    answer_in_chunks(stub_peer(0), &o);
+    stub_drop(0, peer_free);
+    pass_ms(loop, 20);
+    begin(&o, c);
+    answer_in_chunks(stub_peer(1), &o);
+    pass_ms(loop, 2100);
+    begin(&more[0], c);
+    begin(&more[1], c);
+    answer_in_chunks(stub.peers[1], &more[0]);
+    answer_in_chunks(stub_peer(2), &more[1]);
+    begin(&o, c);
+    answer_in_chunks(stub.peers[2], &o);
+    ck_assert_uint_eq(stub.count, 3);
+    httpc_free(c);
+}
+END_TEST
+
 START_TEST(a_request_that_was_read_is_never_sent_again)
 {
     struct httpc *c = client_to(stub.origin);
@@ -226,6 +291,10 @@ int main(void)
     tcase_add_test(c, an_idle_connection_is_not_kept_for_ever);
     tcase_add_loop_test(c, a_request_that_met_a_closing_connection_is_sent_again, 0, 2);
     tcase_add_test(c, a_request_that_lay_unread_is_sent_again_however_late_the_server_closes);
+    tcase_add_loop_test(
+        c, where_a_server_ends_connections_after_streams_they_rest_before_they_are_used_again, 0,
+        2);
+    tcase_add_test(c, a_connection_that_outlives_its_rest_ends_that_of_the_others);
     tcase_add_test(c, a_request_that_was_read_is_never_sent_again);
     tcase_add_loop_test(c, a_request_whose_connection_is_reset_later_is_never_sent_again, 0, 2);
     tcase_add_test(c, a_request_on_a_new_connection_is_never_sent_again);
