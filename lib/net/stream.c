@@ -5,61 +5,14 @@
 #include "lib/net/stream.h"
 
 #include <assert.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include "lib/base/mem.h"
-#include "lib/net/linger.h"
-#include "lib/net/wire.h"
-#include "lib/net/write_queue.h"
+#include "lib/net/stream_state.h"
 
 #define READS_PER_TURN 4
 #define AHEAD_MAX      16384 /* read while paused, in order to see a hang-up behind it */
 
 #define EV_WAKE EV_TIMEOUT
-
-enum state {
-    STATE_CONNECTING, /* -> HANDSHAKE, OPEN, FAILED */
-    STATE_HANDSHAKE,  /* -> OPEN, FAILED */
-    STATE_OPEN,       /* -> FAILED */
-    STATE_FAILED,     /* -> DEAD, once on_failed was called */
-    STATE_DEAD,
-};
-
-struct stream {
-    struct loop *loop;
-    struct wire wire;
-    enum state state;
-    struct stream_handlers handlers;
-    void *arg;
-    struct stream_limits limits;
-    struct addr peer; /* of no length: nobody has asked yet */
-
-    struct event event;
-    short interest;           /* what `event` waits for; 0: not added */
-    struct turn_end settling; /* flush, then bring `event` in line with the state */
-    struct timer *timer;
-    const char *timer_sentence;
-
-    struct write_queue queue;
-    uint64_t offered, taken;
-    struct buf ahead;    /* read while paused */
-    struct err *failure; /* what on_failed will say, or why writing ended */
-
-    enum tls_want handshake_wants;
-    bool is_paused;
-    bool is_open_told;
-    bool is_full;             /* passed the high mark and not yet fallen to the low one */
-    bool is_write_blocked;    /* the socket took no more */
-    bool is_read_blocked;     /* TLS must write before it can read on */
-    bool is_write_broken;     /* what the peer said before is still read */
-    bool is_failure_in_order; /* it comes behind what was read ahead */
-    bool is_at_eof, is_eof_told;
-    bool is_reset_awaited; /* behind the end */
-    bool is_wake_wanted;
-    bool is_freed; /* memory goes when no frame of ours is left on the stack */
-    unsigned frames;
-};
 
 static struct stream *stream_make(struct loop *loop, const struct stream_owner *owner);
 static void take_event(evutil_socket_t fd, short what, void *arg);
@@ -67,7 +20,6 @@ static void settle(void *arg);
 static void set_interest(struct stream *s);
 static short wanted_interest(const struct stream *s);
 static short wanted_reading(const struct stream *s);
-static void wake(struct stream *s);
 static void enter(struct stream *s);
 static void leave(struct stream *s);
 static void connect_step(struct stream *s, short what);
@@ -85,11 +37,9 @@ static void tell_eof(struct stream *s);
 static void flush(struct stream *s);
 static void write_failed(struct stream *s, const struct err *err);
 static void tell_drained(struct stream *s);
-static void fail(struct stream *s, const struct err *err);
 static void remember(struct stream *s, const struct err *err);
 static void failed_step(struct stream *s, short what);
 static void dead_step(struct stream *s, short what);
-static void timed_out(void *arg);
 
 static void (*const steps[])(struct stream *, short what) = {
     [STATE_CONNECTING] = connect_step, [STATE_HANDSHAKE] = handshake_step, [STATE_OPEN] = open_step,
@@ -105,8 +55,8 @@ struct stream *stream_accepted(struct loop *loop, int fd, struct tls_context *tl
     s->wire.fd = fd;
     s->state = tls ? STATE_HANDSHAKE : STATE_OPEN;
     if (tls && !(s->wire.tls = tls_new(tls, fd, NULL, &err)))
-        fail(s, &err);
-    wake(s);
+        stream_fail(s, &err);
+    stream_wake(s);
     return s;
 }
 
@@ -124,7 +74,7 @@ struct stream *stream_connect(struct loop *loop, const struct stream_peer *peer,
     if (is_pending)
         turn_end_schedule(loop, &s->settling);
     else
-        wake(s);
+        stream_wake(s);
     return KEEP(s);
 }
 
@@ -179,7 +129,7 @@ static void leave(struct stream *s)
 static void take_event(evutil_socket_t fd UNUSED, short what, void *arg)
 {
     struct stream *s = arg;
-    enum state before;
+    enum stream_state before;
 
     enter(s);
     do {
@@ -256,7 +206,7 @@ static short wanted_reading(const struct stream *s)
     return EV_READ;
 }
 
-static void wake(struct stream *s)
+void stream_wake(struct stream *s)
 {
     s->is_wake_wanted = true;
     turn_end_schedule(s->loop, &s->settling);
@@ -267,7 +217,7 @@ static void connect_step(struct stream *s, short what UNUSED)
     struct err err;
 
     if (!wire_connected(&s->wire, &s->peer, &err))
-        fail(s, &err);
+        stream_fail(s, &err);
     else
         s->state = s->wire.tls ? STATE_HANDSHAKE : STATE_OPEN;
 }
@@ -280,7 +230,7 @@ static void handshake_step(struct stream *s, short what UNUSED)
     if (s->handshake_wants == TLS_EOF)
         err_set(&err, ERR_CLOSED, "the peer closed the connection during the TLS handshake");
     if (s->handshake_wants == TLS_EOF || s->handshake_wants == TLS_FAILED)
-        fail(s, &err);
+        stream_fail(s, &err);
     else if (s->handshake_wants == TLS_DONE)
         s->state = STATE_OPEN;
 }
@@ -343,7 +293,7 @@ static void look_behind_end(struct stream *s)
     struct err err;
 
     if (!wire_is_alive(&s->wire, &err))
-        fail(s, &err);
+        stream_fail(s, &err);
 }
 
 static bool is_reading(const struct stream *s)
@@ -365,7 +315,7 @@ static void give_ahead(struct stream *s)
     buf_init(&s->ahead, AHEAD_MAX);
     give(s, bytes.data, bytes.len);
     if (is_reading(s))
-        wake(s);
+        stream_wake(s);
 }
 
 /* Only so much that a hang-up behind a few bytes is seen, and a reset in any case. */
@@ -395,13 +345,13 @@ static void read_ended(struct stream *s, enum tls_want want, const struct err *e
     s->is_read_blocked = want == TLS_WANT_WRITE;
     s->is_at_eof = s->is_at_eof || want == TLS_EOF;
     if (want == TLS_FAILED)
-        fail(s, err);
+        stream_fail(s, err);
     else if (s->is_write_broken && (want != TLS_DONE || s->is_paused))
-        fail(s, s->failure);
+        stream_fail(s, s->failure);
     else if (s->is_at_eof)
         tell_eof(s);
     else if (want == TLS_DONE && !s->is_paused && wire_has_pending(&s->wire))
-        wake(s);
+        stream_wake(s);
 }
 
 static void tell_eof(struct stream *s)
@@ -436,7 +386,7 @@ static void write_failed(struct stream *s, const struct err *err)
     write_queue_clear(&s->queue);
     remember(s, err);
     s->is_write_broken = true;
-    wake(s);
+    stream_wake(s);
 }
 
 static void tell_drained(struct stream *s)
@@ -450,14 +400,14 @@ static void tell_drained(struct stream *s)
 
 /* A peer that ended without TLS's goodbye did so behind its last bytes; a reset or a deadline is
  * news at once. */
-static void fail(struct stream *s, const struct err *err)
+void stream_fail(struct stream *s, const struct err *err)
 {
     s->is_failure_in_order = !s->is_write_broken && err->code == ERR_CLOSED && err->sys == 0;
     remember(s, err);
     s->state = STATE_FAILED;
     s->is_write_blocked = false;
     write_queue_clear(&s->queue);
-    wake(s);
+    stream_wake(s);
 }
 
 /* The first failure is the cause of the others. */
@@ -497,7 +447,7 @@ void stream_write(struct stream *s, const void *bytes, size_t n)
     if (n == 0 || s->is_write_broken || s->state == STATE_FAILED || s->state == STATE_DEAD)
         return;
     if (!write_queue_add(&s->queue, bytes, n, &err)) {
-        fail(s, &err);
+        stream_fail(s, &err);
         return;
     }
     s->is_full = s->is_full || stream_is_full(s);
@@ -529,70 +479,7 @@ void stream_resume(struct stream *s)
     if (!s->is_paused)
         return;
     s->is_paused = false;
-    wake(s);
-}
-
-void stream_await_reset(struct stream *s)
-{
-    assert(s->is_eof_told);
-    s->is_reset_awaited = true;
-    wake(s);
-}
-
-bool stream_was_reset(struct stream *s)
-{
-    return !wire_is_alive(&s->wire, NULL);
-}
-
-void stream_deadline(struct stream *s, int64_t ms, const char *sentence)
-{
-    s->timer_sentence = sentence;
-    if (ms > 0 && !s->timer)
-        s->timer = timer_new(s->loop, timed_out, s);
-    if (ms > 0)
-        timer_start(s->timer, ms);
-    else if (s->timer)
-        timer_stop(s->timer);
-}
-
-static void timed_out(void *arg)
-{
-    struct stream *s = arg;
-    struct err err;
-
-    if (s->state == STATE_FAILED || s->state == STATE_DEAD)
-        return;
-    err_set(&err, ERR_TIMEOUT, "%s", s->timer_sentence);
-    fail(s, &err);
-}
-
-/* What this turn queued leaves now rather than at its end: nothing can be added to it any more. */
-void stream_finish(struct stream *s, void (*on_finished)(void *arg), void *arg)
-{
-    if (s->state == STATE_OPEN && !s->is_write_broken) {
-        event_del(&s->event);
-        linger(s->loop, &s->wire, &s->queue, on_finished, arg);
-        on_finished = NULL;
-    }
-    stream_free(s);
-    if (on_finished)
-        on_finished(arg);
-}
-
-bool stream_leave_tls(struct stream *s)
-{
-    if (!s->wire.tls || !tls_met_plain_http(s->wire.tls))
-        return false;
-    tls_free(s->wire.tls);
-    s->wire.tls = NULL;
-    s->state = STATE_OPEN;
-    return true;
-}
-
-void stream_reset(struct stream *s)
-{
-    wire_reset_on_close(&s->wire);
-    stream_free(s);
+    stream_wake(s);
 }
 
 bool stream_peer_addr(struct stream *s, struct addr *out)
