@@ -9,12 +9,13 @@ decision of what is to be taken back of one are counted too. Needs redis-server 
 """
 
 import argparse
-import re
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from callgrind import Counts, total, under
 
 PARTS = {"admit": "decimal rate claim budget admit",
          "apply_account": "decimal rate claim apply refund spent terms grant funds apply_account",
@@ -27,13 +28,13 @@ LINE = '{"kind":"call","x":"' + "y" * 560 + '"}'
 
 
 class Redis:
-    """One that runs under callgrind, which counts from start() on."""
+    """One that runs under callgrind."""
 
     def __init__(self, dir: Path):
-        self.dir, self.dumps = dir, 0
         self.process = subprocess.Popen(
-            ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={dir}/counts", "redis-server", "--port", "0",
-             "--unixsocket", f"{dir}/s", "--appendonly", "yes", "--save", "", "--dir", str(dir)], stdout=subprocess.DEVNULL)
+            [*under(dir), "redis-server", "--port", "0", "--unixsocket", f"{dir}/s", "--appendonly", "yes", "--save", "", "--dir", str(dir)],
+            stdout=subprocess.DEVNULL)
+        self.counts = Counts(dir, self.process.pid)
         while not (dir / "s").exists():
             time.sleep(0.1)
         self.socket = socket.socket(socket.AF_UNIX)
@@ -56,18 +57,9 @@ class Redis:
             return None if text == "-1" else self.file.read(int(text) + 2)[:-2].decode()
         return text
 
-    def control(self, *words: str) -> None:
-        subprocess.run(["callgrind_control", *words, str(self.process.pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def start(self) -> None:
-        self.control("-i", "on")
-        self.count()
-
     def count(self) -> int:
         """Since it was asked last."""
-        self.dumps += 1
-        self.control("-d")
-        return int(re.search(r"^(?:summary|totals): (\d+)", (self.dir / f"counts.{self.dumps}").read_text(), re.M).group(1))
+        return total(self.counts.dump())
 
 
 class Calls:
@@ -163,7 +155,7 @@ def measure(redis: Redis, options: argparse.Namespace) -> None:
     for i in range(options.grants or 0):
         calls.give(f"daily-{i}", i, i + 1)
         calls.take_back(f"daily-{i}", i)
-    redis.start()
+    redis.counts.start()
     counts = dict.fromkeys(["admit", "apply_account", "apply_model"], 0)
     for _ in range(options.calls // options.batch):
         requests = [calls.admit() for _ in range(options.batch)]
@@ -184,7 +176,6 @@ def measure_grants(redis: Redis, calls: Calls, over: int) -> None:
     counts = {name: (step(), redis.count())[1] for name, step in steps.items()}
     used = redis.ask("MEMORY", "USAGE", f"{ACCOUNT}grants:demo", "SAMPLES", 0)
     print("instructions: " + ", ".join(f"{name} {n:,}" for name, n in counts.items()) + f"; grants in memory: {used} bytes")
-
 
 
 if __name__ == "__main__":

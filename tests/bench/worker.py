@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import http.client
 import os
-import re
 import shutil
 import ssl
 import subprocess
@@ -27,10 +26,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bench
+from callgrind import Counts, total, under
 
 IDLE_SECONDS = 5
 SHIPPED_SECONDS = 2  # by then what was metered is in Redis
-TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.M)
 TOP = Path(__file__).resolve().parents[2]
 # A `rep stos` counts as one instruction for each byte, though it is none of that; so the C library shall use others.
 NO_REP = "glibc.cpu.x86_rep_stosb_threshold=1000000000:glibc.cpu.x86_rep_movsb_threshold=1000000000"
@@ -58,33 +57,6 @@ class Clients:
             text = answer.read()
             if answer.status != 200:
                 sys.exit(f"worker.py: a call was answered {answer.status}: {text.decode()}")
-
-
-class Counts:
-    """Callgrind's, of one process that runs under it."""
-
-    def __init__(self, dir: Path, pid: int):
-        self.dir, self.pid, self.dumps = dir, pid, 0
-
-    def control(self, *words: str) -> None:
-        subprocess.run(["callgrind_control", *words, str(self.pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def start(self) -> None:
-        self.control("-i", "on")
-        self.dump()
-
-    def dump(self) -> Path:
-        """The file of what was executed since the last one."""
-        self.dumps += 1
-        self.control("-d")
-        path = self.dir / f"counts.{self.pid}.{self.dumps}"
-        bench.wait_for(lambda: path.exists() and TOTAL.search(path.read_text()) or None, 60, "callgrind wrote no counts")
-        return path
-
-
-def total(counts: Path) -> int:
-    found = TOTAL.search(counts.read_text())
-    return int(found[1]) if found else 0
 
 
 class Profile:
@@ -192,7 +164,7 @@ def measure_syscalls(worker: int, dir: Path, gateway: bench.Tollgate, key: str, 
 
 
 def run(dir: Path, args: argparse.Namespace, stack: contextlib.ExitStack) -> None:
-    under = () if args.syscalls else ("valgrind", "-q", "--tool=callgrind", "--trace-children=yes", "--instr-atstart=no", f"--callgrind-out-file={dir}/counts.%p")
+    before = () if args.syscalls else under(dir)
     port = bench.free_port()
     upstream = bench.Nginx(bench.UPSTREAM.format(dir=dir, reply=bench.REPLY, upstream=port), dir / "upstream.conf")
     stack.callback(upstream.stop)
@@ -201,10 +173,10 @@ def run(dir: Path, args: argparse.Namespace, stack: contextlib.ExitStack) -> Non
     gateway.cli("account", "credit", gateway.ready["account"], "1000000")
     key = gateway.ready["key"]
     if args.everything:
-        key = gateway.switch_everything_on(dir, f"http://127.0.0.1:{port}/hook", under)
+        key = gateway.switch_everything_on(dir, f"http://127.0.0.1:{port}/hook", before)
     else:
         gateway.stop()
-        gateway.serve(under=under)
+        gateway.serve(under=before)
     worker = gateway.pids()["worker"][0]
     if args.syscalls:
         measure_syscalls(worker, dir, gateway, key, args)
