@@ -135,6 +135,8 @@ struct key_state {
  * ERR_UNAVAILABLE while that partition's writers have not all come back to this Redis. */
 typedef void key_on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
 void key_read(struct redis *redis, const char *public_id, key_on_state *on_state, void *arg);
+/* The server that has the key's partition is there: what it can't tell now (ERR_UNAVAILABLE) it soon can. */
+bool key_server_is_ready(const struct redis *redis, const char *public_id);
 
 #define GRANTS_SHOWN 32
 struct account_state {

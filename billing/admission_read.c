@@ -81,6 +81,13 @@ void key_read(struct redis *redis, const char *public_id, key_on_state *on_state
     redis_command(redis, is_recovered, ARRAY_LEN(is_recovered), on_partition_state, k);
 }
 
+bool key_server_is_ready(const struct redis *redis, const char *public_id)
+{
+    struct partition p;
+
+    return partition_of_key(public_id, &p) && partition_is_ready(redis, p);
+}
+
 /* An id that names no partition is looked up under no name, where nothing is. */
 static bool partition_of_key(const char *public_id, struct partition *out)
 {
@@ -89,7 +96,7 @@ static bool partition_of_key(const char *public_id, struct partition *out)
     if (strlen(public_id) != KEY_ID_PUBLIC - 1 || !id_is_valid(span_of(public_id)) ||
         !digits_parse((struct span){public_id, 2}, PARTITIONS - 1, &index))
         return false;
-    out->index = (unsigned)index;
+    *out = (struct partition){SIDE_ACCOUNT, (unsigned)index};
     return true;
 }
 

@@ -53,10 +53,9 @@ static bool refuse(struct gate_refusal *why, enum problem p, const char *format,
 enum problem gate_problem_of_verdict(enum key_verdict verdict)
 {
     static const enum problem problems[] = {
-        [KEY_UNKNOWN] = CALLER_BAD_KEY,
-        [KEY_REVOKED] = CALLER_KEY_REVOKED,
-        [KEY_EXPIRED] = CALLER_KEY_EXPIRED,
-        [KEY_UNREADABLE] = GATEWAY_UNAVAILABLE,
+        [KEY_UNKNOWN] = CALLER_BAD_KEY,        [KEY_REVOKED] = CALLER_KEY_REVOKED,
+        [KEY_EXPIRED] = CALLER_KEY_EXPIRED,    [KEY_UNREADABLE] = GATEWAY_UNAVAILABLE,
+        [KEY_RECOVERING] = GATEWAY_RECOVERING,
     };
 
     return problems[verdict];

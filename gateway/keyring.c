@@ -13,6 +13,7 @@
 #include "lib/base/text.h"
 
 #define CACHE_MS      30000
+#define POLL_MS       100
 #define PUBLIC_ID_LEN (KEY_ID_PUBLIC - 1)
 #define SECRET_LEN    (KEY_SECRET_TEXT - 1)
 #define BUCKETS       4096
@@ -30,10 +31,14 @@ struct keyring {
     struct keyring_config config;
     size_t entries;
     struct entry *bucket[BUCKETS];
+    struct key_check *waiting; /* until their partitions have recovered */
+    struct timer *poll;
 };
 
 struct key_check {
     struct keyring *keyring;
+    struct key_check *next; /* of those that wait */
+    int64_t asked_ms;       /* monotonic */
     struct key_holder holder;
     bool fresh;
     key_on_verdict *on_verdict; /* null once cancelled */
@@ -49,10 +54,15 @@ static const struct key_holder *find_cached(struct keyring *k, const struct key_
 static struct key_check *read_key(struct keyring *k, const struct key_holder *asked, bool fresh,
                                   key_on_verdict *on_verdict, void *arg);
 static void on_state(void *arg, bool found, const struct key_state *state, const struct err *err);
+static bool may_wait(const struct key_check *c);
+static void wait_for_recovery(struct key_check *c);
+static void on_poll(void *arg);
+static void answer(struct key_check *c, enum key_verdict verdict, const struct key_holder *holder);
 static bool take_access(struct key_check *c, const struct key_state *state);
-static bool is_away(const struct err *err);
+static bool is_away(enum key_verdict verdict, const struct err *err);
 static enum key_verdict judge(const struct key_check *c, bool found, const struct key_state *state,
                               const struct err *err);
+static bool is_recovering(const struct key_check *c, const struct err *err);
 static bool has_secret(const struct key_check *c, const struct key_state *state);
 static void note_outdated(const struct key_check *c, const struct key_state *state);
 static void remember(struct keyring *k, struct key_check *c, const struct key_state *state);
@@ -168,6 +178,7 @@ struct keyring *keyring_new(struct loop *loop, struct redis *redis,
     k->loop = loop;
     k->redis = redis;
     k->config = *config;
+    k->poll = timer_new(loop, on_poll, k);
     return k;
 }
 
@@ -175,6 +186,13 @@ void keyring_free(struct keyring *k)
 {
     if (!k)
         return;
+    while (k->waiting) {
+        struct key_check *c = k->waiting;
+
+        k->waiting = c->next;
+        answer(c, KEY_RECOVERING, &c->holder);
+    }
+    timer_free(k->poll);
     keyring_forget_all(k);
     free(k);
 }
@@ -224,6 +242,7 @@ static struct key_check *read_key(struct keyring *k, const struct key_holder *as
     c->keyring = k;
     c->holder = *asked;
     c->fresh = fresh;
+    c->asked_ms = clock_monotonic_ms();
     c->on_verdict = on_verdict;
     c->arg = arg;
     key_read(k->redis, asked->public_id, on_state, c);
@@ -261,11 +280,48 @@ static void on_state(void *arg, bool found, const struct key_state *state, const
         memcpy(c->holder.first_key, state->first_key, sizeof c->holder.first_key);
         remember(c->keyring, c, state);
         note_outdated(c, state);
-    } else if (verdict == KEY_UNREADABLE && is_away(err) && !c->fresh &&
+    } else if (is_away(verdict, err) && !c->fresh &&
                (cached = find_cached(c->keyring, &c->holder, c->keyring->config.stale_ms))) {
         verdict = KEY_GOOD;
         holder = cached;
+    } else if (verdict == KEY_RECOVERING && may_wait(c)) {
+        wait_for_recovery(c);
+        return;
     }
+    answer(c, verdict, holder);
+}
+
+static bool may_wait(const struct key_check *c)
+{
+    return c->on_verdict &&
+           clock_monotonic_ms() - c->asked_ms < c->keyring->config.recovering_wait_ms;
+}
+
+static void wait_for_recovery(struct key_check *c)
+{
+    struct keyring *k = c->keyring;
+
+    if (!k->waiting)
+        timer_start(k->poll, POLL_MS);
+    c->next = k->waiting;
+    k->waiting = c;
+}
+
+/* Nobody is answered before this returns, so none waits anew meanwhile. */
+static void on_poll(void *arg)
+{
+    struct keyring *k = arg;
+    struct key_check *c = k->waiting, *next;
+
+    k->waiting = NULL;
+    for (; c; c = next) {
+        next = c->next;
+        key_read(k->redis, c->holder.public_id, on_state, c);
+    }
+}
+
+static void answer(struct key_check *c, enum key_verdict verdict, const struct key_holder *holder)
+{
     if (c->on_verdict)
         c->on_verdict(c->arg, verdict, holder);
     key_access_free(c->holder.access);
@@ -284,9 +340,11 @@ static bool take_access(struct key_check *c, const struct key_state *state)
     return false;
 }
 
-static bool is_away(const struct err *err)
+static bool is_away(enum key_verdict verdict, const struct err *err)
 {
-    return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT;
+    return verdict == KEY_RECOVERING ||
+           (verdict == KEY_UNREADABLE &&
+            (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT));
 }
 
 /* Who does not have the secret learns nothing of the key's state. */
@@ -294,12 +352,18 @@ static enum key_verdict judge(const struct key_check *c, bool found, const struc
                               const struct err *err)
 {
     if (err)
-        return KEY_UNREADABLE;
+        return is_recovering(c, err) ? KEY_RECOVERING : KEY_UNREADABLE;
     if (!found || state->owner_kind != c->holder.kind || !has_secret(c, state))
         return KEY_UNKNOWN;
     if (state->revoked)
         return KEY_REVOKED;
     return state->expires_at && clock_now() >= state->expires_at ? KEY_EXPIRED : KEY_GOOD;
+}
+
+static bool is_recovering(const struct key_check *c, const struct err *err)
+{
+    return err->code == ERR_UNAVAILABLE &&
+           key_server_is_ready(c->keyring->redis, c->holder.public_id);
 }
 
 /* A key whose pepper is gone is good for nothing. */

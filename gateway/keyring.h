@@ -35,7 +35,11 @@ void api_key_derive(const struct key_origin *from, const struct secret *pepper, 
 void api_key_text(const struct api_key *k, struct buf *out); /* the one place where the secret is spelled */
 void api_key_hash(const struct api_key *k, const struct secret *pepper, unsigned char out[32]);
 
-enum key_verdict { KEY_GOOD, KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED, KEY_UNREADABLE /* Redis is away */ };
+enum key_verdict {
+    KEY_GOOD, KEY_UNKNOWN, KEY_REVOKED, KEY_EXPIRED,
+    KEY_UNREADABLE, /* Redis is away */
+    KEY_RECOVERING, /* after waiting: its partition's writers have not all come back yet */
+};
 struct key_holder {
     char public_id[KEY_ID_PUBLIC];
     char kind;
@@ -48,11 +52,12 @@ struct key_holder {
 
 struct keyring;
 /* Good answers are cached 30 s, at most `entries_max`; keyring_forget() when tg:changes says so. While Redis is away, or not up to the journals, one that
- * is not older than `stale_ms` still counts. */
+ * is not older than `stale_ms` still counts. Who has none waits for the journals, and not for a Redis that is away. */
 struct keyring_config {
     const struct peppers *peppers; /* borrowed */
     size_t entries_max;
     int64_t stale_ms;
+    int64_t recovering_wait_ms; /* how long a key that was not read yet waits while its partition recovers, polling */
     /* A good key whose hash was made under the previous pepper was read from Redis: this is the one to be kept. It comes again until that is done.
      * Null: not told. */
     void (*on_outdated)(void *arg, const char *public_id, const unsigned char hash[32]);

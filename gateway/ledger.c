@@ -176,8 +176,11 @@ static void on_outdated(void *arg, const char *public_id, const unsigned char ha
 static bool open_keyring(struct ledger *l, struct err *err)
 {
     const struct peppers *peppers = &l->installation->peppers;
-    struct keyring_config config = {
-        .peppers = peppers, .entries_max = KEYS_MAX, .stale_ms = l->options->offline_age, .arg = l};
+    struct keyring_config config = {.peppers = peppers,
+                                    .entries_max = KEYS_MAX,
+                                    .stale_ms = l->options->offline_age,
+                                    .recovering_wait_ms = l->options->recovering_wait,
+                                    .arg = l};
 
     if (peppers->of[PEPPER_PREVIOUS].id[0]) {
         l->link->mover =

@@ -263,10 +263,7 @@ static void on_verdict(void *arg, enum key_verdict verdict, const struct key_hol
         pass_gate(x);
         return;
     }
-    problem_reply(x->request, problem,
-                  &(struct problem_details){.request_id = x->caller.request_id,
-                                            .retry_after_ms = verdict == KEY_UNREADABLE ? 1000 : 0},
-                  "%s", problem_row(problem)->message);
+    reply_problem(x->request, problem, "%s", problem_row(problem)->message);
 }
 
 /* The key is good; whether it is for this, and from here. Nobody is refused by what is not so any more. */

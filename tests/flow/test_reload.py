@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,29 @@ def test_calls_that_go_on_through_reloads_see_no_error_and_are_billed_once(runni
     serving = running.workers()
     assert not before & set(serving) and len(serving) == 2, serving
     check_billed(running, "demo", running.key, {reply.headers["x-request-id"] for reply in replies}, 100)
+
+
+def test_a_key_that_the_new_workers_have_not_read_waits_while_its_partition_recovers(running: Served) -> None:
+    """As it does for a moment whenever somebody comes with records that Redis lacks. They know no key yet."""
+    running.options["recovering_wait"] = "1 min"
+    running.write_config()
+    running.reload()
+    public_id = running.key.split("-")[2]
+    partition = f"tg:{{a{public_id[:2]}}}"
+    run = running.redis.command("HGET", f"{partition}:state", "run_id")
+    seen = running.state.parent / "asked"
+    with seen.open("w") as out, subprocess.Popen(["redis-cli", "-s", str(running.redis.socket), "MONITOR"], stdout=out) as monitor:
+        try:
+            wait_until(lambda: "OK" in seen.read_text(), "it sees what is asked")
+            assert running.redis.command("HDEL", f"{partition}:state", "run_id") == "1"
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(lambda: ask(running, FAST))
+                wait_until(lambda: call.done() or seen.read_text().count(f'"{partition}:key:{public_id}"') > 1,
+                           "the key was asked for again")
+                running.redis.command("HSET", f"{partition}:state", "run_id", run)
+                assert call.result().status == 200, call.result()
+        finally:
+            monitor.terminate()
 
 
 def test_a_stream_in_flight_goes_on_while_others_serve(running: Served, release: threading.Event) -> None:

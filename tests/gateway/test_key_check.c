@@ -2,6 +2,7 @@
 #include "gateway/keyring.h"
 
 #include <check.h>
+#include <limits.h>
 
 #include "billing/partition_server.h"
 #include "lib/base/mem.h"
@@ -18,7 +19,9 @@ static struct peppers peppers;
 static struct keyring *keyring;
 static bool is_ready, is_judged;
 static enum key_verdict verdict;
-static unsigned knows_for; /* so many questions are answered by a partition that admits */
+static unsigned knows_for;   /* so many questions are answered by a partition that admits */
+static unsigned recovers_in; /* so many are not, and then all; 0: never */
+static int64_t recovering_wait_ms;
 
 static void on_ready(void *arg UNUSED)
 {
@@ -43,6 +46,8 @@ static void answer(struct fake_redis *f, const char *words, struct buf *reply)
 
     if (knows)
         knows_for--;
+    if (recovers_in && --recovers_in == 0)
+        knows_for = UINT_MAX;
     if (strncmp(words, "HMGET tg:{a17}:key:", 19) == 0) {
         buf_printf(reply, "*13\r\n");
         for (int i = 0; i < 13; i++)
@@ -58,7 +63,8 @@ static void start(void)
 {
     struct redis_config config = {.connect_ms = 2000, .command_ms = 5000, .pending_max = 100};
     struct redis_handlers handlers = {on_ready, on_lost};
-    struct keyring_config how = {.peppers = &peppers, .entries_max = 10};
+    struct keyring_config how = {
+        .peppers = &peppers, .entries_max = 10, .recovering_wait_ms = recovering_wait_ms};
     AUTO_CLEAR(secret) secret = {.len = 0};
     AUTO_STRING address = NULL;
     struct err err;
@@ -72,6 +78,12 @@ static void start(void)
     ck_assert(secret_set(&secret, SPAN("a pepper of thirty-two characters"), &err));
     pepper_set(&peppers.of[PEPPER_IN_USE], &secret);
     keyring = keyring_new(loop, redis, &how);
+}
+
+static void start_and_wait(void)
+{
+    recovering_wait_ms = 10 * WAIT_MS;
+    start();
 }
 
 static void stop(void)
@@ -89,7 +101,7 @@ static enum key_verdict check_key(unsigned questions_known)
 
     ck_assert(api_key_parse(SPAN(KEY), &key));
     knows_for = questions_known;
-    is_judged = false;
+    ck_assert(!is_judged);
     (void)keyring_check(keyring, &key, false, on_verdict, NULL);
     ck_assert(loop_run_until(loop, &is_judged, WAIT_MS));
     return verdict;
@@ -104,17 +116,49 @@ END_TEST
 /* Of its questions the first `_i` are answered before. */
 START_TEST(a_redis_that_is_emptied_meanwhile_makes_no_key_unknown)
 {
-    ck_assert_int_eq(check_key((unsigned)_i), KEY_UNREADABLE);
+    ck_assert_int_eq(check_key((unsigned)_i), KEY_RECOVERING);
+}
+END_TEST
+
+START_TEST(a_key_waits_until_its_partition_has_recovered)
+{
+    recovers_in = 2 + 3 * (unsigned)_i;
+    ck_assert_int_eq(check_key(0), KEY_UNKNOWN);
+}
+END_TEST
+
+START_TEST(who_no_longer_waits_is_told_nothing)
+{
+    AUTO_CLEAR(api_key) key;
+    struct key_check *check;
+
+    ck_assert(api_key_parse(SPAN(KEY), &key));
+    check = keyring_check(keyring, &key, false, on_verdict, NULL);
+    ck_assert_ptr_nonnull(check);
+    while (fake.asked < 6) /* it waited, and was asked for again */
+        ck_assert(!loop_run_until(loop, &is_judged, 10));
+    key_check_cancel(check);
+    recovers_in = 1;
+    ck_assert_int_eq(check_key(0), KEY_UNKNOWN);
 }
 END_TEST
 
 int main(void)
 {
-    TCase *t = tcase_create("key check");
+    Suite *suite = suite_create("key check");
+    TCase *t = tcase_create("at once");
 
     tcase_set_timeout(t, 20);
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_test(t, a_key_is_unknown_only_where_its_partition_knew_all_of_the_time);
     tcase_add_loop_test(t, a_redis_that_is_emptied_meanwhile_makes_no_key_unknown, 0, 3);
-    return run_tests(t, "key check");
+    suite_add_tcase(suite, t);
+
+    t = tcase_create("after a while");
+    tcase_set_timeout(t, 20);
+    tcase_add_checked_fixture(t, start_and_wait, stop);
+    tcase_add_loop_test(t, a_key_waits_until_its_partition_has_recovered, 0, 3);
+    tcase_add_test(t, who_no_longer_waits_is_told_nothing);
+    suite_add_tcase(suite, t);
+    return run_suite(suite);
 }
