@@ -235,7 +235,7 @@ static void on_tick(void *arg)
     if (p->reporter.seat && c->ledger.journal)
         metric_set(&p->reporter.seat->unsealed_since,
                    (uint64_t)journal_unsealed_since(c->ledger.journal));
-    if (p->ticks % ADOPTION_TICKS == 0)
+    if (p->ticks % ADOPTION_TICKS == 0 && !p->is_over)
         adoption_look(c->adoption);
     if (p->ticks % ARCHIVE_TICKS == 0)
         archive_now(p);
@@ -255,6 +255,7 @@ static void on_seal_asked(void *arg)
 }
 
 static void on_drained(void *arg);
+static void on_finished(void *arg);
 static void on_retired(void *arg);
 
 /* Another console waits for the lock: who is connected may ask what it came for, not for long. */
@@ -304,6 +305,14 @@ static void on_drained(void *arg)
         p->doors--;
     if (p->doors)
         return;
+    p->is_over = true;
+    ledger_finish(&p->console.ledger, on_finished, p);
+}
+
+static void on_finished(void *arg)
+{
+    struct process *p = arg;
+
     p->exit_code = 0;
     loop_stop(p->console.loop);
 }

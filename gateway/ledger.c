@@ -19,6 +19,7 @@
 #define BATCH_RECORDS     50
 #define BATCHES_MAX       32
 #define SEGMENT_AGE_MS    (3600 * 1000)
+#define FINISH_MS         10000
 
 struct ledger_link {
     struct ledger_handlers handlers;
@@ -31,12 +32,18 @@ struct ledger_link {
     struct watch *journal_watch;
     struct turn_end journal_turn; /* wakes the journal's thread once for all that a turn queued */
     unsigned ticks;
+    struct timer *finish_end;       /* null until nothing more is recorded */
+    void (*on_finished)(void *arg); /* null: nobody waits */
+    void *finish_arg;
 };
 
 static bool open_redis(struct ledger *l, struct err *err);
 static bool open_keyring(struct ledger *l, struct err *err);
 static void try_journal(struct ledger *l);
 static bool lacks_catalogue(const struct ledger *l);
+static bool can_finish(const struct ledger *l);
+static void finish_if_in_vain(struct ledger *l);
+static void on_finish_end(void *arg);
 
 bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void *arg,
                  struct err *err)
@@ -99,6 +106,7 @@ static void on_redis_lost(void *arg, const struct err *err)
     if (l->projection)
         projection_redis_lost(l->projection);
     tell_redis(l, false);
+    finish_if_in_vain(l);
 }
 
 static void tell_redis(struct ledger *l, bool is_ready)
@@ -322,6 +330,7 @@ static void on_stopped(void *arg, const struct err *err)
     l->is_stopped = true;
     log_error("shipping_stopped", "calls and changes are refused until an operator has looked: %s",
               err->text);
+    finish_if_in_vain(l);
 }
 
 /* ------------------------------------------------------------------ once a second, and the end */
@@ -350,10 +359,49 @@ void ledger_seal(struct ledger *l)
         journal_seal(l->journal, NULL, NULL);
 }
 
+void ledger_finish(struct ledger *l, void (*on_finished)(void *), void *arg)
+{
+    struct ledger_link *link = l->link;
+
+    link->on_finished = on_finished;
+    link->finish_arg = arg;
+    link->finish_end = timer_new(l->loop, on_finish_end, l);
+    timer_start(link->finish_end, FINISH_MS);
+    if (l->projection)
+        projection_when_current(l->projection, on_finish_end, l);
+    finish_if_in_vain(l);
+}
+
+/* Not inside whatever told so. */
+static void finish_if_in_vain(struct ledger *l)
+{
+    if (l->link->on_finished && !can_finish(l))
+        timer_start(l->link->finish_end, 0);
+}
+
+static bool can_finish(const struct ledger *l)
+{
+    return l->projection && !l->is_stopped && redis_is_partly_ready(l->redis);
+}
+
+/* What comes first: all is there, it is in vain, or it took too long. */
+static void on_finish_end(void *arg)
+{
+    struct ledger *l = arg;
+    void (*on_finished)(void *) = l->link->on_finished;
+
+    l->link->on_finished = NULL;
+    if (on_finished)
+        on_finished(l->link->finish_arg);
+}
+
 void ledger_disconnect(struct ledger *l)
 {
     if (!l->link)
         return;
+    timer_free(l->link->finish_end);
+    l->link->finish_end = NULL;
+    l->link->on_finished = NULL;
     key_mover_free(l->link->mover);
     l->link->mover = NULL;
     changes_free(l->link->changes);

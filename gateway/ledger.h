@@ -43,6 +43,9 @@ bool ledger_open(struct ledger *l, const struct ledger_handlers *handlers, void 
 void ledger_tick(struct ledger *l);
 /* The open segment is sealed; nobody is told. */
 void ledger_seal(struct ledger *l);
+/* Nothing more will be recorded: calls back, once, when Redis has all of the journal, so that who takes the directory up next has
+ * nothing to catch up with; or when that can't be (Redis is away) or takes more than 10 s. */
+void ledger_finish(struct ledger *l, void (*on_finished)(void *), void *arg);
 /* Stops shipping and speaking with Redis; what waited for an answer of Redis is told so. The journal still takes records. */
 void ledger_disconnect(struct ledger *l);
 void ledger_close(struct ledger *l);

@@ -33,6 +33,7 @@ struct worker {
     uint64_t taken_before; /* offline_taken() when it began to wait */
     bool is_leaving;       /* asked to stop, or retired */
     bool is_drained;       /* the last client has its last byte */
+    bool is_finishing;     /* likewise the last call its END: that goes to Redis */
     struct signal_watch *on_term, *on_int, *on_hup, *on_usr1;
     int exit_code;
 };
@@ -222,6 +223,7 @@ static void watch_outage(struct worker *w);
 static void show(struct worker *w);
 static void on_redis_has_all(void *arg);
 static void stop_if_over(struct worker *w);
+static void on_finished(void *arg);
 static size_t connection_count(const struct worker *w);
 static void close_door(struct worker *w);
 static void on_drained(void *arg);
@@ -336,8 +338,17 @@ static void on_drained(void *arg)
 /* A call may still be settling when its client has gone. */
 static void stop_if_over(struct worker *w)
 {
-    if (!w->is_drained || (w->server.calls && paid_calls_open(w->server.calls) > 0))
+    if (!w->is_drained || w->is_finishing ||
+        (w->server.calls && paid_calls_open(w->server.calls) > 0))
         return;
+    w->is_finishing = true;
+    ledger_finish(&w->server.ledger, on_finished, w);
+}
+
+static void on_finished(void *arg)
+{
+    struct worker *w = arg;
+
     w->exit_code = 0;
     loop_stop(w->server.loop);
 }

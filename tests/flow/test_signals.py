@@ -94,6 +94,27 @@ def test_asked_to_stop_it_finishes_streams_in_flight_and_bills_them(served: Serv
     assert served.balance() == 100 - money.total(events)
 
 
+def test_who_stops_has_shipped_what_ended_before(served: Served, upstream: Upstream, may_end: threading.Event) -> None:
+    """Redis hangs as the call ends; its worker stays until Redis has the END, and nobody has to catch up with it."""
+    served.options = {"redis_timeout": "1 min"}
+    set_up(served, upstream)
+    stream = Stream(served)
+    workers = set(served.workers())
+    served.redis.command("CLIENT", "PAUSE", "600000", "WRITE")
+    may_end.set()
+    stream.join()
+    assert stream.reply.is_whole
+    process, served.process = served.process, None
+    assert process
+    os.kill(process.pid, signal.SIGTERM)
+    wait_until(lambda: any(is_gone(pid) for pid in workers), "who had no call has ended")
+    served.redis.command("CLIENT", "UNPAUSE")
+    assert process.popen.wait(tollgate.STOP_SECONDS) == 0 == process.stop()
+    partition = f"tg:{{a{served.key.split('-')[2][:2]}}}"
+    assert served.redis.command("HLEN", f"{partition}:holds:demo") == "0"
+    assert served.redis.command("HEXISTS", f"{partition}:index:demo", stream.reply.headers["x-request-id"]) == "1"
+
+
 @pytest.mark.usefixtures("may_end")
 def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(served: Served, upstream: Upstream) -> None:
     served.options = {"drain_timeout": "500 ms"}
