@@ -318,7 +318,9 @@ static void answer_hold(struct hold *h, enum hold_state state,
 static void wait_for_recovery(struct hold *h)
 {
     h->state = HOLD_WAITING;
-    timer_start(h->a->poll, POLL_MS);
+    if (!h->a->is_polling)
+        timer_start(h->a->poll, POLL_MS);
+    h->a->is_polling = true;
 }
 
 /* None of the holds answers before this returns, so the list stands still. */
@@ -326,6 +328,7 @@ static void on_poll(void *arg)
 {
     struct admission *a = arg;
 
+    a->is_polling = false;
     for (struct hold *h = a->holds; h; h = h->next)
         if (h->state == HOLD_WAITING)
             ask_admit(h);

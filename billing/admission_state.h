@@ -71,6 +71,7 @@ struct admission {
     struct release *releases; /* to be sent again, newest first */
     size_t release_count;
     struct timer *renew, *poll, *again, *put;
+    bool is_polling; /* some hold waits */
     void (*on_put)(void *); /* null: nobody waits for a round of putting again */
     void *put_arg;
     uint64_t round;

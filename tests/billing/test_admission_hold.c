@@ -30,6 +30,25 @@ START_TEST(an_abandoned_call_leaves_nothing_at_whatever_point)
 }
 END_TEST
 
+START_TEST(a_call_waits_no_longer_because_others_come)
+{
+    static struct call calls[5 * CALLS];
+    unsigned count = 0;
+
+    set("HSET tg:{%s}:state run_id earlier", partition);
+    do {
+        char request_id[16];
+        snprintf(request_id, sizeof request_id, "req_%u", count);
+        ask(&calls[count++], request_id, 10000000);
+        turn(10);
+    } while (!calls[0].is_answered && count < ARRAY_LEN(calls));
+    ck_assert_uint_eq(calls[0].answers, 1);
+    ck_assert_int_eq(calls[0].answer.verdict, VERDICT_RECOVERING);
+    for (unsigned i = 0; i < count; i++)
+        hold_abandon(calls[i].hold);
+}
+END_TEST
+
 START_TEST(holds_that_redis_lost_are_put_again)
 {
     static struct call calls[CALLS];
@@ -150,6 +169,7 @@ int main(void)
     tcase_set_timeout(t, 20);
     tcase_add_checked_fixture(t, start, stop);
     tcase_add_loop_test(t, an_abandoned_call_leaves_nothing_at_whatever_point, 0, 4);
+    tcase_add_test(t, a_call_waits_no_longer_because_others_come);
     tcase_add_test(t, holds_that_redis_lost_are_put_again);
     tcase_add_test(t, a_parked_partition_is_passed_over_until_it_was_rebuilt);
     tcase_add_test(t, a_release_is_repeated_until_redis_has_it);
