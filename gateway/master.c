@@ -506,8 +506,13 @@ static void on_all_gone(void *arg)
     loop_stop(m->loop);
 }
 
+/* Everything has ended in good order: who asks once more shall not make that a death by a signal. */
 static void master_clear(struct master *m)
 {
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
     for (size_t i = 0; i < ARRAY_LEN(stop_signals); i++)
         signal_watch_free(m->stop_watches[i]);
     signal_watch_free(m->on_hup);

@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 import money
 import tollgate
-from tollgate import Dev, Served, is_gone, wait_until
+from tollgate import STOP_SECONDS, Dev, Served, is_gone, wait_until
 from upstream import Call, Upstream, chunk, usage_chunk
 from wire import Reply
 
@@ -116,6 +117,21 @@ def test_who_stops_has_shipped_what_ended_before(served: Served, upstream: Upstr
 
 
 @pytest.mark.usefixtures("may_end")
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_asked_until_it_has_stopped_it_ends_in_good_order(served: Served, sign: signal.Signals) -> None:
+    """Whoever asks again meets each of its last moments."""
+    served.start()
+    assert served.process
+    popen, served.process = served.process.popen, None
+    popen.send_signal(signal.SIGTERM)
+    until = time.monotonic() + STOP_SECONDS
+    while popen.poll() is None and time.monotonic() < until:
+        popen.send_signal(sign)
+        time.sleep(0.0005)
+    assert popen.returncode == 0
+    assert "everything has ended" in served.log_text()
+
+
 def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(served: Served, upstream: Upstream) -> None:
     served.options = {"drain_timeout": "500 ms"}
     set_up(served, upstream)
