@@ -111,13 +111,15 @@ static void on_backend_event(void *arg, const struct backend_event *event)
     }
     if (!c->request)
         return;
+    if (c->content + event->content > call_output_cap(c) * c->wants.n) {
+        call_stop_backend(c, STOP_LIMIT);
+        return;
+    }
     http_reply_write(c->request, event->bytes);
     c->is_between_events = answer_ends_event(event->bytes);
     c->content += event->content;
     meter_mark(&c->marks, http_reply_offered(c->request), c->content);
-    if (c->content > call_output_cap(c) * c->wants.n) {
-        call_stop_backend(c, STOP_LIMIT);
-    } else if (http_reply_is_full(c->request)) {
+    if (http_reply_is_full(c->request)) {
         backend_pause(c->backend);
         http_reply_on_drained(c->request, on_client_drained);
     }

@@ -12,6 +12,7 @@
 
 static void bill_whole(struct paid_call *c);
 static void settle(struct paid_call *c, enum outcome outcome);
+static void alarm_if_above_hold(const struct paid_call *c);
 static void on_durable(void *arg);
 static void end_claim(struct paid_call *c);
 static void seal_answer(const struct paid_call *c, struct buf *out);
@@ -62,11 +63,6 @@ static void bill_whole(struct paid_call *c)
                   c->event.request_id, c->model->id, err.text);
         meter_nothing(&c->event);
     }
-    if (c->event.amount.nanos > hold_amount(c->hold))
-        log_error(
-            "hold_exceeded",
-            "call %s of model %s costs more than its hold: the backend ignored the output cap",
-            c->event.request_id, c->model->id);
     settle(c, OUTCOME_COMPLETE);
 }
 
@@ -124,6 +120,7 @@ static void settle(struct paid_call *c, enum outcome outcome)
 {
     struct journal *journal = c->all->server->ledger.journal;
 
+    alarm_if_above_hold(c);
     c->event.outcome = outcome;
     c->event.ended_at = journal_now(journal);
     c->event.period = c->event.orig_period = journal_period(journal);
@@ -131,6 +128,21 @@ static void settle(struct paid_call *c, enum outcome outcome)
     c->answered = c->state == CALL_ANSWERING;
     c->state = CALL_SETTLING;
     journal_call(journal, &c->event, on_durable, c);
+}
+
+/* The contract wants it charged in full all the same; the account's limits are passed by the difference. */
+static void alarm_if_above_hold(const struct paid_call *c)
+{
+    char cost[DECIMAL_TEXT], held[DECIMAL_TEXT];
+
+    if (c->event.amount.nanos <= hold_amount(c->hold))
+        return;
+    log_error("hold_exceeded",
+              "call %s of model %s costs %s %s and could cost %s at most: backend %s states more "
+              "than was asked of it",
+              c->event.request_id, c->model->id, decimal_format(c->event.amount.nanos, cost),
+              c->event.amount.currency, decimal_format(hold_amount(c->hold), held),
+              c->event.backend);
 }
 
 static void on_durable(void *arg)
