@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,8 +24,9 @@ from upstream import Call, Upstream
 from wire import Reply, Wire
 
 PRICES = {"dime": {"call": "0.10", "input_tokens": "0", "output_tokens": "0"}}
+CAP = 10
 HELD = {"model": "demo/held", "messages": [{"role": "user", "content": "hold on"}]}
-FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}], "max_completion_tokens": 10}
+FAST = {"model": "demo/fast", "messages": [{"role": "user", "content": "a b c"}], "max_completion_tokens": CAP}
 DIME = Decimal("0.10")
 ALLOWANCE = Decimal("0.50")     # five calls of 0.10, for each worker while Redis is away
 USED = 6                # tokens of FAST: three words in, three out
@@ -38,13 +40,14 @@ class Pair:
     upstream: Upstream
 
     def __post_init__(self) -> None:
+        self.usage = (2, 1)             # what the server states
         self.may_answer = threading.Event()
         self.trying: list[Open] = []
         self.upstream.respond = self._respond
 
     def _respond(self, call: Call) -> None:
         self.may_answer.wait()
-        call.complete("done", usage=(2, 1))
+        call.complete("done", usage=self.usage)
 
     @property
     def both(self) -> tuple[Served, Served]:
@@ -83,6 +86,7 @@ def pair(serve_for_module: Callable[[str], Served]) -> Iterator[Pair]:
 @pytest.fixture(autouse=True)
 def wait_until_both_are_well(pair: Pair) -> Iterator[None]:
     pair.hold()
+    pair.usage = (2, 1)
     yield
     pair.let_go()
     pair.trying.clear()
@@ -222,15 +226,32 @@ def test_what_retry_after_says_is_true(pair: Pair) -> None:
         assert wire.ask(wire.chat(FAST)).status == 200
 
 
-def test_tokens_pass_no_faster_than_their_rate(pair: Pair) -> None:
+@pytest.mark.parametrize("uses_all", [False, True], ids=["gives-back", "uses-all"])
+@pytest.mark.parametrize("of_key", [False, True], ids=["account", "key"])
+def test_tokens_pass_no_faster_than_their_rate_through_two_gateways(pair: Pair, of_key: bool, uses_all: bool) -> None:
+    """Nor slower: what a call books at most, its body and its cap, fits so often into what may be taken at once."""
     tpm = 1200
-    account, key = pair.first.new_account("1000", "--prepaid", "--tpm", str(tpm))
-    clocked = Clocked(pair, key, 8, 40)
-    used = USED * len(clocked.passed)
-    assert used <= tpm + clocked.seconds * tpm / 60
+    body = {**FAST, **({"model": "demo/held"} if uses_all else {})}
+    size = len(json.dumps(body))
+    booked = size + CAP
+    used = booked if uses_all else USED
+    pair.usage = (size, CAP)
+    pair.let_go()
+    account, key = pair.first.new_account("1000")
+    words = ["key", "limit", key.split("-")[2]] if of_key else ["account", "limit", account]
+    shown = pair.first.cli_one(*words, "--tpm", str(tpm))
+    assert shown["tpm"] == tpm and shown["rpm"] == 0
+    clocked = Clocked(pair, key, 8, 40, body)
+    assert tpm // booked <= len(clocked.passed)
+    assert used * len(clocked.passed) <= tpm + clocked.seconds * tpm / 60
     for reply in clocked.refused:
         check_refused(reply, "policy_token_rate", "tokens", tpm)
+        assert ("key" if of_key else "account") in reply.error["message"]
+    for reply in clocked.passed:
+        assert reply.headers["x-ratelimit-limit-tokens"] == str(tpm)
+        assert int(reply.headers["x-ratelimit-remaining-tokens"]) < tpm
     pair.first.settle_down(account)
+    assert sum(sum(event["units"].values()) for event in pair.first.events(account)) == (used + 1) * len(clocked.passed)
 
 
 def test_tokens_that_a_call_reserved_and_did_not_use_are_given_back(pair: Pair) -> None:
