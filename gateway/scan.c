@@ -1,28 +1,19 @@
-/* scan.c - SCAN from cursor to cursor, on one server after another; a name may come twice. Whether all partitions are as the
- * journals have them is asked before and after: what was emptied in between has lost its names. */
+/* scan.c - SCAN from cursor to cursor, on one server after another; a name may come twice. */
 #include "gateway/scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "billing/partition_server.h"
+#include "gateway/wholeness.h"
 #include "lib/base/mem.h"
 
 #define CURSOR_TEXT  32
 #define PATTERN_TEXT 32
 
-struct asked {
-    struct scan *scan;
-    struct partition partition;
-};
-
 struct scan {
     struct redis *redis;
     char pattern[PATTERN_TEXT];
-    struct asked asked[PARTITIONS];
-    unsigned waiting;  /* for as many of them */
-    struct err failed; /* why it can't be said that all are whole */
-    bool is_scanned;
+    struct wholeness *wholeness;
     size_t server;
     char cursor[CURSOR_TEXT];
     char **names;
@@ -31,11 +22,11 @@ struct scan {
     void *arg;
 };
 
-static void ask_whether_whole(struct scan *s);
-static void on_state(void *arg, const struct redis_reply *reply, const struct err *err);
+static void on_whole(void *arg, const struct err *err);
 static void scan_on(struct scan *s);
 static void on_reply(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take(struct scan *s, struct span key);
+static void on_still_whole(void *arg, const struct err *err);
 static void scan_end(struct scan *s, const struct err *err);
 
 void scan_names(struct redis *redis, const char *what, scan_on_names *on_names, void *arg)
@@ -47,43 +38,18 @@ void scan_names(struct redis *redis, const char *what, scan_on_names *on_names, 
     memcpy(s->cursor, "0", sizeof "0");
     s->on_names = on_names;
     s->arg = arg;
-    ask_whether_whole(s);
+    s->wholeness = wholeness_new_first(redis, PARTITIONS);
+    wholeness_ask(s->wholeness, on_whole, s);
 }
 
-static void ask_whether_whole(struct scan *s)
+static void on_whole(void *arg, const struct err *err)
 {
-    s->waiting = PARTITIONS;
-    for (unsigned i = 0; i < PARTITIONS; i++) {
-        struct asked *a = &s->asked[i];
-        char key[PARTITION_KEY];
+    struct scan *s = arg;
 
-        *a = (struct asked){s, {SIDE_ACCOUNT, i}};
-        const struct span words[] = {SPAN("HGET"), partition_key(a->partition, "state", NULL, key),
-                                     SPAN("run_id")};
-        redis_command(s->redis, words, ARRAY_LEN(words), on_state, a);
-    }
-}
-
-static void on_state(void *arg, const struct redis_reply *reply, const struct err *err)
-{
-    const struct asked *a = arg;
-    struct scan *s = a->scan;
-    struct err room;
-
-    if ((err = redis_failure(reply, err, &room)))
-        s->failed = *err;
-    else if (!span_equal(redis_reply_text(reply),
-                         span_of(partition_run_id(s->redis, a->partition))))
-        err_set(&s->failed, ERR_UNAVAILABLE, "Redis is being brought up to the journals");
-    if (--s->waiting > 0)
-        return;
-    if (s->failed.code) {
-        scan_end(s, &s->failed);
-    } else if (s->is_scanned) {
-        scan_end(s, NULL);
-    } else {
+    if (err)
+        scan_end(s, err);
+    else
         scan_on(s);
-    }
 }
 
 static void scan_on(struct scan *s)
@@ -116,11 +82,10 @@ static void on_reply(void *arg, const struct redis_reply *reply, const struct er
         take(s, redis_reply_text(redis_reply_at(keys, i)));
     if (strcmp(s->cursor, "0") == 0)
         s->server++;
-    s->is_scanned = s->server >= redis_servers(s->redis) || s->count >= SCAN_NAMES_MAX;
-    if (s->is_scanned)
-        ask_whether_whole(s);
-    else
+    if (s->server < redis_servers(s->redis) && s->count < SCAN_NAMES_MAX)
         scan_on(s);
+    else
+        wholeness_ask(s->wholeness, on_still_whole, s);
 }
 
 static void take(struct scan *s, struct span key)
@@ -130,6 +95,11 @@ static void take(struct scan *s, struct span key)
 
     s->names = xrealloc_array(s->names, s->count + 1, sizeof *s->names);
     s->names[s->count++] = xstrndup(name, key.len - (size_t)(name - key.data));
+}
+
+static void on_still_whole(void *arg, const struct err *err)
+{
+    scan_end(arg, err);
 }
 
 static int compare(const void *a, const void *b)
@@ -153,5 +123,6 @@ static void scan_end(struct scan *s, const struct err *err)
     for (size_t i = 0; i < unique; i++)
         free(s->names[i]);
     free(s->names);
+    wholeness_free(s->wholeness);
     free(s);
 }

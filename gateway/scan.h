@@ -9,8 +9,7 @@
 
 /* `names` sorted, without duplicates, what follows the last ':' of each key; valid during the callback. */
 typedef void scan_on_names(void *arg, char *const *names, size_t count, const struct err *err);
-/* `what`: "account", "key". ERR_UNAVAILABLE while one of the accounts' partitions is being brought up to the journals: it may
- * lack some. */
+/* `what`: "account", "key". ERR_UNAVAILABLE while they may lack some (gateway/wholeness.h). */
 void scan_names(struct redis *redis, const char *what, scan_on_names *on_names, void *arg);
 
 #endif

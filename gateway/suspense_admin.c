@@ -6,6 +6,7 @@
 
 #include "gateway/desk.h"
 #include "gateway/rebuild.h"
+#include "gateway/wholeness.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -27,14 +28,17 @@ static struct span rest_of(struct span value, size_t *reason)
 struct list {
     struct console *console;
     struct http_request *request; /* null once the client is gone */
+    struct wholeness *wholeness;
     unsigned lane;
     struct buf json;
     struct jw w;
 };
 
+static void on_whole(void *arg, const struct err *err);
 static void list_next(struct list *l);
 static void on_entries(void *arg, const struct redis_reply *reply, const struct err *err);
 static void write_entry(struct list *l, struct span field, struct span value);
+static void on_still_whole(void *arg, const struct err *err);
 static void list_end(struct list *l, const struct err *err);
 
 void suspense_get(void *server, struct http_request *r, const struct route_match *match)
@@ -49,7 +53,18 @@ void suspense_get(void *server, struct http_request *r, const struct route_match
     jw_object(&l->w);
     jw_key(&l->w, "data");
     jw_array(&l->w);
-    list_next(l);
+    l->wholeness = wholeness_new_first(l->console->ledger.redis, PARTITIONS_ALL);
+    wholeness_ask(l->wholeness, on_whole, l);
+}
+
+static void on_whole(void *arg, const struct err *err)
+{
+    struct list *l = arg;
+
+    if (err)
+        list_end(l, err);
+    else
+        list_next(l);
 }
 
 static void list_next(struct list *l)
@@ -77,7 +92,7 @@ static void on_entries(void *arg, const struct redis_reply *reply, const struct 
     if (++l->lane < PARTITIONS_ALL)
         list_next(l);
     else
-        list_end(l, NULL);
+        wholeness_ask(l->wholeness, on_still_whole, l);
 }
 
 static void write_entry(struct list *l, struct span field, struct span value)
@@ -106,12 +121,18 @@ static void write_entry(struct list *l, struct span field, struct span value)
     jw_object_end(&l->w);
 }
 
+static void on_still_whole(void *arg, const struct err *err)
+{
+    list_end(arg, err);
+}
+
 static void list_end(struct list *l, const struct err *err)
 {
     jw_array_end(&l->w);
     jw_object_end(&l->w);
     reply_found(l->request, &l->json, err);
     buf_clear(&l->json);
+    wholeness_free(l->wholeness);
     free(l);
 }
 

@@ -31,6 +31,7 @@ static bool read_making(const struct console *c, const json_t *body, struct webh
 static void start(struct console *c, struct http_request *r, const struct webhook_change *wanted,
                   const char *op);
 static void on_turn(void *arg);
+static void read_partition(struct console *c, const char *id, webhooks_on_read *on_read, void *arg);
 static void on_present(void *arg, struct webhook_list *list, const struct err *err);
 static void decide_making(struct webhook_change *k, const struct webhook_list *list);
 static void decide_ending(struct webhook_change *k, const struct webhook *present);
@@ -107,7 +108,15 @@ static void on_turn(void *arg)
 {
     struct webhook_change *k = arg;
 
-    webhooks_read(turn_console(k->turn)->ledger.redis, on_present, k);
+    read_partition(turn_console(k->turn), k->id, on_present, k);
+}
+
+/* The list, whole in the webhook's own partition; of an id that is none, in all. */
+static void read_partition(struct console *c, const char *id, webhooks_on_read *on_read, void *arg)
+{
+    struct partition p;
+
+    webhooks_read_whole(c->ledger.redis, webhook_id_partition(id, &p) ? &p : NULL, on_read, arg);
 }
 
 static void on_present(void *arg, struct webhook_list *list, const struct err *err)
@@ -264,6 +273,7 @@ void webhooks_get(void *server, struct http_request *r, const struct route_match
 {
     struct console *c = server;
     struct webhook_ask *a = xcalloc(1, sizeof *a);
+    struct partition p;
 
     (void)match;
     if (query_get(http_request_query(r), "account", a->account, sizeof a->account) == QUERY_BAD) {
@@ -273,7 +283,8 @@ void webhooks_get(void *server, struct http_request *r, const struct route_match
     }
     a->console = c;
     request_keep(r, &a->request);
-    webhooks_read(c->ledger.redis, on_list, a);
+    p = partition_of(SIDE_ACCOUNT, span_of(a->account));
+    webhooks_read_whole(c->ledger.redis, a->account[0] ? &p : NULL, on_list, a);
 }
 
 static void on_list(void *arg, struct webhook_list *list, const struct err *err)
@@ -329,7 +340,7 @@ void webhook_test_post(void *server, struct http_request *r, const struct route_
     if (!span_copy(span_of(match->value[0]), a->id, sizeof a->id))
         a->id[0] = '\0'; /* nothing has that id */
     request_keep(r, &a->request);
-    webhooks_read(c->ledger.redis, on_tried, a);
+    read_partition(c, a->id, on_tried, a);
 }
 
 static void on_tried(void *arg, struct webhook_list *list, const struct err *err)

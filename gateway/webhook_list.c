@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "gateway/wholeness.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -11,6 +12,7 @@
 
 struct reading {
     struct redis *redis;
+    struct wholeness *wholeness; /* null: what Redis has now will do */
     unsigned pending;
     struct webhook_list list;
     struct err failure; /* the last */
@@ -24,6 +26,9 @@ struct hearing {
     size_t first, end; /* in the list */
 };
 
+static struct reading *reading_new(struct redis *redis, webhooks_on_read *on_read, void *arg);
+static void on_whole(void *arg, const struct err *err);
+static void ask_partitions(struct reading *r);
 static void on_partition(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take(struct webhook_list *list, const struct redis_reply *fields);
 static bool add(struct webhook_list *list, const char *id, struct span entry);
@@ -32,6 +37,8 @@ static void ask_heard(struct reading *r, size_t first);
 static void on_heard(void *arg, const struct redis_reply *reply, const struct err *err);
 static void take_heard(struct webhook *w, struct span entry);
 static void answered(struct reading *r);
+static void on_still_whole(void *arg, const struct err *err);
+static void reading_end(struct reading *r);
 static int compare(const void *a, const void *b);
 static void on_kept(void *arg, const struct redis_reply *reply, const struct err *err);
 
@@ -62,11 +69,42 @@ const struct webhook *webhook_list_find(const struct webhook_list *list, const c
 
 void webhooks_read(struct redis *redis, webhooks_on_read *on_read, void *arg)
 {
+    ask_partitions(reading_new(redis, on_read, arg));
+}
+
+static struct reading *reading_new(struct redis *redis, webhooks_on_read *on_read, void *arg)
+{
     struct reading *r = xcalloc(1, sizeof *r);
 
     r->redis = redis;
     r->on_read = on_read;
     r->arg = arg;
+    return r;
+}
+
+void webhooks_read_whole(struct redis *redis, const struct partition *of, webhooks_on_read *on_read,
+                         void *arg)
+{
+    struct reading *r = reading_new(redis, on_read, arg);
+
+    r->wholeness = of ? wholeness_new(redis, *of) : wholeness_new_first(redis, PARTITIONS);
+    wholeness_ask(r->wholeness, on_whole, r);
+}
+
+static void on_whole(void *arg, const struct err *err)
+{
+    struct reading *r = arg;
+
+    if (err) {
+        r->failure = *err;
+        reading_end(r);
+    } else {
+        ask_partitions(r);
+    }
+}
+
+static void ask_partitions(struct reading *r)
+{
     r->pending = PARTITIONS;
     for (unsigned i = 0; i < PARTITIONS; i++) {
         char key[PARTITION_KEY];
@@ -74,7 +112,7 @@ void webhooks_read(struct redis *redis, webhooks_on_read *on_read, void *arg)
             SPAN("HGETALL"),
             partition_key((struct partition){SIDE_ACCOUNT, i}, "webhooks", NULL, key)};
 
-        redis_command(redis, words, ARRAY_LEN(words), on_partition, r);
+        redis_command(r->redis, words, ARRAY_LEN(words), on_partition, r);
     }
 }
 
@@ -98,10 +136,28 @@ static void answered(struct reading *r)
 {
     if (--r->pending > 0)
         return;
+    if (r->wholeness)
+        wholeness_ask(r->wholeness, on_still_whole, r);
+    else
+        reading_end(r);
+}
+
+static void on_still_whole(void *arg, const struct err *err)
+{
+    struct reading *r = arg;
+
+    if (err)
+        r->failure = *err;
+    reading_end(r);
+}
+
+static void reading_end(struct reading *r)
+{
     if (r->list.count > 0)
         qsort(r->list.item, r->list.count, sizeof *r->list.item, compare);
     r->on_read(r->arg, &r->list, r->failure.code ? &r->failure : NULL);
     webhook_list_clear(&r->list);
+    wholeness_free(r->wholeness);
     free(r);
 }
 

@@ -30,6 +30,9 @@ const struct webhook *webhook_list_find(const struct webhook_list *list, const c
 /* `err`: of some partition; the list has those of all others. A callback may take the list by copying and zeroing it. */
 typedef void webhooks_on_read(void *arg, struct webhook_list *list, const struct err *err);
 void webhooks_read(struct redis *redis, webhooks_on_read *on_read, void *arg);
+/* The same, and an error while the list may lack some (gateway/wholeness.h) of this partition, or of any (null). */
+void webhooks_read_whole(struct redis *redis, const struct partition *of, webhooks_on_read *on_read,
+                         void *arg);
 
 /* Of an attempt at `at` (nanos). Nobody waits for it. */
 void webhook_heard_keep(struct redis *redis, const char *webhook, int64_t at, const char *text);

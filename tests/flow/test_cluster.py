@@ -105,7 +105,7 @@ class Books:
         earned = [self.gateway.cli_one("creator", "show", "demo", "--period", period)["currencies"] for period in periods]
         assert sum(Decimal(sums["gross"]) for (sums,) in earned) == money.total(events)
         assert sum(Decimal(sums["refunded"]) for (sums,) in earned) == self.refunded
-        assert self.gateway.cli("suspense", "list") == []
+        assert self.gateway.suspense() == []
         return events
 
     def settled_dump(self) -> dict[str, Any]:

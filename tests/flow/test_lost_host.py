@@ -503,7 +503,7 @@ def test_a_directory_that_is_found_is_adopted_and_its_calls_are_booked_late(host
     assert {(event["orig_period"], event["period"]) for event in late} == {(period, after(period))}
     assert first.balance() == before - money.total(late)
     assert {event["request_id"] for event in first.events("demo")} == kept | lost
-    assert first.cli("suspense", "list") == []
+    assert first.suspense() == []
 
 
 def test_what_was_named_as_lost_is_booked_when_its_directory_is_found(hosts: tuple[Served, Served]) -> None:
@@ -551,11 +551,11 @@ def test_an_adopted_call_that_stands_in_suspense_is_known(hosts: tuple[Served, S
     first.redis.command("HSET", full, "demo CNY", "9223372036854775807")
     for directory in directories:
         first.cli("journal", "adopt", str(directory))
-    assert {entry["record"]["request_id"] for entry in first.cli("suspense", "list")} == lost
+    assert {entry["record"]["request_id"] for entry in first.suspense()} == lost
     again = [first.cli_one("journal", "adopt", str(directory)) for directory in directories]
     assert sum(one["calls"] for one in again) == 0 and sum(one["known_calls"] for one in again) == len(lost)
     park(first, partition)
     first.cli("journal", "rebuild")
-    assert first.cli("suspense", "list") == []
+    assert first.suspense() == []
     events = first.events("demo")
     assert lost <= {event["request_id"] for event in events} and first.balance() == 100 - money.total(events)

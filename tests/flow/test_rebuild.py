@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,20 +124,50 @@ def call_once(gateway: Served) -> int | None:
         return wire.ask(wire.chat(FAST)).status
 
 
-def test_while_a_partition_is_being_filled_no_list_is_shown_that_may_lack_some(gateway: Served) -> None:
+LISTS = [["key", "list"], ["account", "list"], ["usage", "list"], ["webhook", "list"]]
+
+
+@pytest.mark.parametrize("side,lists", [("a", [*LISTS, ["suspense", "list"]]), ("m", [["suspense", "list"]])],
+                         ids=["an account's", "a model's"])
+def test_while_a_partition_is_being_filled_no_list_is_shown_that_may_lack_some(
+        gateway: Served, side: str, lists: list[list[str]]) -> None:
     """A partition that has none of the names listed here: nobody can know that before it is filled."""
-    lists = (["key", "list"], ["account", "list"], ["usage", "list"])
+    gateway.cli("webhook", "create", "demo", "https://receiver.example.com/hook")
+    gateway.redis.command("HSET", f"tg:{{{partition_of(gateway, 'account:demo')}}}:suspense", "w-0000000000000001 7",
+                          'record-is-unreadable {"kind":"credit","writer":"w-0000000000000001","a":1,"an":7,"x":1}')
     gateway.ship()
     before = [gateway.cli(*words) for words in lists]
-    used = {partition_of(gateway, what) for what in ("account:*", "key:*")}
-    state = next(f"tg:{{{name}}}:state" for name in (f"a{number:02}" for number in range(64)) if name not in used)
+    assert len(before[-1]) == 1, "something is listed"
+    used = {partition_of(gateway, what) for what in ("account:demo", "key:*", "catalogue")}
+    state = next(f"tg:{{{name}}}:state" for name in (f"{side}{number:02}" for number in range(64)) if name not in used)
+    with unfilled(gateway, state):
+        for words in lists:
+            assert "Redis is being brought up to the journals" in gateway.refused(*words)
+    assert [gateway.cli(*words) for words in lists] == before
+
+
+@contextlib.contextmanager
+def unfilled(gateway: Served, state: str) -> Iterator[None]:
+    """The partition stands as one whose rebuild goes on: it has no run id, and no writer's report gives it one."""
     filled = gateway.redis.command("HGET", state, "run_id")
     assert filled
-    gateway.redis.command("HDEL", state, "run_id")
-    for words in lists:
-        assert "Redis is being brought up to the journals" in gateway.refused(*words)
-    gateway.redis.command("HSET", state, "run_id", filled)
-    assert [gateway.cli(*words) for words in lists] == before
+    gateway.redis.command("EVAL", "redis.call('HSET', KEYS[1], 'rebuilding', '1') redis.call('HDEL', KEYS[1], 'run_id')", "1", state)
+    try:
+        yield
+    finally:
+        gateway.redis.command("HSET", state, "run_id", filled)
+        gateway.redis.command("HDEL", state, "rebuilding")
+
+
+def test_while_a_partition_is_being_filled_no_webhook_of_it_is_said_not_to_exist(gateway: Served) -> None:
+    gateway.ship()
+    webhook = gateway.cli_one("webhook", "create", "demo", "https://receiver.example.com/hook")
+    with unfilled(gateway, f"tg:{{{partition_of(gateway, 'account:demo')}}}:state"):
+        for words in (["delete", webhook["webhook"]], ["test", webhook["webhook"]],
+                      ["create", "demo", "https://receiver.example.com/second"]):
+            assert "Redis is being brought up to the journals" in gateway.refused("webhook", *words)
+        assert gateway.cli("webhook", "list", "somebody-else") == [], "it is another partition that is being filled"
+    assert [one["state"] for one in gateway.cli("webhook", "list")] == ["active"]
 
 
 def test_what_was_metered_while_a_partition_was_parked_is_in_it_once_it_is_rebuilt(gateway: Served) -> None:

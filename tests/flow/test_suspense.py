@@ -24,13 +24,13 @@ def test_a_call_that_could_not_be_booked_is_booked_once_its_cause_is_gone(served
     with served.wire() as wire:
         assert wire.ask(wire.chat(CALL)).status == 200
     served.ship()
-    (entry,) = served.cli("suspense", "list")
+    (entry,) = served.suspense()
     assert entry["reason"] == "sum-is-too-large" and entry["record"]["kind"] == "call"
     period = entry["record"]["period"]
     assert any("suspense" in reason for reason in served.cli_one("settle", "status", period)["reasons"])
     assert "can't be dropped" in served.refused("suspense", "resolve", entry["id"], "--as", "dropped", *WORDS)
     served.cli("suspense", "resolve", entry["id"], "--as", "booked", *WORDS)
-    assert served.cli("suspense", "list") == []
+    assert served.suspense() == []
     gained = served.cli_one("creator", "show", "demo")
     assert str(money.spelled(money.total(served.events("demo")))) in str(gained), gained
 
@@ -42,10 +42,10 @@ def test_what_is_dropped_stays_dropped_when_redis_is_rebuilt(served: Served) -> 
     partition = partition_of(served, "account:demo")
     served.redis.command("HSET", f"tg:{{{partition}}}:suspense", "w-0000000000000001 7",
                          'record-is-unreadable {"kind":"credit","writer":"w-0000000000000001","a":1,"an":7,"x":1}')
-    (entry,) = served.cli("suspense", "list")
+    (entry,) = served.suspense()
     assert entry["id"] == f"{partition}:w-0000000000000001:7"
     (resolved,) = served.cli("suspense", "resolve", entry["id"], "--as", "dropped", *WORDS)
-    assert resolved["by"] == "fin" and served.cli("suspense", "list") == []
+    assert resolved["by"] == "fin" and served.suspense() == []
     before = canonical_dump(served.redis)
     served.redis.command("FLUSHALL")
     served.cli("journal", "rebuild")

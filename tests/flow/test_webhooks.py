@@ -103,7 +103,7 @@ def answering(*statuses: int, **fields: str) -> Callable[[Call], None]:
 
 
 def state_of(host: Served, webhook: dict[str, Any]) -> Any:
-    (state,) = [one for one in host.cli("webhook", "list", webhook["account"]) if one["webhook"] == webhook["webhook"]]
+    (state,) = [one for one in host.listed("webhook", "list", webhook["account"]) if one["webhook"] == webhook["webhook"]]
     return state
 
 

@@ -110,6 +110,19 @@ class Gateway:
         assert len({event["request_id"] for event in listed}) == len(listed), "a request id is listed twice"
         return listed[::-1]
 
+    def listed(self, *words: str) -> list[Any]:
+        """What a command lists, as soon as it can be shown: after a loss or a rebuild not all writers are back at once."""
+        def shown() -> tuple[list[Any]] | None:
+            try:
+                return (self.cli(*words),)
+            except CommandFailed as failed:
+                assert "Redis is being brought up to the journals" in failed.stderr, failed
+                return None
+        return wait_until(shown, f"the list of {words[0]} is shown")[0]
+
+    def suspense(self) -> list[Any]:
+        return self.listed("suspense", "list")
+
     def ship(self) -> None:
         self.cli("journal", "ship")
 
