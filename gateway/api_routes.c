@@ -71,7 +71,7 @@ static void paid_post(struct server *s, struct http_request *r, enum surface sur
         reply_problem(r, p, "%s", problem_row(p)->message);
         return;
     }
-    if (!readiness_has_catalogue(s, r))
+    if (!readiness_has_catalogue(&s->ledger, r))
         return;
     request_release(r);
     paid_call_start(s->calls, r, &caller, surface);

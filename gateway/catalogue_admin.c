@@ -6,6 +6,7 @@
 #include "gateway/catalogue_change.h"
 #include "gateway/catalogue_load.h"
 #include "gateway/desk.h"
+#include "gateway/readiness.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
 
@@ -193,16 +194,6 @@ static bool add_record(struct application *a, const struct catalogue_change *cha
                err);
 }
 
-/* Answers for a console that could not read it yet. */
-static bool has_catalogue(const struct console *c, struct http_request *r)
-{
-    if (!c->ledger.has_catalogue)
-        reply_problem(r, GATEWAY_UNAVAILABLE,
-                      "Redis at %s is not reachable, so the catalogue can't be read",
-                      c->options->redis);
-    return c->ledger.has_catalogue;
-}
-
 void creators_get(void *server, struct http_request *r, const struct route_match *match)
 {
     const struct console *c = server;
@@ -210,7 +201,7 @@ void creators_get(void *server, struct http_request *r, const struct route_match
     struct jw w;
 
     (void)match;
-    if (!has_catalogue(c, r))
+    if (!readiness_has_catalogue(&c->ledger, r))
         return;
     jw_init(&w, &json);
     jw_object(&w);
@@ -242,7 +233,7 @@ void models_list_get(void *server, struct http_request *r, const struct route_ma
     struct jw w;
 
     (void)match;
-    if (!has_catalogue(c, r))
+    if (!readiness_has_catalogue(&c->ledger, r))
         return;
     jw_init(&w, &json);
     jw_object(&w);
@@ -262,7 +253,7 @@ void model_show_get(void *server, struct http_request *r, const struct route_mat
     AUTO_CLEAR(buf) json = {.max = ANSWER_MAX};
     struct jw w;
 
-    if (!has_catalogue(c, r))
+    if (!readiness_has_catalogue(&c->ledger, r))
         return;
     m = catalogue_model(c->ledger.catalogue, match->value[0]);
     if (!m) {

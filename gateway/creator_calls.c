@@ -7,6 +7,7 @@
 #include "billing/event_fields.h"
 #include "billing/partition.h"
 #include "gateway/console_state.h"
+#include "gateway/readiness.h"
 #include "gateway/service.h"
 #include "gateway/usage_reply.h"
 #include "lib/base/json.h"
@@ -44,10 +45,8 @@ void creator_events_get(void *server, struct http_request *r, const struct route
     (void)match;
     if (!usage_page_asked(r, &page))
         return;
-    if (!c->ledger.has_catalogue) {
-        reply_problem(r, GATEWAY_UNAVAILABLE, "Redis is not reachable, so the calls can't be read");
+    if (!readiness_has_catalogue(&c->ledger, r))
         return;
-    }
     reading = xcalloc(1, sizeof *reading);
     reading->console = c;
     reading->page = page;

@@ -5,6 +5,7 @@
 
 #include "gateway/console_state.h"
 #include "gateway/earnings.h"
+#include "gateway/readiness.h"
 #include "gateway/service.h"
 #include "lib/base/mem.h"
 
@@ -21,11 +22,9 @@ void creator_show_get(void *server, struct http_request *r, const struct route_m
 {
     struct console *c = server;
 
-    if (!c->ledger.has_catalogue)
-        reply_problem(r, GATEWAY_UNAVAILABLE,
-                      "Redis at %s is not reachable, so the catalogue can't be read",
-                      c->options->redis);
-    else if (catalogue_creator(c->ledger.catalogue, match->value[0]))
+    if (!readiness_has_catalogue(&c->ledger, r))
+        return;
+    if (catalogue_creator(c->ledger.catalogue, match->value[0]))
         start(c, r, match->value[0]);
     else
         reply_problem(r, CALLER_NOT_FOUND, "there is no creator '%s'", match->value[0]);

@@ -30,7 +30,7 @@ void count_tokens_post(void *server, struct http_request *r, const struct route_
         reply_problem(r, CALLER_BAD_REQUEST, "%s", err.text);
         return;
     }
-    if (!readiness_has_catalogue(s, r))
+    if (!readiness_has_catalogue(&s->ledger, r))
         return;
     m = catalogue_model(s->ledger.catalogue, model);
     if (!m || !model_serves(m, SURFACE_MESSAGES)) {

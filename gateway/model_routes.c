@@ -26,7 +26,7 @@ void models_get(void *server, struct http_request *r, const struct route_match *
     struct jw w;
 
     (void)match;
-    if (!readiness_has_catalogue(s, r))
+    if (!readiness_has_catalogue(&s->ledger, r))
         return;
     jw_init(&w, &json);
     begin_list(r, &w);
@@ -98,7 +98,7 @@ void model_get(void *server, struct http_request *r, const struct route_match *m
     struct gate_refusal why;
     struct jw w;
 
-    if (!readiness_has_catalogue(s, r))
+    if (!readiness_has_catalogue(&s->ledger, r))
         return;
     m = catalogue_model(s->ledger.catalogue, match->value[0]);
     if (!m || !may_be_called(s, m)) {

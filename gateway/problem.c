@@ -97,14 +97,13 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
     [UPSTREAM_RATE_LIMITED] = {"upstream_rate_limited", 429, "rate_limit_error",
                                "rate_limit_exceeded", 1,
                                "The model's server is over its own rate; retry later"},
-    [GATEWAY_UNAVAILABLE] =
-        {"gateway_unavailable", 503, "api_error", "service_unavailable", 1,
-         "The ledger can't be reached, so no call can be admitted; retry in a few seconds"},
+    [GATEWAY_UNAVAILABLE] = {"gateway_unavailable", 503, "api_error", "service_unavailable", 1,
+                             "The ledger can't be asked now; retry in a few seconds"},
     [GATEWAY_RECOVERING] = {"gateway_recovering", 503, "api_error", "service_unavailable", 1,
                             "The ledger is recovering; retry in a few seconds"},
     [GATEWAY_JOURNAL_FULL] = {"gateway_journal_full", 503, "api_error", "service_unavailable", 1,
-                              "The gateway's journal has no room, so no call can be admitted; the "
-                              "operator must free disk space"},
+                              "The gateway's journal can't be written, so no call can be admitted; "
+                              "the operator must look at its disk"},
     [GATEWAY_DRAINING] = {"gateway_draining", 503, "api_error", "service_unavailable", 1,
                           "The gateway is shutting down; retry at once"},
     [GATEWAY_INTERNAL] = {"gateway_internal", 500, "api_error", "internal_error", 0,

@@ -23,9 +23,10 @@ const char *readiness_reason(const struct server *s)
     return NULL;
 }
 
-bool readiness_has_catalogue(const struct server *s, struct http_request *r)
+bool readiness_has_catalogue(const struct ledger *l, struct http_request *r)
 {
-    if (!s->ledger.catalogue)
-        reply_problem(r, GATEWAY_RECOVERING, "%s", problem_row(GATEWAY_RECOVERING)->message);
-    return s->ledger.catalogue != NULL;
+    if (!l->catalogue)
+        reply_problem(r, GATEWAY_RECOVERING,
+                      "The catalogue has not been read yet; retry in a few seconds");
+    return l->catalogue != NULL;
 }

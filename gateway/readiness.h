@@ -1,4 +1,4 @@
-/* readiness.h - may this worker be sent calls? */
+/* readiness.h - may this worker be sent calls; and has it, or the console, what an answer takes? */
 #ifndef TOLLGATE_GATEWAY_READINESS_H
 #define TOLLGATE_GATEWAY_READINESS_H
 
@@ -6,7 +6,7 @@
 
 /* Null: ready. Else one clause for /readyz and the log. */
 const char *readiness_reason(const struct server *s);
-/* False: the catalogue has not been read yet, and the request was told so. */
-bool readiness_has_catalogue(const struct server *s, struct http_request *r);
+/* False, having answered 503: the catalogue has not been read yet. Whoever looks into it asks this first. */
+bool readiness_has_catalogue(const struct ledger *l, struct http_request *r) MUST_USE;
 
 #endif

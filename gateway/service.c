@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "gateway/key_gate.h"
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 /* One request on its way to its handler and while the handler works. */
@@ -40,6 +41,7 @@ static void log_holder(const struct exchange *x);
 static void enter(struct exchange *x);
 static void on_gone(void *data);
 static void on_done(void *data);
+static enum problem problem_of_err(enum err_code code);
 
 struct httpd_limits service_limits(const struct options *o)
 {
@@ -392,27 +394,40 @@ void reply_problem(struct http_request *r, enum problem p, const char *format, .
                   "%s", text);
 }
 
+/* What failed inside is an operator's to know: who is outside is told what it means for them. */
 void reply_err(struct http_request *r, const struct err *err)
 {
-    switch (err->code) {
+    enum problem p = problem_of_err(err->code);
+    const struct problem_row *row = problem_row(p);
+    const struct caller *caller = request_caller(r);
+    bool may_be_told = row->status < 500 || caller->role == LOCAL;
+
+    if (!may_be_told)
+        log_write(row->status == 503 ? LOG_DEBUG : LOG_ERROR, "request_failed", "%s: %s",
+                  caller->request_id, err->text);
+    reply_problem(r, p, "%s", may_be_told ? err->text : row->message);
+}
+
+static enum problem problem_of_err(enum err_code code)
+{
+    switch (code) {
     case ERR_INPUT:
     case ERR_LIMIT:
-        reply_problem(r, CALLER_BAD_REQUEST, "%s", err->text);
-        return;
+        return CALLER_BAD_REQUEST;
     case ERR_NOT_FOUND:
-        reply_problem(r, CALLER_NOT_FOUND, "%s", err->text);
-        return;
+        return CALLER_NOT_FOUND;
     case ERR_EXISTS:
-        reply_problem(r, CALLER_CONFLICT, "%s", err->text);
-        return;
+    case ERR_DENIED:
+        return CALLER_CONFLICT;
     case ERR_FULL:
-        reply_problem(r, GATEWAY_JOURNAL_FULL, "%s", err->text);
-        return;
+        return GATEWAY_JOURNAL_FULL;
     case ERR_UNAVAILABLE:
     case ERR_TIMEOUT:
-        reply_problem(r, GATEWAY_UNAVAILABLE, "%s", err->text);
-        return;
+    case ERR_CLOSED:
+    case ERR_CANCELLED:
+    case ERR_IO:
+        return GATEWAY_UNAVAILABLE;
     default:
-        reply_problem(r, GATEWAY_INTERNAL, "%s", err->text);
+        return GATEWAY_INTERNAL;
     }
 }
