@@ -26,6 +26,7 @@ from .checks import CHECKS
 from .clients import Client
 from .evidence import BalanceWatch, RedisReader, read_archive
 from .ledgers import KINDS, reader
+from .outages import OutageWatch
 from .people import People
 from .stack import Stack
 
@@ -123,13 +124,14 @@ class Run:
         self.people = People(stack, self.clients, over)
         self.watch = BalanceWatch(lambda: stack.ledger.addresses, {
             one.name: world.account_key(one.name) for one in world.ACCOUNTS if one.is_prepaid}, over)
+        self.outages = OutageWatch({name: one.log for name, one in stack.instances.items()})
         lanes = [faults.Lane(name, stack, [one for one in self.plan if one.lane == name], over, self.say)
                  for name in faults.LANES]
 
         async def call() -> None:
             await asyncio.gather(*(client.run(quiet) for client in self.clients))
         calls = asyncio.run_coroutine_threadsafe(call(), stack.traffic.loop)
-        for thread in (self.people, self.watch, *lanes):
+        for thread in (self.outages, self.people, self.watch, *lanes):
             thread.start()
         time.sleep(self.minutes * 60)
         over.set()
@@ -141,6 +143,7 @@ class Run:
         self.figures["last_heal"] = self._heal_under_load()
         stack.traffic.loop.call_soon_threadsafe(quiet.set)
         calls.result(calling.CALL_SECONDS + 30)
+        self.outages.stop()
 
     def _heal_under_load(self) -> float | None:
         """Calls go on while it heals, and some seconds longer."""
@@ -195,7 +198,7 @@ class Run:
             asked_grants=[one for one in people.operations if one.words[1] == "grant"],
             left_grants=self.left_grants or {}, period=close.period if close else "", closed_at=close.at if close else 0.0,
             lost=stack.lost, revoking=people.revoking,
-            revoked=people.revoked, certificates={name: one.certificates for name, one in stack.instances.items()},
+            revoked=people.revoked, outages=self.outages.outages, certificates={name: one.certificates for name, one in stack.instances.items()},
             lowest=self.watch.lowest)
         books.lost = stack.lost | {request_id for request_id in stack.in_doubt if not books.events.get(request_id)}
         return books

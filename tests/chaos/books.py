@@ -11,6 +11,7 @@ from . import grants, world
 from .certificates import Shown
 from .clients import Seen
 from .evidence import RedisReader, Writer
+from .outages import Outage
 from .people import Operation
 from .upstream import Served
 
@@ -33,6 +34,7 @@ class Books:
     lost: set[str]                          # request ids that went with a journal that had not shipped them
     revoking: dict[str, float]              # public id -> when its revocation was asked for
     revoked: dict[str, float]               # and when it was said to be in force
+    outages: list[Outage]                   # in which workers let postpaid accounts go on
     certificates: dict[str, list[Shown]]    # of each host, in order
     lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
     counts: Counter[str] = field(default_factory=Counter)

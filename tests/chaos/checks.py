@@ -14,6 +14,7 @@ from . import grants, spending, world
 from .books import COMPLETE, Books
 from .clients import Seen
 from .evidence import PARTITIONS
+from .outages import is_during
 
 
 def every_end_that_was_seen_is_billed_once(books: Books) -> Iterator[str]:
@@ -199,17 +200,20 @@ def creators_earn_what_accounts_pay(books: Books) -> Iterator[str]:
 
 def a_revoked_key_opens_nothing(books: Books) -> Iterator[str]:
     """From the moment that the command said so. A postpaid account may go on with a key as its worker last read it while
-    that worker has no Redis to ask (docs/operators.md, `offline_allowance`); when that was can't be seen from outside."""
+    that worker has no Redis to ask (docs/operators.md, `offline_allowance`), and then only."""
     prepaid = {account.name for account in world.ACCOUNTS if account.is_prepaid}
     for seen in books.seen:
         since = books.revoked.get(seen.key)
         if since is None or seen.sent < since:
             continue
         books.counts["calls with a revoked key"] += 1
-        if seen.status == 200 and seen.account not in prepaid:
-            books.counts["of them answered to postpaid accounts"] += 1
-        elif seen.status == 200:
-            yield f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} was revoked, and answered"
+        if seen.status != 200:
+            continue
+        if seen.account not in prepaid and is_during(books.outages, seen.instance, seen.sent, seen.answered):
+            books.counts["of them answered, postpaid, by a host without Redis"] += 1
+        else:
+            yield (f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} of {seen.account} was revoked, and "
+                   f"answered by {seen.instance}")
 
 
 def a_good_key_is_never_refused(books: Books) -> Iterator[str]:
