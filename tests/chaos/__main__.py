@@ -198,7 +198,7 @@ class Run:
             asked_grants=[one for one in people.operations if one.words[1] == "grant"],
             left_grants=self.left_grants or {}, period=close.period if close else "", closed_at=close.at if close else 0.0,
             lost=stack.lost, revoking=people.revoking,
-            revoked=people.revoked, outages=self.outages.outages, certificates={name: one.certificates for name, one in stack.instances.items()},
+            revoked=people.revoked, outages=self.outages.outages, destroyed=stack.destroyed, certificates={name: one.certificates for name, one in stack.instances.items()},
             lowest=self.watch.lowest)
         books.lost = stack.lost | {request_id for request_id in stack.in_doubt if not books.events.get(request_id)}
         return books

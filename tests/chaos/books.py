@@ -35,6 +35,7 @@ class Books:
     revoking: dict[str, float]              # public id -> when its revocation was asked for
     revoked: dict[str, float]               # and when it was said to be in force
     outages: list[Outage]                   # in which workers let postpaid accounts go on
+    destroyed: dict[str, dict[str, tuple[int, str]]]    # writer of a destroyed journal that had shipped everything -> its heads
     certificates: dict[str, list[Shown]]    # of each host, in order
     lowest: dict[str, tuple[int, float]]    # prepaid account -> the lowest balance that was seen, and when
     counts: Counter[str] = field(default_factory=Counter)

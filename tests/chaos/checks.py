@@ -210,7 +210,7 @@ def a_revoked_key_opens_nothing(books: Books) -> Iterator[str]:
         if seen.status != 200:
             continue
         if seen.account not in prepaid and is_during(books.outages, seen.instance, seen.sent, seen.answered):
-            books.counts["of them answered, postpaid, by a host without Redis"] += 1
+            books.counts["calls with a revoked key, answered postpaid without Redis"] += 1
         else:
             yield (f"{seen.trace}: sent {seen.sent - since:.3f} s after key {seen.key} of {seen.account} was revoked, and "
                    f"answered by {seen.instance}")
@@ -245,6 +245,20 @@ def no_prepaid_balance_was_below_zero(books: Books) -> Iterator[str]:
         books.counts[f"nanos, the lowest balance of {account}"] = nanos
         if nanos < 0:
             yield f"account {account} stood at {nanos} nanos at {at:.3f}"
+
+
+def destroyed_journals_are_whole_in_the_archive(books: Books) -> Iterator[str]:
+    """To the last record that stood in them; what the archive did not have yet came from Redis."""
+    for name, heads in books.destroyed.items():
+        writer = books.writers.get(name)
+        for partition, head in heads.items():
+            if not writer or writer.heads.get(partition) != head:
+                yield (f"{name}: its journal ended at {head} in {partition}, the archive at "
+                       f"{writer and writer.heads.get(partition)}")
+        saved = sum(record["saved"] for record in (writer.records if writer else []) if record["kind"] == "retire")
+        books.counts["journals destroyed"] += 1
+        books.counts["journals destroyed, completed from Redis"] += saved > 0
+        books.counts["journals destroyed, records completed from Redis"] += saved
 
 
 def nothing_is_held_or_in_suspense(books: Books) -> Iterator[str]:
@@ -294,6 +308,7 @@ CHECKS = [
     a_good_key_is_never_refused,
     a_new_certificate_is_shown_from_when_it_is_in_force,
     no_prepaid_balance_was_below_zero,
+    destroyed_journals_are_whole_in_the_archive,
     nothing_is_held_or_in_suspense,
     cursors_are_the_heads,
 ]

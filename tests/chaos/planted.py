@@ -115,6 +115,12 @@ def say_more_is_left(books: Books) -> None:
     books.left_grants = {**books.left_grants, account: {**left, "planted": 1}}
 
 
+def destroy_one_record_more(books: Books) -> None:
+    writer = next(writer for writer in books.writers.values() if writer.heads)
+    later = {partition: (n + 1, crc) for partition, (n, crc) in writer.heads.items()}
+    books.destroyed = {**books.destroyed, writer.name: later}
+
+
 def spoil(pattern: str, change_table: Callable[[dict[str, str]], dict[str, str]]) -> Plant:
     return lambda books: setattr(books, "redis", SpoiledRedis(books.redis, pattern, change_table))
 
@@ -194,6 +200,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
                                         lambda books: change_seen(books, certificate="earlier")),
     "a prepaid balance was below zero": (checks.no_prepaid_balance_was_below_zero,
                                          lambda books: setattr(books, "lowest", {**books.lowest, "plenty": (-1, 0.0)})),
+    "a record of a destroyed journal is missing": (checks.destroyed_journals_are_whole_in_the_archive, destroy_one_record_more),
     "a hold is left": (checks.nothing_is_held_or_in_suspense, add_key("tg:{a??}:holds:*", "tg:{a00}:holds:planted")),
     "an account's entry is in suspense": (checks.nothing_is_held_or_in_suspense,
                                           add_key("tg:{a??}:suspense", "tg:{a00}:suspense")),

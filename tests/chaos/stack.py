@@ -247,6 +247,7 @@ class Stack:
         self.has_archive_disk = False
         self.lost: set[str] = set()         # request ids that went with a journal, on purpose
         self.in_doubt: set[str] = set()     # and those that went with it unless Redis or the archive still has them
+        self.destroyed: dict[str, dict[str, tuple[int, str]]] = {}      # writer -> heads of a journal that had shipped everything
         self.only_copy = threading.Lock()   # held while Redis alone has what a destroyed journal had, or Redis loses things
         self.spawner = ThreadPoolExecutor(1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import struct
 import threading
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tollgate import run
+from tollgate import run, wait_until
 
+from . import acts
 from .evidence import crc32c, numbers_of
 from .ledgers import reader
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 FRAME = struct.Struct("<IIQ")       # length, checksum, position; then JSON
 RETIRE_SECONDS = 600
+FULL_SECONDS = 120     # longer than a host takes to stop
 UNSOUND = {"parked", "rebuilding", "applying", "pending_run", "pending_blank"}      # of a partition's state
 
 
@@ -112,25 +115,48 @@ def directories(instance: Instance) -> Iterator[list[Directory]]:
 
 
 def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
-    """The host is stopped in good order, one of its directories is gone when it comes back."""
+    """The host is stopped in good order while nothing can be archived, one of its directories is gone when it comes back:
+    what was in it since the archive's last file is in Redis alone."""
     instance = stack.instances[target]
-    instance.stop_in_order()
+    instance.wait_alive()
     try:
-        with directories(instance) as free:
-            whole = [one for one in free if one.records and not one.open_calls and is_shipped(stack, one)]
-            victim = whole[given["which"] % len(whole)] if whole else None
-            if victim:
-                shutil.rmtree(victim.path)
+        with full_archive(stack):
+            instance.stop_in_order()
+            with directories(instance) as free:
+                whole = [one for one in free if one.records and not one.open_calls and is_shipped(stack, one)]
+                victim = whole[given["which"] % len(whole)] if whole else None
+                if victim:
+                    shutil.rmtree(victim.path)
     finally:
-        instance.serve()
+        if not instance.process:
+            instance.serve()
     if not victim:
         return "left alone: nothing had shipped everything"
     said = retire(instance, victim.writer, over)
     ended = {record.get("request_id") for record in victim.records.values()}
     if said["lost_records"] or ended & {call["request_id"] for call in said["open"]}:
         raise AssertionError(f"{victim.writer} had shipped everything, and its retirement says {said}")
+    stack.destroyed[victim.writer] = victim.crcs
     return (f"destroyed {victim.path.name} ({victim.writer}), {len(victim.records)} numbers, all shipped; retired, "
-            f"{said['saved']} records saved from Redis")
+            f"{said['saved']} records completed from Redis")
+
+
+@contextlib.contextmanager
+def full_archive(stack: Stack) -> Iterator[None]:
+    """Where it has a small disk."""
+    if not stack.has_archive_disk:
+        yield
+        return
+    over = threading.Event()
+    filling = threading.Thread(target=acts.fill, daemon=True,
+                               args=(stack.archive / "filler-of-a-stop", {"seconds": FULL_SECONDS}, over))
+    filling.start()
+    try:
+        wait_until(lambda: os.statvfs(stack.archive).f_bavail == 0, "the archive is full")
+        yield
+    finally:
+        over.set()
+        filling.join()
 
 
 def is_shipped(stack: Stack, directory: Directory) -> bool:
