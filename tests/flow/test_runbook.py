@@ -13,6 +13,7 @@ import pytest
 
 import money
 import tollgate
+from test_webhooks import Receiver, hooked, set_up, spend
 from tollgate import Served, run, wait_until
 
 CALL = {"model": "demo/echo", "messages": [{"role": "user", "content": "a b c"}]}
@@ -97,6 +98,33 @@ def test_a_new_pepper_ends_all_keys_and_keys_made_after_it_work(running: Served)
     running.settle_down()
     events = running.events("demo")
     assert len(events) == 6 and running.balance() == 100 - money.total(events)
+
+
+def test_after_a_leaked_derivation_key_webhooks_are_made_anew_and_clients_have_other_names(
+        served: Served, certificate: tuple[Path, Path]) -> None:
+    with Receiver(certificate) as receiver:
+        set_up(served, certificate)
+        account, key, leaked = hooked(served, receiver)
+        creator = served.cli_one("key", "create", "demo", "--creator")["secret"]
+        assert [reply.status for reply in spend(served, key)] == [200]
+        (name,) = names_of_clients(served, creator)
+        replace(served.state / "derivation.key", "d" * 48 + "\n")
+        served.reload()
+        (other,) = names_of_clients(served, creator)
+        assert other != name
+        assert served.cli_one("webhook", "test", leaked["webhook"])["status"] == 200
+        made = served.cli_one("webhook", "create", account, receiver.hook)
+        served.cli("webhook", "delete", leaked["webhook"])
+        assert served.cli_one("webhook", "test", made["webhook"])["status"] == 200
+        assert len(receiver.calls) == 2 and receiver.of(leaked["secret"]) == [], "nothing is signed with what leaked"
+        assert receiver.of(made["secret"]) == receiver.calls[1:]
+        assert [reply.status for reply in spend(served, key)] == [200], "keys do not depend on it"
+
+
+def names_of_clients(served: Served, creator: str) -> set[str]:
+    served.ship()
+    listed = wait_until(lambda: served.get("/api/v1/creator/events", creator, served.console)["data"], "the creator sees a call")
+    return {event["client"] for event in listed}
 
 
 def books(served: Served) -> tuple[Any, list[Any], Any]:
