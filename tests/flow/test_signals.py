@@ -116,7 +116,6 @@ def test_who_stops_has_shipped_what_ended_before(served: Served, upstream: Upstr
     assert served.redis.command("HEXISTS", f"{partition}:index:demo", stream.reply.headers["x-request-id"]) == "1"
 
 
-@pytest.mark.usefixtures("may_end")
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_asked_until_it_has_stopped_it_ends_in_good_order(served: Served, sign: signal.Signals) -> None:
     """Whoever asks again meets each of its last moments."""
@@ -132,6 +131,7 @@ def test_asked_until_it_has_stopped_it_ends_in_good_order(served: Served, sign: 
     assert "everything has ended" in served.log_text()
 
 
+@pytest.mark.usefixtures("may_end")
 def test_a_stream_that_outlasts_the_drain_is_cut_and_billed(served: Served, upstream: Upstream) -> None:
     served.options = {"drain_timeout": "500 ms"}
     set_up(served, upstream)
