@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,9 +47,43 @@ def test_it_is_told_when_the_server_is_ready_reloads_and_stops(served: Served, s
     assert served.process.popen.wait(tollgate.PATIENCE * tollgate.SLOWER) == 0
 
 
+UNIT = TOP / "conf" / "tollgate.service"
+EXPOSURE_MAX = "25"         # tenths of systemd's scale, on which 100 is a service that may do everything
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with this program in the place of the installed one."""
+    path = tmp_path / UNIT.name
+    path.write_text(UNIT.read_text().replace("/usr/local/bin/tollgate", str(Path(BINARY).resolve())))
+    return path
+
+
+def analyze(*words: str) -> tuple[int, str]:
+    done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False,
+                          timeout=tollgate.PATIENCE * tollgate.SLOWER)
+    return done.returncode, done.stderr
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit: Path) -> None:
+    verify = ("verify", "--recursive-errors=no", "--man=no", str(unit))
+    assert analyze(*verify) == (0, "")
+    for good, bad, told in (("ProtectSystem=", "ProtectsSystem=", "ProtectsSystem"), ("TimeoutStopSec=", "TimeoutStopSec=a", "time value"),
+                            ("@system-service", "@service", "@service"), (" serve", "-none serve", "not executable")):
+        text = unit.read_text()
+        unit.write_text(text.replace(good, bad))
+        assert told in analyze(*verify)[1], "what it is asked, it judges"
+        unit.write_text(text)
+
+
+def test_the_service_may_do_hardly_anything(unit: Path) -> None:
+    exposure = ("security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_MAX}", str(unit))
+    assert analyze(*exposure)[0] == 0
+    unit.write_text(re.sub(r"^(Protect|Restrict|NoNew|Capability|SystemCall).*\n", "", unit.read_text(), flags=re.MULTILINE))
+    assert analyze(*exposure)[0] != 0
+
+
 def test_the_unit_reloads_by_the_signal_and_waits_for_the_drain() -> None:
-    unit = dict(line.split("=", 1) for line in (TOP / "conf/tollgate.service").read_text().splitlines()
-                if "=" in line and not line.startswith("#"))
-    assert unit["Type"] == "notify" and unit["ExecReload"] == "/bin/kill -HUP $MAINPID"
-    assert int(unit["TimeoutStopSec"]) > 60 + 20, "longer than drain_timeout's default and a worker's grace"
-    assert unit["NoNewPrivileges"] == "yes" and unit["ProtectSystem"] == "strict"
+    options = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line and not line.startswith("#"))
+    assert options["Type"] == "notify" and options["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert int(options["TimeoutStopSec"]) > 60 + 20, "longer than drain_timeout's default and a worker's grace"

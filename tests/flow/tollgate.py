@@ -537,4 +537,5 @@ def forget_stopped() -> None:
 
 
 def missing_programs() -> list[str]:
-    return [name for name in ("redis-server", "redis-cli", "openssl", "promtool", "setpriv") if not shutil.which(name)]
+    return [name for name in ("redis-server", "redis-cli", "openssl", "promtool", "setpriv", "systemd-analyze")
+            if not shutil.which(name)]
