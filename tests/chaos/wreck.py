@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def directories(instance: Instance) -> Iterator[list[Directory]]:
 
 def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: threading.Event) -> str:
     """The host is stopped in good order while nothing can be archived, one of its directories is gone when it comes back:
-    what was in it since the archive's last file is in Redis alone."""
+    what was in it since the archive's last file is in Redis alone. One that has nothing of that is taken only when all are so."""
     instance = stack.instances[target]
     instance.wait_alive()
     try:
@@ -124,6 +125,7 @@ def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: thre
             instance.stop_in_order()
             with directories(instance) as free:
                 whole = [one for one in free if one.records and not one.open_calls and is_shipped(stack, one)]
+                whole = [one for one in whole if is_ahead(stack.archive, one)] or whole
                 victim = whole[given["which"] % len(whole)] if whole else None
                 if victim:
                     shutil.rmtree(victim.path)
@@ -139,6 +141,15 @@ def destroy_shipped(stack: Stack, target: str, given: dict[str, Any], over: thre
     stack.destroyed[victim.writer] = victim.crcs
     return (f"destroyed {victim.path.name} ({victim.writer}), {len(victim.records)} numbers, all shipped; retired, "
             f"{said['saved']} records completed from Redis")
+
+
+def is_ahead(archive: Path, directory: Directory) -> bool:
+    """It has records that the archive lacks."""
+    heads: dict[str, tuple[int, str]] = {}
+    for path in sorted((archive / directory.writer).glob("*.jsonl.zst"))[-1:]:
+        data = subprocess.run(["zstd", "-dcq", str(path)], capture_output=True, check=True).stdout
+        heads = json.loads(data.partition(b"\n")[0])["heads"]
+    return any(n > heads.get(partition, (0, ""))[0] for partition, (n, _) in directory.crcs.items())
 
 
 @contextlib.contextmanager
