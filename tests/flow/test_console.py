@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import money
 from test_month_end import call, noon_of_the_second, after
-from tollgate import PATIENCE, SLOWER, Dev, wait_until
+from tollgate import PATIENCE, SLOWER, TOP, Dev, wait_until
 
 CHROMIUM = "/usr/bin/chromium"
 FIRST_LOAD_BYTES = 64 * 1024
@@ -66,14 +66,20 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 ROUTES = {
     "client/balance": "client", "client/usage": "client", "client/calls": "client",
     "creator/earnings": "creator", "creator/events": "creator",
-    "finance/periods": "finance",
+    "finance/periods": "finance", "finance/periods/:period/statements": "finance", "finance/periods/:period/files/:name": "finance",
 }
+
+
+def test_no_route_is_forgotten_here() -> None:
+    rows = re.findall(r'\{"([A-Z]+)", "/api/v1/([^"]+)"', (TOP / "gateway" / "console_routes.c").read_text())
+    assert sorted(rows) == sorted(("GET", path) for path in ROUTES)
 
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_route_opens_to_its_role_and_to_no_other(desk: Desk, path: str) -> None:
+    there = path.replace(":period", desk.closed).replace(":name", "statements.csv")
     for role, secret in [*desk.secrets.items(), ("nobody", None)]:
-        status, answer = desk.dev.try_get(f"/api/v1/{path}", secret or "nothing", desk.dev.console)
+        status, answer = desk.dev.try_get(f"/api/v1/{there}", secret or "nothing", desk.dev.console)
         if role == ROUTES[path]:
             assert status == 200, answer
         else:
@@ -241,10 +247,28 @@ def test_the_system_says_light_or_dark_until_somebody_chooses(browser: Browser, 
 def test_pages_can_be_read_by_everyone(browser: Browser, desk: Desk, role: str | None, scheme: str) -> None:
     for options in ({}, {"viewport": {"width": 390, "height": 800}}):
         page = visit(browser, desk, role, color_scheme=scheme, **options)
-        assert violations(page) == []
-        page.click("#language")
-        expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-        assert violations(page) == []
+        for _ in show_languages(page):
+            assert violations(page) == []
+        page.context.close()
+
+
+def show_languages(page: Page) -> Iterator[None]:
+    """The page in one, and then in the other."""
+    yield
+    page.click("#language")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    yield
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_closed_month_can_be_read_by_everyone(browser: Browser, desk: Desk, scheme: str) -> None:
+    for options in ({}, {"viewport": {"width": 390, "height": 800}}):
+        page = visit(browser, desk, "finance", color_scheme=scheme, **options)
+        page.click(f"a[href='#{desk.closed}']")
+        for _ in show_languages(page):
+            expect(page.locator("button[aria-label$='statements.csv']")).to_be_visible()
+            expect(page.get_by_text("demo", exact=True)).to_be_visible()
+            assert violations(page) == []
         page.context.close()
 
 
