@@ -103,8 +103,9 @@ def run_script(gateway: Served, name: str, **environment: str) -> tuple[Any, Mod
     return json.loads(done.stdout), model
 
 
-def test_the_openai_sdk_for_node(gateway: Served) -> None:
-    seen, model = run_script(gateway, "openai.mjs", OPENAI_BASE_URL=f"{gateway.api}/v1", OPENAI_API_KEY=gateway.key)
+@pytest.mark.parametrize("sdk", ["openai", "openai-6"])
+def test_the_openai_sdk_for_node(gateway: Served, sdk: str) -> None:
+    seen, model = run_script(gateway, "openai.mjs", SDK=sdk, OPENAI_BASE_URL=f"{gateway.api}/v1", OPENAI_API_KEY=gateway.key)
     plain = seen["plain"]
     assert (plain["text"], plain["usage"]) == ("one two three", usage())
     assert plain["cost"] == money.spelled(money.rate(DEMO_PRICE, {"input_tokens": 30, "output_tokens": 12}))

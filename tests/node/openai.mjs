@@ -1,7 +1,7 @@
-// The official OpenAI SDK for Node against the gateway. Prints one JSON object: what it saw, step by step.
-import OpenAI from 'openai'
+// The official OpenAI SDK for Node, that of the package in SDK, against the gateway. Prints one JSON object: what it saw, step by step.
 import { counted, refusal as refused, sent, take } from './steps.mjs'
 
+const { default: OpenAI } = await import(process.env.SDK)
 const client = new OpenAI({ fetch: counted, maxRetries: 0 }) // OPENAI_BASE_URL, OPENAI_API_KEY
 const ask = { model: 'demo/model', messages: [{ role: 'user', content: 'hello' }] }
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } }]
