@@ -68,6 +68,12 @@ def check_alarm(gateway: Served, reply: Reply, cost: Decimal) -> None:
         assert word in alarm["text"], alarm
 
 
+def go_on_and_on(call: Call) -> None:
+    call.begin_stream()
+    call.write("".join(sse(chunk(f"w{number} ")) for number in range(WORDS)))
+    assert call.wait_for_hang_up(PATIENCE), "the server was not stopped"
+
+
 def state_more(call: Call) -> None:
     call.stream(["a ", "few"], STATED) if call.json["stream"] else call.complete("a few", STATED)
 
@@ -80,11 +86,7 @@ def test_a_stream_ends_at_what_was_admitted_and_costs_no_more_than_its_hold(
     most = money.rate(PRICES["output"], {"output_tokens": may_use})
     account, key = gateway.new_account(money.spelled(most))
 
-    def go_on(call: Call) -> None:
-        call.begin_stream()
-        call.write("".join(sse(chunk(f"w{number} ")) for number in range(WORDS)))
-        assert call.wait_for_hang_up(PATIENCE), "the server was not stopped"
-    upstream.respond = go_on
+    upstream.respond = go_on_and_on
     reply = ask(gateway, key, body("demo/output", stream=True, n=choices))
     *parts, last = reply.events()
     assert reply.status == 200 and content_chunks(parts) == may_use
@@ -93,6 +95,19 @@ def test_a_stream_ends_at_what_was_admitted_and_costs_no_more_than_its_hold(
     assert (event["outcome"], event["units"]["output_tokens"], event["provenance"]["output_tokens"]) == ("limit", may_use, "counted")
     assert event["amount"] == money.spelled(most) and gateway.balance(account) == 0
     assert not alarms(gateway, reply)
+
+
+def test_so_does_one_that_is_translated(gateway: Served, upstream: Upstream) -> None:
+    most = money.rate(PRICES["output"], {"output_tokens": CAP})
+    account, key = gateway.new_account(money.spelled(most))
+    upstream.respond = go_on_and_on
+    with gateway.wire(key) as wire:
+        reply = wire.ask(wire.post("/v1/messages", body("demo/output", stream=True)))
+    events = [json.loads(event) for event in reply.events()]
+    assert [event["type"] for event in events].count("content_block_delta") == CAP
+    assert events[-1]["type"] == "error" and "more output than this call was admitted for" in events[-1]["error"]["message"]
+    event = event_of(gateway, account, reply)
+    assert (event["outcome"], event["amount"]) == ("limit", money.spelled(most)) and gateway.balance(account) == 0
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
