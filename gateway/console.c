@@ -293,7 +293,7 @@ static void on_term(void *arg)
         httpd_drain(p->admin_httpd, on_drained, p);
     if (p->api_httpd)
         httpd_drain(p->api_httpd, on_drained, p);
-    if (!p->doors)
+    if (!p->admin_httpd && !p->api_httpd)
         on_drained(p);
 }
 
