@@ -33,11 +33,14 @@ class SpoiledRedis:
 
 
 class RedisWithMore(SpoiledRedis):
-    """One more key of this pattern."""
+    """One more key of this pattern, and what it holds."""
 
-    def __init__(self, redis: RedisReader, pattern: str, more: str) -> None:
+    def __init__(self, redis: RedisReader, pattern: str, more: str, held: dict[str, str]) -> None:
         super().__init__(redis, pattern, dict)
-        self.pattern, self.more = pattern, more
+        self.pattern, self.more, self.held = pattern, more, held
+
+    def table(self, key: str) -> dict[str, str]:
+        return self.held if key == self.more else super().table(key)
 
     def keys(self, pattern: str) -> list[str]:
         return [*self.redis.keys(pattern), *([self.more] if pattern == self.pattern else [])]
@@ -125,8 +128,14 @@ def spoil(pattern: str, change_table: Callable[[dict[str, str]], dict[str, str]]
     return lambda books: setattr(books, "redis", SpoiledRedis(books.redis, pattern, change_table))
 
 
-def add_key(pattern: str, key: str) -> Plant:
-    return lambda books: setattr(books, "redis", RedisWithMore(books.redis, pattern, key))
+def add_key(pattern: str, key: str, **held: str) -> Plant:
+    return lambda books: setattr(books, "redis", RedisWithMore(books.redis, pattern, key, held))
+
+
+def book_refund_again(books: Books) -> None:
+    """A nano, in a run that gave nothing back."""
+    amount = next((world.nanos(record["amount"]) for record in books.refund_records.values()), 1)
+    add_key("tg:{a??}:refunded", "tg:{a00}:planted", again=str(amount))(books)
 
 
 def an_expiry(books: Books) -> Any:
@@ -152,10 +161,6 @@ def drop_expiries(books: Books) -> None:
 
 def one_nano_more(table: dict[str, str]) -> dict[str, str]:
     return {name: str(int(value) + 1) if name == "balance" or " " in name else value for name, value in table.items()}
-
-
-def twice(table: dict[str, str]) -> dict[str, str]:
-    return {name: str(2 * int(value)) for name, value in table.items()}
 
 
 def one_behind(table: dict[str, str]) -> dict[str, str]:
@@ -189,7 +194,7 @@ PLANTED: dict[str, tuple[Check, Plant]] = {
     "more is said to be left of grants than is": (grants.what_is_left_of_grants_is_said, say_more_is_left),
     "a day's spending is a nano higher": (spending.what_was_spent_in_a_day_is_its_calls, spoil(
         "tg:{a??}:spent:*", lambda table: {name: str(int(value) + (name == "account")) for name, value in table.items()})),
-    "a refund counts twice": (checks.refunds_are_recorded_once, spoil("tg:{a??}:refunded", twice)),
+    "a refund counts twice": (checks.refunds_are_recorded_once, book_refund_again),
     "earnings are a nano higher": (checks.creators_earn_what_accounts_pay, spoil("tg:{m??}:gross:*", one_nano_more)),
     "a revoked key of a prepaid account opens": (checks.a_revoked_key_opens_nothing,
                                                  lambda books: revoke_before(books, answered(books, True))),
