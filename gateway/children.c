@@ -188,9 +188,10 @@ static void end(struct child *child, int status)
     else
         log_error("child_died", "%s (pid %ld) %s", child->name, (long)pid, how);
     if (child->retire_end) {
+        unsigned group = child->plan.group;
+
         forget(child);
-        if (!children_retiring(c))
-            log_info("all_reloaded", "all that ran before the last reload has ended");
+        c->handlers.on_retired(c->arg, group);
     } else if (c->stopping) {
         return;
     } else if (child->plan.once) {
@@ -262,12 +263,12 @@ static void on_retire_end(void *arg)
     timer_start(child->retire_end, KILL_AGAIN_MS);
 }
 
-size_t children_retiring(const struct children *c)
+size_t children_retiring(const struct children *c, unsigned before)
 {
     size_t count = 0;
 
     for (const struct child *child = c->first; child; child = child->next)
-        count += child->retire_end != NULL;
+        count += child->retire_end && child->plan.group < before;
     return count;
 }
 

@@ -21,6 +21,7 @@ struct child_plan {
 struct children_handlers {
     void (*on_forked)(void *arg); /* in each child, first: gives up the parent's signal watches */
     void (*on_death)(void *arg, unsigned group); /* one will be started again */
+    void (*on_retired)(void *arg, unsigned group); /* one that was retired has ended */
     void (*on_task_end)(void *arg, const char *name, bool succeeded);
     void (*on_all_gone)(void *arg); /* after children_stop() */
 };
@@ -37,8 +38,8 @@ DEFINE_AUTO(children)
 void children_add(struct children *c, const struct child_plan *plan);
 /* Sends `signo` to the children of this group, which are not started again when they end. */
 void children_retire(struct children *c, unsigned group, int signo);
-/* How many that were retired still run. */
-size_t children_retiring(const struct children *c);
+/* How many that were retired still run, of the groups before this one. */
+size_t children_retiring(const struct children *c, unsigned before);
 /* Nothing is started any more, all are told to stop. May be called again: then they are killed. */
 void children_stop(struct children *c);
 

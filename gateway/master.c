@@ -4,6 +4,7 @@
 #include "gateway/master.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -82,6 +83,7 @@ static int run_console(void *arg);
 static struct file_lock *wait_for_console_lock(const char *state, struct err *err);
 static void on_forked(void *arg);
 static void on_death(void *arg, unsigned group);
+static void on_retired(void *arg, unsigned group);
 static void on_task_end(void *arg, const char *name, bool succeeded);
 static void on_all_gone(void *arg);
 static void on_stop_signal(void *arg);
@@ -132,7 +134,7 @@ int master_run(const struct master_start *start)
 
 static bool prepare(struct master *m, struct err *err)
 {
-    static const struct children_handlers handlers = {on_forked, on_death, on_task_end,
+    static const struct children_handlers handlers = {on_forked, on_death, on_retired, on_task_end,
                                                       on_all_gone};
 
     log_set_process("master");
@@ -344,6 +346,16 @@ static void on_death(void *arg, unsigned group)
         give_up_next(m, "one of its workers has ended");
 }
 
+/* Not so of those that were given up: what ran before them runs on. */
+static void on_retired(void *arg, unsigned group)
+{
+    struct master *m = arg;
+    unsigned present = m->present->generation->number;
+
+    if (group < present && !children_retiring(m->children, present))
+        log_info("all_reloaded", "all that ran before the last reload has ended");
+}
+
 static void on_task_end(void *arg, const char *name, bool succeeded)
 {
     struct master *m = arg;
@@ -417,7 +429,7 @@ static struct crew *crew_load(struct master *m, struct err *err)
     AUTO(generation) generation = NULL;
     AUTO(crew) crew = NULL;
 
-    if (children_retiring(m->children) > RETIRING_CREWS * count) {
+    if (children_retiring(m->children, UINT_MAX) > RETIRING_CREWS * count) {
         err_set(err, ERR_LIMIT,
                 "the workers of %d earlier reloads have not ended; reload again "
                 "when their calls have, after drain_timeout at the latest",

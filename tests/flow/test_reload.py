@@ -228,6 +228,7 @@ def test_new_workers_that_cannot_serve_leave_the_old_in_place(running: Served) -
         os.kill(running.redis.process.pid, signal.SIGCONT)
     wait_until(lambda: running.workers() == old, "only the old workers are left")
     running.wait_ready()
+    assert logged(running, "all_reloaded") == 0
     assert ask(running, FAST).status == 200
 
 

@@ -1,5 +1,6 @@
 /* Children: what dies comes again, what is stopped ends in order, and none outlives its parent. */
 #include <check.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ struct scene {
     char seen[64];
     size_t count;
     struct watch *watch;
-    unsigned died; /* groups, a bit each */
+    unsigned died, retired; /* groups, a bit each */
     bool is_enough, all_gone, task_ended, task_succeeded;
     size_t enough;
 };
@@ -46,6 +47,11 @@ static void on_death(void *arg, unsigned group)
     ((struct scene *)arg)->died |= 1u << group;
 }
 
+static void on_retired(void *arg, unsigned group)
+{
+    ((struct scene *)arg)->retired |= 1u << group;
+}
+
 static void on_task_end(void *arg, const char *name, bool succeeded)
 {
     struct scene *s = arg;
@@ -62,7 +68,7 @@ static void on_all_gone(void *arg)
 
 static void scene_open(struct scene *s, size_t enough)
 {
-    static const struct children_handlers handlers = {on_forked, on_death, on_task_end,
+    static const struct children_handlers handlers = {on_forked, on_death, on_retired, on_task_end,
                                                       on_all_gone};
     struct err err;
 
@@ -224,9 +230,9 @@ static bool none_retires(struct scene *s)
 {
     bool never = false;
 
-    for (int i = 0; i < 500 && children_retiring(s->children) > 0; i++)
+    for (int i = 0; i < 500 && children_retiring(s->children, UINT_MAX) > 0; i++)
         (void)!loop_run_until(s->loop, &never, 10);
-    return children_retiring(s->children) == 0;
+    return children_retiring(s->children, UINT_MAX) == 0;
 }
 
 START_TEST(a_retired_group_ends_for_good_and_the_others_go_on)
@@ -242,9 +248,11 @@ START_TEST(a_retired_group_ends_for_good_and_the_others_go_on)
                      .name = "new", .run = wait_for_end, .arg = &s, .group = 2, .stop_ms = 60000});
     ck_assert(loop_run_until(s.loop, &s.is_enough, PATIENCE_MS));
     children_retire(s.children, 1, SIGTERM);
-    ck_assert_uint_eq(children_retiring(s.children), 1);
+    ck_assert_uint_eq(children_retiring(s.children, 1), 0);
+    ck_assert_uint_eq(children_retiring(s.children, 2), 1);
     ck_assert(none_retires(&s));
     ck_assert_uint_eq(s.died, 0);
+    ck_assert_uint_eq(s.retired, 1u << 1);
     if (s.count < 3) /* what it wrote last may not be read yet */
         on_readable(&s);
     ck_assert_uint_eq(s.count, 3);
