@@ -23,8 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # What takes longest begins first, so that no process is left with it at the end.
-LONGEST = ("test_soak", "test_lost_host", "test_limits", "test_idempotency_lost", "test_worker_killed", "test_cluster", "test_rebuild",
-           "test_redis_kinds", "test_redis_lost", "test_bad_clients", "test_bounded", "test_month_end", "test_idempotency")
+LONGEST = ("test_soak", "test_lost_host", "test_limits", "test_redis_away", "test_idempotency_lost", "test_worker_killed", "test_cluster",
+           "test_rebuild", "test_redis_kinds", "test_redis_lost", "test_bad_clients", "test_bounded", "test_month_end", "test_idempotency")
 # Files whose tests share nothing.
 ANYWHERE = ("test_lost_host",)
 
