@@ -9,6 +9,7 @@
 #include <confuse.h>
 #include <stdio.h>
 
+#include "lib/base/conf_comments.h"
 #include "lib/base/conf_value.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -106,7 +107,10 @@ static bool read_text(const char *path, struct buf *text, struct buf *problems)
     }
     if (text->len && text->data[text->len - 1] != '\n')
         buf_add_char(text, '\n');
-    return buf_add_string(text, END_MARK " = 1\n");
+    if (!buf_add_string(text, END_MARK " = 1\n"))
+        return false;
+    conf_blank_comments(text->data);
+    return true;
 }
 
 static int count_lines(struct span text)

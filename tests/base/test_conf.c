@@ -250,6 +250,43 @@ START_TEST(what_cannot_be_parsed_is_told_with_its_line)
 }
 END_TEST
 
+/* One option on the line that is named, behind comments of every kind and what only looks like one. */
+static const struct {
+    const char *text;
+    int line;
+} commented[] = {
+    {"# a\nworkers = 65\n", 2},
+    {"# a\n#\n### b\n\nworkers = 65\n# c\n# d\n", 5},
+    {"// a\n//\nworkers = 65 // b\n// c\n", 3},
+    {"/* a\nb\n*/ /**/\nworkers = 65\n\n\n", 4},
+    {"listen = 1 # a\nworkers = 65\n\n\n", 2},
+    {"listen = \"# /* ' \\\" // \"\nworkers = 65\n# a */\n\n", 2},
+    {"listen = '// \" \\' /* '\nworkers = 65\n# a */\n\n", 2},
+    {"listen = \"${none:-\\\"#}\"\nworkers = 65\n# a\n\n", 2},
+    {"listen = http://x//y\nworkers = 65\n# a\n\n", 2},
+    {"# it's \"a\nworkers = 65\n# \"b'\n\n", 2},
+    {"backend a {\n# a\n  # b\n  weight = 101\n}\n# c\n# d\n", 4},
+};
+
+START_TEST(comments_move_no_line)
+{
+    char place[32];
+
+    snprintf(place, sizeof place, "t.conf:%d: w", commented[_i].line);
+    ck_assert(!reads(span_of(commented[_i].text)));
+    ck_assert_msg(strncmp(problems.data, place, strlen(place)) == 0, "%s", problems.data);
+    ck_assert_uint_eq(strcspn(problems.data, "\n") + 1, problems.len);
+}
+END_TEST
+
+START_TEST(what_looks_like_a_comment_is_kept)
+{
+    ck_assert(reads(SPAN("listen = \"# a // b /* c */\" # d\nuser = http://x//y // e\n")));
+    ck_assert_str_eq(settings.listen, "# a // b /* c */");
+    ck_assert_str_eq(settings.user, "http://x//y");
+}
+END_TEST
+
 /* Also when the file was read more than once, which the unknown option causes. */
 START_TEST(places_are_the_lines_of_what_was_set)
 {
@@ -365,6 +402,8 @@ int main(void)
     tcase_add_loop_test(tcase, mistakes_are_told_with_line_option_value_and_remedy, 0,
                         ARRAY_LEN(mistakes));
     tcase_add_loop_test(tcase, what_cannot_be_parsed_is_told_with_its_line, 0, ARRAY_LEN(broken));
+    tcase_add_loop_test(tcase, comments_move_no_line, 0, ARRAY_LEN(commented));
+    tcase_add_test(tcase, what_looks_like_a_comment_is_kept);
     tcase_add_test(tcase, places_are_the_lines_of_what_was_set);
     tcase_add_test(tcase, files_that_are_none_are_refused);
     tcase_add_test(tcase, more_unknown_options_than_are_kept_are_still_refused);

@@ -164,6 +164,17 @@ def test_check_names_the_line_of(folder: Path, name: str) -> None:
     assert "hunter2" not in said, "what may be a secret is not repeated"
 
 
+@pytest.mark.parametrize("wrong", ['zone = "China"', 'log_level = "infos"', 'certificate = "none.pem"', 'redis = "tcp:1"', "workers = 999"])
+def test_comments_above_a_mistake_do_not_move_its_line(folder: Path, wrong: str) -> None:
+    """... in the config that is shipped, where each option has some."""
+    lines = (tollgate.TOP / "conf" / "tollgate.conf").read_text().splitlines()
+    name = wrong.split()[0]
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"{name} ="))
+    lines[at] = wrong
+    code, said = check(folder, "\n".join(lines) + "\n")
+    assert code == 1 and f"tollgate.conf:{at + 1}: {name}" in said, said
+
+
 def test_a_config_that_is_not_there_or_not_text_is_named(folder: Path) -> None:
     done = tollgate.run("check", config=folder / "none.conf")
     assert done.returncode == 1 and "none.conf" in done.stderr
