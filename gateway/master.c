@@ -353,7 +353,7 @@ static void on_retired(void *arg, unsigned group)
     unsigned present = m->present->generation->number;
 
     if (group < present && !children_retiring(m->children, present))
-        log_info("all_reloaded", "all that ran before the last reload has ended");
+        log_outcome("all_reloaded", "all that ran before the last reload has ended");
 }
 
 static void on_task_end(void *arg, const char *name, bool succeeded)
@@ -469,7 +469,7 @@ static void on_muster(void *arg)
     children_retire(m->children, old->generation->number, SIGHUP);
     start_console(m->present);
     metric_add(&m->seat->reloads, 1);
-    log_info("reloaded", "the new config is in force; earlier workers finish their calls");
+    log_outcome("reloaded", "the new config is in force; earlier workers finish their calls");
     crew_free(old);
     end_reload(m);
 }

@@ -94,7 +94,7 @@ static const struct conf_option main_options[] = {
      "read."},
     {"log_level", CONF_STRING, "info", 0, 0, FIELD(log_level),
      "What is logged to standard error, as lines of JSON: debug, info, warn or error and what is "
-     "worse."},
+     "worse. How a reload ends is always told."},
     {"access_log", CONF_STRING, NULL, 0, 0, FIELD(access_log),
      "A file to which a line of JSON is written for each request, named as OpenTelemetry does, or "
      "\"stderr\". It holds no prompt, no answer, no secret. Not set: none. After renaming it, "

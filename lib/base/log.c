@@ -20,8 +20,11 @@
 static void build(struct buf *line, enum log_level level, const char *event, const char *text);
 static void write_without_sigpipe(struct span line);
 
-static const char *const level_names[] = {
-    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+static const char *const level_names[] = {[LOG_DEBUG] = "debug",
+                                          [LOG_INFO] = "info",
+                                          [LOG_WARN] = "warn",
+                                          [LOG_ERROR] = "error",
+                                          [LOG_OUTCOME] = "info"};
 
 /* The only state, set when a process starts. */
 static enum log_level lowest = LOG_INFO;

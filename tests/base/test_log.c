@@ -97,6 +97,16 @@ START_TEST(lower_levels_are_silent)
 }
 END_TEST
 
+START_TEST(an_outcome_is_told_at_every_level)
+{
+    catch_stderr();
+    log_set_level(LOG_ERROR);
+    log_outcome("reloaded", "as was asked for");
+    ck_assert_ptr_nonnull(strstr(caught().data, "\"level\":\"info\""));
+    ck_assert_ptr_nonnull(strstr(caught().data, "\"event\":\"reloaded\""));
+}
+END_TEST
+
 START_TEST(levels_have_their_words)
 {
     static const char *const words[] = {"debug", "info", "warn", "error"};
@@ -194,6 +204,7 @@ int main(void)
 
     tcase_add_test(tcase, a_message_is_one_line_of_json_in_one_write);
     tcase_add_test(tcase, lower_levels_are_silent);
+    tcase_add_test(tcase, an_outcome_is_told_at_every_level);
     tcase_add_test(tcase, levels_have_their_words);
     tcase_add_test(tcase, the_longest_and_strangest_text_is_still_one_line_of_json);
     tcase_add_test(tcase, without_memory_a_line_still_says_so);

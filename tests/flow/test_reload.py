@@ -60,6 +60,13 @@ def reload(served: Served) -> None:
     wait_until(lambda: logged(served, "reloaded") > before, "the new config is in force")
 
 
+def test_how_a_reload_ends_is_told_whatever_is_logged(served: Served) -> None:
+    served.options = {"log_level": "error"}
+    served.start().set_up()
+    served.reload()
+    assert logged(served, "reloaded") == 1 and logged(served, "started") == 0
+
+
 class Caller(threading.Thread):
     """Calls one after the other on a connection that is kept for as long as the server keeps it, as SDKs do."""
 
