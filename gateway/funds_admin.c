@@ -6,6 +6,7 @@
 
 #include "billing/admission.h"
 #include "gateway/grant_expiry.h"
+#include "gateway/operation.h"
 #include "gateway/turn.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -19,7 +20,7 @@ struct booking {
 };
 
 /* What Redis keeps of an operation: "at writer n nanos currency kind period", and of a grant " expires" (nanos). */
-enum entry_word { ENTRY_NANOS = 3, ENTRY_KIND = 5, ENTRY_EXPIRES = 7 };
+enum entry_word { ENTRY_AT, ENTRY_NANOS = 3, ENTRY_KIND = 5, ENTRY_PERIOD = 6, ENTRY_EXPIRES = 7 };
 
 static void funds_post(struct console *c, struct http_request *r, const struct route_match *match,
                        enum record_kind kind);
@@ -34,7 +35,7 @@ static void look_up_operation(struct booking *b);
 static void on_operation(void *arg, const struct redis_reply *reply, const struct err *err);
 static bool may_begin(const struct booking *b, struct err *err);
 static void post(struct booking *b);
-static bool is_repetition(const struct booking *b, struct span entry, struct err *err);
+static bool is_repetition(struct booking *b, struct span entry, struct err *err);
 static struct span word_of(struct span entry, enum entry_word which);
 static void reply_again(struct booking *b);
 
@@ -190,13 +191,17 @@ static void post(struct booking *b)
     turn_post_funds(b->turn, &b->funds);
 }
 
-static bool is_repetition(const struct booking *b, struct span entry, struct err *err)
+/* Takes over when it was booked. */
+static bool is_repetition(struct booking *b, struct span entry, struct err *err)
 {
     struct span kind = word_of(entry, ENTRY_KIND);
     char before[DECIMAL_TEXT];
     int64_t booked, expires = 0;
 
     if (!int64_parse(word_of(entry, ENTRY_NANOS), &booked) ||
+        !int64_parse(word_of(entry, ENTRY_AT), &b->funds.at) ||
+        !span_copy(word_of(entry, ENTRY_PERIOD), b->funds.period.text,
+                   sizeof b->funds.period.text) ||
         (span_equal(kind, SPAN("grant")) && !int64_parse(word_of(entry, ENTRY_EXPIRES), &expires)))
         return err_set(err, ERR_CORRUPT, "what Redis holds of operation %s can't be read",
                        b->funds.op);
@@ -226,16 +231,13 @@ static struct span word_of(struct span entry, enum entry_word which)
     return entry;
 }
 
-/* With the time at which it is repeated; what counts is what was booked first. */
 static void reply_again(struct booking *b)
 {
-    struct journal *journal = turn_console(b->turn)->ledger.journal;
-    AUTO_CLEAR(buf) answer = {.max = FUNDS_BYTES_MAX};
+    AUTO_CLEAR(buf) answer = {.max = FUNDS_BYTES_MAX + REPEATED_BYTES};
     struct jw w;
 
-    b->funds.at = journal_now(journal);
-    b->funds.period = journal_period(journal);
     jw_init(&w, &answer);
     funds_write(&b->funds, &w);
+    operation_mark_repeated(&answer);
     turn_reply(b->turn, &answer);
 }

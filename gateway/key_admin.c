@@ -299,6 +299,8 @@ static void write_secret(const struct key_change *k, struct buf *out)
     derive(k, &key);
     jw_init(&w, out);
     key_secret_write(&w, &k->state, &key);
+    if (k->is_repeated)
+        jw_bool_member(&w, "repeated", true);
     jw_object_end(&w);
 }
 

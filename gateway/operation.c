@@ -2,6 +2,7 @@
  * for now, and the two are compared as texts. */
 #include "gateway/operation.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -115,6 +116,13 @@ static struct span values_of(struct span entry)
         entry = (struct span){entry.data + n, entry.len - n};
     }
     return entry;
+}
+
+void operation_mark_repeated(struct buf *json)
+{
+    assert(json->failed || (json->len > 0 && json->data[json->len - 1] == '}'));
+    buf_truncate(json, json->len - 1);
+    buf_add_string(json, ",\"repeated\":true}");
 }
 
 void operation_reply_other(struct http_request *r, const char *op)

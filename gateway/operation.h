@@ -22,6 +22,10 @@ typedef void operation_on_seen(void *arg, enum operation_seen seen, const struct
 void operation_look(struct redis *redis, const struct operation_ask *ask,
                     operation_on_seen *on_seen, void *arg);
 
+/* Says in the answer, a whole JSON object, that nothing was changed; with that many bytes more. */
+#define REPEATED_BYTES 20
+void operation_mark_repeated(struct buf *json);
+
 /* Answers 409 to an id that was used for something else. */
 struct http_request;
 void operation_reply_other(struct http_request *r, const char *op);

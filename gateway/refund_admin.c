@@ -6,6 +6,7 @@
 
 #include "gateway/call_refunds.h"
 #include "gateway/call_search.h"
+#include "gateway/operation.h"
 #include "gateway/turn.h"
 #include "lib/base/mem.h"
 
@@ -153,7 +154,7 @@ static bool decide(struct refund_job *job, const struct refund_set *refunds)
 static void answer_booked(struct refund_job *job, const struct refund_entry *booked)
 {
     AUTO_JSON record = json_parse(span_of(booked->line), NULL);
-    AUTO_CLEAR(buf) json = {.max = RECORD_MAX};
+    AUTO_CLEAR(buf) json = {.max = RECORD_MAX + REPEATED_BYTES};
     struct refund refund;
     struct err err;
     struct jw w;
@@ -164,6 +165,7 @@ static void answer_booked(struct refund_job *job, const struct refund_entry *boo
     }
     jw_init(&w, &json);
     refund_write(&refund, &w);
+    operation_mark_repeated(&json);
     reply_built(turn_request(job->turn), &json);
 }
 

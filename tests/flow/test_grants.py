@@ -89,10 +89,10 @@ def wait_until_over(gateway: Served, account: str) -> Any:
 
 def test_an_adjustment_puts_a_balance_right_once_and_says_why(gateway: Dev) -> None:
     account, _ = gateway.new_account("1")
-    op = new_op()
-    for _ in range(2):
-        booked = gateway.cli_one("account", "adjust", account, "-0.25", "--reason", "paid twice", "--op", op)
-        assert (booked["amount"], booked["reason"], booked["currency"]) == ("-0.25", "paid twice", "CNY")
+    words = ("account", "adjust", account, "-0.25", "--reason", "paid twice", "--op", new_op())
+    booked = gateway.cli_one(*words)
+    assert (booked["amount"], booked["reason"], booked["currency"]) == ("-0.25", "paid twice", "CNY")
+    assert gateway.cli_one(*words) == {**booked, "repeated": True}
     assert gateway.balance(account) == Decimal("0.75")
     gateway.cli("account", "adjust", account, "0.000000001", "--reason", "a nano")
     assert gateway.balance(account) == Decimal("0.750000001")
@@ -133,9 +133,10 @@ def test_a_grant_says_when_it_ends_and_is_given_once(gateway: Dev) -> None:
     assert "not in the future" in gateway.refused("account", "grant", account, "1", "--expires", "2020-01-01T00:00:00Z")
     assert "above zero" in gateway.refused("account", "grant", account, "-1", "--expires", FAR)
     op = new_op()
-    for _ in range(2):
+    for is_again in (False, True):
         given = gateway.cli_one("account", "grant", account, "0.5", "--expires", FAR, "--op", op)
         assert (given["amount"], given["expires_at"], given["reason"]) == ("0.5", FAR, "grant")
+        assert given.get("repeated", False) is is_again
     said = gateway.refused("account", "grant", account, "0.5", "--expires", "2198-01-01T00:00:00Z", "--op", op)
     assert "another end" in said
     assert split(gateway.account_state(account)) == (Decimal(1), Decimal("0.5"))

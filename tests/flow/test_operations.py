@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,16 @@ def test_a_change_that_is_repeated_later_does_not_set_the_old_limit_again(gatewa
     assert limits(gateway, account) == (0, 7, 70)
 
 
+def test_a_credit_that_is_repeated_is_told_as_it_was_booked(gateway: Dev) -> None:
+    account, _ = gateway.new_account("1")
+    words = ("account", "credit", account, "5", "--op", new_op())
+    first = gateway.cli_one(*words)
+    again = tollgate.run(*words, "--json", config=gateway.config, check=True)
+    assert json.loads(again.stdout) == {**first, "repeated": True}
+    assert "nothing was changed: it was done before" in again.stderr
+    assert gateway.account_state(account)["balance"] == "6"
+
+
 def test_an_account_is_opened_once_whatever_became_of_its_limits(gateway: Dev) -> None:
     account, op = f"t-{uuid.uuid4().hex[:12]}", new_op()
     words = ["account", "create", account, "--currency", "CNY", "--prepaid", "--rpm", "9"]
@@ -96,7 +107,7 @@ def test_a_key_is_made_limited_and_revoked_once_an_operation(gateway: Dev) -> No
     key = create()
     public_id = key["public_id"]
     gateway.cli("key", "limit", public_id, "--rpm", "4", "--op", limited)
-    assert create() == key and state()["rpm"] == 4, "made again it is the same, as it is now"
+    assert create() == {**key, "repeated": True} and state()["rpm"] == 4, "made again it is the same, as it is now"
     gateway.cli("key", "limit", public_id, "--rpm", "5")
     assert gateway.cli_one("key", "limit", public_id, "--rpm", "4", "--op", limited)["rpm"] == 5
     assert state()["rpm"] == 5
