@@ -307,9 +307,14 @@ static void on_key_again(void *arg, enum key_verdict verdict, const struct key_h
 /* Nothing was begun: the request is told why, or, when its idempotency key was answered before, what came of that. */
 static void turn_away(struct paid_call *c, const struct admission_answer *answer)
 {
-    struct money asked = {.nanos = hold_amount(c->hold)};
+    struct refused_call refused = {.most = {.nanos = hold_amount(c->hold)},
+                                   .surface = c->wants.surface,
+                                   .request_id = c->event.request_id};
 
-    memcpy(asked.currency, c->event.amount.currency, sizeof asked.currency);
+    memcpy(refused.most.currency, c->event.amount.currency, sizeof refused.most.currency);
+    if (!meter_worst_case(c->price, (int64_t)c->body.len, call_output_cap(c) ? 1 : 0, c->wants.n,
+                          &refused.least_nanos, NULL))
+        refused.least_nanos = refused.most.nanos;
     hold_abandon(c->hold);
     journal_unreserve(c->all->server->ledger.journal);
     http_request_watch(c->request, NULL, NULL);
@@ -321,7 +326,7 @@ static void turn_away(struct paid_call *c, const struct admission_answer *answer
                                              .stream = c->wants.stream,
                                              .by = &c->idempotent->by[answer->earlier_name]});
     else
-        refusal_reply(c->request, answer, &asked, c->event.request_id);
+        refusal_reply(c->request, answer, &refused);
     paid_call_free(c);
 }
 

@@ -8,15 +8,18 @@
 #include "lib/base/jscan.h"
 
 #define UPSTREAM_ERROR_BYTES 65536
+#define ADVICE_TEXT          64
 
 static enum problem problem_of_verdict(const struct admission_answer *answer);
+static void advise_cap(const struct refused_call *call, int64_t left_nanos, const char *before,
+                       const char *after, char out[ADVICE_TEXT]);
 static bool is_callers_fault(unsigned status);
 static bool is_error_object(struct span body);
 static void describe_refusal(struct failure *f, const struct backend_result *result);
 
 /* What is said of a refusal; of others what the problem says. */
-typedef void describe_verdict(const struct admission_answer *answer, const struct money *asked,
-                              char out[ERR_TEXT_MAX]);
+typedef void describe_verdict(const struct admission_answer *answer,
+                              const struct refused_call *call, char out[ERR_TEXT_MAX]);
 static describe_verdict describe_credit, describe_budget, describe_currency, describe_concurrency,
     describe_rate, describe_too_large, describe_claimed, describe_other_body, describe_recovering;
 static describe_verdict *const describe[] = {
@@ -32,11 +35,11 @@ static describe_verdict *const describe[] = {
 };
 
 void refusal_reply(struct http_request *r, const struct admission_answer *answer,
-                   const struct money *asked, const char *request_id)
+                   const struct refused_call *call)
 {
     enum problem problem = problem_of_verdict(answer);
     struct rate_headers rates;
-    struct problem_details details = {.request_id = request_id,
+    struct problem_details details = {.request_id = call->request_id,
                                       .retry_after_ms = answer->retry_after_ms};
     char text[ERR_TEXT_MAX];
 
@@ -44,75 +47,78 @@ void refusal_reply(struct http_request *r, const struct admission_answer *answer
     details.more = rates.field;
     details.more_count = rates.count;
     if ((size_t)answer->verdict < ARRAY_LEN(describe) && describe[answer->verdict])
-        describe[answer->verdict](answer, asked, text);
+        describe[answer->verdict](answer, call, text);
     else
         snprintf(text, sizeof text, "%s", problem_row(problem)->message);
     problem_reply(r, problem, &details, "%s", text);
 }
 
-static void describe_credit(const struct admission_answer *answer, const struct money *asked,
+static void describe_credit(const struct admission_answer *answer, const struct refused_call *call,
                             char out[ERR_TEXT_MAX])
 {
-    char left[DECIMAL_TEXT], need[DECIMAL_TEXT];
+    char left[DECIMAL_TEXT], need[DECIMAL_TEXT], lower[ADVICE_TEXT];
 
+    advise_cap(call, answer->left.nanos, "", ", or ", lower);
     snprintf(out, ERR_TEXT_MAX,
-             "This call may cost up to %s %s, and %s %s of your credit is left; add credit or "
-             "lower max_completion_tokens",
-             decimal_format(asked->nanos, need), asked->currency,
-             decimal_format(answer->left.nanos, left), answer->left.currency);
+             "This call may cost up to %s %s, and %s %s of your credit is left; %sask the operator "
+             "to add credit or, if the account is postpaid, to raise its credit limit",
+             decimal_format(call->most.nanos, need), call->most.currency,
+             decimal_format(answer->left.nanos, left), answer->left.currency, lower);
 }
 
-static void describe_budget(const struct admission_answer *answer, const struct money *asked,
+static void describe_budget(const struct admission_answer *answer, const struct refused_call *call,
                             char out[ERR_TEXT_MAX])
 {
     const char *window = answer->budget.is_of_month ? "month" : "day";
     bool is_of_model = answer->budget.scope == BUDGET_OF_MODEL;
     char budget[DECIMAL_TEXT], left[DECIMAL_TEXT], need[DECIMAL_TEXT], ends[CLOCK_TEXT];
+    char lower[ADVICE_TEXT];
 
+    advise_cap(call, answer->budget.left, "", "; ", lower);
     snprintf(out, ERR_TEXT_MAX,
-             "This %s may spend %s %s a %s%s%s, %s are left, and this call may cost up to %s; the "
-             "%s ends at %s",
+             "This %s may spend %s %s a %s%s%s, %s %s are left, and this call may cost up to %s "
+             "%s; %sthe %s ends at %s",
              answer->budget.scope == BUDGET_OF_KEY ? "key" : "account",
-             decimal_format(answer->budget.nanos, budget), asked->currency, window,
+             decimal_format(answer->budget.nanos, budget), call->most.currency, window,
              is_of_model ? " on " : "", is_of_model ? answer->budget.model : "",
-             decimal_format(answer->budget.left, left), decimal_format(asked->nanos, need), window,
+             decimal_format(answer->budget.left, left), call->most.currency,
+             decimal_format(call->most.nanos, need), call->most.currency, lower, window,
              clock_format(answer->budget.ends_at, ends));
 }
 
-static void describe_currency(const struct admission_answer *answer, const struct money *asked,
-                              char out[ERR_TEXT_MAX])
+static void describe_currency(const struct admission_answer *answer,
+                              const struct refused_call *call, char out[ERR_TEXT_MAX])
 {
     snprintf(out, ERR_TEXT_MAX,
              "This model is priced in %s, and your account is in %s; call a model of your own "
              "currency",
-             asked->currency, answer->left.currency);
+             call->most.currency, answer->left.currency);
 }
 
-static void describe_concurrency(const struct admission_answer *answer, const struct money *asked,
-                                 char out[ERR_TEXT_MAX])
+static void describe_concurrency(const struct admission_answer *answer,
+                                 const struct refused_call *call, char out[ERR_TEXT_MAX])
 {
-    (void)asked;
+    (void)call;
     snprintf(out, ERR_TEXT_MAX,
              "%" PRId64 " calls of this account are running, and its limit is %" PRId64
              "; wait until one ends",
              answer->open, answer->open_max);
 }
 
-static void describe_rate(const struct admission_answer *answer, const struct money *asked,
+static void describe_rate(const struct admission_answer *answer, const struct refused_call *call,
                           char out[ERR_TEXT_MAX])
 {
     const char *whose = answer->over.is_of_key ? "key" : "account";
     int64_t limit = answer->over.limit, left = answer->over.left;
-    char wait[RATE_TEXT];
+    char wait[RATE_TEXT], lower[ADVICE_TEXT];
 
-    (void)asked;
+    advise_cap(call, INT64_MAX, ", or ", "", lower);
     rate_wait_format(answer->retry_after_ms * 1000, wait);
     if (answer->over.what == RATE_TOKENS)
         snprintf(out, ERR_TEXT_MAX,
                  "This %s may use %" PRId64 " tokens a minute, %" PRId64
-                 " are left, and this call may use up to %" PRId64
-                 "; retry in %s, or lower max_completion_tokens",
-                 whose, limit, left, answer->asked_tokens, wait);
+                 " are left, and this call may use up to %" PRId64 "; retry in %s%s",
+                 whose, limit, left, answer->asked_tokens, wait, lower);
     else
         snprintf(out, ERR_TEXT_MAX,
                  "This %s may send %" PRId64 " requests a minute, and %" PRId64
@@ -120,42 +126,56 @@ static void describe_rate(const struct admission_answer *answer, const struct mo
                  whose, limit, left, wait);
 }
 
-static void describe_too_large(const struct admission_answer *answer, const struct money *asked,
-                               char out[ERR_TEXT_MAX])
+static void describe_too_large(const struct admission_answer *answer,
+                               const struct refused_call *call, char out[ERR_TEXT_MAX])
 {
-    (void)asked;
+    char lower[ADVICE_TEXT];
+
+    advise_cap(call, INT64_MAX, " or ", "", lower);
     snprintf(out, ERR_TEXT_MAX,
              "This call may use up to %" PRId64 " tokens, and this %s may use %" PRId64
-             " a minute; shorten the prompt or lower max_completion_tokens",
-             answer->asked_tokens, answer->over.is_of_key ? "key" : "account", answer->over.limit);
+             " a minute; shorten the prompt%s",
+             answer->asked_tokens, answer->over.is_of_key ? "key" : "account", answer->over.limit,
+             lower);
 }
 
-static void describe_claimed(const struct admission_answer *answer, const struct money *asked,
+static void describe_claimed(const struct admission_answer *answer, const struct refused_call *call,
                              char out[ERR_TEXT_MAX])
 {
-    (void)asked;
+    (void)call;
     snprintf(out, ERR_TEXT_MAX,
              "The call %s with this Idempotency-Key has not ended, as far as is known; ask again "
              "with the same key to get its answer",
              answer->earlier);
 }
 
-static void describe_other_body(const struct admission_answer *answer, const struct money *asked,
-                                char out[ERR_TEXT_MAX])
+static void describe_other_body(const struct admission_answer *answer,
+                                const struct refused_call *call, char out[ERR_TEXT_MAX])
 {
-    (void)asked;
+    (void)call;
     snprintf(out, ERR_TEXT_MAX,
              "This Idempotency-Key was used for another request, %s, in the last 24 hours; send a "
              "new one with a request that differs",
              answer->earlier);
 }
 
-static void describe_recovering(const struct admission_answer *answer, const struct money *asked,
-                                char out[ERR_TEXT_MAX])
+static void describe_recovering(const struct admission_answer *answer,
+                                const struct refused_call *call, char out[ERR_TEXT_MAX])
 {
     (void)answer;
-    (void)asked;
+    (void)call;
     snprintf(out, ERR_TEXT_MAX, "The ledger is recovering; retry in a few seconds");
+}
+
+/* "lower max_tokens" between the two, by the name that the call's surface has for its cap; nothing when that would not help. */
+static void advise_cap(const struct refused_call *call, int64_t left_nanos, const char *before,
+                       const char *after, char out[ADVICE_TEXT])
+{
+    const char *cap = surface_row(call->surface)->cap_field;
+
+    out[0] = '\0';
+    if (cap && call->least_nanos <= left_nanos)
+        snprintf(out, ADVICE_TEXT, "%slower %s%s", before, cap, after);
 }
 
 static enum problem problem_of_verdict(const struct admission_answer *answer)

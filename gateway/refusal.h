@@ -5,9 +5,17 @@
 #include "backends/backend.h"
 #include "billing/admission.h"
 #include "gateway/problem.h"
+#include "gateway/surface.h"
 
-/* Admission said no: the problem of its verdict, what is left and when to retry. `asked` is the hold that was too much. */
-void refusal_reply(struct http_request *r, const struct admission_answer *answer, const struct money *asked, const char *request_id);
+/* The call that may not run. */
+struct refused_call {
+    struct money most;   /* its hold: what it may cost */
+    int64_t least_nanos; /* what that would be with the lowest cap on its output */
+    enum surface surface;
+    const char *request_id;
+};
+/* Admission said no: the problem of its verdict, what is left, what the caller can do, and when to retry. */
+void refusal_reply(struct http_request *r, const struct admission_answer *answer, const struct refused_call *call);
 
 /* Why an upstream gave no answer, kept until its END is durable. */
 struct failure {

@@ -5,14 +5,15 @@
 
 static const struct surface_row rows[SURFACES] = {
     [SURFACE_CHAT] = {"chat", SURFACE_CHAT, "/v1/chat/completions", DIALECT_OPENAI_CHAT,
-                      .has_output = true},
+                      .has_output = true, .cap_field = "max_completion_tokens"},
     /* Who gives no cap here expects the few tokens that OpenAI gives. */
     [SURFACE_COMPLETIONS] = {"completions", SURFACE_COMPLETIONS, "/v1/completions",
-                             DIALECT_OPENAI_COMPLETIONS, .has_output = true, .cap_default = 16},
+                             DIALECT_OPENAI_COMPLETIONS, .has_output = true,
+                             .cap_field = "max_tokens", .cap_default = 16},
     [SURFACE_EMBEDDINGS] = {"embeddings", SURFACE_EMBEDDINGS, "/v1/embeddings",
                             DIALECT_OPENAI_EMBEDDINGS, .has_output = false},
     [SURFACE_MESSAGES] = {"messages", SURFACE_CHAT, "/v1/messages", DIALECT_ANTHROPIC_MESSAGES,
-                          .has_output = true},
+                          .has_output = true, .cap_field = "max_tokens"},
 };
 
 const struct surface_row *surface_row(enum surface s)

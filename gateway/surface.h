@@ -12,8 +12,9 @@ struct surface_row {
         of; /* the one that a catalogue lists for it: itself, or that which is translated */
     const char *path; /* where clients call it */
     enum dialect dialect;
-    bool has_output;     /* tokens are written, so a cap bounds them */
-    int64_t cap_default; /* the output cap of a call that gives none; 0: the model's maximum */
+    bool has_output;       /* tokens are written, so a cap bounds them */
+    const char *cap_field; /* how clients of it call that cap; null: there is none */
+    int64_t cap_default;   /* the output cap of a call that gives none; 0: the model's maximum */
 };
 const struct surface_row *surface_row(enum surface s);
 /* False: no catalogue lists such a one. */

@@ -63,7 +63,7 @@ def test_a_thousand_calls_at_once_never_pass_a_budget(pair: tuple[Served, Served
     assert first.balance(account) == Decimal("1000") - Decimal("2.30")
     (last,) = ask(first, key)
     check_refused(last, window, "2.35")
-    assert "0.05 are left" in last.error["message"]
+    assert "0.05 CNY are left, and this call may cost up to 0.1 CNY; the " in last.error["message"], "no cap makes it cheaper"
     assert abs(int(last.headers["retry-after"]) - seconds_left(window)) < 120
     assert ("on demo/fast" in last.error["message"]) == bool(of_model)
     assert ask(first, key, model="demo/other")[0].status == (200 if of_model else 429)

@@ -88,11 +88,30 @@ def test_a_hold_is_for_the_worst_case_and_gives_back_what_was_not_used(gateway: 
         gateway.settle_down(account)
     refused = call(gateway, key, {**body, "max_tokens": 1000})
     assert refused.status == 402, "it may cost 1"
-    assert "max_completion_tokens" in refused.error["message"]
+    assert "; lower max_completion_tokens, or ask the operator" in refused.error["message"]
     events = gateway.events(account)
     assert [event["amount"] for event in events] == \
         [money.spelled(money.rate(PRICES["tokens"], {"input_tokens": 2, "output_tokens": 2}))] * 3
     assert gateway.balance(account) == Decimal("0.2") - money.total(events)
+
+
+@pytest.mark.parametrize(("path", "field"), [("/v1/chat/completions", "max_completion_tokens"), ("/v1/messages", "max_tokens")])
+def test_who_lacks_credit_is_told_the_field_of_his_own_surface_if_it_helps(gateway: Served, path: str, field: str) -> None:
+    body = {"model": "demo/tokens", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 1000}
+    for credit, helps in (("0.2", True), ("0.0001", False)):
+        _, key = gateway.new_account(credit)
+        with gateway.wire(key) as wire:
+            refused = wire.ask(wire.post(path, body))
+        assert refused.status == 402 and f"{credit} CNY of your credit is left" in refused.error["message"], refused
+        assert (f"; lower {field}, or ask the operator" in refused.error["message"]) == helps
+        assert ("lower max" in refused.error["message"]) == helps
+
+
+def test_a_postpaid_account_without_a_limit_is_told_who_can_raise_it(gateway: Served) -> None:
+    _, key = gateway.new_account(None, "--postpaid")
+    refused = call(gateway, key)
+    assert refused.status == 402 and "ask the operator" in refused.error["message"]
+    assert "if the account is postpaid, to raise its credit limit" in refused.error["message"]
 
 
 def test_a_postpaid_account_may_owe_its_limit_and_no_more(gateway: Served) -> None:
