@@ -165,6 +165,10 @@ static int read_word(struct reader *r, const char *word)
         r->wants_help = true;
         return CLI_DONE;
     }
+    if (!c->command && !r->group && strcmp(word, "version") == 0) {
+        r->wants_version = true;
+        return CLI_DONE;
+    }
     if (!c->command)
         return read_command(r, word);
     if (c->argument_count == cli_words_count(c->command->arguments))
@@ -209,7 +213,7 @@ static int answer(struct reader *r)
     struct cli *c = r->cli;
 
     if (r->wants_version) {
-        puts(PACKAGE_STRING);
+        puts("tollgate " PACKAGE_VERSION);
         return CLI_DONE;
     }
     if (!c->command)
@@ -266,9 +270,10 @@ bool cli_read_config(struct cli *c)
     AUTO_CLEAR(buf) problems = {.max = PROBLEM_BYTES_MAX};
     struct err err;
 
+    if (!cli_has_config(c))
+        return false;
     if (!options_load(c->config, &c->options, &problems)) {
         fprintf(stderr, "%.*s", SPAN_FMT(buf_span(&problems)));
-        cli_point_to_config(c);
         return false;
     }
     if (options_take_effect(&c->options, &err))
@@ -277,10 +282,13 @@ bool cli_read_config(struct cli *c)
     return false;
 }
 
-void cli_point_to_config(const struct cli *c)
+bool cli_has_config(const struct cli *c)
 {
-    if (access(c->config, F_OK) != 0)
-        fprintf(stderr, "name the config with -c FILE or in $TOLLGATE_CONFIG\n");
+    if (access(c->config, R_OK) == 0)
+        return true;
+    cli_fail(c, "cannot open %s: %s; name the config with -c FILE or in $TOLLGATE_CONFIG",
+             c->config, strerror(errno));
+    return false;
 }
 
 int cli_fail(const struct cli *c, const char *format, ...)

@@ -55,8 +55,8 @@ const char *cli_value(const struct cli *c, const char *option);
 /* Reads the config into c->options and lets it take effect; false after having said every mistake.
  */
 bool cli_read_config(struct cli *c) MUST_USE;
-/* Says how a config is named, when there is none where it was looked for. */
-void cli_point_to_config(const struct cli *c);
+/* False after having said that there is none, and how one is named. */
+bool cli_has_config(const struct cli *c) MUST_USE;
 /* One sentence on stderr; returns CLI_FAILED, or CLI_USAGE. */
 int cli_fail(const struct cli *c, const char *format, ...) PRINTF_LIKE(2, 3);
 int cli_misused(const struct cli *c, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -65,8 +65,10 @@ static int read_terms(struct cli *c, json_t *body)
 
     if (!currency)
         return cli_misused(c, "needs --currency, such as --currency CNY");
-    if (is_prepaid == is_postpaid)
-        return cli_misused(c, "needs either --prepaid or --postpaid");
+    if (is_prepaid && is_postpaid)
+        return cli_misused(c, "takes one of --prepaid and --postpaid, not both");
+    if (!is_prepaid && !is_postpaid)
+        return cli_misused(c, "needs --prepaid or --postpaid");
     json_object_set_new(body, "currency", json_string(currency));
     json_object_set_new(body, "mode", json_string(is_prepaid ? "prepaid" : "postpaid"));
     return read_limits(c, body);

@@ -38,6 +38,8 @@ int check(struct cli *c)
 
     if (cli_value(c, "--print-defaults"))
         return print_reference();
+    if (!c->json && !cli_has_config(c))
+        return CLI_FAILED;
     if (!options_load(c->config, &c->options, &problems))
         return print_problems(c, buf_span(&problems));
     if (!is_one_installation(c, &problems))
@@ -103,7 +105,6 @@ static int print_problems(const struct cli *c, struct span problems)
 
     if (!c->json) {
         fprintf(stderr, "%.*s", SPAN_FMT(problems));
-        cli_point_to_config(c);
         return CLI_FAILED;
     }
     while (problems.len > 0) {

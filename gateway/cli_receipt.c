@@ -21,8 +21,11 @@ int receipt_verify_command(struct cli *c)
     struct receipt receipt;
     struct err err;
 
-    if (!cli_value(c, "--key") && !cli_read_config(c))
+    if (!cli_value(c, "--key") && !cli_read_config(c)) {
+        fprintf(stderr, "no config is needed with --key FILE, the platform's published keys: "
+                        "/.well-known/tollgate-jwks.json of its API\n");
         return CLI_FAILED;
+    }
     if (!file_read(c->arguments[0], &text, &err) || !find_keys(c, &keys, &err))
         return cli_fail(c, "%s", err.text);
     if (!receipt_verify(buf_span(&text), &keys, cli_value(c, "--archive"), &receipt, &err))

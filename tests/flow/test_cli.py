@@ -134,7 +134,24 @@ def test_the_config_comes_from_the_environment_too(gateway: Dev) -> None:
     environment = {"TOLLGATE_CONFIG": str(gateway.config)}
     assert tollgate.run("account", "show", "demo", "--json", environment=environment, check=True).stdout
     done = tollgate.run("account", "show", "demo", environment={"TOLLGATE_CONFIG": "/nonexistent.conf"})
-    assert done.returncode == 1 and done.stderr.startswith("cannot open /nonexistent.conf: ")
+    assert done.returncode == 1 and done.stderr.startswith("tollgate account show: cannot open /nonexistent.conf: ")
+    assert "-c FILE" in done.stderr and "$TOLLGATE_CONFIG" in done.stderr
+
+
+def test_who_has_no_config_is_told_how_a_receipt_is_verified_without(tmp_path: Path) -> None:
+    done = tollgate.run("receipt", "verify", "receipt.jws", config=tmp_path / "none.conf")
+    assert done.returncode == 1 and done.stderr.startswith("tollgate receipt verify: cannot open ")
+    assert "--key FILE" in done.stderr and "/.well-known/tollgate-jwks.json" in done.stderr
+
+
+def test_the_version_is_a_word_too() -> None:
+    assert tollgate.run("version", check=True).stdout == tollgate.run("--version", check=True).stdout
+
+
+@pytest.mark.parametrize("given", [["--prepaid", "--postpaid"], []])
+def test_an_account_is_either_prepaid_or_postpaid(gateway: Dev, given: list[str]) -> None:
+    said = gateway.refused("account", "create", "x", "--currency", "CNY", *given, code=2)
+    assert ("not both" in said) is bool(given) and "--prepaid" in said and "--postpaid" in said
 
 
 def test_commands_work_without_a_server_and_calls_see_it_afterwards(served: Served) -> None:
