@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "backends/backend_url.h"
 #include "billing/period.h"
 #include "gateway/dev_clock.h"
 #include "gateway/dev_config.h"
@@ -29,8 +30,11 @@
 
 static bool read_worker_count(struct cli *c, size_t *workers);
 static bool is_address(const struct cli *c, const char *option);
+static bool is_upstream(const struct cli *c);
 static bool find_paths(struct dev_machine *m, const char *dir, struct err *err);
 static bool bring_up(struct cli *c, struct dev_machine *m, size_t workers, struct err *err);
+static bool open_listeners(const struct cli *c, struct dev_machine *m, size_t workers,
+                           struct err *err);
 static bool set_clock(struct cli *c, struct dev_machine *m, struct err *err);
 static bool set_upstream(struct cli *c, struct dev_machine *m, struct err *err);
 static bool write_upstream_key(const struct dev_machine *m, struct err *err);
@@ -48,7 +52,7 @@ int dev(struct cli *c)
     struct err err;
 
     if (!read_worker_count(c, &workers) || !is_address(c, "--listen") ||
-        !is_address(c, "--console"))
+        !is_address(c, "--console") || !is_upstream(c))
         return CLI_USAGE;
     if (find_paths(&m, value_or(c, "--state", "tollgate-dev"), &err) &&
         (lock = master_lock(m.dir, &err)) && bring_up(c, &m, workers, &err))
@@ -80,6 +84,20 @@ static bool is_address(const struct cli *c, const char *option)
     if (!text || (addr_parse(text, &addr, NULL) && addr.u.any.sa_family != AF_UNIX))
         return true;
     cli_misused(c, "%s must be ADDRESS:PORT, such as 127.0.0.1:8443, not \"%.80s\"", option, text);
+    return false;
+}
+
+static bool is_upstream(const struct cli *c)
+{
+    const char *text = cli_value(c, "--upstream");
+    struct backend_url url = {.origin = NULL};
+    struct err err;
+
+    if (!text || backend_url_parse(text, &url, &err)) {
+        free(url.origin);
+        return true;
+    }
+    cli_misused(c, "--upstream: %s", err.text);
     return false;
 }
 
@@ -115,11 +133,23 @@ static bool bring_up(struct cli *c, struct dev_machine *m, size_t workers, struc
     return clock_set_zone(ZONE, err) && dev_state_load(m->dir, &m->state, err) &&
            set_clock(c, m, err) && set_upstream(c, m, err) &&
            redis_child_prepare(m->redis_dir, m->redis_socket, err) && pki_ensure_dev(m->dir, err) &&
-           listeners_open(value_or(c, "--listen", "127.0.0.1:8443"),
-                          value_or(c, "--console", "127.0.0.1:8444"), workers, &m->listeners,
-                          err) &&
-           dev_config_write(m, err) && read_config(c, m, err) &&
-           installation_open(m->dir, c->options.archive, ZONE, &m->installation, err) && dev_state_save(&m->state, err);
+           open_listeners(c, m, workers, err) && dev_config_write(m, err) &&
+           read_config(c, m, err) &&
+           installation_open(m->dir, c->options.archive, ZONE, &m->installation, err) &&
+           dev_state_save(&m->state, err);
+}
+
+static bool open_listeners(const struct cli *c, struct dev_machine *m, size_t workers,
+                           struct err *err)
+{
+    const char *api = value_or(c, "--listen", "127.0.0.1:8443");
+    const char *console = value_or(c, "--console", "127.0.0.1:8444");
+    struct err why;
+
+    if (listeners_open(api, console, workers, &m->listeners, &why))
+        return true;
+    return err_set(err, why.code, "%s; --listen and --console ADDRESS:PORT choose others",
+                   why.text);
 }
 
 static bool set_clock(struct cli *c, struct dev_machine *m, struct err *err)

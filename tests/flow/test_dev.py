@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_the_certificate_is_good_for_every_name_of_this_machine(dev: Dev) -> Non
     for host in ("localhost", "127.0.0.1"):
         dev.api = api.replace("127.0.0.1", host)
         tollgate.wait_until(dev.is_ready, f"it is reached as {host}")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://", "http://user:word@host/v1", "http://host:0/v1"])
+def test_a_bad_upstream_is_refused_by_its_option(tmp_path: Path, url: str) -> None:
+    done = tollgate.run("dev", "--state", str(tmp_path / "state"), "--upstream", url)
+    assert done.returncode == 2 and done.stderr.startswith("tollgate dev: --upstream: its url "), done
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("option, other", [("--listen", "--console"), ("--console", "--listen")])
+def test_a_port_that_is_taken_is_told_with_the_option_that_chooses_another(tmp_path: Path, option: str, other: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = tollgate.run("dev", "--state", str(tmp_path / "state"), option, address, other, "127.0.0.1:0")
+    assert done.returncode == 1 and f"{address} is in use by another program; " in done.stderr and option in done.stderr
 
 
 def test_a_model_server_that_is_not_there_is_named_and_stopping_meanwhile_is_clean(tmp_path: Path) -> None:
