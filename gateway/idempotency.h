@@ -10,8 +10,8 @@
 
 #define IDEMPOTENCY_KEY_MAX 255
 
-/* Of one call. The digests may be kept and archived; the sealing key is derived from the header's own text and is nowhere kept, so what
- * was sealed opens only for who sends that text again. */
+/* Of one call. The digests may be kept and archived; the sealing key is derived from the pepper and the header's own
+ * text, and neither it nor the text is kept, so what was sealed opens only for who sends that text again. */
 struct idempotent {
     struct idempotency digests;
     unsigned char sealing_key[GCM_KEY_LEN];
