@@ -54,6 +54,13 @@ bool backend_kind_is_known(const char *kind)
     return find(kind, NULL) != NULL;
 }
 
+bool backend_kind_serves(const char *kind, enum dialect dialect)
+{
+    const struct backend_kind *k = find(kind, NULL);
+
+    return k && (k->speaks & dialect_bit(dialect) || translation_exists(k, dialect));
+}
+
 void backend_free(struct backend *b)
 {
     if (b)
@@ -68,7 +75,7 @@ struct backend_call *backend_start(struct backend *b, const struct backend_reque
         return b->kind->start(b, request, handlers, arg, err);
     if (translation_exists(b->kind, request->dialect))
         return translated_call_start(b, request, handlers, arg, err);
-    err_set(err, ERR_INPUT, "a backend of kind %s serves no %s", b->kind->name,
+    err_set(err, ERR_NOT_FOUND, "a backend of kind %s serves no %s", b->kind->name,
             dialect_names[request->dialect]);
     return NULL;
 }

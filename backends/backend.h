@@ -15,7 +15,8 @@ struct backend *backend_open(struct loop *loop, const struct backend_config *con
                              struct err *err) MUST_USE;
 void backend_free(struct backend *b); /* its calls must have ended */
 DEFINE_AUTO(backend)
-/* Copies `handlers`. Null: it could not even be begun (nothing was sent). Handlers never run inside. */
+/* Copies `handlers`. Null: it could not even be begun (nothing was sent); ERR_NOT_FOUND: its
+ * kind does not serve that dialect. Handlers never run inside. */
 struct backend_call *backend_start(struct backend *b, const struct backend_request *request,
                                    const struct backend_handlers *handlers, void *arg,
                                    struct err *err) MUST_USE;
@@ -27,5 +28,7 @@ void backend_cancel(struct backend_call *call);
 /* What is known of the usage while the call runs (upstream's numbers if it stated any already). */
 const struct usage *backend_usage(const struct backend_call *call);
 bool backend_kind_is_known(const char *kind);
+/* Whether backends of that kind can be asked in that dialect, by a translation at need. */
+bool backend_kind_serves(const char *kind, enum dialect dialect);
 
 #endif

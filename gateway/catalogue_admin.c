@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/catalogue_backends.h"
 #include "gateway/catalogue_change.h"
 #include "gateway/catalogue_load.h"
 #include "gateway/desk.h"
@@ -27,7 +28,6 @@ struct application {
 
 static void on_present(void *arg, struct catalogue *present, const struct err *err);
 static void apply(struct application *a, const struct catalogue *present);
-static bool backends_are_configured(const struct options *o, const json_t *file, struct err *err);
 static size_t count_objects(const json_t *file);
 static bool take_change(void *arg, const struct catalogue_change *change, struct err *err);
 static bool add_record(struct application *a, const struct catalogue_change *change,
@@ -94,7 +94,7 @@ static void apply(struct application *a, const struct catalogue *present)
     struct err err;
     bool applied;
 
-    if (!backends_are_configured(a->console->options, a->file, &err)) {
+    if (!backends_serve_file(a->console->options, a->file, &err)) {
         reply_err(r, &err);
         return;
     }
@@ -117,32 +117,6 @@ static void apply(struct application *a, const struct catalogue *present)
         reply_built(r, &a->json);
     else
         reply_err(r, &err);
-}
-
-/* What a model names must be there to be called. Members of the wrong type are left to the catalogue's own reader. */
-static bool backends_are_configured(const struct options *o, const json_t *file, struct err *err)
-{
-    json_t *model, *backend;
-    size_t i, j, k;
-
-    json_array_foreach(json_object_get(file, "models"), i, model)
-    {
-        json_array_foreach(json_object_get(model, "backends"), j, backend)
-        {
-            const char *name = json_string_value(json_object_get(backend, "name"));
-
-            for (k = 0; name && k < o->backend_count && strcmp(o->backends[k].title, name) != 0;
-                 k++)
-                ;
-            if (name && k == o->backend_count)
-                return err_set(err, ERR_INPUT, "model %.140s: the config has no backend '%.80s'",
-                               json_is_string(json_object_get(model, "id"))
-                                   ? json_string_value(json_object_get(model, "id"))
-                                   : "?",
-                               name);
-        }
-    }
-    return true;
 }
 
 /* Of a file that was found good. */

@@ -7,6 +7,7 @@
 #include "billing/sweeper.h"
 #include "billing/trimmer.h"
 #include "gateway/adoption.h"
+#include "gateway/catalogue_backends.h"
 #include "gateway/console_routes.h"
 #include "gateway/console_state.h"
 #include "gateway/desk.h"
@@ -42,7 +43,7 @@ struct process {
     struct timer *tick, *retire_end;
     unsigned ticks;
     struct signal_watch *on_term, *on_int, *on_hup, *on_usr1;
-    size_t doors; /* that still drain */
+    size_t doors;              /* that still drain */
     bool is_retiring, is_over; /* over: signals say nothing more */
     int exit_code;
 };
@@ -153,6 +154,8 @@ static void wait_for_redis(struct process *p)
 
     if (!loop_run_until(c->loop, &c->ledger.has_catalogue, c->options->redis_timeout))
         log_warn("redis_awaited", "the console goes on without Redis");
+    else if (!p->for_one_command)
+        backends_warn(c->options, c->ledger.catalogue);
     c->last_request_ms = clock_monotonic_ms();
 }
 

@@ -76,7 +76,7 @@ static bool begin_backend(struct paid_call *c, const struct model_backend *choic
     if (c->backend)
         return true;
     not_begun.err = *err;
-    if (err->code == ERR_INPUT) /* the request's fault */
+    if (err->code == ERR_INPUT || err->code == ERR_NOT_FOUND) /* not the server's fault */
         not_begun.outcome = BACKEND_CANCELLED;
     breaker_end(&c->served->breaker, &c->trial, &not_begun, clock_monotonic_ms());
     return false;

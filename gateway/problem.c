@@ -94,6 +94,9 @@ static const struct problem_row rows[PROBLEM_COUNT] = {
                           "The model's server did not answer in time"},
     [UPSTREAM_UNREACHABLE] = {"upstream_unreachable", 503, "api_error", "upstream_unavailable", 1,
                               "The model's server can't be reached now; retry in a few seconds"},
+    [UPSTREAM_MISSING] = {"upstream_missing", 502, "api_error", "upstream_error", -1,
+                          "The gateway has no server for this model at this path; only its "
+                          "operator can mend that, so a retry does not help"},
     [UPSTREAM_RATE_LIMITED] = {"upstream_rate_limited", 429, "rate_limit_error",
                                "rate_limit_exceeded", 1,
                                "The model's server is over its own rate; retry later"},

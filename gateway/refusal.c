@@ -229,7 +229,9 @@ void failure_from(struct failure *f, const struct backend_result *result)
         f->problem = UPSTREAM_TIMEOUT;
         break;
     default:
-        f->problem = result->accepted ? UPSTREAM_BROKEN : UPSTREAM_UNREACHABLE;
+        f->problem = result->accepted                    ? UPSTREAM_BROKEN
+                     : result->err.code == ERR_NOT_FOUND ? UPSTREAM_MISSING
+                                                         : UPSTREAM_UNREACHABLE;
     }
     snprintf(f->text, sizeof f->text, "%s", problem_row(f->problem)->message);
 }

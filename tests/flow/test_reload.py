@@ -200,6 +200,32 @@ def test_a_reload_brings_new_backends_options_and_the_new_certificate(running: S
     assert running.try_get("/healthz", base=running.console)[0] == 200, "the console has it too"
 
 
+def test_a_model_whose_backend_is_taken_away_or_replaced_is_warned_of_and_its_calls_are_told_the_truth(running: Served) -> None:
+    running.backends["late"], running.backends["more"] = {"kind": "echo"}, {"kind": "openai", "url": running.backends["held"]["url"]}
+    running.write_config()
+    running.reload()
+    models = [{"id": "demo/late", "backends": [{"name": "late"}]},
+              {"id": "demo/more", "backends": [{"name": "more"}], "surfaces": ["embeddings"]}]
+    running.cli("apply", str(running.write_catalogue(models)))
+    wait_until(lambda: ask(running, {**FAST, "model": "demo/late"}).status == 200, "the new backend serves")
+    del running.backends["late"]
+    running.backends["more"] = {"kind": "echo"}
+    running.write_config()
+    running.reload()
+    wait_until(lambda: logged(running, "model_without_backend") == 2 or None, "both are warned of")
+    assert "model demo/late: the config has no backend 'late'" in running.log_text()
+    assert "model demo/more: none of its backends can serve embeddings" in running.log_text()
+    for path, body in (("chat/completions", {**FAST, "model": "demo/late"}), ("embeddings", {"model": "demo/more", "input": "x"})):
+        with running.wire() as wire:
+            reply = wire.ask(wire.post(f"/v1/{path}", body))
+        assert (reply.status, reply.headers["x-tollgate-code"]) == (502, "upstream_missing"), reply
+        assert reply.headers["x-should-retry"] == "false" and "retry-after" not in reply.headers
+        running.ship()
+        event = running.get(f"/v1/usage/{reply.headers['x-request-id']}")
+        assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
+    assert ask(running, FAST).status == 200, "others are served as before"
+
+
 @pytest.mark.parametrize(("line", "says"), [
     ("head_bytes = nonsense", "head_bytes"),
     ('listen = "127.0.0.1:1"', "only a restart changes it"),

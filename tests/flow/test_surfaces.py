@@ -30,7 +30,8 @@ def gateway(serve_for_module: Callable[[str], Served]) -> Iterator[Served]:
         models = [{"id": "demo/embed", "backends": scripted, "surfaces": ["embeddings"], "price": "embed"},
                   {"id": "demo/write", "backends": scripted, "surfaces": ["completions", "chat"]},
                   {"id": "demo/echo", "backends": [{"name": "echo"}]},
-                  {"id": "demo/mistaken", "backends": [{"name": "echo"}], "surfaces": ["embeddings"]}]
+                  {"id": "demo/mixed", "backends": [{"name": "echo", "priority": 1}, {"name": "scripted", "priority": 2}],
+                   "surfaces": ["chat", "embeddings"]}]
         yield own.start().set_up("100", models, {"demo": DEMO_PRICE, "embed": EMBED_PRICE})
 
 
@@ -248,15 +249,26 @@ def test_a_model_is_called_only_as_its_catalogue_says(gateway: Served, upstream:
     assert not upstream.calls and gateway.balance() == before
 
 
-def test_a_backend_that_cannot_do_what_its_model_promises_is_an_error_and_free(gateway: Served) -> None:
+@pytest.mark.parametrize("surface", ["completions", "embeddings"])
+def test_a_model_whose_backends_cannot_do_what_it_promises_is_not_applied(gateway: Served, surface: str) -> None:
+    file = str(gateway.write_catalogue([{"id": "demo/mistaken", "backends": [{"name": "echo"}], "surfaces": ["chat", surface]}]))
+    for how in ((), ("--dry-run",)):
+        says = gateway.refused("apply", file, *how)
+        assert f"model demo/mistaken: none of its backends can serve {surface}, /v1/{surface} ('echo' is of kind echo)" in says, says
+    assert gateway.try_get("/v1/models/demo%2Fmistaken")[0] == 404
+
+
+def test_one_backend_that_can_is_enough_and_gets_the_calls_that_others_cannot_serve(gateway: Served, upstream: Upstream) -> None:
+    upstream.respond = embed
     with gateway.wire() as wire:
-        reply = wire.ask(wire.post("/v1/embeddings", {"model": "demo/mistaken", "input": "x"}))
-    assert reply.status == 503 and reply.error["code"] == "upstream_unavailable", reply
-    assert event_of(gateway, reply)["amount"] == "0"
+        for _ in range(6):              # more than breaker_failures: those that could not take them are not left alone for it
+            assert wire.ask(wire.post("/v1/embeddings", {"model": "demo/mixed", "input": "x"})).status == 200
+        reply = wire.ask(wire.chat({"model": "demo/mixed", "messages": [{"role": "user", "content": "a b"}]}))
+    assert reply.status == 200 and len(upstream.calls) == 6, "the first of its backends takes what it can"
 
 
 def test_models_say_what_they_serve(client: openai.OpenAI) -> None:
     served = {model.id: model.model_dump()["surfaces"] for model in client.models.list()}
     assert served == {"demo/embed": ["embeddings"], "demo/write": ["chat", "completions", "messages"],
-                      "demo/echo": ["chat", "messages"], "demo/mistaken": ["embeddings"]}
+                      "demo/echo": ["chat", "messages"], "demo/mixed": ["chat", "embeddings", "messages"]}
     assert client.models.retrieve("demo/embed").model_dump()["price"]["units"] == {"input_tokens": "0.5"}
