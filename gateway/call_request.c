@@ -77,7 +77,7 @@ bool call_request_read(struct jscan *scanner, enum surface surface, struct span 
     if (jscan_feed(scanner, body.data, body.len, err) == JSCAN_BAD || !jscan_end(scanner, err))
         return err_context(err, "body");
     if (body.data[strspn(body.data, " \t\r\n")] != '{')
-        return err_set(err, ERR_INPUT, "the body must be a JSON object");
+        return err_set(err, ERR_INPUT, "The body must be a JSON object");
     if (!check_fields(scanner, surface, param, err))
         return false;
     *param = paths[MODEL];
@@ -104,6 +104,7 @@ bool call_request_read(struct jscan *scanner, enum surface surface, struct span 
 struct field_rule {
     bool required;
     bool refused;
+    bool filled; /* not an empty array */
     const char *type;
     bool (*fits)(enum jscan_type type);
 };
@@ -148,11 +149,12 @@ static bool is_text_or_list(enum jscan_type t)
               [N] = {.type = "an integer", .fits = is_number}, [N_PREDICT] = {.refused = true}, \
               [N_CMPL] = {.refused = true}, [BEST_OF] = {.refused = true}
 
+#define THE_TURNS \
+    [MESSAGES] = {.required = true, .filled = true, .type = "an array", .fits = is_array}
+
 /* What has no row passes on unread. */
 static const struct field_rule rules[SURFACES][FIELDS] = {
-    [SURFACE_CHAT] = {WRITING_CALL, [MESSAGES] = {.required = true,
-                                                  .type = "an array",
-                                                  .fits = is_array}},
+    [SURFACE_CHAT] = {WRITING_CALL, THE_TURNS},
     [SURFACE_COMPLETIONS] = {WRITING_CALL,
                              [PROMPT] = {.required = true,
                                          .type = "a string or an array",
@@ -164,11 +166,9 @@ static const struct field_rule rules[SURFACES][FIELDS] = {
                                        .fits = is_text_or_list},
                             [ENCODING_FORMAT] = {.type = "a string", .fits = is_string},
                             [DIMENSIONS] = {.type = "an integer", .fits = is_number}},
-    [SURFACE_MESSAGES] = {ANY_CALL, [STREAM] = {.type = "a boolean", .fits = is_bool},
-                          [MAX_TOKENS] = {.required = true,
-                                          .type = "an integer",
-                                          .fits = is_number},
-                          [MESSAGES] = {.required = true, .type = "an array", .fits = is_array}},
+    [SURFACE_MESSAGES] =
+        {ANY_CALL, [STREAM] = {.type = "a boolean", .fits = is_bool},
+         [MAX_TOKENS] = {.required = true, .type = "an integer", .fits = is_number}, THE_TURNS},
 };
 
 static bool looks_at(enum surface surface, enum field f)
@@ -200,7 +200,10 @@ static bool check_field(const struct field_rule *rule, const char *name,
                err_set(err, ERR_INPUT, "'%s' is not supported; use 'max_tokens' and 'n'", name);
     if (!is_given(hit))
         return !rule->required || err_set(err, ERR_INPUT, "'%s' is required: %s", name, rule->type);
-    return rule->fits(hit->type) || err_set(err, ERR_INPUT, "'%s' must be %s", name, rule->type);
+    if (!rule->fits(hit->type))
+        return err_set(err, ERR_INPUT, "'%s' must be %s", name, rule->type);
+    return !rule->filled || hit->count > 0 ||
+           err_set(err, ERR_INPUT, "'%s' must have one entry at least", name);
 }
 
 static bool read_model(const struct jscan_hit *hit, struct call_request *out, struct err *err)
@@ -266,7 +269,7 @@ static bool read_caps(const struct jscan *scanner, struct call_request *out, con
         *param = paths[order[i]];
         if (is_given(hit) && out->cap)
             return err_set(err, ERR_INPUT,
-                           "give 'max_completion_tokens' or 'max_tokens', not both");
+                           "Give 'max_completion_tokens' or 'max_tokens', not both");
         if (is_given(hit) && !read_count(hit, paths[order[i]], INT32_MAX, &out->cap, err))
             return false;
         if (hit->seen && (is_given(hit) || !out->cap_value.data))

@@ -271,6 +271,7 @@ def test_errors_have_anthropics_shape_and_classes(gateway: Served, upstream: Ups
         (client_of(gateway, api_key="nonsense"), {}, anthropic.AuthenticationError, 401, "authentication_error"),
         (client, {"model": "demo/none"}, anthropic.NotFoundError, 404, "not_found_error"),
         (client, {"model": "demo/embed"}, anthropic.NotFoundError, 404, "not_found_error"),
+        (client, {"messages": []}, anthropic.BadRequestError, 400, "invalid_request_error"),
         (client, {"max_tokens": 0}, anthropic.BadRequestError, 400, "invalid_request_error"),
         (client_of(gateway, api_key=poor), {}, anthropic.APIStatusError, 402, "billing_error"),
     ]

@@ -32,7 +32,7 @@ static struct call_request read_good(const char *body)
 
 START_TEST(a_plain_body_is_read_with_defaults)
 {
-    struct call_request c = read_good("{\"model\":\"demo/echo\",\"messages\":[]}");
+    struct call_request c = read_good("{\"model\":\"demo/echo\",\"messages\":[{}]}");
 
     ck_assert_str_eq(c.model, "demo/echo");
     ck_assert(!c.stream && !c.usage_wanted);
@@ -65,14 +65,14 @@ END_TEST
 START_TEST(null_means_not_given)
 {
     struct call_request c = read_good(
-        "{\"model\":\"m\",\"messages\":[],\"stream\":null,\"stream_options\":null,\"n\":null,"
+        "{\"model\":\"m\",\"messages\":[{}],\"stream\":null,\"stream_options\":null,\"n\":null,"
         "\"max_tokens\":null,\"max_completion_tokens\":5}");
 
     ck_assert(!c.stream && !c.usage_wanted);
     ck_assert_int_eq(c.n, 1);
     ck_assert_int_eq(c.cap, 5);
     ck_assert(span_equal(c.cap_value, SPAN("5")));
-    c = read_good("{\"model\":\"m\",\"messages\":[],\"max_tokens\":null}");
+    c = read_good("{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":null}");
     ck_assert_int_eq(c.cap, 0);
     ck_assert(span_equal(c.cap_value, SPAN("null")));
 }
@@ -83,39 +83,41 @@ static const struct mistake {
 } mistakes[] = {
     {"", NULL, "JSON"},
     {"{", NULL, "JSON"},
-    {"{\"model\":\"m\",\"messages\":[]}x", NULL, "JSON"},
-    {"{\"model\":\"m\" \"messages\":[]}", NULL, "JSON"},
-    {"{\"model\":\"\xff\",\"messages\":[]}", NULL, "JSON"},
-    {"{\"model\":\"m\",\"messages\":[],\"temperature\":01}", NULL, "JSON"},
+    {"{\"model\":\"m\",\"messages\":[{}]}x", NULL, "JSON"},
+    {"{\"model\":\"m\" \"messages\":[{}]}", NULL, "JSON"},
+    {"{\"model\":\"\xff\",\"messages\":[{}]}", NULL, "JSON"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"temperature\":01}", NULL, "JSON"},
     {"[]", NULL, "object"},
     {" \"x\"", NULL, "object"},
     {"{}", "model", "required"},
-    {"{\"model\":null,\"messages\":[]}", "model", "required"},
-    {"{\"model\":7,\"messages\":[]}", "model", "a string"},
+    {"{\"model\":null,\"messages\":[{}]}", "model", "required"},
+    {"{\"model\":7,\"messages\":[{}]}", "model", "a string"},
     {"{\"model\":\"m\"}", "messages", "required"},
     {"{\"model\":\"m\",\"messages\":{}}", "messages", "an array"},
-    {"{\"model\":\"m\",\"messages\":[],\"stream\":\"yes\"}", "stream", "a boolean"},
-    {"{\"model\":\"m\",\"messages\":[],\"stream\":1}", "stream", "a boolean"},
-    {"{\"model\":\"m\",\"messages\":[],\"stream_options\":[]}", "stream_options", "an object"},
-    {"{\"model\":\"m\",\"messages\":[],\"stream_options\":{\"include_usage\":\"x\"}}",
+    {"{\"model\":\"m\",\"messages\":[]}", "messages", "one entry at least"},
+    {"{\"model\":\"m\",\"messages\":[ ]}", "messages", "one entry at least"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"stream\":\"yes\"}", "stream", "a boolean"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"stream\":1}", "stream", "a boolean"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"stream_options\":[]}", "stream_options", "an object"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"stream_options\":{\"include_usage\":\"x\"}}",
      "stream_options.include_usage", "a boolean"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":\"5\"}", "max_tokens", "an integer"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":2.5}", "max_tokens", "an integer"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":0}", "max_tokens", "from 1"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":-1}", "max_tokens", "from 1"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":99999999999999999999}", "max_tokens",
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":\"5\"}", "max_tokens", "an integer"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":2.5}", "max_tokens", "an integer"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":0}", "max_tokens", "from 1"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":-1}", "max_tokens", "from 1"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":99999999999999999999}", "max_tokens",
      "from 1"},
-    {"{\"model\":\"m\",\"messages\":[],\"max_tokens\":5,\"max_completion_tokens\":5}",
+    {"{\"model\":\"m\",\"messages\":[{}],\"max_tokens\":5,\"max_completion_tokens\":5}",
      "max_completion_tokens", "not both"},
-    {"{\"model\":\"m\",\"messages\":[],\"n\":0}", "n", "from 1 to 128"},
-    {"{\"model\":\"m\",\"messages\":[],\"n\":129}", "n", "from 1 to 128"},
-    {"{\"model\":\"m\",\"messages\":[],\"n\":1e2}", "n", "an integer"},
-    {"{\"model\":\"m\",\"messages\":[],\"n_predict\":9}", "n_predict", "not supported"},
-    {"{\"model\":\"m\",\"messages\":[],\"n_cmpl\":9}", "n_cmpl", "not supported"},
-    {"{\"model\":\"m\",\"messages\":[],\"best_of\":null}", "best_of", "not supported"},
-    {"{\"model\":\"a\",\"model\":\"b\",\"messages\":[]}", "model", "twice"},
-    {"{\"model\":\"a\",\"mode\\u006c\":\"b\",\"messages\":[]}", "model", "twice"},
-    {"{\"model\":\"m\",\"messages\":[],\"n\":1,\"n\":2}", "n", "twice"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n\":0}", "n", "from 1 to 128"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n\":129}", "n", "from 1 to 128"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n\":1e2}", "n", "an integer"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n_predict\":9}", "n_predict", "not supported"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n_cmpl\":9}", "n_cmpl", "not supported"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"best_of\":null}", "best_of", "not supported"},
+    {"{\"model\":\"a\",\"model\":\"b\",\"messages\":[{}]}", "model", "twice"},
+    {"{\"model\":\"a\",\"mode\\u006c\":\"b\",\"messages\":[{}]}", "model", "twice"},
+    {"{\"model\":\"m\",\"messages\":[{}],\"n\":1,\"n\":2}", "n", "twice"},
 };
 
 START_TEST(every_mistake_is_named)
@@ -140,7 +142,7 @@ START_TEST(a_model_name_that_does_not_fit_is_refused)
     const char *param;
     struct err err;
 
-    snprintf(body, sizeof body, "{\"messages\":[],\"model\":\"%0*d\"}", MODEL_TEXT, 7);
+    snprintf(body, sizeof body, "{\"messages\":[{}],\"model\":\"%0*d\"}", MODEL_TEXT, 7);
     ck_assert(!call_request_read(scanner, SURFACE_CHAT, span_of(body), &c, &param, &err));
     ck_assert_str_eq(param, "model");
 }
