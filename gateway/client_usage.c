@@ -69,7 +69,7 @@ void client_usage_get(void *server, struct http_request *r, const struct route_m
     (void)match;
     if (query_get(http_request_query(r), "period", text, sizeof text) != QUERY_ABSENT &&
         !period_parse(span_of(text), &period, &err)) {
-        reply_err(r, &err);
+        reply_bad_field(r, "period", "'period': %s", err.text);
         return;
     }
     u = xcalloc(1, sizeof *u);

@@ -27,7 +27,7 @@ void creator_show_get(void *server, struct http_request *r, const struct route_m
     if (catalogue_creator(c->ledger.catalogue, match->value[0]))
         start(c, r, match->value[0]);
     else
-        reply_problem(r, CALLER_NOT_FOUND, "there is no creator '%s'", match->value[0]);
+        reply_problem(r, CALLER_NOT_FOUND, "There is no creator '%s'", match->value[0]);
 }
 
 static void start(struct console *c, struct http_request *r, const char *creator)
@@ -39,7 +39,7 @@ static void start(struct console *c, struct http_request *r, const char *creator
 
     if (query_get(http_request_query(r), "period", text, sizeof text) != QUERY_ABSENT &&
         !period_parse(span_of(text), &period, &err)) {
-        reply_err(r, &err);
+        reply_bad_field(r, "period", "'period': %s", err.text);
         return;
     }
     slot = xcalloc(1, sizeof *slot);

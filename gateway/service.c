@@ -394,6 +394,20 @@ void reply_problem(struct http_request *r, enum problem p, const char *format, .
                   "%s", text);
 }
 
+void reply_bad_field(struct http_request *r, const char *param, const char *format, ...)
+{
+    char text[ERR_TEXT_MAX * 2];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    problem_reply(
+        r, CALLER_BAD_REQUEST,
+        &(struct problem_details){.request_id = request_caller(r)->request_id, .param = param},
+        "%s", text);
+}
+
 /* What failed inside is an operator's to know: who is outside is told what it means for them. */
 void reply_err(struct http_request *r, const struct err *err)
 {

@@ -51,6 +51,9 @@ void reply_built(struct http_request *r, const struct buf *json);
 void reply_found(struct http_request *r, const struct buf *json, const struct err *err);
 void reply_problem(struct http_request *r, enum problem p, const char *format, ...)
     PRINTF_LIKE(3, 4);
+/* 400, with the query's or the body's member that is wrong. */
+void reply_bad_field(struct http_request *r, const char *param, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 /* An err as a problem: its code chooses the status (INPUT, LIMIT 400; NOT_FOUND 404; EXISTS, DENIED 409; what is away, full or refused by the
  * operating system 503; else 500). From 500 on its text is for the operator: others get the problem's own message, and 500 is logged. */
 void reply_err(struct http_request *r, const struct err *err);

@@ -49,12 +49,12 @@ void usage_admin_list_get(void *server, struct http_request *r, const struct rou
     (void)match;
     if (query_get(query, "limit", text, sizeof text) != QUERY_ABSENT &&
         (!digits_parse(span_of(text), LIMIT_MAX, &limit) || limit < 1)) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIMIT_MAX);
+        reply_bad_field(r, "limit", "'limit' must be from 1 to %d", LIMIT_MAX);
         return;
     }
     found = query_get(query, "account", account, sizeof account);
     if (found == QUERY_BAD) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'account' is no account id");
+        reply_bad_field(r, "account", "'account' is no account id");
         return;
     }
     if (found == QUERY_FOUND) {

@@ -20,11 +20,11 @@ bool usage_page_asked(struct http_request *r, struct usage_page *out)
     *out = (struct usage_page){.before = ""};
     if (query_get(query, "limit", text, sizeof text) != QUERY_ABSENT &&
         (!digits_parse(span_of(text), LIST_LIMIT_MAX, &limit) || limit < 1)) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
+        reply_bad_field(r, "limit", "'limit' must be from 1 to %d", LIST_LIMIT_MAX);
         return false;
     }
     if (query_get(query, "before", out->before, sizeof out->before) == QUERY_BAD) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'before' must be a request id");
+        reply_bad_field(r, "before", "'before' must be a request id");
         return false;
     }
     out->limit = (size_t)limit;

@@ -277,7 +277,7 @@ void webhooks_get(void *server, struct http_request *r, const struct route_match
 
     (void)match;
     if (query_get(http_request_query(r), "account", a->account, sizeof a->account) == QUERY_BAD) {
-        reply_problem(r, CALLER_BAD_REQUEST, "'account' is no account's id");
+        reply_bad_field(r, "account", "'account' is no account's id");
         free(a);
         return;
     }

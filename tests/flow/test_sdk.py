@@ -188,6 +188,7 @@ WRONG = {
     "no messages": ({"model": "demo/echo"}, "messages"),
     "model is a number": ({**GOOD, "model": 7}, "model"),
     "model is null": ({**GOOD, "model": None}, "model"),
+    "no turns": ({**GOOD, "messages": []}, "messages"),
     "messages is a string": ({**GOOD, "messages": "hello"}, "messages"),
     "stream is a string": ({**GOOD, "stream": "yes"}, "stream"),
     "n is zero": ({**GOOD, "n": 0}, "n"),
@@ -201,6 +202,17 @@ WRONG = {
     "two models": (b'{"model":"demo/echo","model":"demo/other","messages":[]}', "model"),
     "two caps of one name": (b'{"model":"demo/echo","messages":[],"max_tokens":5,"max_tokens":6}', "max_tokens"),
 }
+
+
+@pytest.mark.parametrize(("path", "member"), [
+    ("/v1/usage?limit=abc", "limit"), ("/v1/usage?limit=0", "limit"), (f"/v1/usage?before={'x' * 999}", "before"),
+    ("/api/v1/creator/earnings?period=nov", "period"), ("/api/v1/client/usage?period=nov", "period")])
+def test_a_wrong_query_gets_400_that_names_the_member(gateway: Dev, path: str, member: str) -> None:
+    is_api = path.startswith("/v1/")
+    key = gateway.key if is_api or "client" in path else gateway.ready["creator_token"]
+    status, body = gateway.try_get(path, key, gateway.api if is_api else gateway.console)
+    assert status == 400 and body["error"]["param"] == member, body
+    assert body["error"]["message"].startswith(f"'{member}'"), body
 
 
 @pytest.mark.parametrize("name", WRONG)
