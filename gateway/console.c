@@ -199,7 +199,7 @@ static void archive_now(struct process *p)
 {
     const struct options *o = p->console.options;
     struct console *c = &p->console;
-    int64_t unsealed = board_unsealed_since(c->board);
+    int64_t unsealed = c->board ? board_unsealed_since(c->board) : 0; /* for one command: none */
     size_t count;
     struct err err;
 

@@ -177,6 +177,18 @@ def test_commands_without_a_server_and_without_redis_say_what_is_missing(served:
     assert "Redis" in served.refused("account", "show", "demo")
 
 
+def test_a_command_that_waits_for_long_without_a_server_is_answered(served: Served) -> None:
+    """... by its own console, which does what a console does every few seconds meanwhile."""
+    served.start().set_up()
+    served.stop_serving()
+    served.redis.stop()
+    words = ("account", "credit", "demo", "5", "--op", "while-redis-was-away")
+    assert "tollgate account credit: not written: Redis has not answered, " in served.refused(*words)
+    served.redis.start()
+    assert "repeated" not in served.cli_one(*words)
+    assert served.balance() == 105
+
+
 # --- the catalogue
 
 BAD_CATALOGUES = {
