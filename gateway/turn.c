@@ -93,8 +93,8 @@ static void on_patience(void *arg)
 
     if (t->request)
         reply_problem(t->request, GATEWAY_UNAVAILABLE,
-                      "Redis has not answered, so what was changed before is not known; nothing "
-                      "was written, ask again with operation %s",
+                      "Redis has not answered, so what was changed before is not known; ask again "
+                      "with operation %s",
                       t->op);
     t->request = NULL;
 }
