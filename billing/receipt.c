@@ -29,7 +29,7 @@ static const struct form *form_of(enum record_kind kind);
 static bool write_payload(struct span line, struct buf *out, const struct form **form,
                           struct err *err);
 static void write_head(const char *key_id, const struct form *form, struct buf *out);
-static struct span trim(struct span text);
+static struct span without_newline(struct span text);
 static bool find_parts(struct span text, struct parts *out);
 static bool check_signature(const struct parts *p, const struct public_keys *keys,
                             const struct form **form, struct receipt *out, struct err *err);
@@ -144,7 +144,7 @@ bool receipt_verify(struct span text, const struct public_keys *keys, const char
     struct receipt r = {0};
     struct parts p;
 
-    if (!find_parts(trim(text), &p))
+    if (!find_parts(without_newline(text), &p))
         return err_set(err, ERR_INPUT,
                        "this is no receipt: three parts joined by dots are expected");
     if (!check_signature(&p, keys, &form, &r, err))
@@ -158,11 +158,10 @@ bool receipt_verify(struct span text, const struct public_keys *keys, const char
     return true;
 }
 
-static struct span trim(struct span text)
+/* A file of text ends with one; whatever else stands around a receipt makes it another file. */
+static struct span without_newline(struct span text)
 {
-    while (text.len > 0 && strchr(" \t\r\n", text.data[0]))
-        text = (struct span){text.data + 1, text.len - 1};
-    while (text.len > 0 && strchr(" \t\r\n", text.data[text.len - 1]))
+    if (text.len > 0 && text.data[text.len - 1] == '\n')
         text.len--;
     return text;
 }
@@ -192,7 +191,8 @@ static bool check_signature(const struct parts *p, const struct public_keys *key
     if (!base64url_decode(&head, p->head) || !base64url_decode(&signature, p->signature) ||
         signature.len != ED25519_SIGNATURE_LEN)
         return err_set(err, ERR_INPUT,
-                       "the receipt is damaged: its head or signature is malformed");
+                       "the receipt is damaged: its head or signature is malformed, or something "
+                       "stands before or behind it");
     *form = read_head(buf_span(&head), out->key_id, err);
     if (!*form)
         return false;

@@ -239,6 +239,38 @@ START_TEST(every_changed_character_of_a_receipt_is_found)
 }
 END_TEST
 
+START_TEST(nothing_may_stand_around_a_receipt_but_one_final_newline)
+{
+    const struct span around[] = {SPAN("\0"), SPAN(" "),    SPAN("\t"),   SPAN("\r"),
+                                  SPAN("x"),  SPAN("="),    SPAN("."),    SPAN("\n\n"),
+                                  SPAN("{}"), SPAN("\0\n"), SPAN("\r\n"), SPAN(" \n")};
+    struct world *w = world_november("2026-12-01T09:00:00Z");
+    AUTO_STRING line = first_of_kind(w, 0, RECORD_CALL);
+    AUTO_CLEAR(public_keys) keys = {0};
+    AUTO_CLEAR(buf) text = {.max = RECEIPT_BYTES_MAX};
+    struct receipt r;
+
+    keys_of(w->key, &keys);
+    ck_assert(receipt_sign(span_of(line), w->key, &text, NULL));
+    for (size_t i = 0; i < ARRAY_LEN(around); i++) {
+        AUTO_CLEAR(buf) behind = {.max = RECEIPT_BYTES_MAX};
+        AUTO_CLEAR(buf) before = {.max = RECEIPT_BYTES_MAX};
+        struct err err = {0};
+
+        buf_add_span(&behind, buf_span(&text));
+        buf_add_span(&behind, around[i]);
+        buf_add_span(&before, around[i]);
+        buf_add_span(&before, buf_span(&text));
+        ck_assert_msg(!receipt_verify(buf_span(&behind), &keys, NULL, &r, &err), "row %zu", i);
+        ck_assert(err.text[0] != '\0');
+        ck_assert_msg(!receipt_verify(buf_span(&before), &keys, NULL, &r, &err), "row %zu", i);
+    }
+    buf_add_char(&text, '\n');
+    ck_assert(receipt_verify(buf_span(&text), &keys, NULL, &r, NULL));
+    world_free(w);
+}
+END_TEST
+
 START_TEST(a_receipt_by_another_key_is_refused)
 {
     struct world *w = world_november("2026-12-01T09:00:00Z");
@@ -310,6 +342,7 @@ int main(void)
     tcase_add_test(tcase, a_receipt_says_what_the_record_says);
     tcase_add_test(tcase, a_refund_has_a_receipt_of_its_own);
     tcase_add_test(tcase, every_changed_character_of_a_receipt_is_found);
+    tcase_add_test(tcase, nothing_may_stand_around_a_receipt_but_one_final_newline);
     tcase_add_test(tcase, a_receipt_by_another_key_is_refused);
     tcase_add_test(tcase, a_receipt_that_the_archive_contradicts_is_refused);
     tcase_add_test(tcase, only_calls_and_refunds_have_receipts);

@@ -340,6 +340,11 @@ def test_a_receipt_verifies_offline_and_a_changed_one_does_not(gateway: Dev, cli
         other = "A" if receipt[place] != "A" else "B"
         kept.write_text(receipt[:place] + other + receipt[place + 1:])
         gateway.refused("receipt", "verify", str(kept))
+    for behind in ("\0", " ", "\n\n", "x"):
+        kept.write_text(receipt + behind)
+        assert "damaged" in gateway.refused("receipt", "verify", str(kept))
+    kept.write_text(receipt + "\n")
+    assert tollgate.run("receipt", "verify", str(kept), config=gateway.config).returncode == 0
 
 
 def decode(part: str) -> bytes:
