@@ -33,9 +33,9 @@ bool bundle_copy(const char *from, const char *to, struct err *err) MUST_USE;
 /* All names of a bundle's files, null-terminated. */
 extern const char *const bundle_names[];
 bool bundle_has_name(const char *name);
-/* ERR_EXISTS naming the first file in `dir` that is none of a bundle's; ERR_NOT_FOUND the first
- * that is missing, if all must be there. */
-bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err) MUST_USE;
+/* Whether `dir` holds a bundle's files, all of them, and nothing else, hidden or not. ERR_EXISTS
+ * names the first that is none of a bundle's; ERR_NOT_FOUND the first that is missing. */
+bool bundle_check_names(const char *dir, struct err *err) MUST_USE;
 /* Whether a bundle may be written there: nothing is there yet, or a bundle of the same period and
  * kind. Everything else is ERR_EXISTS. */
 bool bundle_may_go_to(const char *dir, struct period p, bool is_preview, struct err *err) MUST_USE;

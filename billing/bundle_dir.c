@@ -16,6 +16,7 @@
 static bool may_lose(const char *dir, char **names, size_t count, struct err *err);
 static bool is_of(const char *dir, struct period p, bool is_preview, struct err *err);
 static const char *kind_name(bool is_preview);
+static bool has_no_others(const char *dir, struct err *err);
 static bool copy_file(const char *from, const char *to, const char *name, struct err *err);
 static bool copy_bytes(int in, int out, const char *path, struct err *err);
 static bool check_listed(const char *dir, char **names, size_t count, struct err *err);
@@ -27,17 +28,17 @@ const char *const bundle_names[] = {
     "events.jsonl.zst", "terms.json",     SIGNATURE_NAME,     NULL,
 };
 
-bool bundle_check_names(const char *dir, bool all_must_be_there, struct err *err)
+bool bundle_check_names(const char *dir, struct err *err)
 {
     char **names;
     size_t count;
     bool ok;
 
-    if (!dir_list(dir, &names, &count, err))
+    if (!dir_list_all(dir, &names, &count, err))
         return false;
     ok = check_listed(dir, names, count, err);
     dir_names_free(names, count);
-    for (size_t i = 0; ok && all_must_be_there && bundle_names[i]; i++) {
+    for (size_t i = 0; ok && bundle_names[i]; i++) {
         AUTO_STRING path = path_join(dir, bundle_names[i]);
 
         ok = file_exists(path) || err_set(err, ERR_NOT_FOUND, "%s is missing", path);
@@ -112,7 +113,7 @@ bool bundle_copy(const char *from, const char *to, struct err *err)
 {
     AUTO_STRING signature = path_join(to, SIGNATURE_NAME);
 
-    if (!dir_ensure(to, DIR_MODE, err) || !bundle_check_names(to, false, err))
+    if (!dir_ensure(to, DIR_MODE, err) || !has_no_others(to, err))
         return false;
     if (unlink(signature) != 0 && errno != ENOENT)
         return err_sys(err, "cannot replace %s", signature);
@@ -120,6 +121,20 @@ bool bundle_copy(const char *from, const char *to, struct err *err)
         if (!copy_file(from, to, bundle_names[i], err))
             return false;
     return dir_sync(to, err);
+}
+
+/* What is hidden there may be a copy that was cut off, and is written anew. */
+static bool has_no_others(const char *dir, struct err *err)
+{
+    char **names;
+    size_t count;
+    bool ok;
+
+    if (!dir_list(dir, &names, &count, err))
+        return false;
+    ok = check_listed(dir, names, count, err);
+    dir_names_free(names, count);
+    return ok;
 }
 
 /* Written aside and renamed, so that a name in `to` always has whole bytes. */

@@ -81,7 +81,7 @@ static bool verify(struct verification *v, struct settlement_verdict *verdict, s
 {
     const struct manifest *m = &v->manifest;
 
-    if (!is_bundle(v->proof->dir, err) || !bundle_check_names(v->proof->dir, true, err) ||
+    if (!is_bundle(v->proof->dir, err) || !bundle_check_names(v->proof->dir, err) ||
         !read_manifest(v, err) || !read_terms(v, err) ||
         !check_signature(v, &verdict->is_pinned, err) || !check_terms(v, err) ||
         !read_events(v, err) || !check_writers(v, err) ||

@@ -32,6 +32,10 @@ static bool write_durably(const char *path, mode_t mode, struct span bytes, stru
 static bool publish(const char *temporary, const char *path, enum publish how, struct err *err);
 static bool is_dir(const char *path);
 static bool make_dir(const char *path, mode_t mode, struct err *err);
+static bool is_visible(const char *name);
+static bool is_entry(const char *name);
+static bool list(const char *path, bool (*is_wanted)(const char *name), char ***names,
+                 size_t *count, struct err *err);
 static int compare_names(const void *a, const void *b);
 static int lock_fd(int fd, int command, short type, short *found);
 static bool write_owner(const struct file_lock *lock, const char *path, struct err *err);
@@ -238,6 +242,27 @@ bool dir_sync(const char *path, struct err *err)
 
 bool dir_list(const char *path, char ***names, size_t *count, struct err *err)
 {
+    return list(path, is_visible, names, count, err);
+}
+
+bool dir_list_all(const char *path, char ***names, size_t *count, struct err *err)
+{
+    return list(path, is_entry, names, count, err);
+}
+
+static bool is_visible(const char *name)
+{
+    return name[0] != '.';
+}
+
+static bool is_entry(const char *name)
+{
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static bool list(const char *path, bool (*is_wanted)(const char *name), char ***names,
+                 size_t *count, struct err *err)
+{
     DIR *dir = opendir(path);
     struct dirent *entry;
     char **list = NULL;
@@ -246,7 +271,7 @@ bool dir_list(const char *path, char ***names, size_t *count, struct err *err)
     if (!dir)
         return err_sys(err, "cannot open directory %s", path);
     for (errno = 0; (entry = readdir(dir)); errno = 0) {
-        if (entry->d_name[0] == '.')
+        if (!is_wanted(entry->d_name))
             continue;
         if ((n & (n - 1)) == 0)
             list = xrealloc_array(list, n ? n * 2 : 1, sizeof *list);

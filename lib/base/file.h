@@ -26,6 +26,8 @@ bool dir_ensure(const char *path, mode_t mode, struct err *err) MUST_USE; /* wit
 bool dir_sync(const char *path, struct err *err) MUST_USE;
 /* Names in `path` that do not begin with '.', sorted bytewise; free with dir_names_free(). */
 bool dir_list(const char *path, char ***names, size_t *count, struct err *err) MUST_USE;
+/* Those that begin with '.', too, but "." and "..". */
+bool dir_list_all(const char *path, char ***names, size_t *count, struct err *err) MUST_USE;
 void dir_names_free(char **names, size_t count);
 
 /* An exclusive lock on `path` (created 0600), which holds the owner's pid as text. ERR_EXISTS, naming the pid, when

@@ -239,6 +239,12 @@ START_TEST(a_listing_is_sorted_and_without_hidden_names)
     for (size_t i = 0; i < count; i++)
         ck_assert_str_eq(names[i], sorted[i]);
     dir_names_free(names, count);
+    ck_assert(dir_list_all(".", &names, &count, &err));
+    ck_assert_uint_eq(count, ARRAY_LEN(sorted) + 1);
+    ck_assert_str_eq(names[0], ".hidden");
+    for (size_t i = 1; i < count; i++)
+        ck_assert_str_eq(names[i], sorted[i - 1]);
+    dir_names_free(names, count);
     ck_assert(!dir_list("none", &names, &count, &err));
     ck_assert_int_eq(err.code, ERR_NOT_FOUND);
 }

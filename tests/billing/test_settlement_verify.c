@@ -212,6 +212,7 @@ END_TEST
 
 START_TEST(what_is_missing_cut_or_added_is_found)
 {
+    static const char *const hidden[] = {".x", "..x", ".manifest.json.new"};
     struct world *w = world_november(DECEMBER);
     AUTO_STRING out = world_path(w, "out");
     const struct settlement_proof proof = {.dir = out};
@@ -234,6 +235,18 @@ START_TEST(what_is_missing_cut_or_added_is_found)
     close_to(w, "2026-11", out);
     run_command("cp %s/statements.csv %s/payouts.csv", out, out);
     fails(&proof, "payouts.csv is no file of a bundle");
+    run_command("rm %s/payouts.csv", out);
+    passes(&proof, &(struct settlement_verdict){0});
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        AUTO_STRING path = path_join(out, hidden[i]);
+
+        run_command("touch %s", path);
+        fails(&proof, "is no file of a bundle");
+        fails(&proof, path);
+        run_command("rm %s", path);
+    }
+    run_command("mkdir %s/.more", out);
+    fails(&proof, ".more is no file of a bundle");
     fails(&(struct settlement_proof){.dir = w->top}, "is no bundle");
     world_free(w);
 }
