@@ -7,7 +7,6 @@
 #include "gateway/catalogue_parse.h"
 #include "lib/base/log.h"
 
-static bool backends_serve(const struct options *o, const struct model *m, struct err *err);
 static bool one_serves(const struct options *o, const struct model *m, enum surface s);
 static const struct backend_options *find(const struct options *o, const char *name);
 
@@ -42,7 +41,7 @@ void backends_warn(const struct options *o, const struct catalogue *c)
                      err.text);
 }
 
-static bool backends_serve(const struct options *o, const struct model *m, struct err *err)
+bool backends_serve(const struct options *o, const struct model *m, struct err *err)
 {
     for (size_t i = 0; i < m->backend_count; i++)
         if (!find(o, m->backends[i].name))

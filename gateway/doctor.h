@@ -23,10 +23,12 @@ void doctor_look_at_files(struct doctor *d);   /* modes of secrets, the certific
 void doctor_look_at_journal(struct doctor *d); /* its disk */
 void doctor_look_at_archive(struct doctor *d); /* whose it is, and its newest links */
 void doctor_look_at_limits(struct doctor *d);  /* descriptors */
-void doctor_look_at_redis(struct doctor *d);   /* each server, and then the keys */
+void doctor_look_at_redis(struct doctor *d);   /* each server, and then keys and models */
 /* A change of the pepper that is under way (gateway/pepper.h). */
 struct loop;
 struct redis;
 void doctor_look_at_keys(struct doctor *d, struct loop *loop, struct redis *redis);
+/* Those that the config's backends can't serve (gateway/catalogue_backends.h). */
+void doctor_look_at_models(struct doctor *d, struct loop *loop, struct redis *redis);
 
 #endif

@@ -62,6 +62,7 @@ static void ask_all(struct look *l)
 {
     ask(l);
     doctor_look_at_keys(l->doctor, l->loop, l->redis);
+    doctor_look_at_models(l->doctor, l->loop, l->redis);
 }
 
 static void on_ready(void *arg)

@@ -80,6 +80,11 @@ def many_connections(served: Served) -> None:
     served.config.write_text(served.config.read_text().replace("connections = 100", "connections = 1000000"))
 
 
+def other_backends(served: Served) -> None:
+    served.backends = {"other": {"kind": "echo"}}
+    served.write_config()
+
+
 def broken_archive(served: Served) -> None:
     served.cli("settle", "preview", "2026-01")       # seals what there is
     file = next((served.state / "archive").glob("*/*.jsonl.zst"), None)
@@ -97,6 +102,7 @@ def broken_archive(served: Served) -> None:
     (forgetful, "redis persistence", "no append-only file"),
     (careless, "redis persistence", "appendfsync is no"),
     (many_connections, "limits", "2000256"),
+    (other_backends, "models", "model demo/echo: the config has no backend 'echo'"),
     (broken_archive, "archive", ".jsonl.zst"),
 ])
 def test_what_is_unsafe_is_named_with_its_remedy(running: Served, harm: Callable[[Served], None], about: str, says: str) -> None:
