@@ -36,6 +36,7 @@ struct admin_client {
 
 static bool is_answered(const char *state);
 static void wait_until_ready(struct admin_client *c);
+static void tell_of_waiting(bool has_redis);
 static bool is_ready(const json_t *status);
 static bool start_console(const struct options *options, struct admin_client *c, struct err *err);
 static bool fork_with_lock(const struct options *options, struct admin_client *c, struct err *err);
@@ -99,12 +100,23 @@ static void wait_until_ready(struct admin_client *c)
         if (!has_redis && waited >= REDIS_MS)
             return;
         if (!is_told && waited >= NOTICE_MS)
-            fprintf(stderr, "%s; waiting for it, at most %d s\n",
-                    has_redis ? "the console is still recovering" : "Redis does not answer",
-                    (has_redis ? READY_MS : REDIS_MS) / 1000);
+            tell_of_waiting(has_redis);
         is_told = is_told || waited >= NOTICE_MS;
         pause_a_little();
     }
+}
+
+/* What is asked then waits in the console too: a change for its turn, `journal ship` twice as long. */
+static void tell_of_waiting(bool has_redis)
+{
+    if (has_redis)
+        fprintf(stderr, "the console is still recovering; waiting for it, at most %d s\n",
+                READY_MS / 1000);
+    else
+        fprintf(stderr,
+                "Redis does not answer; waiting for it %d s, and then for the console's answer, "
+                "which may take 20 s more\n",
+                REDIS_MS / 1000);
 }
 
 static bool is_ready(const json_t *status)

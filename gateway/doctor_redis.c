@@ -1,5 +1,6 @@
 /* doctor_redis.c - each server that holds keys: what it says of itself, and what it may lose. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 
 #define PENDING_MAX   100
 #define WAIT_MS       15000
+#define NOTICE_MS     500
 #define CLOCK_SECONDS 60
 #define VERSION_MIN   7
 #define RESTRICT      "give Tollgate a user of its own; the manual has the line of the ACL file"
@@ -29,6 +31,7 @@ struct look {
 
 static void on_ready(void *arg);
 static void on_lost(void *arg, const struct err *err);
+static bool wait_until_ready(struct look *l);
 static void ask_all(struct look *l);
 static void ask(struct look *l);
 static void look_at_address(struct doctor *d);
@@ -47,7 +50,7 @@ void doctor_look_at_redis(struct doctor *d)
     if (!l.redis)
         doctor_find(d, "redis", HEALTH_UNSAFE, "calls get 503 until it can be used", "%s",
                     err.text);
-    else if (!loop_run_until(l.loop, &l.is_ready, WAIT_MS))
+    else if (!wait_until_ready(&l))
         doctor_find(d, "redis", HEALTH_UNSAFE, "calls get 503 until it can be used",
                     "%s can't be used: %s", d->options->redis,
                     l.lost.code ? l.lost.text : "it does not answer in time");
@@ -56,6 +59,15 @@ void doctor_look_at_redis(struct doctor *d)
     redis_free(l.redis);
     loop_free(l.loop);
     redis_settings_clear(&settings);
+}
+
+/* Says so when it takes long. */
+static bool wait_until_ready(struct look *l)
+{
+    if (loop_run_until(l->loop, &l->is_ready, NOTICE_MS))
+        return true;
+    fprintf(stderr, "Redis does not answer; waiting for it, at most %d s\n", WAIT_MS / 1000);
+    return loop_run_until(l->loop, &l->is_ready, WAIT_MS - NOTICE_MS);
 }
 
 static void ask_all(struct look *l)
