@@ -17,14 +17,6 @@ static void on_client_drained(void *arg);
 static void on_backend_end(void *arg, const struct backend_result *result);
 static void note_health(struct paid_call *c, const struct backend_result *result);
 
-int64_t call_output_cap(const struct paid_call *c)
-{
-    if (!surface_row(c->wants.surface)->has_output)
-        return 0;
-    return c->wants.cap && c->wants.cap < c->model->max_output_tokens ? c->wants.cap
-                                                                      : c->model->max_output_tokens;
-}
-
 bool call_send(struct paid_call *c, struct backend_result *why)
 {
     const struct server *server = c->all->server;
@@ -103,6 +95,11 @@ static void on_backend_event(void *arg, const struct backend_event *event)
 {
     struct paid_call *c = arg;
 
+    c->came += event->content;
+    if (c->wants.stream && c->came > call_output_cap(c) * c->wants.n) {
+        call_stop_backend(c, STOP_LIMIT);
+        return;
+    }
     if (event->closing || !c->wants.stream) {
         if (!c->held.len && c->wants.stream)
             c->held.max = CLOSING_BYTES_MAX;
@@ -111,10 +108,6 @@ static void on_backend_event(void *arg, const struct backend_event *event)
     }
     if (!c->request)
         return;
-    if (c->content + event->content > call_output_cap(c) * c->wants.n) {
-        call_stop_backend(c, STOP_LIMIT);
-        return;
-    }
     http_reply_write(c->request, event->bytes);
     c->is_between_events = answer_ends_event(event->bytes);
     c->content += event->content;

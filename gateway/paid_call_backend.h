@@ -4,8 +4,6 @@
 
 #include "gateway/paid_call_state.h"
 
-/* The most tokens that one of its answers may have; 0: it has none. */
-int64_t call_output_cap(const struct paid_call *c);
 /* To the next of the model's backends that was not tried. False: there is none, and `*why` is how the call ends. */
 bool call_send(struct paid_call *c, struct backend_result *why) MUST_USE;
 /* The first reason counts. Its end comes as ever, and then the call's. */

@@ -30,6 +30,14 @@ struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
     return c;
 }
 
+int64_t call_output_cap(const struct paid_call *c)
+{
+    if (!surface_row(c->wants.surface)->has_output)
+        return 0;
+    return c->wants.cap && c->wants.cap < c->model->max_output_tokens ? c->wants.cap
+                                                                      : c->model->max_output_tokens;
+}
+
 /* One that was refused before its BEGIN is a request like any other. */
 static void tell(struct paid_call *c)
 {

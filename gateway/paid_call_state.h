@@ -62,7 +62,8 @@ struct paid_call {
 
     char traceparent[TRACEPARENT_TEXT]; /* or "" */
     char content_type[CONTENT_TYPE_TEXT];
-    int64_t content;        /* chunks given to the client's queue */
+    int64_t came;           /* content chunks that the backend gave, whether the client is still there or not */
+    int64_t content;        /* of them, those given to the client's queue */
     bool is_between_events; /* what was given to it last ended an event */
     struct meter_marks marks;
     struct buf held;    /* what leaves after END */
@@ -81,5 +82,7 @@ struct paid_call {
 struct paid_call *paid_call_new(struct paid_calls *all, struct http_request *r,
                                 const struct caller *caller) MUST_USE;
 void paid_call_free(struct paid_call *c);
+/* The most tokens that one of its answers may have; 0: it has none. */
+int64_t call_output_cap(const struct paid_call *c);
 
 #endif

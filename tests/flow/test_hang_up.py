@@ -12,11 +12,12 @@ import pytest
 import money
 from processes import sockets_between
 from tollgate import DEMO_PRICE, PATIENCE, Served, wait_until
-from upstream import Call, Upstream, chunk, usage_chunk
+from upstream import Call, Upstream, chunk, sse, usage_chunk
 from wire import Reply
 
 WORDS = 60
 INPUT = 5
+CAP = 10
 POLICIES = {"demo/cancelled": "cancel", "demo/draining": "drain", "demo/unsaid": "cancel"}
 
 
@@ -63,6 +64,16 @@ class Broken(Half):
         call.word("w2 ")
 
 
+class Endless(Half):
+    """Its second half brings more than the cap, states no numbers, and goes on until it is left."""
+
+    def _end(self, call: Call) -> None:
+        call.connection.settimeout(PATIENCE)
+        call.write("".join(sse(chunk(f"w{number} ")) for number in range(1, CAP + 1)))
+        if call.wait_for_hang_up(PATIENCE):
+            self.was_left.set()
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
     with Upstream() as own:
@@ -78,11 +89,11 @@ def gateway(serve_for_module: Callable[[str], Served], upstream: Upstream) -> It
     yield own.start().set_up("100", models)
 
 
-def leave(gateway: Served, half: Half, key: str, model: str, *, stream: bool = True) -> str:
+def leave(gateway: Served, half: Half, key: str, model: str, *, stream: bool = True, **more: Any) -> str:
     """Asks, leaves after the first word of a stream, or when a plain call has reached its server, and waits until the gateway
     has let go of the connection. The call's id, which who leaves a plain one has not seen."""
     with gateway.wire(key) as wire:
-        wire.send(wire.chat({"model": model, "messages": [{"role": "user", "content": "hello"}], "stream": stream}))
+        wire.send(wire.chat({"model": model, "messages": [{"role": "user", "content": "hello"}], "stream": stream, **more}))
         reply = Reply()
         assert half.has_come.wait(PATIENCE)
         for _ in wire.stream(reply) if stream else ():
@@ -125,6 +136,17 @@ def test_a_draining_stream_whose_server_breaks_off_later_is_billed_for_what_was_
     event = ended(gateway, account)
     assert half.is_whole.is_set()
     assert (event["request_id"], event["outcome"], event["units"]["output_tokens"]) == (request_id, "upstream_error", 1)
+
+
+def test_a_draining_stream_that_brings_more_than_was_asked_for_is_ended_as_if_its_client_had_stayed(
+        gateway: Served, upstream: Upstream) -> None:
+    account, key = gateway.new_account("1")
+    upstream.respond = half = Endless()
+    request_id = leave(gateway, half, key, "demo/draining", max_tokens=CAP)
+    half.may_go_on.set()
+    assert half.was_left.wait(PATIENCE), "the model was not stopped"
+    event = ended(gateway, account)
+    assert (event["request_id"], event["outcome"], event["units"]["output_tokens"]) == (request_id, "limit", 1)
 
 
 @pytest.mark.parametrize("model", ["demo/cancelled", "demo/unsaid"])
