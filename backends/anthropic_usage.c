@@ -7,7 +7,12 @@ void anthropic_usage_read(const struct jscan *scanner, size_t first, struct usag
         USAGE_INPUT, USAGE_CACHED_INPUT, USAGE_CACHE_WRITE, USAGE_OUTPUT};
     int64_t n;
 
-    for (size_t i = 0; i < ANTHROPIC_USAGE_PATH_COUNT; i++)
-        if (jscan_int(jscan_get(scanner, first + i), &n) && n >= 0)
+    for (size_t i = 0; i < ANTHROPIC_USAGE_PATH_COUNT; i++) {
+        if (!jscan_int(jscan_get(scanner, first + i), &n))
+            continue;
+        if (usage_is_possible(n))
             usage_set(out, buckets[i], n, USAGE_UPSTREAM);
+        else
+            out->disbelieved = n;
+    }
 }

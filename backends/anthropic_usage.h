@@ -11,8 +11,8 @@
         at ".output_tokens"
 #define ANTHROPIC_USAGE_PATH_COUNT 4
 
-/* Sets the buckets that are stated, of which the first path stands at `first`: cumulative, so each replaces the one before. No number
- * below zero is believed. */
+/* Sets the buckets that are stated, of which the first path stands at `first`: cumulative, so each replaces the one before. A number
+ * that cannot be is as good as none, and is kept as disbelieved. */
 void anthropic_usage_read(const struct jscan *scanner, size_t first, struct usage *out);
 
 #endif

@@ -3,7 +3,6 @@
 
 static bool take_apart(const struct openai_counts *c, const enum openai_count from[3],
                        const enum usage_bucket to[3], struct usage *out);
-static int64_t clamp(int64_t n, int64_t max, bool *as_stated);
 
 bool openai_counts_read(const struct jscan *scanner, struct openai_counts *out)
 {
@@ -53,7 +52,7 @@ bool openai_counts_to_usage(const struct openai_counts *counts, struct usage *ou
     return input_fits && output_fits;
 }
 
-/* The total comes first; each part takes from what is left of it. Parts of an unstated total are not believed. */
+/* The total comes first; each part takes from what is left of it. Parts of a total that is not stated, or cannot be, are not believed. */
 static bool take_apart(const struct openai_counts *c, const enum openai_count from[3],
                        const enum usage_bucket to[3], struct usage *out)
 {
@@ -62,24 +61,27 @@ static bool take_apart(const struct openai_counts *c, const enum openai_count fr
 
     if (!c->count[from[0]].stated)
         return !c->count[from[1]].stated && !c->count[from[2]].stated;
-    left = clamp(c->count[from[0]].n, INT64_MAX, &as_stated);
+    left = c->count[from[0]].n;
+    if (!usage_is_possible(left)) {
+        out->disbelieved = left;
+        return false;
+    }
     for (size_t i = 1; i < 3; i++) {
         int64_t part;
 
         if (!c->count[from[i]].stated)
             continue;
-        part = clamp(c->count[from[i]].n, left, &as_stated);
+        part = c->count[from[i]].n;
+        if (part < 0 || part > left)
+            as_stated = false;
+        if (!usage_is_possible(part)) {
+            out->disbelieved = part;
+            continue;
+        }
+        part = part < left ? part : left;
         usage_set(out, to[i], part, USAGE_UPSTREAM);
         left -= part;
     }
     usage_set(out, to[0], left, USAGE_UPSTREAM);
     return as_stated;
-}
-
-static int64_t clamp(int64_t n, int64_t max, bool *as_stated)
-{
-    int64_t within = n < 0 ? 0 : n > max ? max : n;
-
-    *as_stated = *as_stated && within == n;
-    return within;
 }

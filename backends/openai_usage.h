@@ -37,8 +37,8 @@ bool openai_counts_read(const struct jscan *scanner, struct openai_counts *out) 
 void openai_counts_drop_output(struct openai_counts *counts);
 /* Adds what `more` states; the sum stops at INT64_MAX. */
 void openai_counts_add(struct openai_counts *sum, const struct openai_counts *more);
-/* Sets the buckets that are known. No bucket is negative and the parts never exceed the total as stated, even of numbers
- * that contradict each other: then it returns false. */
+/* Sets the buckets that are known; a number that cannot be is as good as none, and is kept as disbelieved. The parts never exceed the
+ * total as stated, even of numbers that contradict each other: then it returns false. */
 bool openai_counts_to_usage(const struct openai_counts *counts, struct usage *out);
 
 #endif

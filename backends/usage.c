@@ -19,6 +19,11 @@ const char *usage_bucket_name(enum usage_bucket b)
     return names[b];
 }
 
+bool usage_is_possible(int64_t n)
+{
+    return n >= 0 && n <= USAGE_TOKENS_MAX;
+}
+
 void usage_set(struct usage *u, enum usage_bucket b, int64_t n, enum usage_source source)
 {
     assert(b < USAGE_BUCKETS && n >= 0);

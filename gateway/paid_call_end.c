@@ -11,6 +11,9 @@
 #define CONFIRM_RETRY_MS 1000
 
 static void bill_whole(struct paid_call *c);
+static void own_usage(const struct paid_call *c, struct usage *out);
+static void alarm_unrated(struct paid_call *c, bool is_rated, const struct err *why);
+static void alarm_if_disbelieved(const struct paid_call *c, const struct usage *usage);
 static void settle(struct paid_call *c, enum outcome outcome);
 static void alarm_if_above_hold(const struct paid_call *c);
 static void on_durable(void *arg);
@@ -56,14 +59,49 @@ void call_confirm(struct paid_call *c)
 
 static void bill_whole(struct paid_call *c)
 {
+    struct usage own;
     struct err err;
 
+    alarm_if_disbelieved(c, &c->usage);
     if (!meter_whole(&c->event, c->price, &c->usage, &err)) {
-        log_error("unrated_call", "call %s of model %s could not be rated and is not charged: %s",
-                  c->event.request_id, c->model->id, err.text);
-        meter_nothing(&c->event);
+        own_usage(c, &own);
+        alarm_unrated(c, meter_whole(&c->event, c->price, &own, &(struct err){0}), &err);
     }
     settle(c, OUTCOME_COMPLETE);
+}
+
+/* What the gateway itself knows of a whole answer, within what the call was admitted for. */
+static void own_usage(const struct paid_call *c, struct usage *out)
+{
+    int64_t most = call_output_cap(c) * c->wants.n, guess = (int64_t)c->held.len / 4;
+
+    *out = (struct usage){0};
+    usage_set(out, USAGE_INPUT, (int64_t)c->body.len / 4, USAGE_ESTIMATED);
+    if (c->wants.stream)
+        usage_set(out, USAGE_OUTPUT, c->came, USAGE_COUNTED);
+    else if (most > 0)
+        usage_set(out, USAGE_OUTPUT, guess < most ? guess : most, USAGE_ESTIMATED);
+}
+
+/* A server's numbers of which no amount can be made are let go; what is left is what the gateway saw. */
+static void alarm_unrated(struct paid_call *c, bool is_rated, const struct err *why)
+{
+    log_error("unrated_call",
+              "call %s of model %s: no amount can be made of what backend %s states (%s): it is %s",
+              c->event.request_id, c->model->id, c->event.backend, why->text,
+              is_rated ? "charged by what the gateway counted and estimated" : "not charged");
+    if (!is_rated)
+        meter_nothing(&c->event);
+}
+
+static void alarm_if_disbelieved(const struct paid_call *c, const struct usage *usage)
+{
+    if (usage->disbelieved)
+        log_error("usage_disbelieved",
+                  "call %s of model %s: backend %s states %" PRId64
+                  " tokens, which no call can use: what the gateway counted or estimated stands "
+                  "for them",
+                  c->event.request_id, c->model->id, c->event.backend, usage->disbelieved);
 }
 
 void call_fail(struct paid_call *c, const struct backend_result *result)
@@ -99,15 +137,17 @@ bool call_is_still_taking(const struct paid_call *c)
 /* A stream cut short owes its input and what was handed to its client; a plain reply, and a call whose answer never began, nothing. */
 void call_cut_now(struct paid_call *c, const struct usage *usage, enum outcome outcome)
 {
+    const struct usage unstated = {0};
+    int64_t body_bytes = (int64_t)c->body.len, handed = call_handed(c);
     struct err err;
 
+    alarm_if_disbelieved(c, usage);
     meter_nothing(&c->event);
     if (c->state == CALL_ANSWERING && c->wants.stream &&
-        !meter_cut(&c->event, c->price, usage, (int64_t)c->body.len, call_handed(c), &err)) {
-        log_error("unrated_call", "call %s could not be rated and is not charged: %s",
-                  c->event.request_id, err.text);
-        meter_nothing(&c->event);
-    }
+        !meter_cut(&c->event, c->price, usage, body_bytes, handed, &err))
+        alarm_unrated(
+            c, meter_cut(&c->event, c->price, &unstated, body_bytes, handed, &(struct err){0}),
+            &err);
     settle(c, outcome);
 }
 

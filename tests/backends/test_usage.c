@@ -110,6 +110,38 @@ START_TEST(contradictory_numbers_never_exceed_the_total_nor_fall_below_zero)
 }
 END_TEST
 
+START_TEST(a_number_that_no_call_can_use_is_as_good_as_none)
+{
+    static const int64_t numbers[] = {-5, INT64_MIN, (int64_t)USAGE_TOKENS_MAX + 1, INT64_MAX};
+
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        struct openai_counts total = counts_of(numbers[i], 3, 0),
+                             part = counts_of(5, numbers[i], 0);
+        struct usage u = {0}, v = {0};
+
+        (void)openai_counts_to_usage(&total, &u);
+        ck_assert_int_eq(u.disbelieved, numbers[i]);
+        ck_assert_int_eq(u.bucket[USAGE_INPUT].source, USAGE_MISSING);
+        ck_assert_int_eq(u.bucket[USAGE_CACHED_INPUT].source, USAGE_MISSING);
+        (void)openai_counts_to_usage(&part, &v);
+        ck_assert_int_eq(v.disbelieved, numbers[i]);
+        ck_assert_int_eq(v.bucket[USAGE_INPUT].n, 5);
+        ck_assert_int_eq(v.bucket[USAGE_CACHED_INPUT].source, USAGE_MISSING);
+    }
+}
+END_TEST
+
+START_TEST(the_largest_number_that_is_possible_is_believed)
+{
+    struct openai_counts c = counts_of(USAGE_TOKENS_MAX, 0, 0);
+    struct usage u = {0};
+
+    ck_assert(openai_counts_to_usage(&c, &u));
+    ck_assert_int_eq(u.bucket[USAGE_INPUT].n, USAGE_TOKENS_MAX);
+    ck_assert_int_eq(u.disbelieved, 0);
+}
+END_TEST
+
 START_TEST(a_sum_of_counts_stops_at_the_largest_number)
 {
     struct openai_counts sum = counts_of(INT64_MAX - 1, 3, 0), more = counts_of(7, 4, 0);
@@ -130,6 +162,8 @@ int main(void)
     tcase_add_test(cases, buckets_are_disjoint_and_add_up_to_the_stated_total);
     tcase_add_test(cases, what_is_not_stated_stays_missing);
     tcase_add_test(cases, contradictory_numbers_never_exceed_the_total_nor_fall_below_zero);
+    tcase_add_test(cases, a_number_that_no_call_can_use_is_as_good_as_none);
+    tcase_add_test(cases, the_largest_number_that_is_possible_is_believed);
     tcase_add_test(cases, a_sum_of_counts_stops_at_the_largest_number);
     return run_tests(cases, "usage");
 }

@@ -18,7 +18,8 @@ from wire import Reply, content_chunks
 CAP = 10
 STATED = (5, 5000)
 COST = money.rate(DEMO_PRICE, {"input_tokens": STATED[0], "output_tokens": STATED[1]})
-PRICES = {"demo": DEMO_PRICE, "output": {"input_tokens": "0", "output_tokens": "8.00"}}
+PRICES = {"demo": DEMO_PRICE, "output": {"input_tokens": "0", "output_tokens": "8.00"},
+          "dear": {"input_tokens": "0", "output_tokens": "5000000"}}
 WORDS = 300
 
 
@@ -34,7 +35,8 @@ def gateway(serve_for_module: Callable[[str], Served], upstream: Upstream) -> It
     own = serve_for_module("hold-exceeded")
     own.backends = {"heedless": {"kind": "openai", "url": upstream.url, "breaker_failures": 0}}
     models = [{"id": "demo/heedless", "backends": [{"name": "heedless"}]},
-              {"id": "demo/output", "price": "output", "backends": [{"name": "heedless"}]}]
+              {"id": "demo/output", "price": "output", "backends": [{"name": "heedless"}]},
+              {"id": "demo/dear", "price": "dear", "backends": [{"name": "heedless"}]}]
     yield own.start().set_up("1", models, PRICES)
 
 
@@ -56,9 +58,13 @@ def event_of(gateway: Served, account: str, reply: Reply) -> Any:
     return event
 
 
-def alarms(gateway: Served, reply: Reply) -> list[Any]:
+def log_of(gateway: Served, reply: Reply) -> list[Any]:
     lines = [json.loads(line) for line in gateway.log_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == "hold_exceeded" and reply.headers["x-request-id"] in line["text"]]
+    return [line for line in lines if reply.headers["x-request-id"] in line["text"]]
+
+
+def alarms(gateway: Served, reply: Reply) -> list[Any]:
+    return [line for line in log_of(gateway, reply) if line["event"] == "hold_exceeded"]
 
 
 def check_alarm(gateway: Served, reply: Reply, cost: Decimal) -> None:
@@ -125,6 +131,27 @@ def test_what_a_server_states_beyond_the_hold_is_charged_in_full_with_an_alarm(
     assert gateway.balance(account) == Decimal("0.002") - COST < 0
     check_alarm(gateway, reply, COST)
     assert ask(gateway, key, body()).status == 402
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_a_cost_that_cannot_be_computed_gives_way_to_what_the_gateway_saw(
+        gateway: Served, upstream: Upstream, stream: bool) -> None:
+    """A number of tokens that is possible, at a price at which no amount is large enough for them."""
+    most = money.rate(PRICES["dear"], {"output_tokens": CAP})
+    account, key = gateway.new_account(money.spelled(most))
+    stated = (5, 2**31 - 1)
+    upstream.respond = lambda call: call.stream(["a ", "few"], stated) if call.json["stream"] else call.complete("a few", stated)
+    reply = ask(gateway, key, body("demo/dear", stream=stream))
+    assert reply.status == 200 and reply.is_whole
+    event = event_of(gateway, account, reply)
+    output = event["units"]["output_tokens"]
+    assert event["outcome"] == "complete" and (output == 2 if stream else 0 < output <= CAP)
+    assert event["provenance"]["output_tokens"] == ("counted" if stream else "estimated")
+    assert event["amount"] == money.spelled(money.rate(PRICES["dear"], {"output_tokens": output}))
+    assert gateway.balance(account) >= 0
+    (alarm,) = [line for line in log_of(gateway, reply) if line["event"] == "unrated_call"]
+    assert alarm["level"] == "error" and "backend heedless" in alarm["text"]
+    assert not alarms(gateway, reply)
 
 
 def test_input_that_is_stated_beyond_the_hold_is_charged_and_told_of_a_stream_that_broke_too(
