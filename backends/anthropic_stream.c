@@ -11,7 +11,9 @@ enum path {
     DELTA_USAGE = START_USAGE + ANTHROPIC_USAGE_PATH_COUNT,
     STOP_REASON = DELTA_USAGE + ANTHROPIC_USAGE_PATH_COUNT,
     FIRST_TEXT,
-    LAST_TEXT = FIRST_TEXT + 2,
+    LAST_TEXT = FIRST_TEXT + 5,
+    FIRST_LIST,
+    LAST_LIST = FIRST_LIST + 2,
 };
 
 static const char *const paths[] = {
@@ -22,6 +24,12 @@ static const char *const paths[] = {
     [FIRST_TEXT] = "delta.text",
     "delta.thinking",
     "delta.partial_json",
+    "content_block.text",
+    "content_block.thinking",
+    "content_block.data",
+    [FIRST_LIST] = "content_block.input",
+    "content_block.content",
+    "delta.citation",
 };
 
 struct anthropic_stream {
@@ -99,6 +107,7 @@ void anthropic_stream_usage(const struct anthropic_stream *s, struct usage *out)
     for (size_t i = 0; i < USAGE_BUCKETS; i++)
         if (s->stated.bucket[i].source != USAGE_MISSING)
             out->bucket[i] = s->stated.bucket[i];
+    out->disbelieved = s->stated.disbelieved;
     if (!s->output_is_final)
         usage_set(out, USAGE_OUTPUT, s->content, USAGE_COUNTED);
 }
@@ -135,7 +144,8 @@ static void take_event(struct anthropic_stream *s, struct span raw)
     if (says(s, "message_delta")) {
         anthropic_usage_read(s->scanner, DELTA_USAGE, &s->stated);
         s->output_is_final =
-            s->output_is_final || jscan_int(jscan_get(s->scanner, DELTA_USAGE + 3), &n);
+            s->output_is_final ||
+            (jscan_int(jscan_get(s->scanner, DELTA_USAGE + 3), &n) && usage_is_possible(n));
         s->closing = true;
     }
     s->done = says(s, "message_stop");
@@ -155,6 +165,9 @@ static int64_t content_pieces(const struct anthropic_stream *s)
 {
     for (size_t i = FIRST_TEXT; i <= LAST_TEXT; i++)
         if (jscan_get(s->scanner, i)->nonempty > 0)
+            return 1;
+    for (size_t i = FIRST_LIST; i <= LAST_LIST; i++)
+        if (jscan_get(s->scanner, i)->count > 0)
             return 1;
     return 0;
 }

@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "backends/answer_stream.h"
+#include "backends/answer_text.h"
 #include "backends/anthropic_reply.h"
 #include "backends/openai_request.h"
 #include "backends/retry_after.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
-#define BYTES_PER_TOKEN   4
 #define ANTHROPIC_VERSION "2023-06-01"
 #define AFTER_DONE_MS \
     250 /* for the body to end after [DONE], so that the connection can be used again */
@@ -31,7 +31,8 @@ struct http_call {
     enum dialect dialect;
     bool wants_stream, usage_wanted;
     int64_t choices, input_bytes;
-    struct buf body; /* what is sent, unless it is the caller's own */
+    int64_t output_max; /* that was asked for; 0: not known */
+    struct buf body;    /* what is sent, unless it is the caller's own */
     struct buf head;
     struct httpc_call *http;
     enum reading reading;
@@ -73,6 +74,7 @@ static void stop(struct http_call *c);
 static void decide(struct http_call *c, const struct err *end, struct backend_result *result);
 static void end_stream(struct http_call *c, const struct err *end, struct backend_result *result);
 static void end_reply(struct http_call *c, struct backend_result *result);
+static void bound_estimate(struct http_call *c);
 static void set_refused(struct http_call *c, unsigned status, struct backend_result *result);
 static void set_broken(const struct err *why, struct backend_result *result);
 static void note_contradiction(const struct http_call *c, bool as_stated);
@@ -95,6 +97,7 @@ struct backend_call *http_call_start(const struct backend_kind *kind,
     c->wants_stream = request->stream;
     c->usage_wanted = request->usage_wanted;
     c->choices = request->choices;
+    c->output_max = request->output_cap * (request->choices > 1 ? request->choices : 1);
     c->input_bytes = (int64_t)request->body.len;
     c->after_done = timer_new(c->server->loop, on_after_done, c);
     c->total = timer_new(c->server->loop, on_total, c);
@@ -442,12 +445,23 @@ static void end_reply(struct http_call *c, struct backend_result *result)
         if (!c->content_type[0])
             snprintf(c->content_type, sizeof c->content_type, "application/json");
         c->base.usage = usage;
+        bound_estimate(c);
         refresh_usage(c);
         note_contradiction(c, reply.usage_as_stated);
         event.content = reply.content;
         result->outcome = BACKEND_COMPLETE;
         give(c, &event);
     }
+}
+
+/* Who asked for no more than that is not billed for more by a guess. */
+static void bound_estimate(struct http_call *c)
+{
+    int64_t n = c->base.usage.bucket[USAGE_OUTPUT].n;
+
+    if (c->base.usage.bucket[USAGE_OUTPUT].source == USAGE_ESTIMATED && c->output_max > 0 &&
+        n > c->output_max)
+        usage_set(&c->base.usage, USAGE_OUTPUT, c->output_max, USAGE_ESTIMATED);
 }
 
 /* A provider that is too busy has not begun. */
@@ -471,7 +485,7 @@ static void set_broken(const struct err *why, struct backend_result *result)
 
 static void note_contradiction(const struct http_call *c, bool as_stated)
 {
-    if (!as_stated)
+    if (!as_stated && !c->base.usage.disbelieved)
         log_warn("usage_contradictory", "%s states parts of its usage that exceed their total",
                  httpc_host(c->server->http));
 }

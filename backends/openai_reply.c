@@ -2,10 +2,11 @@
  * an error sent with status 200, as some routers do. */
 #include "backends/openai_reply.h"
 
+#include "backends/answer_text.h"
 #include "backends/openai_usage.h"
+#include "lib/base/jview.h"
 
-#define BYTES_PER_TOKEN 4
-#define STATUS_UNKNOWN  502 /* of an error that states none */
+#define STATUS_UNKNOWN 502 /* of an error that states none */
 
 enum path {
     CHOICES = OPENAI_USAGE_PATH_COUNT,
@@ -30,7 +31,8 @@ static const char *const paths[] = {
 
 static bool scan(struct jscan *scanner, struct span body, struct err *err);
 static unsigned refused_status(const struct jscan *scanner);
-static void count_content(const struct jscan *scanner, int64_t *choices, int64_t *bytes);
+static int64_t choices_with_content(const struct jscan *scanner);
+static int64_t text_bytes(struct span body);
 
 struct jscan *openai_reply_scanner(void)
 {
@@ -42,19 +44,18 @@ bool openai_reply_read(struct jscan *scanner, enum dialect dialect, struct span 
 {
     struct openai_reply reply = {.usage_as_stated = true};
     struct openai_counts counts;
-    int64_t bytes;
 
     if (!scan(scanner, body, err))
         return false;
     reply.refused_status = refused_status(scanner);
-    count_content(scanner, &reply.content, &bytes);
+    reply.content = choices_with_content(scanner);
     if (openai_counts_read(scanner, &counts)) {
         if (dialect == DIALECT_OPENAI_EMBEDDINGS)
             openai_counts_drop_output(&counts);
         reply.usage_as_stated = openai_counts_to_usage(&counts, usage);
     }
     if (dialect != DIALECT_OPENAI_EMBEDDINGS && usage->bucket[USAGE_OUTPUT].source == USAGE_MISSING)
-        usage_set(usage, USAGE_OUTPUT, bytes / BYTES_PER_TOKEN, USAGE_ESTIMATED);
+        usage_set(usage, USAGE_OUTPUT, text_bytes(body) / BYTES_PER_TOKEN, USAGE_ESTIMATED);
     *out = reply;
     return true;
 }
@@ -87,19 +88,27 @@ static unsigned refused_status(const struct jscan *scanner)
     return STATUS_UNKNOWN;
 }
 
-/* Of several choices the scanner keeps the last, whose length then stands for each. */
-static void count_content(const struct jscan *scanner, int64_t *choices, int64_t *bytes)
+static int64_t choices_with_content(const struct jscan *scanner)
 {
-    int64_t most = 0, total = 0, all = jscan_get(scanner, CHOICES)->count;
+    int64_t most = 0, all = jscan_get(scanner, CHOICES)->count;
 
-    for (size_t i = FIRST_TEXT; i <= LAST_TEXT; i++) {
-        const struct jscan_hit *text = jscan_get(scanner, i);
+    for (size_t i = FIRST_TEXT; i <= LAST_TEXT; i++)
+        if (jscan_get(scanner, i)->nonempty > most)
+            most = jscan_get(scanner, i)->nonempty;
+    return most < all ? most : all;
+}
 
-        if (text->nonempty > most)
-            most = text->nonempty;
-        if (text->type == JSCAN_STRING)
-            total += (int64_t)(text->end - text->start - 2) * text->nonempty;
-    }
-    *choices = most < all ? most : all;
-    *bytes = total;
+/* Of all choices together. */
+static int64_t text_bytes(struct span body)
+{
+    size_t blanks = strspn(body.data, " \t\r\n");
+    struct span choice;
+    struct jview choices =
+        jview_of(jview_get((struct span){body.data + blanks, body.len - blanks}, "choices"));
+    int64_t total = 0;
+
+    while (jview_item(&choices, &choice))
+        total += answer_text_bytes(jview_get(choice, "message")) +
+                 answer_text_bytes(jview_get(choice, "text"));
+    return total;
 }

@@ -5,12 +5,16 @@
 
 #include <assert.h>
 
+#include "backends/answer_text.h"
 #include "backends/openai_usage.h"
 #include "lib/base/jscan.h"
+#include "lib/base/jview.h"
 #include "lib/base/mem.h"
 #include "lib/net/sse.h"
 
 #define CHOICES_MAX 128
+#define LONG_DELTA_BYTES \
+    1024 /* of an event that is too long to be looked at: such a one says something */
 
 enum path {
     USAGE_OBJECT,
@@ -20,6 +24,9 @@ enum path {
     FAILURE,
     FIRST_TEXT,
     LAST_TEXT = FIRST_TEXT + 5,
+    FIRST_LIST,
+    LAST_LIST = FIRST_LIST + 4,
+    DELTA,
 };
 
 static const char *const paths[] = {
@@ -34,6 +41,12 @@ static const char *const paths[] = {
     "choices.*.delta.refusal",
     "choices.*.delta.tool_calls.*.function.arguments",
     "choices.*.text",
+    [FIRST_LIST] = "choices.*.delta.tool_calls",
+    "choices.*.delta.function_call",
+    "choices.*.delta.audio",
+    "choices.*.delta.images",
+    "choices.*.delta.reasoning_details",
+    [DELTA] = "choices.*.delta",
 };
 
 struct openai_stream {
@@ -68,7 +81,8 @@ static void end_long(struct openai_stream *s);
 static void note_usage(struct openai_stream *s);
 static void note_finished(struct openai_stream *s);
 static bool all_finished(const struct openai_stream *s);
-static int64_t content_chunks(const struct openai_stream *s);
+static bool has_output(const struct openai_stream *s);
+static bool has_unknown_output(struct span data);
 static bool states_usage_only(const struct openai_stream *s);
 static struct span without_usage(struct openai_stream *s, const struct sse_event *event);
 static void note_failure(struct openai_stream *s, struct span name);
@@ -144,7 +158,8 @@ bool openai_stream_usage(const struct openai_stream *s, struct usage *out)
     for (size_t i = 0; i < USAGE_BUCKETS; i++)
         if (stated.bucket[i].source != USAGE_MISSING)
             out->bucket[i] = stated.bucket[i];
-    if (!counts->count[OPENAI_COMPLETION].stated ||
+    out->disbelieved = stated.disbelieved;
+    if (stated.bucket[USAGE_OUTPUT].source == USAGE_MISSING ||
         (!s->done && counts->count[OPENAI_COMPLETION].n < s->content))
         usage_set(out, USAGE_OUTPUT, s->content, USAGE_COUNTED);
     return as_stated;
@@ -191,7 +206,7 @@ static void take_chunk(struct openai_stream *s, const struct sse_event *event)
         if (!s->plan.usage_wanted)
             bytes = without_usage(s, event);
     }
-    emit(s, bytes, content_chunks(s));
+    emit(s, bytes, has_output(s) || has_unknown_output(event->data));
     note_failure(s, event->name);
 }
 
@@ -250,11 +265,12 @@ static void pass_part(struct openai_stream *s, struct span raw)
 
 static void end_long(struct openai_stream *s)
 {
+    const struct jscan_hit *delta = jscan_get(s->scanner, DELTA);
     int64_t content = 0;
 
     if (s->long_data) {
         note_usage(s);
-        content = content_chunks(s);
+        content = has_output(s) || delta->end - delta->start > LONG_DELTA_BYTES;
     }
     emit(s, (struct span){s->held, s->held_len}, content);
     s->held_len = 0;
@@ -318,15 +334,30 @@ static bool all_finished(const struct openai_stream *s)
     return named + s->finished_unnamed >= s->plan.choices;
 }
 
-/* One per chunk, however many choices it carries. */
-static int64_t content_chunks(const struct openai_stream *s)
+/* What nearly every chunk has is found by the scan. A chunk counts once, however many choices it carries. */
+static bool has_output(const struct openai_stream *s)
 {
-    const struct jscan_hit *parts = jscan_get(s->scanner, FIRST_TEXT);
-
     for (size_t i = FIRST_TEXT; i <= LAST_TEXT; i++)
         if (jscan_get(s->scanner, i)->nonempty > 0)
-            return 1;
-    return parts->type == JSCAN_ARRAY && parts->count > 0; /* Mistral's content in parts */
+            return true;
+    for (size_t i = FIRST_LIST; i <= LAST_LIST; i++)
+        if (jscan_get(s->scanner, i)->count > 0)
+            return true;
+    return jscan_get(s->scanner, FIRST_TEXT)->count > 0; /* Mistral's content in parts */
+}
+
+/* Else it is looked at closely: what is not known yet counts too. */
+static bool has_unknown_output(struct span data)
+{
+    size_t blanks = strspn(data.data, " \t\n");
+    struct span choice;
+    struct jview choices =
+        jview_of(jview_get((struct span){data.data + blanks, data.len - blanks}, "choices"));
+
+    while (jview_item(&choices, &choice))
+        if (answer_delta_says(jview_get(choice, "delta")))
+            return true;
+    return false;
 }
 
 /* The event's bytes without the member "usage" and its comma. Data of several lines, which no provider sends, keep it. */

@@ -291,6 +291,68 @@ def test_missing_usage_is_counted_or_estimated_and_says_so(gateway: Served, upst
     assert plain["units"]["output_tokens"] > 0 and plain["amount"] != "0"
 
 
+def plain(*messages: dict[str, Any]) -> dict[str, Any]:
+    """An answer that states no usage."""
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "scripted", "choices": [
+        {"index": number, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+        for number, message in enumerate(messages)]}
+
+
+@pytest.mark.parametrize("messages,tokens", [
+    ([{"content": "x" * 20000}], 10),
+    ([{"content": "x" * 24}, {"content": ""}], 6),
+    ([{"content": ""}, {"content": "x" * 24}], 6),
+    ([{"content": "x" * 16}, {"content": "x" * 24}], 10),
+    ([{"content": "\u4e2d" * 8}], 6),
+    ([{"content": None, "function_call": {"name": "aaaa", "arguments": "x" * 16}}], 5),
+    ([{"content": None, "tool_calls": [{"id": "call_1", "type": "custom", "custom": {"name": "aaaa", "input": "x" * 16}}]}], 5),
+    ([{"content": [{"type": "text", "text": "x" * 16}]}], 4),
+    ([{"content": None, "audio": {"id": "audio_1", "data": "A" * 12, "transcript": "x" * 8}}], 5),
+], ids=["above its cap", "long and short", "short and long", "both", "escapes", "function", "custom", "parts", "audio"])
+def test_an_estimate_is_of_all_that_was_said_and_never_above_the_cap(
+        gateway: Served, upstream: Upstream, messages: list[dict[str, Any]], tokens: int) -> None:
+    upstream.respond = lambda call: call.reply(200, plain(*messages))
+    event = event_of(gateway, ask(gateway, stream=False, max_tokens=10, n=len(messages)))
+    assert (event["units"]["output_tokens"], event["provenance"]["output_tokens"]) == (tokens, "estimated")
+    assert event["amount"] == money.spelled(money.rate(DEMO_PRICE, event["units"]))
+
+
+@pytest.mark.parametrize("stated", [10**18, 1_112_500_000_000, 2**31, -5])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_numbers_that_cannot_be_are_not_believed_and_the_answer_is_charged_all_the_same(
+        gateway: Served, upstream: Upstream, stream: bool, stated: int) -> None:
+    def respond(call: Call) -> None:
+        usage = {"prompt_tokens": stated, "completion_tokens": stated}
+        call.stream(["12345678", "a"], usage) if call.json["stream"] else call.complete("12345678", usage)
+    upstream.respond = respond
+    reply = ask(gateway, stream=stream)
+    event = event_of(gateway, reply)
+    assert reply.status == 200 and event["outcome"] == "complete"
+    assert (event["units"]["output_tokens"], event["provenance"]) == \
+        (2, {"input_tokens": "estimated", "output_tokens": "counted" if stream else "estimated"})
+    assert event["units"]["input_tokens"] > 0
+    assert event["amount"] == money.spelled(money.rate(DEMO_PRICE, event["units"]))
+    lines = [json.loads(line) for line in gateway.log_text().splitlines() if line.startswith("{")]
+    (alarm,) = [line for line in lines if event["request_id"] in line["text"] and line["event"] == "usage_disbelieved"]
+    assert alarm["level"] == "error" and f"backend scripted states {stated} tokens" in alarm["text"]
+
+
+@pytest.mark.parametrize("delta", [
+    {"function_call": {"arguments": "x"}}, {"tool_calls": [{"index": 0, "custom": {"input": "x"}}]},
+    {"audio": {"data": "AAAA"}}, {"reasoning_details": [{"text": "x"}]}, {"images": [{"image_url": {"url": "data:x"}}]},
+    {"of_next_year": "x"}], ids=lambda delta: next(iter(delta)))
+def test_every_kind_of_output_counts_in_a_stream_and_keeps_to_the_cap(
+        gateway: Served, upstream: Upstream, delta: dict[str, Any]) -> None:
+    def respond(call: Call) -> None:
+        call.begin_stream()
+        piece = {**chunk(None), "choices": [{"index": 0, "delta": {"role": "assistant", "content": "", **delta}}]}
+        call.write("".join(sse(piece) for _ in range(20)))
+        call.wait_for_hang_up(PATIENCE)
+    upstream.respond = respond
+    event = event_of(gateway, ask(gateway, stream=True, max_tokens=10))
+    assert (event["outcome"], event["units"]["output_tokens"], event["provenance"]["output_tokens"]) == ("limit", 10, "counted")
+
+
 def test_a_line_of_twenty_megabytes_passes_and_is_metered(gateway: Served, upstream: Upstream) -> None:
     long = "x" * (20 * 1024 * 1024)
 
