@@ -208,6 +208,8 @@ static bool check_field(const struct field_rule *rule, const char *name,
 
 static bool read_model(const struct jscan_hit *hit, struct call_request *out, struct err *err)
 {
+    if (memchr(hit->text, '\0', hit->text_len))
+        return err_set(err, ERR_INPUT, "'model' must have no character U+0000");
     if (hit->text_cut ||
         !span_copy((struct span){hit->text, hit->text_len}, out->model, sizeof out->model))
         return err_set(err, ERR_INPUT, "'model' must be at most %zu characters",

@@ -92,6 +92,8 @@ static const struct mistake {
     {"{}", "model", "required"},
     {"{\"model\":null,\"messages\":[{}]}", "model", "required"},
     {"{\"model\":7,\"messages\":[{}]}", "model", "a string"},
+    {"{\"model\":\"m\\u0000\",\"messages\":[{}]}", "model", "no character U+0000"},
+    {"{\"model\":\"\\u0000\",\"messages\":[{}]}", "model", "no character U+0000"},
     {"{\"model\":\"m\"}", "messages", "required"},
     {"{\"model\":\"m\",\"messages\":{}}", "messages", "an array"},
     {"{\"model\":\"m\",\"messages\":[]}", "messages", "one entry at least"},
@@ -145,6 +147,7 @@ START_TEST(a_model_name_that_does_not_fit_is_refused)
     snprintf(body, sizeof body, "{\"messages\":[{}],\"model\":\"%0*d\"}", MODEL_TEXT, 7);
     ck_assert(!call_request_read(scanner, SURFACE_CHAT, span_of(body), &c, &param, &err));
     ck_assert_str_eq(param, "model");
+    ck_assert_str_eq(err.text, "'model' must be at most 129 characters");
 }
 END_TEST
 
