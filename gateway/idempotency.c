@@ -18,10 +18,8 @@ static bool take_line(struct span *rest, char *out, size_t size);
 
 bool idempotency_key_read(const struct http_head *head, struct span *key, struct err *err)
 {
-    size_t count = 0;
+    size_t count = http_header_count(head, HEADER);
 
-    for (size_t i = 0; i < head->header_count; i++)
-        count += span_equal_nocase(head->headers[i].name, SPAN(HEADER));
     *key = http_header_get(head, HEADER);
     if (count == 0)
         return true;

@@ -13,6 +13,16 @@ struct span http_header_get(const struct http_head *head, const char *name)
     return (struct span){NULL, 0};
 }
 
+size_t http_header_count(const struct http_head *head, const char *name)
+{
+    struct span wanted = span_of(name);
+    size_t count = 0;
+
+    for (size_t i = 0; i < head->header_count; i++)
+        count += span_equal_nocase(head->headers[i].name, wanted);
+    return count;
+}
+
 void http_head_rebase(struct http_head *head, const char *from, const char *to)
 {
     rebase(&head->method, from, to);

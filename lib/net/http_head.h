@@ -34,6 +34,7 @@ struct http_field {
 
 /* The first header of that name (case-insensitive); an empty span with null data when there is none. */
 struct span http_header_get(const struct http_head *head, const char *name);
+size_t http_header_count(const struct http_head *head, const char *name);
 /* The bytes that were parsed at `from` now stand at `to`: moves every span. */
 void http_head_rebase(struct http_head *head, const char *from, const char *to);
 

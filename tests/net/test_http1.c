@@ -219,6 +219,9 @@ START_TEST(a_request_is_taken_apart)
     ck_assert(span_equal(http_header_get(&head, "x-UTF8"), SPAN("caf\xc3\xa9\tx")));
     ck_assert(http_header_get(&head, "x-empty").data && !http_header_get(&head, "x-empty").len);
     ck_assert_ptr_null(http_header_get(&head, "x-none").data);
+    ck_assert_uint_eq(http_header_count(&head, "x-twice"), 2);
+    ck_assert_uint_eq(http_header_count(&head, "x-empty"), 1);
+    ck_assert_uint_eq(http_header_count(&head, "x-none"), 0);
 }
 END_TEST
 
