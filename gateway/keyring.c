@@ -67,6 +67,23 @@ static bool has_secret(const struct key_check *c, const struct key_state *state)
 static void note_outdated(const struct key_check *c, const struct key_state *state);
 static void remember(struct keyring *k, struct key_check *c, const struct key_state *state);
 
+bool credential_is_one(const struct http_head *head, struct err *err)
+{
+    static const char *const names[] = {"authorization", "x-api-key"};
+    struct span authorization = http_header_get(head, names[0]);
+    struct span key = http_header_get(head, names[1]), bearer;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (http_header_count(head, names[i]) > 1)
+            return err_set(err, ERR_INPUT, "'%s' is given %zu times; send it once", names[i],
+                           http_header_count(head, names[i]));
+    if (!authorization.data || !key.data || !key_from_authorization(authorization, &bearer))
+        return true;
+    return span_equal(bearer, key) ||
+           err_set(err, ERR_INPUT,
+                   "'authorization' and 'x-api-key' have different keys; send one of them");
+}
+
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present)
 {
     struct span authorization = http_header_get(head, "authorization");

@@ -32,6 +32,7 @@ static struct request_log *begin_log(const struct exchange *x);
 static void span_cut(struct span s, char *out, size_t size);
 static bool find_route(struct exchange *x);
 static void authorize(struct exchange *x);
+static bool has_one_credential(struct exchange *x);
 static void check_key(struct exchange *x, char kind);
 static void check_token(struct exchange *x, const struct secret *token);
 static void on_verdict(void *arg, enum key_verdict verdict, const struct key_holder *holder);
@@ -206,12 +207,25 @@ static void authorize(struct exchange *x)
     }
 }
 
+/* Who checks keys before us might have read the other one. */
+static bool has_one_credential(struct exchange *x)
+{
+    struct err err;
+
+    if (credential_is_one(http_request_head(x->request), &err))
+        return true;
+    reply_problem(x->request, CALLER_BAD_REQUEST, "%s", err.text);
+    return false;
+}
+
 static void check_key(struct exchange *x, char kind)
 {
     AUTO_CLEAR(api_key) key = {0};
     struct key_check *check;
     bool present;
 
+    if (!has_one_credential(x))
+        return;
     if (!api_key_from_head(http_request_head(x->request), &key, &present)) {
         reply_problem(
             x->request, present ? CALLER_BAD_KEY : CALLER_NO_KEY,
@@ -236,6 +250,8 @@ static void check_token(struct exchange *x, const struct secret *token)
     struct span value = http_header_get(http_request_head(x->request), "authorization");
     AUTO_CLEAR(secret) given = {0};
 
+    if (!has_one_credential(x))
+        return;
     if (!span_starts(value, SPAN("Bearer ")) ||
         !secret_set(&given,
                     (struct span){value.data + strlen("Bearer "), value.len - strlen("Bearer ")},

@@ -36,6 +36,32 @@ def new_key(gateway: Gateway, *options: str) -> tuple[str, str]:
     return made["public_id"], made["secret"]
 
 
+TWO_CREDENTIALS = {
+    "two of Authorization": {"Authorization": "Bearer {key}", "authorization": "Bearer {other}"},
+    "one Authorization twice": {"Authorization": "Bearer {key}", "authorization": "Bearer {key}"},
+    "two of x-api-key": {"Authorization": None, "x-api-key": "{key}", "X-Api-Key": "{other}"},
+    "one of each": {"Authorization": "Bearer {key}", "x-api-key": "{other}"},
+}
+
+
+@pytest.mark.parametrize("how", TWO_CREDENTIALS)
+def test_who_sends_two_credentials_is_refused_whichever_would_count(gateway: Dev, wires: list[Wire], how: str) -> None:
+    _, other = gateway.new_account("1")
+    for first, second in ((gateway.key, other), (other, gateway.key)):
+        fields = {name: value and value.format(key=first, other=second) for name, value in TWO_CREDENTIALS[how].items()}
+        chat = wires[0].ask(wires[0].chat(CALL, fields))
+        assert chat.status == 400 and chat.error["type"] == "invalid_request_error" and "send" in chat.error["message"], chat
+        assert chat.headers["x-tollgate-code"] == "caller_bad_request"
+        message = wires[1].ask(wires[1].post("/v1/messages", {**CALL, "max_tokens": 9}, fields))
+        assert message.status == 400 and message.json()["type"] == "error", message
+        assert message.json()["error"]["type"] == "invalid_request_error"
+        assert all(wires[2].ask(wires[2].head("GET", path, fields), "GET").status == 400 for path in READS)
+
+
+def test_the_same_key_may_stand_in_both_headers(wires: list[Wire], gateway: Dev) -> None:
+    assert wires[0].ask(wires[0].chat(CALL, {"x-api-key": gateway.key})).status == 200
+
+
 def test_a_revoked_key_fails_at_its_next_call_on_every_worker(gateway: Dev, wires: list[Wire]) -> None:
     public_id, key = new_key(gateway)
     assert statuses(wires, key) == {200}

@@ -157,6 +157,43 @@ START_TEST(a_key_is_read_from_either_header)
 }
 END_TEST
 
+#define OTHER "sk-tg-01abcdefghij-abcdefghijklmnopqrstuvwxyz012345"
+
+START_TEST(a_head_has_one_credential_however_often_it_is_read)
+{
+    static const struct {
+        struct {
+            const char *name, *value;
+        } given[2];
+        const char *says; /* null: it is one */
+    } rows[] = {
+        {{{"x-other", KEY}, {"x-other", OTHER}}, NULL},
+        {{{"authorization", "Bearer " KEY}, {"x-other", OTHER}}, NULL},
+        {{{"authorization", "Bearer " KEY}, {"x-api-key", KEY}}, NULL},
+        {{{"X-API-Key", KEY}, {"Authorization", "bearer " KEY}}, NULL},
+        {{{"authorization", "Bearer " KEY}, {"x-api-key", OTHER}}, "different keys"},
+        {{{"x-api-key", OTHER}, {"authorization", "Bearer " KEY}}, "different keys"},
+        {{{"authorization", "Bearer " KEY}, {"x-api-key", ""}}, "different keys"},
+        {{{"authorization", "Bearer " KEY}, {"Authorization", "Bearer " OTHER}}, "2 times"},
+        {{{"authorization", "Bearer " KEY}, {"authorization", "Bearer " KEY}}, "2 times"},
+        {{{"authorization", "Basic x"}, {"authorization", "Bearer " KEY}}, "2 times"},
+        {{{"x-api-key", KEY}, {"X-Api-Key", OTHER}}, "2 times"},
+        {{{"x-api-key", KEY}, {"x-api-key", KEY}}, "2 times"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct http_head head = {.header_count = 2};
+        struct err err = {0};
+
+        for (size_t j = 0; j < 2; j++)
+            head.headers[j] = (struct http_header){span_of(rows[i].given[j].name),
+                                                   span_of(rows[i].given[j].value)};
+        ck_assert_msg(credential_is_one(&head, &err) == !rows[i].says, "row %zu", i);
+        ck_assert_msg(!rows[i].says || strstr(err.text, rows[i].says), "row %zu: %s", i, err.text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *t = tcase_create("keys");
@@ -168,5 +205,6 @@ int main(void)
     tcase_add_test(t, every_byte_of_a_key_counts);
     tcase_add_test(t, what_is_no_key_is_refused);
     tcase_add_test(t, a_key_is_read_from_either_header);
+    tcase_add_test(t, a_head_has_one_credential_however_often_it_is_read);
     return run_tests(t, "keyring");
 }
