@@ -145,6 +145,34 @@ def test_a_stream_of_messages_that_breaks_off_is_never_whole(gateway: Served, up
 # --- chat completions in front of it
 
 
+@pytest.mark.parametrize("block", [
+    {"type": "text", "text": "all at once"}, {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"city": "Wien"}},
+    {"type": "redacted_thinking", "data": "AAAA"}], ids=lambda block: block["type"])
+def test_what_a_block_begins_with_is_counted_when_the_stream_breaks_off(
+        gateway: Served, upstream: Upstream, block: dict[str, Any]) -> None:
+    upstream.respond = lambda call: stream(call, (block, []), text("one"), ends=False)
+    with gateway.wire() as wire:
+        reply = wire.ask(wire.post("/v1/messages", {"model": "demo/model", "max_tokens": 99, "messages": ASK, "stream": True}))
+    event = event_of(gateway, reply.headers["x-request-id"])
+    assert (event["outcome"], event["units"]["output_tokens"], event["provenance"]["output_tokens"]) == ("upstream_error", 2, "counted")
+
+
+@pytest.mark.parametrize("usage", [{}, {"input_tokens": -5, "output_tokens": -5}, {"input_tokens": 10**18, "output_tokens": 10**18}],
+                         ids=["none", "below zero", "beyond all"])
+def test_a_message_without_numbers_that_can_be_is_estimated_within_its_cap(
+        gateway: Served, upstream: Upstream, usage: dict[str, int]) -> None:
+    for said, tokens in (("x" * 16, 4), ("\u4e2d" * 4, 3), ("x" * 20000, 10)):
+        upstream.respond = lambda call, said=said: call.reply(200, {                # type: ignore[misc]
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": "end_turn",
+            "stop_sequence": None, "content": [{"type": "text", "text": said}], "usage": usage})
+        with gateway.wire() as wire:
+            reply = wire.ask(wire.post("/v1/messages", {"model": "demo/model", "max_tokens": 10, "messages": ASK}))
+        event = event_of(gateway, reply.headers["x-request-id"])
+        assert (event["outcome"], event["units"]["output_tokens"]) == ("complete", tokens)
+        assert set(event["provenance"].values()) == {"estimated"}
+        assert event["amount"] == money.spelled(money.rate(DEMO_PRICE, event["units"]))
+
+
 def test_a_chat_completion_is_translated_and_billed(gateway: Served, upstream: Upstream, chat: openai.OpenAI) -> None:
     upstream.respond = lambda call: say(call, {"type": "text", "text": "hi"})
     raw = chat.chat.completions.with_raw_response.create(
