@@ -58,8 +58,10 @@ def test_who_sends_two_credentials_is_refused_whichever_would_count(gateway: Dev
         assert all(wires[2].ask(wires[2].head("GET", path, fields), "GET").status == 400 for path in READS)
 
 
-def test_the_same_key_may_stand_in_both_headers(wires: list[Wire], gateway: Dev) -> None:
-    assert wires[0].ask(wires[0].chat(CALL, {"x-api-key": gateway.key})).status == 200
+@pytest.mark.parametrize("beside", ["the same", "", "sk-ant-api03-of-another-service"])
+def test_what_is_no_other_key_of_this_gateway_may_stand_beside_one(wires: list[Wire], gateway: Dev, beside: str) -> None:
+    key = gateway.key if beside == "the same" else beside
+    assert wires[0].ask(wires[0].chat(CALL, {"x-api-key": key})).status == 200
 
 
 def test_a_revoked_key_fails_at_its_next_call_on_every_worker(gateway: Dev, wires: list[Wire]) -> None:
