@@ -71,7 +71,7 @@ def say(call: Call, *blocks: Any, stop: str = "end_turn") -> None:
                      "stop_reason": stop, "stop_sequence": None, "usage": usage_of(call)})
 
 
-def stream(call: Call, *blocks: tuple[dict[str, Any], list[dict[str, Any]]], stop: str = "end_turn", ends: bool = True) -> None:
+def stream(call: Call, *blocks: tuple[dict[str, Any], list[dict[str, Any]]], stop: str = "end_turn", ends: bool = True, resets: bool = True) -> None:
     def event(kind: str, **more: Any) -> None:
         call.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n")
 
@@ -85,7 +85,8 @@ def stream(call: Call, *blocks: tuple[dict[str, Any], list[dict[str, Any]]], sto
             event("content_block_delta", index=index, delta=delta)
         event("content_block_stop", index=index)
     if not ends:
-        call.reset()
+        if resets:
+            call.reset()
         return
     event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage={"output_tokens": 9})
     event("message_stop")
@@ -150,7 +151,7 @@ def test_a_stream_of_messages_that_breaks_off_is_never_whole(gateway: Served, up
     {"type": "redacted_thinking", "data": "AAAA"}], ids=lambda block: block["type"])
 def test_what_a_block_begins_with_is_counted_when_the_stream_breaks_off(
         gateway: Served, upstream: Upstream, block: dict[str, Any]) -> None:
-    upstream.respond = lambda call: stream(call, (block, []), text("one"), ends=False)
+    upstream.respond = lambda call: stream(call, (block, []), text("one"), ends=False, resets=False)
     with gateway.wire() as wire:
         reply = wire.ask(wire.post("/v1/messages", {"model": "demo/model", "max_tokens": 99, "messages": ASK, "stream": True}))
     event = event_of(gateway, reply.headers["x-request-id"])
