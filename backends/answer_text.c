@@ -7,6 +7,7 @@ static const char *take_string(const char *at, const char *end, int64_t *bytes);
 static const char *take_escape(const char *at, const char *end, int64_t *bytes);
 static const char *skip_blanks(const char *at, const char *end);
 static bool is_label(struct span name);
+static bool is_no_output(struct span name);
 static bool says_something(struct span value);
 
 int64_t answer_text_bytes(struct span value)
@@ -80,7 +81,18 @@ bool answer_delta_says(struct span delta)
     struct span name, value;
 
     while (jview_is_object(delta) && jview_member(&v, &name, &value))
-        if (says_something(value) && !jview_says(name, "role"))
+        if (says_something(value) && !is_no_output(name))
+            return true;
+    return false;
+}
+
+/* Whose answer it is, and what stands beside it: where it was found (OpenAI's search, Azure's data), what a service notes (Gemini's). */
+static bool is_no_output(struct span name)
+{
+    static const char *const names[] = {"role", "name", "annotations", "context", "extra_content"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (jview_says(name, names[i]))
             return true;
     return false;
 }

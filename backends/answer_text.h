@@ -11,7 +11,8 @@
 
 /* Bytes in UTF-8 of all strings in a valid JSON value, whatever their depth; not of names, nor of "role", "id" and "type". */
 int64_t answer_text_bytes(struct span value);
-/* A member of the object, other than "role", is a string, an array or an object that is not empty. */
+/* A member of the object is a string, an array or an object that is not empty, and none of those that cost no token ("role",
+ * "annotations" …). */
 bool answer_delta_says(struct span delta);
 
 #endif

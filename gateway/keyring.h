@@ -23,7 +23,7 @@ static inline UNUSED void api_key_clear(struct api_key *k)
 }
 DEFINE_AUTO_CLEAR(api_key)
 /* Whether no reader of this head could find another credential in it: ERR_INPUT when `Authorization` or `x-api-key` is given
- * twice, or both are and are different keys of a gateway. True for none. */
+ * twice, or x-api-key is a key of a gateway and the bearer is another text. True for none. */
 bool credential_is_one(const struct http_head *head, struct err *err) MUST_USE;
 /* From `Authorization: Bearer` or `x-api-key`, of a head with one credential. False: none or malformed; *present says which. */
 bool api_key_from_head(const struct http_head *head, struct api_key *out, bool *present) MUST_USE;

@@ -120,7 +120,9 @@ static struct span values_of(struct span entry)
 
 void operation_mark_repeated(struct buf *json)
 {
-    assert(json->failed || (json->len > 0 && json->data[json->len - 1] == '}'));
+    if (json->failed)
+        return;
+    assert(json->len > 0 && json->data[json->len - 1] == '}');
     buf_truncate(json, json->len - 1);
     buf_add_string(json, ",\"repeated\":true}");
 }

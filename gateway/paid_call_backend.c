@@ -21,13 +21,19 @@ bool call_send(struct paid_call *c, struct backend_result *why)
 {
     const struct server *server = c->all->server;
     const struct model_backend *choice;
+    bool has_failed = false;
     int64_t wait_ms;
+    struct err err;
 
     while ((choice = backend_choose(c->model, backends_open(server, c->model, c->tried,
                                                             clock_monotonic_ms(), &wait_ms)))) {
         c->tried |= UINT64_C(1) << (choice - c->model->backends);
-        if (begin_backend(c, choice, &why->err))
+        if (begin_backend(c, choice, &err))
             return true;
+        if (!has_failed ||
+            err.code != ERR_NOT_FOUND) /* what passes says more than what never can be */
+            why->err = err;
+        has_failed = true;
     }
     if (wait_ms) {
         why->outcome = BACKEND_REFUSED;

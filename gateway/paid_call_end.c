@@ -170,7 +170,7 @@ static void settle(struct paid_call *c, enum outcome outcome)
     journal_call(journal, &c->event, on_durable, c);
 }
 
-/* The contract wants it charged in full all the same; the account's limits are passed by the difference. */
+/* It is charged in full all the same; the account's limits are passed by the difference. */
 static void alarm_if_above_hold(const struct paid_call *c)
 {
     char cost[DECIMAL_TEXT], held[DECIMAL_TEXT];

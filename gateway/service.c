@@ -431,10 +431,11 @@ void reply_err(struct http_request *r, const struct err *err)
     const struct problem_row *row = problem_row(p);
     const struct caller *caller = request_caller(r);
     bool may_be_told = row->status < 500 || caller->role == LOCAL;
+    bool is_fault = row->status == 500 || err->code == ERR_IO || err->code == ERR_FULL;
 
-    if (!may_be_told)
-        log_write(row->status == 503 ? LOG_DEBUG : LOG_ERROR, "request_failed", "%s: %s",
-                  caller->request_id, err->text);
+    if (is_fault || !may_be_told)
+        log_write(is_fault ? LOG_ERROR : LOG_DEBUG, "request_failed", "%s: %s", caller->request_id,
+                  err->text);
     reply_problem(r, p, "%s", may_be_told ? err->text : row->message);
 }
 

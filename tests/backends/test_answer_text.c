@@ -60,7 +60,11 @@ START_TEST(a_delta_says_something_when_a_member_beside_its_role_is_not_empty)
         "[\"a\"]",
         "{\"role\":\"assistant\"}",
         "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null,\"index\":1,\"is\":true}",
-        "{\"x\":[ ],\"y\":{ }}"};
+        "{\"x\":[ ],\"y\":{ }}",
+        "{\"content\":null,\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":"
+        "\"u\"}}]}",
+        "{\"role\":\"assistant\",\"context\":{\"citations\":[\"a\"]}}",
+        "{\"name\":\"a\",\"extra_content\":{\"google\":{\"thought\":true}}}"};
 
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
         ck_assert_msg(answer_delta_says(span_of(said[i])), "%s", said[i]);
